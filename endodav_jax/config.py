@@ -1,0 +1,126 @@
+"""A whole run as data: what a `configs/*.py` file fills in and what a job receives.
+
+Outside, a file of `configs/` returns an `ml_collections.ConfigDict` made by `base_config`, so that any field can
+be set on the command line.  Inside, jobs receive frozen dataclasses, checked as they are built.  Every default
+stands in one of those dataclasses and nowhere else.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import types
+import typing
+from pathlib import Path
+
+import ml_collections
+
+from endodav_jax.data.config import DataConfig
+from endodav_jax.errors import UserError
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.inference.config import InferConfig
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run: the job and one section for each part of the way from file to report.
+
+    Attributes:
+      job: a name of `endodav_jax.jobs` that takes a configuration (`describe`, `infer`, `train`, ...).
+      weights: folder of a converted checkpoint to start from; empty for random weights.
+      seed: of every random number of the run.
+    """
+
+    job: str = "describe"
+    weights: str = ""
+    seed: int = 0
+    model: DepthModelConfig = DepthModelConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    infer: InferConfig = InferConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def base_config(**sections) -> ml_collections.ConfigDict:
+    """Returns every default as a ConfigDict; `sections` replace whole fields (`model=DepthModelConfig.vda(...)`)."""
+    return ml_collections.ConfigDict(dataclasses.asdict(dataclasses.replace(Config(), **sections)))
+
+
+def config_from_dict(values, cls: type = Config, path: str = "config"):
+    """Builds the dataclass `cls` from nested mappings.
+
+    Raises:
+      UserError: an unknown field (with the nearest known one), a wrong type, or a contradiction.
+    """
+    hints = typing.get_type_hints(cls)
+    unknown = [name for name in values if name not in hints]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], hints, 1)
+        raise UserError(
+            f"{path}.{unknown[0]}: no such field" + (f"; did you mean {path}.{near[0]}?" if near else "")
+        )
+    fields = {}
+    for name, value in values.items():
+        kind = hints[name]
+        where = f"{path}.{name}"
+        fields[name] = (
+            config_from_dict(value, kind, where)
+            if dataclasses.is_dataclass(kind)
+            else _checked(value, kind, where)
+        )
+    try:
+        return cls(**fields)
+    except ValueError as error:
+        raise UserError(f"config.{error}") from error
+
+
+def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
+    """Runs `get_config()` of a configuration file.
+
+    Raises:
+      UserError: the file is missing or has no `get_config`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such configuration file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UserError(f"{path}: defines no get_config()")
+    return module.get_config()
+
+
+def _checked(value, kind, where: str):
+    """Returns `value` as `kind` (lists become tuples, ints become floats), or raises a `UserError`."""
+    if not _matches(value, kind):
+        name = getattr(kind, "__name__", None) if isinstance(kind, type) else str(kind).replace("typing.", "")
+        raise UserError(f"{where}: {value!r} is a {type(value).__name__}, wanted {name}")
+    if kind is float:
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _matches(value, kind) -> bool:
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return isinstance(
+            value, str
+        )  # which strings are allowed, the dataclass says itself, with the choices
+    if origin in (types.UnionType, typing.Union):
+        return any(_matches(value, option) for option in typing.get_args(kind))
+    if origin is tuple:
+        options = typing.get_args(kind)
+        if not isinstance(value, (tuple, list)):
+            return False
+        if len(options) == 2 and options[1] is Ellipsis:
+            return all(_matches(item, options[0]) for item in value)
+        return len(value) == len(options) and all(_matches(v, k) for v, k in zip(value, options, strict=True))
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is type(None):
+        return value is None
+    return isinstance(value, kind)

@@ -1,0 +1,47 @@
+"""Runs the job that a configuration names: `python -m endodav_jax.main --config FILE --workdir DIR`.
+
+Any field can be set on the command line: `--config.model.preset=vits`.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from endodav_jax.config import config_from_dict
+from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job writes.")
+
+JOBS = ("describe", "infer", "train", "evaluate")
+
+
+def run(_) -> int:
+    """Builds the configuration and runs its job; a `UserError` becomes one line on stderr."""
+    try:
+        if _CONFIG.value is None or _WORKDIR.value is None:
+            raise UserError("--config FILE and --workdir DIR are both needed")
+        config = config_from_dict(_CONFIG.value.to_dict())
+        if config.job not in JOBS:
+            raise UserError(f"config.job: {config.job!r} is not one of {', '.join(JOBS)}")
+        job = importlib.import_module(f"endodav_jax.jobs.{config.job}")
+        return job.run(config, Path(_WORKDIR.value)) or EXIT_OK
+    except UserError as error:
+        print(f"endodav_jax: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parses the flags; a field or file that does not exist is one line, not a traceback."""
+    try:
+        return flags.FLAGS(argv)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
+        print(f"endodav_jax: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+if __name__ == "__main__":
+    app.run(run, flags_parser=_parse_flags)

@@ -1,0 +1,130 @@
+"""What a depth network is made of, as data: presets of the backbone and the configuration of a whole network."""
+
+import dataclasses
+from typing import Literal
+
+Family = Literal["vda", "endodav", "endodac"]
+Adapter = Literal["none", "lora", "dvlora", "ssb"]
+Head = Literal["single", "multi"]
+Precision = Literal["float32", "bfloat16"]
+
+PATCH_SIZE = 14
+MAX_FRAMES = 32  # the motion modules' position table ends here
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """Sizes of a ViT encoder and of the DPT head that belongs to it."""
+
+    width: int
+    depth: int
+    heads: int
+    taps: tuple[int, int, int, int]  # blocks whose outputs the head reads
+    head_features: int
+    head_channels: tuple[int, int, int, int]
+
+
+BACKBONES: dict[str, Backbone] = {
+    # Our own small one, for the embedded default and for tests.  GroupNorm(32) and 8 attention heads in the
+    # motion modules ask for head_channels[2:] and head_features that are multiples of 32.
+    "vitt": Backbone(192, 12, 3, (2, 5, 8, 11), 32, (24, 48, 96, 192)),
+    "vits": Backbone(384, 12, 6, (2, 5, 8, 11), 64, (48, 96, 192, 384)),
+    "vitb": Backbone(768, 12, 12, (2, 5, 8, 11), 128, (96, 192, 384, 768)),
+    "vitl": Backbone(1024, 24, 16, (4, 11, 17, 23), 256, (256, 512, 1024, 1024)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthModelConfig:
+    """One depth network.  Contradictions raise `ValueError` when it is built.
+
+    Attributes:
+      family: which published program it is a use of: `vda`, `endodav` (video) or `endodac` (frame by frame).
+      preset: a name of `BACKBONES`.
+      image_shape: (height, width) the network runs at, multiples of 14.
+      adapter: what is added to fc1 and fc2 of every ViT block.
+      temporal_adapter: the same on `ff.net.2` of the motion modules.
+      rank: of `lora` and `dvlora`.
+      head: `single` (output_conv1/2 and a pyramid by halving) or `multi` (four sigmoid heads).
+      residual_blocks: ViT blocks after which EndoDAC's convolutional residual block stands.
+      normalise: whether frames are normalised by ImageNet's mean and deviation.
+      precision: of activations; parameters stay float32.
+    """
+
+    family: Family = "endodav"
+    preset: str = "vitb"
+    image_shape: tuple[int, int] = (224, 280)
+    adapter: Adapter = "ssb"
+    temporal_adapter: bool = True
+    rank: int = 4
+    head: Head = "single"
+    residual_blocks: tuple[int, ...] = ()
+    normalise: bool = True
+    precision: Precision = "float32"
+
+    def __post_init__(self):
+        def choice(field: str, allowed) -> None:
+            value = getattr(self, field)
+            if value not in allowed:
+                raise ValueError(f"model.{field}: {value!r} is not one of {', '.join(allowed)}")
+
+        choice("family", ("vda", "endodav", "endodac"))
+        choice("preset", tuple(BACKBONES))
+        choice("adapter", ("none", "lora", "dvlora", "ssb"))
+        choice("head", ("single", "multi"))
+        choice("precision", ("float32", "bfloat16"))
+        if len(self.image_shape) != 2 or any(n < PATCH_SIZE or n % PATCH_SIZE for n in self.image_shape):
+            raise ValueError(
+                f"model.image_shape: {self.image_shape} must be two multiples of {PATCH_SIZE}, height and width"
+            )
+        if self.rank < 1:
+            raise ValueError(f"model.rank: {self.rank} must be at least 1")
+        if self.temporal_adapter and self.adapter == "none":
+            raise ValueError("model.temporal_adapter: needs an adapter; set model.adapter or switch it off")
+        if self.family == "endodac" and self.temporal_adapter:
+            raise ValueError("model.temporal_adapter: EndoDAC has no motion modules; switch it off")
+        if self.residual_blocks and self.family != "endodac":
+            raise ValueError("model.residual_blocks: only EndoDAC has them")
+        if any(not 0 <= i < self.backbone.depth for i in self.residual_blocks):
+            raise ValueError(
+                f"model.residual_blocks: {self.residual_blocks} must lie within the encoder's blocks"
+            )
+
+    @property
+    def backbone(self) -> Backbone:
+        """Sizes of the encoder and head."""
+        return BACKBONES[self.preset]
+
+    @property
+    def taps(self) -> tuple[int, int, int, int]:
+        """Blocks whose outputs the head reads; EndoDAC reads the last four."""
+        depth = self.backbone.depth
+        return (
+            (depth - 4, depth - 3, depth - 2, depth - 1) if self.family == "endodac" else self.backbone.taps
+        )
+
+    @property
+    def patch_grid(self) -> tuple[int, int]:
+        """(rows, columns) of patches."""
+        return self.image_shape[0] // PATCH_SIZE, self.image_shape[1] // PATCH_SIZE
+
+    @classmethod
+    def vda(cls, preset: str, **fields) -> "DepthModelConfig":
+        """Video-Depth-Anything as published: no adapter."""
+        return cls(
+            **{"family": "vda", "preset": preset, "adapter": "none", "temporal_adapter": False} | fields
+        )
+
+    @classmethod
+    def endodav(cls, preset: str, **fields) -> "DepthModelConfig":
+        """EndoDAV as published: SSB on the encoder and the motion modules."""
+        return cls(**{"family": "endodav", "preset": preset} | fields)
+
+    @classmethod
+    def endodac(cls, preset: str, **fields) -> "DepthModelConfig":
+        """EndoDAC as published: DV-LoRA, residual blocks, four heads, no normalisation."""
+        published = {
+            "family": "endodac", "preset": preset, "adapter": "dvlora", "temporal_adapter": False,
+            "head": "multi", "residual_blocks": (2, 5, 8, 11), "normalise": False,
+        }  # fmt: skip
+        return cls(**published | fields)

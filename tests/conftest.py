@@ -1,0 +1,22 @@
+"""What every test shares: the golden numbers, and a compilation cache so that a second run is quick."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before JAX starts: nothing here needs an accelerator, and compiled programs are kept between runs.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "endodav_jax_test_cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import pytest
+
+from tests.golden_cases import GoldenCases
+
+
+@pytest.fixture(scope="session")
+def golden() -> GoldenCases:
+    """The numbers of the published programs, from `ENDODAV_GOLDEN_DIR` or the copy in the repository."""
+    return GoldenCases.from_environment()
