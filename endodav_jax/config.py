@@ -57,17 +57,13 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
     unknown = [name for name in values if name not in hints]
     if unknown:
         near = difflib.get_close_matches(unknown[0], hints, 1)
-        raise UserError(
-            f"{path}.{unknown[0]}: no such field" + (f"; did you mean {path}.{near[0]}?" if near else "")
-        )
+        raise UserError(f"{path}.{unknown[0]}: no such field" + (f"; did you mean {path}.{near[0]}?" if near else ""))
     fields = {}
     for name, value in values.items():
         kind = hints[name]
         where = f"{path}.{name}"
         fields[name] = (
-            config_from_dict(value, kind, where)
-            if dataclasses.is_dataclass(kind)
-            else _checked(value, kind, where)
+            config_from_dict(value, kind, where) if dataclasses.is_dataclass(kind) else _checked(value, kind, where)
         )
     try:
         return cls(**fields)
@@ -105,9 +101,7 @@ def _checked(value, kind, where: str):
 def _matches(value, kind) -> bool:
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
-        return isinstance(
-            value, str
-        )  # which strings are allowed, the dataclass says itself, with the choices
+        return isinstance(value, str)  # which strings are allowed, the dataclass says itself, with the choices
     if origin in (types.UnionType, typing.Union):
         return any(_matches(value, option) for option in typing.get_args(kind))
     if origin is tuple:

@@ -86,9 +86,7 @@ class DepthModelConfig:
         if self.residual_blocks and self.family != "endodac":
             raise ValueError("model.residual_blocks: only EndoDAC has them")
         if any(not 0 <= i < self.backbone.depth for i in self.residual_blocks):
-            raise ValueError(
-                f"model.residual_blocks: {self.residual_blocks} must lie within the encoder's blocks"
-            )
+            raise ValueError(f"model.residual_blocks: {self.residual_blocks} must lie within the encoder's blocks")
 
     @property
     def backbone(self) -> Backbone:
@@ -99,9 +97,7 @@ class DepthModelConfig:
     def taps(self) -> tuple[int, int, int, int]:
         """Blocks whose outputs the head reads; EndoDAC reads the last four."""
         depth = self.backbone.depth
-        return (
-            (depth - 4, depth - 3, depth - 2, depth - 1) if self.family == "endodac" else self.backbone.taps
-        )
+        return (depth - 4, depth - 3, depth - 2, depth - 1) if self.family == "endodac" else self.backbone.taps
 
     @property
     def patch_grid(self) -> tuple[int, int]:
@@ -111,9 +107,7 @@ class DepthModelConfig:
     @classmethod
     def vda(cls, preset: str, **fields) -> "DepthModelConfig":
         """Video-Depth-Anything as published: no adapter."""
-        return cls(
-            **{"family": "vda", "preset": preset, "adapter": "none", "temporal_adapter": False} | fields
-        )
+        return cls(**{"family": "vda", "preset": preset, "adapter": "none", "temporal_adapter": False} | fields)
 
     @classmethod
     def endodav(cls, preset: str, **fields) -> "DepthModelConfig":
