@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from endodav_jax.config import config_from_dict
+from endodav_jax.config import Config, config_from_dict
 from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
@@ -22,11 +22,7 @@ JOBS = ("describe", "infer", "train", "evaluate")
 def run(_) -> int:
     """Builds the configuration and runs its job; a `UserError` becomes one line on stderr."""
     try:
-        if _CONFIG.value is None or _WORKDIR.value is None:
-            raise UserError("--config FILE and --workdir DIR are both needed")
-        config = config_from_dict(_CONFIG.value.to_dict())
-        if config.job not in JOBS:
-            raise UserError(f"config.job: {config.job!r} is not one of {', '.join(JOBS)}")
+        config = _configuration()
         job = importlib.import_module(f"endodav_jax.jobs.{config.job}")
         return job.run(config, Path(_WORKDIR.value)) or EXIT_OK
     except UserError as error:
@@ -34,13 +30,31 @@ def run(_) -> int:
         return EXIT_USER_ERROR
 
 
+def _configuration() -> Config:
+    """Returns the configuration that the flags give, or raises a `UserError`."""
+    try:
+        values = _CONFIG.value
+    except OSError as error:
+        path = config_flags.get_config_filename(flags.FLAGS["config"])
+        raise UserError(f"{path}: no such configuration file") from error
+    if values is None or _WORKDIR.value is None:
+        raise UserError("--config FILE and --workdir DIR are both needed")
+    config = config_from_dict(values.to_dict())
+    if config.job not in JOBS:
+        raise UserError(f"config.job: {config.job!r} is not one of {', '.join(JOBS)}")
+    return config
+
+
 def _parse_flags(argv: list[str]) -> list[str]:
-    """Parses the flags; a field or file that does not exist is one line, not a traceback."""
+    """Parses the flags; a flag or field that does not exist is one line, not a traceback."""
     try:
         return flags.FLAGS(argv)
-    except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
+    except KeyError as error:  # ml_collections: a field that the file's configuration does not have
+        field, _, advice = str(error.args[0]).partition("\n")
+        print(f"endodav_jax: --config: no such field: {field.strip(chr(39))}. {advice}".rstrip(), file=sys.stderr)
+    except (AttributeError, TypeError, ValueError, OSError, flags.Error) as error:
         print(f"endodav_jax: {str(error).splitlines()[0]}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+    sys.exit(EXIT_USER_ERROR)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""A configuration is checked as it is built, and every mistake is one line that names the field."""
+
+import pytest
+
+from endodav_jax.config import Config, base_config, config_from_dict, load_config_file
+from endodav_jax.errors import UserError
+from endodav_jax.models.config import DepthModelConfig
+
+
+def test_defaults_survive_the_way_through_a_config_dict():
+    assert config_from_dict(base_config().to_dict()) == Config()
+
+
+def test_a_section_can_be_replaced_whole():
+    config = base_config(job="describe", model=DepthModelConfig.vda("vits"))
+    assert config_from_dict(config.to_dict()).model == DepthModelConfig.vda("vits")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"modle": {}}, r"config\.modle: no such field; did you mean config\.model\?"),
+        ({"model": {"prest": "vits"}}, r"config\.model\.prest: no such field; did you mean config\.model\.preset\?"),
+        ({"model": {"rank": "four"}}, r"config\.model\.rank: 'four' is a str, wanted int"),
+        ({"model": {"rank": True}}, r"config\.model\.rank: True is a bool, wanted int"),
+        ({"model": {"preset": "vitx"}}, r"config\.model\.preset: 'vitx' is not one of vitt, vits, vitb, vitl"),
+        ({"model": {"image_shape": (224, 280, 3)}}, r"config\.model\.image_shape: .* wanted tuple\[int, int\]"),
+        ({"model": {"image_shape": (224, 281)}}, r"config\.model\.image_shape: .* multiples of 14"),
+        ({"model": {"adapter": "none"}}, r"config\.model\.temporal_adapter: needs an adapter"),
+        ({"model": {"family": "endodac"}}, r"config\.model\.temporal_adapter: EndoDAC has no motion modules"),
+    ],
+)
+def test_a_mistake_is_one_line_naming_the_field(values, message):
+    with pytest.raises(UserError, match=message) as caught:
+        config_from_dict(values)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_configuration_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.py: no such configuration file"):
+        load_config_file(tmp_path / "nowhere.py")
+
+
+def test_a_file_without_get_config_is_named(tmp_path):
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(UserError, match=r"empty\.py: defines no get_config"):
+        load_config_file(tmp_path / "empty.py")

@@ -1,0 +1,67 @@
+"""The two entries, `python -m endodav_jax.main` and `endodav`, turn mistakes into one line and an exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from endodav_jax import cli
+from endodav_jax.errors import EXIT_USER_ERROR
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "endodav_vitb_scared.py"
+
+
+def run_main(*arguments: str) -> subprocess.CompletedProcess:
+    """Runs `python -m endodav_jax.main` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "endodav_jax.main", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), "endodav_jax: --config FILE and --workdir DIR are both needed"),
+        (("--config=configs/nowhere.py", "--workdir=x"), "configs/nowhere.py: no such configuration file"),
+        ((f"--config={CONFIG}", "--workdir=x", "--config.model.prest=vits"), "prest"),
+        ((f"--config={CONFIG}", "--workdir=x", "--config.model.preset=vitx"), "config.model.preset: 'vitx' is not one"),
+        ((f"--config={CONFIG}", "--workdir=x", "--config.job=bake"), "config.job: 'bake' is not one of describe"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(arguments, line):
+    result = run_main(*arguments)
+    assert result.returncode == EXIT_USER_ERROR
+    assert line in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_a_field_is_set_on_the_command_line(tmp_path):
+    result = run_main(
+        f"--config={CONFIG}", f"--workdir={tmp_path}", "--config.job=describe", "--config.model.preset=vits"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "vits" in result.stdout
+
+
+def test_the_console_script_lists_its_commands(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--help"])
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in cli.COMMANDS)
+
+
+def test_every_command_has_a_module_that_explains_itself(capsys):
+    for command in cli.COMMANDS:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([command, "--help"])
+        assert stopped.value.code == 0
+        assert "usage: endodav " + command in capsys.readouterr().out
