@@ -32,11 +32,7 @@ def run(_) -> int:
 
 def _configuration() -> Config:
     """Returns the configuration that the flags give, or raises a `UserError`."""
-    try:
-        values = _CONFIG.value
-    except OSError as error:
-        path = config_flags.get_config_filename(flags.FLAGS["config"])
-        raise UserError(f"{path}: no such configuration file") from error
+    values = _CONFIG.value
     if values is None or _WORKDIR.value is None:
         raise UserError("--config FILE and --workdir DIR are both needed")
     config = config_from_dict(values.to_dict())
@@ -46,15 +42,19 @@ def _configuration() -> Config:
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """Parses the flags; a flag or field that does not exist is one line, not a traceback."""
+    """Parses the flags; a file, flag or field that does not exist is one line, not a traceback."""
+    files = [word.partition("=")[2] for word in argv if word.startswith("--config=")]
+    missing = [path for path in files if not Path(path).is_file()]
+    if missing:
+        print(f"endodav_jax: {missing[0]}: no such configuration file", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
     try:
         return flags.FLAGS(argv)
-    except KeyError as error:  # ml_collections: a field that the file's configuration does not have
-        field, _, advice = str(error.args[0]).partition("\n")
-        print(f"endodav_jax: --config: no such field: {field.strip(chr(39))}. {advice}".rstrip(), file=sys.stderr)
-    except (AttributeError, TypeError, ValueError, OSError, flags.Error) as error:
-        print(f"endodav_jax: {str(error).splitlines()[0]}", file=sys.stderr)
-    sys.exit(EXIT_USER_ERROR)
+    except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
+        # ml_collections names an unknown field in the repr of a KeyError of two lines.
+        line = str(error.args[0]).replace("\\n", "\n").replace("\n", " ").replace("'", "").replace("\\", "")
+        print(f"endodav_jax: --config: {line}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
 
 
 if __name__ == "__main__":
