@@ -1,0 +1,157 @@
+"""Ties the windows of a long video together: scale, shift and blending of affine-invariant disparity.
+
+A network's disparity is known up to a scale and a shift, which differ from window to window.  Each window is
+therefore fitted to the aligned result of the windows before it, blended with it over the eight frames they share and
+clipped at zero.  `endodav` fits on those eight frames (the paper's depth-aligned inference); `vda` fits on the two
+context frames, whose references are the video's first frame and the previous window's slot 12; `none` leaves every
+window as it is.  Source: the published programs' `infer_video_depth`, golden case `stitching`.
+
+Frames are NumPy float32 on the host: they leave for a file next, and the device goes on with the next window.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from endodav_jax.inference.windows import (
+    BLENDED_SLOTS,
+    CONTEXT_SLOTS,
+    OVERLAP,
+    WINDOW_FRAMES,
+    AlignRule,
+    Window,
+    carried_slots,
+)
+
+# Below this variance over squared mean a disparity is constant but for float32 rounding: scale and shift cannot be told
+# apart, and the window is taken as it is (as the published program does where its determinant is exactly zero).
+MIN_RELATIVE_VARIANCE = 1e-12
+
+_LAST_SLOTS = range(WINDOW_FRAMES - BLENDED_SLOTS, WINDOW_FRAMES)
+
+
+class RawWindow(Protocol):
+    """A window's disparities before alignment: an array [32, H, W], or something that makes a slot's when asked."""
+
+    def __getitem__(self, slot: int) -> Float32[np.ndarray, "H W"]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowLog:
+    """How one window was aligned: `aligned = max(scale * raw + shift, 0)`.
+
+    Attributes:
+      window: its index.
+      first_frame: of the frames that this window finished, inclusive.
+      last_frame: likewise, inclusive.
+      scale: 1 for the first window.
+      shift: 0 for the first window, in the first window's units of disparity.
+      degenerate: the disparity was constant (or not finite) where it was fitted, so that scale 1 and shift 0 were
+        kept.
+    """
+
+    window: int
+    first_frame: int
+    last_frame: int
+    scale: float
+    shift: float
+    degenerate: bool
+
+
+def fit_scale_shift(
+    prediction: Sequence[Float32[np.ndarray, "H W"]],
+    target: Sequence[Float32[np.ndarray, "H W"]],
+    view_mask: Bool[np.ndarray, "H W"] | None = None,
+) -> tuple[float, float] | None:
+    """Least squares: the scale and shift that bring `prediction` closest to `target` over all (visible) pixels.
+
+    The published program solves the normal equations in float32, which loses digits in the determinant where the
+    disparity varies little; centred moments in float64 give the same to 1e-5 and stay exact.  One frame at a time,
+    so that the float64 copies stay small.
+
+    Returns:
+      (scale, shift), or None where the prediction is constant to `MIN_RELATIVE_VARIANCE`, or something is not finite.
+    """
+
+    def pixels(frame: np.ndarray) -> np.ndarray:
+        return (frame if view_mask is None else frame[view_mask]).ravel().astype(np.float64)
+
+    mean_prediction, mean_target = (
+        float(np.mean([pixels(frame).mean() for frame in frames])) for frames in (prediction, target)
+    )
+    variance = covariance = 0.0
+    for predicted, wanted in zip(prediction, target, strict=True):
+        centred = pixels(predicted) - mean_prediction
+        variance += float(centred @ centred) / (centred.size * len(prediction))
+        covariance += float(centred @ (pixels(wanted) - mean_target)) / (centred.size * len(prediction))
+    # `not >` so that NaN is caught, too.
+    if not variance > MIN_RELATIVE_VARIANCE * mean_prediction**2 or not np.isfinite(covariance):
+        return None
+    scale = covariance / variance
+    return scale, mean_target - scale * mean_prediction
+
+
+class WindowAligner:
+    """Aligns windows in their order, keeping no more than the overlap and the references.
+
+    At most ten frames of the video's size are held between two windows, whatever its length, and eight more while
+    a window is aligned.
+    """
+
+    def __init__(self, rule: AlignRule, view_mask: Bool[np.ndarray, "H W"] | None = None):
+        """Starts before the first window; only pixels inside `view_mask` count in the fits."""
+        self._rule = rule
+        self._view_mask = view_mask
+        self._overlap: list[np.ndarray] = []  # eight frames, aligned, to be blended with the next window
+        self._references: list[np.ndarray] = []  # two frames, aligned: what rule `vda` fits the context frames to
+
+    def push(self, window: Window, raw: RawWindow) -> tuple[WindowLog, Iterator[tuple[int, np.ndarray]]]:
+        """Takes the next window.
+
+        Args:
+          window: what it shows; windows come in order, one that finishes no frame (the last, if any) is left out.
+          raw: its disparities [32, H, W]; only `window.used_slots` are read.
+
+        Returns:
+          How it was aligned, and an iterator of (frame, disparity float32 [H, W]) over the frames it finishes; the
+          iterator must be exhausted before the next `push`.
+        """
+        final = window.final_slots
+        span = (window.first_frame + final.start, window.first_frame + final.stop - 1)
+        if self._rule == "none" or window.index == 0:
+            return WindowLog(window.index, *span, 1.0, 0.0, False), self._unaligned(window, raw)
+        shared = [raw[slot] for slot in range(CONTEXT_SLOTS, OVERLAP)]
+        if self._rule == "endodav":
+            fit = fit_scale_shift(shared, self._overlap, self._view_mask)
+        else:
+            fit = fit_scale_shift([raw[slot] for slot in range(CONTEXT_SLOTS)], self._references, self._view_mask)
+        scale, shift = fit or (1.0, 0.0)
+        log = WindowLog(window.index, *span, scale, shift, fit is None)
+        return log, self._aligned(window, raw, shared, np.float32(scale), np.float32(shift))
+
+    def _unaligned(self, window: Window, raw: RawWindow) -> Iterator[tuple[int, np.ndarray]]:
+        for slot in window.final_slots:
+            yield window.first_frame + slot, np.array(raw[slot])
+        if self._rule != "none" and window.has_next:
+            self._overlap = [np.array(raw[slot]) for slot in _LAST_SLOTS]
+            self._references = [np.array(raw[slot]) for slot in carried_slots(self._rule)[:CONTEXT_SLOTS]]
+
+    def _aligned(self, window, raw, shared, scale, shift) -> Iterator[tuple[int, np.ndarray]]:
+        def align(disparity: np.ndarray) -> np.ndarray:
+            return np.maximum(disparity * scale + shift, np.float32(0))
+
+        for slot in window.final_slots:
+            if slot < OVERLAP:
+                # From the previous window alone to this one alone, linearly over the eight frames they share.
+                i = slot - CONTEXT_SLOTS
+                weight = np.float32(i / (BLENDED_SLOTS - 1))
+                frame = self._overlap[i] * (1 - weight) + align(shared[i]) * weight
+            else:
+                frame = align(raw[slot])
+            yield window.first_frame + slot, frame
+        if window.has_next:
+            self._overlap = [align(raw[slot]) for slot in _LAST_SLOTS]
+            self._references[1:] = [align(raw[carried_slots(self._rule)[1]])]
