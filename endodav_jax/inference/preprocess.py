@@ -1,0 +1,28 @@
+"""From a video's frame to what the network sees, and from its disparity back to the frame's size.
+
+The published EndoDAV resizes twice: by OpenCV's bicubic so that both sides reach the network's size (aspect kept,
+multiples of 14), then bilinearly (align_corners) to that size itself.  Both act on floats, so the bicubic's
+overshoot below 0 and above 1 stays.  Video-Depth-Anything has the first step only, with 518 as the shorter side's
+bound (less for frames wider than 16:9); give such a model an `image_shape` of the frame's aspect, which
+`lower_bound_shape` computes, and the second step does nothing.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float32, UInt8
+
+from endodav_jax.geometry.resize import lower_bound_shape, resize_align_corners, resize_cubic
+
+
+def network_input(frames: UInt8[Array, "N H W 3"], image_shape: tuple[int, int]) -> Float32[Array, "N h w 3"]:
+    """Frames of a video as the network takes them, in [0, 1] but for the bicubic's overshoot, not normalised.
+
+    Golden case: `preprocessing`.
+    """
+    height, width = frames.shape[1:3]
+    unit = frames.astype(jnp.float32) / jnp.float32(255)
+    return resize_align_corners(resize_cubic(unit, lower_bound_shape(height, width, image_shape)), image_shape)
+
+
+def to_frame_size(disparity: Float32[Array, "N h w"], frame_shape: tuple[int, int]) -> Float32[Array, "N H W"]:
+    """Disparity bilinearly (align_corners) at the size of the video's frames."""
+    return resize_align_corners(disparity[..., None], frame_shape)[..., 0]
