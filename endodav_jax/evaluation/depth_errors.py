@@ -1,0 +1,63 @@
+"""Errors of one frame's depth, and their means with 95% intervals, as the published evaluators compute them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+DEPTH_ERRORS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthRange:
+    """Depths that count, in mm: ground truth strictly between the two, predictions clipped to them."""
+
+    near: float = 1e-3
+    far: float = 150.0
+
+    def valid(self, depth_mm: np.ndarray) -> np.ndarray:
+        """Returns the mask of ground truth that counts; 0 and NaN never do."""
+        return (depth_mm > self.near) & (depth_mm < self.far)
+
+    def clip(self, depth_mm: np.ndarray) -> np.ndarray:
+        """Returns predictions within the range."""
+        return np.clip(depth_mm, self.near, self.far)
+
+
+def depth_errors(predicted_mm: np.ndarray, truth_mm: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
+    """Errors of one frame over its valid pixels, in float64.
+
+    Args:
+      predicted_mm: [H,W] aligned and clipped depth, mm, positive.
+      truth_mm: [H,W] mm.
+      valid: bool [H,W].
+
+    Returns:
+      [7] in the order of `DEPTH_ERRORS` (sq_rel and rmse in mm; a1..a3 are shares within 1.25, 1.25^2, 1.25^3), or
+      None for a frame without a valid pixel, which published means leave out.
+    """
+    if not valid.any():
+        return None
+    predicted, truth = predicted_mm[valid].astype(np.float64), truth_mm[valid].astype(np.float64)
+    difference = truth - predicted
+    ratio = np.maximum(truth / predicted, predicted / truth)
+    return np.array(
+        [
+            np.mean(np.abs(difference) / truth),
+            np.mean(difference**2 / truth),
+            np.sqrt(np.mean(difference**2)),
+            np.sqrt(np.mean((np.log(truth) - np.log(predicted)) ** 2)),
+            *(np.mean(ratio < 1.25**power) for power in (1, 2, 3)),
+        ]
+    )
+
+
+def mean_and_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """Returns the mean and its 95% interval by Student's t; both ends are NaN where one value allows no interval."""
+    values = np.asarray(values, np.float64)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, (float("nan"), float("nan"))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return mean, (mean - half, mean + half)

@@ -1,0 +1,47 @@
+"""Errors of predicted camera motion on short snippets, as the published pose evaluator computes them."""
+
+import numpy as np
+
+SNIPPET_MOTIONS = 4  # five frames
+
+
+def snippet_errors(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of every snippet of up to five frames, one starting at each frame that has a motion after it.
+
+    Args:
+      predicted, truth: [N,4,4] relative motions from frame to frame.
+
+    Returns:
+      ([N] absolute trajectory error in the truth's unit, each snippet scaled at best; [N] rotation error, radians).
+      The last snippets are shorter, as published.
+    """
+    trajectory, rotation = [], []
+    for start in range(len(truth)):
+        found = trajectory_of(predicted[start : start + SNIPPET_MOTIONS])
+        wanted = trajectory_of(truth[start : start + SNIPPET_MOTIONS])
+        trajectory.append(_trajectory_error(found[:, :3, 3], wanted[:, :3, 3]))
+        rotation.append(np.mean([_angle(w[:3, :3] @ f[:3, :3].T) for f, w in zip(found, wanted, strict=True)]))
+    return np.array(trajectory), np.array(rotation)
+
+
+def trajectory_of(motions: np.ndarray) -> np.ndarray:
+    """Returns [N+1,4,4], the product of the first 0, 1, ... N of the motions [N,4,4]."""
+    poses = [np.eye(4)]
+    for motion in motions:
+        poses.append(poses[-1] @ motion)
+    return np.stack(poses)
+
+
+def _trajectory_error(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Root of the summed squared distances over the number of points (so published), after the best scale."""
+    length = np.sum(found**2)
+    scale = np.sum(wanted * found) / length if length > 0 else 0.0
+    return float(np.sqrt(np.sum((scale * found - wanted) ** 2)) / len(wanted))
+
+
+def _angle(rotation: np.ndarray) -> float:
+    """Angle of a rotation matrix, radians, accurate near 0 and pi alike."""
+    sine = np.linalg.norm(
+        [rotation[0, 1] - rotation[1, 0], rotation[1, 2] - rotation[2, 1], rotation[0, 2] - rotation[2, 0]]
+    )
+    return float(np.arctan2(sine, np.trace(rotation) - 1.0))

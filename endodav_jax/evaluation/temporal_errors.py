@@ -1,0 +1,70 @@
+"""Temporal alignment error and similarity (TAE, TAS): does the depth of one frame, moved by the true camera motion,
+agree with the depth of the next?
+
+As the published evaluators compute it: pixel centres lie at +0.5, points are moved through the world, land on the
+nearest pixel by rounding half to even, and where several land on one pixel the last in row order stays.
+"""
+
+import numpy as np
+
+_IN_FRONT = 1e-6  # a point must lie this far before the camera to be seen
+
+
+def temporal_errors(
+    depth_a: np.ndarray,
+    valid_a: np.ndarray,
+    projection_a: np.ndarray,
+    depth_b: np.ndarray,
+    valid_b: np.ndarray,
+    projection_b: np.ndarray,
+) -> tuple[float, float]:
+    """Returns (TAE in percent, TAS in [0, 1]) of two frames, both ways averaged.
+
+    Args:
+      depth_a, depth_b: [H,W] aligned depth, mm.
+      valid_a, valid_b: bool [H,W], where the ground truth is valid.
+      projection_a, projection_b: float64 [4,4], intrinsics @ cam_from_world.
+
+    Returns:
+      NaN for both where no point of one frame lands on a valid pixel of the other.
+    """
+    a_from_b = projection_a @ np.linalg.inv(projection_b)
+    b_from_a = projection_b @ np.linalg.inv(projection_a)
+    forward = _agreement(_moved(depth_a, valid_a, b_from_a, valid_b), depth_b)
+    backward = _agreement(_moved(depth_b, valid_b, a_from_b, valid_a), depth_a)
+    return 50.0 * (forward[0] + backward[0]), 0.5 * (forward[1] + backward[1])
+
+
+def projection_matrix(intrinsics: np.ndarray, cam_from_world: np.ndarray) -> np.ndarray:
+    """Returns float64 [4,4]: world point -> (x z, y z, z, 1) of intrinsics (fx, fy, cx, cy) and a [4,4] pose."""
+    fx, fy, cx, cy = intrinsics
+    matrix = np.eye(4)
+    matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2] = fx, fy, cx, cy
+    return matrix @ np.asarray(cam_from_world, np.float64)
+
+
+def _moved(
+    depth: np.ndarray, valid: np.ndarray, target_from_source: np.ndarray, target_valid: np.ndarray
+) -> np.ndarray:
+    """Returns float32 [H,W]: the depth as the other camera sees it, 0 where nothing lands or is valid."""
+    height, width = depth.shape
+    rows, columns = np.nonzero(valid)
+    z = depth[rows, columns].astype(np.float64)
+    points = np.stack([(columns + 0.5) * z, (rows + 0.5) * z, z, np.ones_like(z)])
+    moved = target_from_source @ points
+    z = moved[2]
+    x, y = (np.round(moved[i] / np.maximum(z, _IN_FRONT)).astype(np.int64) for i in (0, 1))
+    seen = (z > _IN_FRONT) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    landed = np.zeros((height, width), np.float32)
+    landed[y[seen], x[seen]] = z[seen]
+    return landed * target_valid
+
+
+def _agreement(moved: np.ndarray, depth: np.ndarray) -> tuple[float, float]:
+    """Returns (mean relative difference, share within a factor 1.25); the frame's own depth is the reference."""
+    seen = moved > _IN_FRONT
+    if not seen.any():
+        return float("nan"), float("nan")
+    moved, reference = moved[seen].astype(np.float64), depth[seen].astype(np.float64)
+    relative = np.mean(np.abs(reference - moved) / reference)
+    return float(relative), float(np.mean(np.maximum(reference / moved, moved / reference) < 1.25))
