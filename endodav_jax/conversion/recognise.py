@@ -1,0 +1,191 @@
+"""What a state dict is, from its keys and shapes alone: the network, its preset, adapter, head and residual blocks."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.models.config import BACKBONES, Adapter, DepthModelConfig
+
+Program = Literal["vda", "endodav", "endodac", "depth_anything"]
+
+# The files of a published checkpoint folder; a key that only that network's state dict has.
+MOTION_FILES = {
+    "pose_encoder": "encoder.conv1.weight",
+    "pose": "convs.squeeze.weight",
+    "intrinsics_head": "focal_length_conv.weight",
+    "position_encoder": "encoder.conv1.weight",
+    "position": "convs.position_conv_0.weight",
+    "transform_encoder": "encoder.conv1.weight",
+    "transform": "convs.transform_conv_0.conv.weight",
+}
+_ADAPTED_LAYER = re.compile(r"pretrained\.blocks\.\d+\.mlp\.fc[12]\.lora_A$")
+_ADAPTED_MOTION = re.compile(r"head\.motion_modules\..*\.lora_[AB]$")
+_WIDTH_KEYS = ("pretrained.pos_embed", "pretrained.cls_token", "pretrained.norm.weight", "pretrained.norm.bias")
+_RESNETS = {  # (blocks of each stage, with bottleneck) -> layers
+    ((2, 2, 2, 2), False): 18,
+    ((3, 4, 6, 3), False): 34,
+    ((3, 4, 6, 3), True): 50,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthWeights:
+    """What a depth network's state dict was recognised as.
+
+    Attributes:
+      program: the published program that wrote it.
+      config: the network that takes it.
+      notes: what a user should know about how it was taken.
+    """
+
+    program: Program
+    config: DepthModelConfig
+    notes: tuple[str, ...] = ()
+
+
+def recognise_depth(
+    tensors: Mapping[str, np.ndarray], name: str, family: str | None = None, of_checkpoint: bool = False
+) -> DepthWeights:
+    """Recognises a depth network.
+
+    Args:
+      tensors: PyTorch name -> array; only shapes are looked at.
+      name: of the file; shown in errors, and read where the keys of two programs are the same.
+      family: settles what keys leave open: `vda` or `endodav` for video weights without adapters, `vda` or `endodac`
+        for Depth Anything's image weights (V2 reads the encoder where VDA does, V1 at its last four blocks, as
+        EndoDAC).
+      of_checkpoint: the file is `depth_model` of a training folder, so a network without adapters is EndoDAV's.
+
+    Raises:
+      UserError: no depth network, of no known size, or `family` contradicts the keys.
+    """
+    if not any(key.startswith("pretrained.blocks.0.") for key in tensors):
+        raise UserError(f"{name}: {_other_than_depth(tensors)}")
+    if not any(key.startswith(("head.", "depth_head.")) for key in tensors):
+        raise UserError(f"{name}: is a ViT encoder without a depth head; name the weights of a whole network")
+    preset = _preset(tensors, name)
+    adapter, rank = _adapter(tensors, name)
+    fields = {"adapter": adapter, "rank": rank, "head": "multi" if _has(tensors, "conv_depth_1") else "single"}
+    residual = sorted({int(m[1]) for key in tensors if (m := re.match(r"pretrained\.blocks\.(\d+)\.residual_\.", key))})
+    notes: list[str] = []
+    if _has(tensors, "depth_head.") and (adapter != "none" or residual or fields["head"] == "multi"):
+        program, default = "endodac", "endodac"
+        fields |= {"residual_blocks": tuple(residual), "temporal_adapter": False}
+    elif _has(tensors, "depth_head."):
+        program = "depth_anything"
+        default, note = _depth_anything_family(name, family)
+        notes += note
+        fields |= {"temporal_adapter": False}
+        if (family or default) == "endodac":
+            fields |= {"normalise": True, "residual_blocks": ()}
+    else:
+        temporal = any(_ADAPTED_MOTION.match(key) for key in tensors)
+        default = "endodav" if adapter != "none" or fields["head"] == "multi" or of_checkpoint else "vda"
+        program = default
+        fields |= {"temporal_adapter": temporal, "residual_blocks": tuple(residual)}
+    allowed = _families(program, adapter)
+    if family is not None and family not in allowed:
+        raise UserError(f"{name}: --family {family} does not fit its keys, which are those of {' or '.join(allowed)}")
+    try:
+        config = getattr(DepthModelConfig, family or default)(preset, **fields)
+    except ValueError as error:
+        raise UserError(f"{name}: has keys of a network that is not known here ({error})") from error
+    return DepthWeights(program, config, tuple(notes))
+
+
+def recognise_resnet(tensors: Mapping[str, np.ndarray], name: str) -> int:
+    """Returns the layers (18, 34 or 50) of a ResNet whose keys start with `conv1`, `bn1`, `layer1` ...
+
+    Raises:
+      UserError: the blocks are those of no such network.
+    """
+    counts = tuple(
+        len({m[1] for key in tensors if (m := re.match(rf"layer{stage}\.(\d+)\.conv1\.weight$", key))})
+        for stage in (1, 2, 3, 4)
+    )
+    layers = _RESNETS.get((counts, "layer1.0.conv3.weight" in tensors))
+    if layers is None:
+        raise UserError(f"{name}: a ResNet with {counts} blocks is not known here; use ResNet-18, 34 or 50")
+    return layers
+
+
+def is_resnet(tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether the keys are those of torchvision's ResNets."""
+    return {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight"} <= set(tensors)
+
+
+def _has(tensors: Mapping[str, np.ndarray], part: str) -> bool:
+    return any(part in key for key in tensors)
+
+
+def _preset(tensors: Mapping[str, np.ndarray], name: str) -> str:
+    blocks = 1 + max(int(m[1]) for key in tensors if (m := re.match(r"pretrained\.blocks\.(\d+)\.", key)))
+    # Any of them will do: what is missing is named later, together with all else that is.
+    widths = [tensors[key].shape[-1] for key in _WIDTH_KEYS if key in tensors and tensors[key].ndim]
+    for preset, backbone in BACKBONES.items():
+        if widths and (backbone.width, backbone.depth) == (widths[0], blocks):
+            return preset
+    known = ", ".join(f"{preset} {b.width} x {b.depth}" for preset, b in BACKBONES.items())
+    raise UserError(f"{name}: an encoder {widths[:1]} wide with {blocks} blocks is not known here ({known})")
+
+
+def _adapter(tensors: Mapping[str, np.ndarray], name: str) -> tuple[Adapter, int]:
+    """Returns the adapter of the encoder's first adapted layer and its rank (the default rank where it has none)."""
+    default_rank = DepthModelConfig().rank
+    first = next((key.removesuffix("lora_A") for key in tensors if _ADAPTED_LAYER.match(key)), None)
+    if first is None:
+        return "none", default_rank
+    a = tensors[f"{first}lora_A"]
+    if a.ndim != 2:
+        raise UserError(f"{name}: {first}lora_A must have two axes")
+    if f"{first}lora_U" in tensors or f"{first}lora_V" in tensors:
+        return "dvlora", a.shape[0]
+    # SSB scales every input and output of the layer: A is [in, 1], where LoRA's is [rank, in].
+    if a.shape[1] == 1:
+        return "ssb", default_rank
+    return "lora", a.shape[0]
+
+
+def _families(program: Program, adapter: Adapter) -> tuple[str, ...]:
+    """The families whose networks take these keys."""
+    if program == "endodac":
+        return ("endodac",)
+    if program == "depth_anything":
+        return ("vda", "endodac")
+    return ("endodav",) if adapter != "none" else ("vda", "endodav")
+
+
+def _depth_anything_family(name: str, family: str | None) -> tuple[str, list[str]]:
+    """Depth Anything V1 and V2 have the same keys and read the encoder at different blocks; the file's name tells."""
+    name = name.lower()
+    if "v2" in name:
+        return "vda", []
+    if re.search(r"depth_anything_vit[sbl]14", name):
+        return "endodac", []
+    if family is not None:
+        return family, []
+    return "vda", [
+        "Depth Anything V1 and V2 have the same keys and the file's name does not tell them apart: taken as V2; "
+        "if it is V1, convert it with --family endodac"
+    ]
+
+
+def _other_than_depth(tensors: Mapping[str, np.ndarray]) -> str:
+    """Says what a state dict is that is no depth network."""
+    for network, key in MOTION_FILES.items():
+        if key in tensors and not key.startswith("encoder."):
+            return f"is the {network} of a training folder; convert the whole folder, with its depth_model.pth"
+    if "encoder.conv1.weight" in tensors:
+        return "is a motion network's encoder; convert the whole folder, with its depth_model.pth"
+    if is_resnet(tensors):
+        return "is a ResNet, not a depth network"
+    if "patch_embed.proj.weight" in tensors:
+        return "is a ViT encoder without a depth head; name the weights of a whole network"
+    if any(key.startswith("backbone.embeddings.") for key in tensors):
+        return "has the names of the transformers library; use the file published with the original program"
+    shown = ", ".join(ascii(key)[1:-1][:60] for key in sorted(tensors)[:3])
+    return f"is not a network known here; its keys are {shown}, ..."
