@@ -1,0 +1,172 @@
+"""Resizing of channels-last images by separable linear rules, each with a backward pass that gathers.
+
+Every rule is a small matrix for each axis with a few weights a row ("taps").  Forward, a tap is one gather
+and one multiply; backward, the transposed matrix has few taps too, so the gradient is gathered just the same
+and no scatter is left.  Both run in float32, whatever the type of the image, which the result has again.
+
+Pixel convention: integer coordinates are pixel centres.  `align_corners` maps the corner pixels' centres to
+one another; the others map the images' outer edges to one another ("half-pixel").
+"""
+
+import functools
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+CUBIC_A = -0.75  # of PyTorch and OpenCV alike
+
+Rule = Literal["align_corners", "half_pixel", "antialias", "cubic"]
+
+
+class AxisPlan(NamedTuple):
+    """How one axis is resampled: the rule, the sizes, and the distance between samples in input pixels."""
+
+    rule: Rule
+    size_in: int
+    size_out: int
+    step: float
+
+
+def resize_align_corners(
+    image: Float[Array, "*batch h w C"], shape: tuple[int, int]
+) -> Float[Array, "*batch height width C"]:
+    """Bilinear resize that maps corner centres to corner centres (PyTorch's `align_corners=True`), no antialias."""
+    return _resize(image, shape, "align_corners", lambda n, m: (n - 1) / (m - 1) if m > 1 else 0.0)
+
+
+def halve_align_corners(image: Float[Array, "*batch h w C"]) -> Float[Array, "*batch h//2 w//2 C"]:
+    """`resize_align_corners` to half the size; odd sizes are rounded down, as PyTorch's `scale_factor=0.5` does."""
+    height, width = image.shape[-3:-1]
+    return resize_align_corners(image, (height // 2, width // 2))
+
+
+def upsample_half_pixel(image: Float[Array, "*batch h w C"]) -> Float[Array, "*batch 2*h 2*w C"]:
+    """Bilinear resize to twice the size that maps edges to edges (PyTorch's `align_corners=False`)."""
+    height, width = image.shape[-3:-1]
+    return _resize(image, (2 * height, 2 * width), "half_pixel", lambda n, m: n / m)
+
+
+def resize_antialias(
+    image: Float[Array, "*batch h w C"], shape: tuple[int, int]
+) -> Float[Array, "*batch height width C"]:
+    """Bilinear resize with a triangle filter as wide as an output pixel (PyTorch's `antialias=True`)."""
+    return _resize(image, shape, "antialias", lambda n, m: n / m)
+
+
+def resize_cubic(image: Float[Array, "*batch h w C"], shape: tuple[int, int]) -> Float[Array, "*batch height width C"]:
+    """Bicubic resize, a = -0.75, edges repeated, no antialias: OpenCV's `INTER_CUBIC`. May overshoot the range."""
+    return _resize(image, shape, "cubic", lambda n, m: n / m)
+
+
+def resize_position_grid(grid: Float[Array, "h w C"], shape: tuple[int, int]) -> Float[Array, "height width C"]:
+    """DINOv2's bicubic resize of position embeddings, whose sampling distance is n / (m + 0.1) and not n / m."""
+    return _resize(grid, shape, "cubic", lambda n, m: n / (m + 0.1))
+
+
+def lower_bound_shape(height: int, width: int, target: tuple[int, int], multiple: int = 14) -> tuple[int, int]:
+    """The size a frame is first resized to for inference, as Video-Depth-Anything does.
+
+    The aspect is kept, both sides reach `target` (height, width), and each is rounded to the nearest multiple
+    (half to even) or up where that would fall below the target.
+    """
+    scale = max(target[0] / height, target[1] / width)
+
+    def constrained(size: int, at_least: int) -> int:
+        nearest = int(np.round(scale * size / multiple) * multiple)
+        return nearest if nearest >= at_least else int(np.ceil(scale * size / multiple) * multiple)
+
+    return constrained(height, target[0]), constrained(width, target[1])
+
+
+def _resize(image: Array, shape: tuple[int, int], rule: Rule, step) -> Array:
+    if image.ndim < 3:
+        raise ValueError(f"an image has at least the axes height, width and channels, got shape {image.shape}")
+    plans = tuple(AxisPlan(rule, n, m, step(n, m)) for n, m in zip(image.shape[-3:-1], shape, strict=True))
+    return _resample(image, plans)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _resample(image: Array, plans: tuple[AxisPlan, AxisPlan]) -> Array:
+    """Applies the rows' plan, then the columns'."""
+    result = image.astype(jnp.float32)
+    for plan, axis in zip(plans, (-3, -2), strict=True):
+        if not _is_identity(plan):
+            result = _gather_taps(result, _taps(plan), axis)
+    return result.astype(image.dtype)
+
+
+def _resample_forward(image, plans):
+    return _resample(image, plans), None
+
+
+def _resample_backward(plans, _, cotangent):
+    gradient = cotangent.astype(jnp.float32)
+    for plan, axis in reversed(list(zip(plans, (-3, -2), strict=True))):
+        if not _is_identity(plan):
+            gradient = _gather_taps(gradient, _transposed_taps(plan), axis)
+    return (gradient.astype(cotangent.dtype),)
+
+
+_resample.defvjp(_resample_forward, _resample_backward)
+
+
+def _gather_taps(image: Array, taps: tuple[np.ndarray, np.ndarray], axis: int) -> Array:
+    """Sum over k of image[index[:, k]] * weight[:, k] along `axis`; axes are counted from the end."""
+    indices, weights = taps
+    column = (slice(None),) + (None,) * (-axis - 1)  # weights vary along `axis` alone
+    before = (slice(None),) * (image.ndim + axis)
+    return sum(image[(*before, index)] * weight[column] for index, weight in zip(indices.T, weights.T, strict=True))
+
+
+@functools.lru_cache(maxsize=256)
+def _taps(plan: AxisPlan) -> tuple[np.ndarray, np.ndarray]:
+    return _nonzeros(_matrix(plan))
+
+
+@functools.lru_cache(maxsize=256)
+def _transposed_taps(plan: AxisPlan) -> tuple[np.ndarray, np.ndarray]:
+    return _nonzeros(_matrix(plan).T)
+
+
+def _is_identity(plan: AxisPlan) -> bool:
+    return plan.size_in == plan.size_out and plan.step in (0.0, 1.0)
+
+
+def _nonzeros(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices int32 and weights float32 [rows, K] of each row's nonzeros, padded by zero weights to the fullest row."""
+    taps = max(int((matrix != 0).sum(1).max()), 1)
+    indices = np.argsort(matrix == 0, axis=1, kind="stable")[:, :taps]
+    return indices.astype(np.int32), np.take_along_axis(matrix, indices, 1).astype(np.float32)
+
+
+def _matrix(plan: AxisPlan) -> np.ndarray:
+    """The dense float64 matrix [size_out, size_in] of a plan."""
+    rule, size_in, size_out, step = plan
+    outputs = np.arange(size_out)
+    centres = outputs * step if rule == "align_corners" else (outputs + 0.5) * step - 0.5
+    if rule == "antialias":
+        distances = np.arange(size_in)[None] - centres[:, None]
+        weights = np.maximum(0.0, 1.0 - np.abs(distances) / max(step, 1.0))
+        return weights / weights.sum(1, keepdims=True)  # the filter is cut at the edges and made whole again
+    if rule == "cubic":
+        taps, kernel = range(-1, 3), _cubic_kernel
+    else:
+        taps, kernel = range(2), lambda distance: np.maximum(0.0, 1.0 - np.abs(distance))
+        centres = np.clip(centres, 0.0, size_in - 1)
+    first = np.floor(centres).astype(int)
+    matrix = np.zeros((size_out, size_in))
+    for tap in taps:
+        where = np.clip(first + tap, 0, size_in - 1)  # the edge is repeated
+        np.add.at(matrix, (outputs, where), kernel(centres - (first + tap)))
+    return matrix
+
+
+def _cubic_kernel(distance: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel (1981, eq. 4) with a = -0.75."""
+    d, a = np.abs(distance), CUBIC_A
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((d - 5) * d + 8) * d * a - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))

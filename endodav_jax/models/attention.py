@@ -1,0 +1,61 @@
+"""Scaled dot-product attention, one function for every network and device."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from endodav_jax.models.layers import on_cpu
+
+# Scores of one group stay in a CPU's cache when they take at most this many bytes.
+CPU_SCORE_BYTES = 4 << 20
+CUDNN_HEAD_MULTIPLE = 8
+
+
+def attention(
+    query: Float[Array, "B N heads D"],
+    key: Float[Array, "B M heads D"],
+    value: Float[Array, "B M heads D"],
+    *,
+    chunk: int | None = None,
+) -> Float[Array, "B N heads D"]:
+    """softmax(query key^T / sqrt(D)) value, the softmax in float32.
+
+    Args:
+      query: what asks.
+      key: what is asked.
+      value: what is answered; of the same type as the others.
+      chunk: batch elements worked on at a time on a CPU; by default as many as keep their scores in its cache.
+        A GPU takes all at once: cuDNN's fused attention in bfloat16, XLA's form otherwise.
+
+    Returns:
+      The answers, in the type of `query`.
+    """
+    if on_cpu():
+        return _chunked(query, key, value, chunk)
+    fused = (
+        jax.default_backend() == "gpu" and query.dtype == jnp.bfloat16 and query.shape[-1] % CUDNN_HEAD_MULTIPLE == 0
+    )
+    full = "highest" if query.dtype == jnp.float32 else "default"
+    with jax.default_matmul_precision(full):
+        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn" if fused else None)
+
+
+def _chunked(query: Array, key: Array, value: Array, chunk: int | None) -> Array:
+    batch, length, heads, _ = query.shape
+    if chunk is None:
+        chunk = max(1, CPU_SCORE_BYTES // (4 * heads * length * key.shape[1]))
+    if chunk >= batch:
+        return _plain(query, key, value)
+    # The scores are cheap to make again and dear to keep for the backward pass.
+    return jax.lax.map(
+        lambda qkv: jax.checkpoint(_plain)(*qkv), (query, key, value), batch_size=chunk if chunk > 1 else None
+    )
+
+
+def _plain(query: Array, key: Array, value: Array) -> Array:
+    """Attention of [..., N, heads, D] with the heads moved before the tokens, where matrix products are quickest."""
+    query, key, value = (jnp.swapaxes(a, -3, -2) for a in (query, key, value))
+    scale = query.shape[-1] ** -0.5
+    scores = jnp.einsum("...nd,...md->...nm", query * jnp.asarray(scale, query.dtype), key)
+    weights = jax.nn.softmax(scores.astype(jnp.float32), axis=-1).astype(value.dtype)
+    return jnp.swapaxes(jnp.einsum("...nm,...md->...nd", weights, value), -3, -2)

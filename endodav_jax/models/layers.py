@@ -1,0 +1,134 @@
+"""The linear and convolution layers of all networks, with one network's precision, and the way work is cut up.
+
+Layers are Flax's own; this file adds PyTorch's initialisation, which the published networks start from.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.nn import initializers
+
+from endodav_jax.models.config import Precision
+
+# On a CPU the scores of many frames' attention and the hidden layers of many frames' blocks leave the cache,
+# and memory is then what time goes to; so frames go through in groups of at most this many.
+CPU_FRAMES = 4
+
+torch_uniform = initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # ±1/sqrt(fan in)
+
+
+def on_cpu() -> bool:
+    """Whether programs traced now are compiled for a CPU."""
+    return jax.default_backend() == "cpu"
+
+
+def map_frames(function: Callable, *arrays, frames: int = CPU_FRAMES):
+    """Applies `function` to arrays (or trees) that share their first axis, on a CPU a group at a time.
+
+    `function` must treat the first axis' elements independently.  Groups are equal: the largest divisor of the
+    axis that is at most `frames`, so that only one size is compiled.
+    """
+    count = jax.tree.leaves(arrays)[0].shape[0]
+    size = next(n for n in range(min(frames, count), 0, -1) if count % n == 0)
+    if not on_cpu() or size == count:
+        return function(*arrays)
+    groups = jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), arrays)
+    results = jax.lax.map(lambda group: function(*group), groups)
+    return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), results)
+
+
+@dataclasses.dataclass(frozen=True)
+class Numerics:
+    """Makes layers that compute in `dtype` from float32 parameters.
+
+    float32 asks for full precision also where an accelerator's default is less (TF32, bfloat16 passes).
+    """
+
+    dtype: jnp.dtype
+    precision: jax.lax.Precision | None
+
+    @classmethod
+    def of(cls, precision: Precision) -> "Numerics":
+        """The numerics of a configuration's `precision`."""
+        if precision == "float32":
+            return cls(jnp.dtype(jnp.float32), jax.lax.Precision.HIGHEST)
+        return cls(jnp.dtype(jnp.bfloat16), None)
+
+    def linear(self, n_in: int, n_out: int, rngs: nnx.Rngs, *, use_bias: bool = True, kernel_init=None) -> nnx.Linear:
+        """Linear layer; PyTorch's initialisation, or `kernel_init` with a bias of zero."""
+        return nnx.Linear(
+            n_in,
+            n_out,
+            use_bias=use_bias,
+            dtype=self.dtype,
+            param_dtype=jnp.float32,
+            precision=self.precision,
+            kernel_init=kernel_init or torch_uniform,
+            bias_init=initializers.zeros if kernel_init else _bias_uniform(n_in),
+            rngs=rngs,
+        )
+
+    def conv(
+        self,
+        n_in: int,
+        n_out: int,
+        size: int,
+        rngs: nnx.Rngs,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        use_bias: bool = True,
+        kernel_init=None,
+    ) -> nnx.Conv:
+        """Square convolution, zero-padded by half its size on both sides unless `padding` says otherwise."""
+        pad = size // 2 if padding is None else padding
+        return nnx.Conv(
+            n_in,
+            n_out,
+            (size, size),
+            strides=(stride, stride),
+            padding=((pad, pad), (pad, pad)),
+            use_bias=use_bias,
+            dtype=self.dtype,
+            param_dtype=jnp.float32,
+            precision=self.precision,
+            kernel_init=kernel_init or torch_uniform,
+            bias_init=initializers.zeros if kernel_init else _bias_uniform(n_in * size * size),
+            rngs=rngs,
+        )
+
+    def layer_norm(self, width: int, epsilon: float, rngs: nnx.Rngs, *, scale_init=None) -> nnx.LayerNorm:
+        """Layer norm over the last axis; statistics in float32."""
+        return nnx.LayerNorm(
+            width,
+            epsilon=epsilon,
+            dtype=self.dtype,
+            param_dtype=jnp.float32,
+            use_fast_variance=False,
+            scale_init=scale_init or initializers.ones,
+            rngs=rngs,
+        )
+
+    def group_norm(self, width: int, groups: int, epsilon: float, rngs: nnx.Rngs) -> nnx.GroupNorm:
+        """Group norm over all axes but the first; statistics in float32."""
+        return nnx.GroupNorm(
+            width,
+            num_groups=groups,
+            epsilon=epsilon,
+            dtype=self.dtype,
+            param_dtype=jnp.float32,
+            use_fast_variance=False,
+            rngs=rngs,
+        )
+
+
+def _bias_uniform(fan_in: int):
+    def init(key, shape, dtype=jnp.float32, **_):
+        bound = 1 / np.sqrt(fan_in)
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
