@@ -1,0 +1,38 @@
+"""The projection loss: neighbouring frames' depths must agree where they see the same point.
+
+Maps are [N,H,W] of pairs (s, t) in the unit of depth; each comes with the mask of pixels where it counts.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from endodav_jax.geometry.flow import warp_by_flow
+from endodav_jax.geometry.sampling import sample_bilinear
+
+# A depth below it was sampled outside of the neighbour's image, which is padded by zeros.
+OUTSIDE_DEPTH = 1e-3
+
+
+def projection_error(
+    pixels_in_t: Float[Array, "N H W 2"], depth_of_s_in_t: Float[Array, "N H W"], depth_t: Float[Array, "N H W"]
+) -> tuple[Float[Array, "N H W"], Bool[Array, "N H W"]]:
+    """Returns |z_{s→t} - ẑ_t| and M = (ẑ_t > 1e-3), ẑ_t = F(z_t; u_{s→t}) (paper's projection loss).
+
+    Args:
+      pixels_in_t: u_{s→t}, where each pixel of frame s lies in frame t.
+      depth_of_s_in_t: z_{s→t}, its depth there.
+      depth_t: z_t, the depth of frame t.
+    """
+    sampled = sample_bilinear(depth_t[..., None], pixels_in_t, "zeros")[..., 0]
+    return jnp.abs(depth_of_s_in_t - sampled), sampled > OUTSIDE_DEPTH
+
+
+def flow_depth_error(
+    flow: Float[Array, "N H W 2"], depth_s: Float[Array, "N H W"], depth_t: Float[Array, "N H W"]
+) -> tuple[Float[Array, "N H W"], Bool[Array, "N H W"]]:
+    """Returns the variant along the optical flow (y, x) from s to t: |F(z_s; flow) - z_t| where F(z_s) > 1e-3.
+
+    The published program warps the depth of s, not that of t, by the flow of s.  The goldens have it so.
+    """
+    warped = warp_by_flow(depth_s[..., None], flow, "zeros")[..., 0]
+    return jnp.abs(warped - depth_t), warped > OUTSIDE_DEPTH

@@ -1,0 +1,36 @@
+"""The one place where dense maps of losses become numbers."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def masked_mean(
+    values: Float[Array, "*map"], mask: Float[Array, "*map"] | Bool[Array, "*map"], axis_name: str | None = None
+) -> Float[Array, ""]:
+    """Returns the mean of `values` weighted by `mask`; 0, with derivatives 0, where the mask is empty.
+
+    Masked values may be anything, also NaN or infinite: neither they nor their derivatives get through.
+
+    Args:
+      values: a dense map.
+      mask: weights of the same shape; not differentiated.
+      axis_name: mapped axis (of devices) that shares the batch.  Then the weights are counted over all devices,
+        and the mean *over devices* of what is returned, and of its gradient, is that of the whole batch.
+    """
+    weight = jax.lax.stop_gradient(mask).astype(values.dtype)
+    total = weight.sum()
+    if axis_name is not None:
+        total = jax.lax.pmean(total, axis_name)
+    counted = jnp.where(weight > 0, values, 0)
+    return (weight * counted).sum() / jnp.where(total > 0, total, 1)
+
+
+def masked_mean_of_pairs(
+    along_x: Float[Array, "N H W-1"],
+    along_y: Float[Array, "N H-1 W"],
+    masks: tuple[Array, Array],
+    axis_name: str | None = None,
+) -> Float[Array, ""]:
+    """Returns the masked mean over horizontal neighbours plus that over vertical ones."""
+    return masked_mean(along_x, masks[0], axis_name) + masked_mean(along_y, masks[1], axis_name)

@@ -1,0 +1,63 @@
+"""The projection loss and its variant along the optical flow."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from endodav_jax.geometry.camera import reproject
+from endodav_jax.geometry.flow import rigid_flow
+from endodav_jax.geometry.rigid import rigid_from_axis_angle
+from endodav_jax.losses.projection import flow_depth_error, projection_error
+
+INTRINSICS = jnp.array([[20, 20, 8, 6]], jnp.float32)
+
+
+def plane_depth(distance, height=12, width=16):
+    return jnp.full((1, height, width), distance, jnp.float32)
+
+
+def forward_by(distance):
+    zero = jnp.zeros((1, 3), jnp.float32)
+    return rigid_from_axis_angle(zero, jnp.array([[0, 0, -distance]], jnp.float32))
+
+
+def test_depths_of_one_plane_seen_from_two_places_agree():
+    pixels, z = reproject(plane_depth(5.0), INTRINSICS, forward_by(1.0))
+    error, mask = projection_error(pixels, z, plane_depth(4.0))
+    assert bool(mask.any())
+    assert not bool(mask.all())  # the camera came nearer: the rim left its view
+    inside = (pixels[..., 0] > 0) & (pixels[..., 0] < 15) & (pixels[..., 1] > 0) & (pixels[..., 1] < 11)
+    np.testing.assert_allclose(jnp.where(inside, error, 0), 0, atol=1e-5)
+
+
+def test_the_error_is_the_disagreement_in_depth():
+    pixels, z = reproject(plane_depth(5.0), INTRINSICS, forward_by(0.0))
+    error, mask = projection_error(pixels, z, plane_depth(4.5))
+    np.testing.assert_allclose(error[:, 1:-1, 1:-1], 0.5, atol=1e-5)
+    assert bool(mask[:, 1:-1, 1:-1].all())
+
+
+def test_every_pixel_seen_nowhere_is_masked():
+    pixels, z = reproject(plane_depth(5.0), INTRINSICS, forward_by(-0.0)[...].at[:, 0, 3].set(1e4))
+    _, mask = projection_error(pixels, z, plane_depth(5.0))
+    assert not bool(mask.any())
+
+
+def test_both_depths_and_the_motion_receive_derivatives():
+    def loss(depth_s, depth_t, translation):
+        motion = rigid_from_axis_angle(jnp.zeros((1, 3), jnp.float32), translation)
+        pixels, z = reproject(depth_s, INTRINSICS, motion)
+        error, mask = projection_error(pixels, z, depth_t)
+        return (error * mask).sum()
+
+    ramp = plane_depth(5.0) + jnp.arange(16, dtype=jnp.float32) / 8
+    gradients = jax.grad(loss, (0, 1, 2))(ramp, 1.1 * ramp, jnp.array([[0.2, 0.1, 0.3]], jnp.float32))
+    assert all(bool(jnp.isfinite(g).all()) and float(jnp.abs(g).max()) > 0 for g in gradients)
+
+
+def test_along_the_flow_a_sideways_motion_leaves_a_plane_as_it_is():
+    depth = plane_depth(5.0)
+    flow = rigid_flow(depth, INTRINSICS, jnp.eye(4, dtype=jnp.float32)[None].at[:, 0, 3].set(0.5))
+    error, mask = flow_depth_error(flow, depth, depth)
+    assert 0.5 < float(mask.mean()) < 1.0 or bool(mask.all())
+    np.testing.assert_allclose(error[:, :, :13], 0, atol=1e-5)
