@@ -15,25 +15,36 @@ def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
     """Yields a temporary name beside `path`; on success it is moved there, on any error it is removed.
 
     The temporary name keeps the suffix (`.part` is put before it), since many writers choose the format by it.
+    The writer may make a folder of it as well as a file.
 
     Raises:
-      UserError: `path` exists and `overwrite` is false, or the disk is full.
+      UserError: `path` exists and `overwrite` is false, or it cannot be written (a full disk, no permission).
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already; pass --overwrite to replace it")
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part)  # left by a run that was killed
         yield part
+        if part.is_dir():
+            _remove(path)  # a folder cannot be moved onto one that holds something
         os.replace(part, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        reason = error.strerror or error
+        raise UserError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def sha256_of(path: Path | str) -> str:

@@ -1,0 +1,16 @@
+"""Depth of a network's disparity."""
+
+from typing import TypeVar
+
+Array = TypeVar("Array")  # numpy or jax
+
+
+def depth_from_disparity(disparity: Array, min_depth: float = 0.1, max_depth: float = 150.0) -> Array:
+    """Returns 1 / (1 / max_depth + (1 / min_depth - 1 / max_depth) * disparity), of any shape.
+
+    Maps disparity 0..1 to `max_depth`..`min_depth`; what lies above 1 comes nearer still.  The defaults are those of
+    the published training of EndoDAV and EndoDAC, in which depth is in units of the predicted motion: up to scale.
+    The least disparity is 0, so the result is finite for every output of a network.
+    """
+    far, near = 1.0 / max_depth, 1.0 / min_depth
+    return 1.0 / (far + (near - far) * disparity)

@@ -1,0 +1,242 @@
+"""From frames to files: the depth of a clip, written as videos, lossless depth and a description."""
+
+import contextlib
+import dataclasses
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from endodav_jax.errors import UserError
+from endodav_jax.files import whole_file
+from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.inference.config import InferConfig, fixed_range
+from endodav_jax.progress import progress_bar
+from endodav_jax.video import depth_files
+from endodav_jax.video.colour import colour_table, colourise
+from endodav_jax.video.depth_files import DepthFrame
+from endodav_jax.video.encoder import mp4_writer
+from endodav_jax.video.frames import ReadingStopped
+from endodav_jax.video.image_files import ImageSequence
+from endodav_jax.video.point_cloud import ply_writer
+from endodav_jax.video.reader import FrameReader
+from endodav_jax.video.spool import DisparitySpool
+
+PERCENTILES = (0.01, 0.99)
+BYTES_PER_PIXEL = {"npz": 8, "npy": 4, "tiff": 4}  # what does not depend on the picture
+SPOOL_BYTES_PER_PIXEL = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """Intrinsics (fx, fy, cx, cy) in pixels of the frames, float64 [4], and where they come from."""
+
+    intrinsics: np.ndarray
+    origin: str
+
+
+@dataclasses.dataclass
+class DepthRun:
+    """What a run did.
+
+    Attributes:
+      indices: numbers of the frames in the source.
+      times: their seconds.
+      stopped: why reading ended early, or None.
+      windows: the `WindowLog` of each window.
+      inference_seconds: from the first frame to the last disparity, decoding included.
+      disparity_range: least and greatest of the clip, inside the view.
+      colour_range: what the colours span.
+      png_scale: of the 16-bit PNG files, where they were written.
+    """
+
+    indices: list[int] = dataclasses.field(default_factory=list)
+    times: list[float] = dataclasses.field(default_factory=list)
+    stopped: ReadingStopped | None = None
+    windows: list = dataclasses.field(default_factory=list)
+    inference_seconds: float = 0.0
+    disparity_range: tuple[float, float] = (0.0, 0.0)
+    colour_range: tuple[float, float] = (0.0, 0.0)
+    png_scale: float | None = None
+
+
+def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict[str, Path]:
+    """Returns what will be written, by kind, named as Video-Depth-Anything names it."""
+    stem = reader.source.stem
+    names = {kind: f"{stem}_{kind}.mp4" for kind in config.videos}
+    if isinstance(reader.source, ImageSequence) and reader.source.count == 1 and "vis" in config.videos:
+        names["picture"] = f"{stem}_vis.png"
+    patterns = {
+        "npz": "depths.npz", "npy": "depths_npy", "png16": "depths_png", "exr": "depths_exr", "tiff": "depths_tiff",
+        "ply": "points_ply",
+    }  # fmt: skip
+    names |= {kind: f"{stem}_{patterns[kind]}" for kind in config.save}
+    names["meta"] = f"{stem}_meta.json"
+    return {kind: folder / name for kind, name in names.items()}
+
+
+def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) -> None:
+    """Makes the folder and raises a `UserError` for whatever would fail after hours of work.
+
+    Raises:
+      UserError: an output exists, the folder cannot be made, or its disk has no room for what can be reckoned.
+    """
+    for path in paths.values():
+        if path.exists() and not overwrite:
+            raise UserError(f"{path}: exists already; pass --overwrite to replace it")
+    folder = paths["meta"].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made a folder ({error.strerror}); choose another one") from error
+    pixels = (reader.count or 0) * reader.size[0] * reader.size[1]
+    needed = pixels * (SPOOL_BYTES_PER_PIXEL + sum(BYTES_PER_PIXEL.get(kind, 0) for kind in paths))
+    if needed > free:
+        raise UserError(
+            f"{folder}: needs {needed / 1e9:.1f} GB and has {free / 1e9:.1f} GB free; free space, choose another "
+            "folder, lower --max-res, or write less with --save"
+        )
+
+
+def write_depth(
+    reader: FrameReader,
+    estimator,
+    paths: dict[str, Path],
+    config: InferConfig,
+    camera: Camera,
+    inside: np.ndarray | None = None,
+) -> DepthRun:
+    """Infers the depth of every frame and writes every output but the description.
+
+    Frames flow from the decoder through the estimator to disk, and memory does not grow with their number.  The
+    colours' range is the whole clip's, so disparities wait in a `DisparitySpool` and colours come in a second pass.
+    An output gets its final name when it is whole, all of them at the end.
+
+    Args:
+      estimator: has `iter_infer(frames, align=, on_window=)`, which yields (place of the frame among those
+        given, float32 [H, W]).
+      paths: from `output_paths`.
+      inside: bool [H, W], where the view is; None is everywhere.
+
+    Raises:
+      UserError: no frames, no space, or values that are not finite.
+    """
+    run = DepthRun()
+    with contextlib.ExitStack() as files:
+        spool = files.enter_context(DisparitySpool(paths["meta"].parent, reader.size, inside))
+        copy = files.enter_context(mp4_writer(paths["src"], reader.fps)) if "src" in paths else None
+        _infer(reader, estimator, config, spool, copy, run)
+        run.disparity_range = spool.low, spool.high
+        run.colour_range = _colour_range(spool, config.range)
+        _write(reader, paths, config, camera, spool, run, files)
+    return run
+
+
+def _infer(reader, estimator, config: InferConfig, spool: DisparitySpool, copy, run: DepthRun) -> None:
+    """The first pass: fills the spool, and copies the frames that the network saw."""
+
+    def frames() -> Iterator[np.ndarray]:
+        try:
+            for frame in reader:
+                run.indices.append(frame.index)
+                run.times.append(frame.time)
+                if copy is not None:
+                    copy(frame.rgb)
+                yield frame.rgb
+        except ReadingStopped as stopped:
+            run.stopped = stopped
+
+    def on_window(window) -> None:
+        run.windows.append(window)
+        if config.verbose:
+            place = f"window {window.window}: frames {window.first_frame}-{window.last_frame}"
+            bar.write(f"{place}, scale {window.scale:.6f}, shift {window.shift:+.6f}", file=sys.stderr)
+
+    started = time.perf_counter()
+    with progress_bar(reader.count, "depth", config.quiet) as bar:
+        for number, disparity in estimator.iter_infer(frames(), align=config.align, on_window=on_window):
+            spool.append(run.indices[number], np.asarray(disparity, np.float32))
+            bar.update()
+    run.inference_seconds = time.perf_counter() - started
+    if not len(spool):
+        raise run.stopped or UserError(f"{reader.source.name}: holds no frames; name another video")
+
+
+def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: DepthRun, files) -> None:
+    """The second pass: everything that is made of disparities, in the colours of the whole clip."""
+    inside, size = spool.inside, spool.size
+    table = colour_table(config.cmap)
+    writers: list[Callable[[DepthFrame], None]] = []
+
+    def depth_of(disparity: np.ndarray) -> np.ndarray:
+        depth = depth_from_disparity(disparity)
+        return depth if inside is None else np.where(inside, depth, np.float32(0))
+
+    def colours_of(frame: DepthFrame) -> np.ndarray:
+        return colourise(frame.disparity, *run.colour_range, table, inside)
+
+    if "vis" in paths:
+        append_colours = files.enter_context(mp4_writer(paths["vis"], reader.fps))
+        writers.append(lambda frame: append_colours(colours_of(frame)))
+    if "sbs" in paths:
+        append_pair = files.enter_context(mp4_writer(paths["sbs"], reader.fps))
+        writers.append(lambda frame: append_pair(np.concatenate([frame.rgb, colours_of(frame)], axis=1)))
+    if "picture" in paths:
+        picture = files.enter_context(whole_file(paths["picture"]))
+        writers.append(lambda frame: Image.fromarray(colours_of(frame)).save(picture))
+    if "png16" in paths:
+        run.png_scale = config.png_scale or depth_files.png_scale(float(depth_from_disparity(max(spool.low, 0.0))))
+        writers.append(files.enter_context(depth_files.png_writer(paths["png16"], run.png_scale)))
+    if "npy" in paths:
+        writers.append(files.enter_context(depth_files.npy_writer(paths["npy"])))
+    if "exr" in paths:
+        writers.append(files.enter_context(depth_files.exr_writer(paths["exr"])))
+    if "tiff" in paths:
+        writers.append(files.enter_context(depth_files.tiff_writer(paths["tiff"])))
+    if "ply" in paths:
+        comment = f"intrinsics {camera.origin}"
+        writers.append(files.enter_context(ply_writer(paths["ply"], camera.intrinsics, comment)))
+
+    if writers:
+        # Frames are decoded again where a writer shows them: keeping them would take as much room as the disparities.
+        rgbs = iter(reader) if {"sbs", "ply"} & set(paths) else None
+        with progress_bar(len(spool), "write", config.quiet) as bar:
+            for index, disparity in spool:
+                rgb = _frame_again(rgbs, index, reader) if rgbs is not None else None
+                frame = DepthFrame(index, disparity, depth_of(disparity), rgb)
+                for write in writers:
+                    write(frame)
+                bar.update()
+    if "npz" in paths:
+        maps = {
+            "disparities": lambda: (disparity for _, disparity in spool),
+            "depths": lambda: (depth_of(disparity) for _, disparity in spool),
+        }
+        depth_files.write_npz(paths["npz"], size, spool.indices, maps, reader.fps, camera.intrinsics)
+
+
+def _frame_again(frames: Iterator, index: int, reader: FrameReader) -> np.ndarray:
+    frame = next(frames, None)
+    if frame is None or frame.index != index:
+        raise UserError(f"{reader.source.name}: changed while it was read; run the command again")
+    return frame.rgb
+
+
+def _colour_range(spool: DisparitySpool, how: str) -> tuple[float, float]:
+    if how == "clip":
+        return spool.low, spool.high
+    if how == "percentile":
+        return spool.quantiles(*PERCENTILES)
+    return fixed_range(how)
+
+
+def varies(times: list[float], fps: Fraction) -> bool:
+    """Returns whether frames are anywhere more than half a frame off an even rate that starts with the first."""
+    even = times[0] + np.arange(len(times)) / float(fps)
+    return bool(np.abs(np.asarray(times) - even).max() > 0.5 / float(fps))

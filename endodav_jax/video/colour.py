@@ -1,0 +1,33 @@
+"""Colours of disparity: near is bright."""
+
+import cv2
+import numpy as np
+
+
+def colour_table(name: str) -> np.ndarray:
+    """Returns the 256 colours of a map, uint8 [256, 3] RGB, dark to bright (`turbo`: blue to red)."""
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    if name == "gray":
+        return np.repeat(levels, 3, axis=1)
+    return np.ascontiguousarray(cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{name.upper()}"))[:, 0, ::-1])
+
+
+def colourise(values: np.ndarray, low: float, high: float, table: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    """Colours values between `low` and `high`, clipped to them.
+
+    Levels are floor((v - low) / (high - low) * 255), as Video-Depth-Anything takes them; a flat clip is level 0.
+
+    Args:
+      values: float32 [H, W].
+      table: uint8 [256, 3].
+      inside: bool [H, W]; black outside.  None: all of it.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    step = np.float32(255.0 / (high - low)) if high > low else np.float32(0.0)
+    levels = np.clip((values - np.float32(low)) * step, 0.0, 255.0).astype(np.uint8)
+    colours = table[levels]
+    if inside is not None:
+        colours[~inside] = 0
+    return colours

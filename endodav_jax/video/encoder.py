@@ -1,0 +1,68 @@
+"""Frames into an H.264 file that any player shows."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
+from endodav_jax.errors import UserError
+from endodav_jax.files import whole_file
+
+CRF = "18"  # the published programs' quality
+_TICK = Fraction(1, 90000)
+_BT709 = 1  # the number of BT.709 in H.264 for primaries, transfer and matrix; without it players guess by size
+
+
+@contextlib.contextmanager
+def mp4_writer(path: Path, fps: Fraction) -> Iterator[Callable[..., None]]:
+    """Gives a function `write(rgb, time=None)` that appends a frame, uint8 [H, W, 3]; the first decides the size.
+
+    Frames are spaced evenly, or shown at `time` in seconds where all are given one, as a live source needs.
+    yuv420p holds two by two pixels in one, so an odd width or height is made even by repeating the last column or row.
+
+    Raises:
+      UserError: the file cannot be written, or this FFmpeg has no H.264 encoder.
+    """
+    with whole_file(path) as part:
+        container = av.open(str(part), "w", format="mp4")
+        stream = _stream(container, fps)
+
+        def write(rgb: np.ndarray, time: float | None = None) -> None:
+            rgb = np.pad(rgb, ((0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)), mode="edge")
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = rgb.shape[:2]
+                if time is not None:
+                    stream.codec_context.time_base = _TICK
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+            if time is not None:
+                frame.time_base, frame.pts = _TICK, round(time / _TICK)
+            container.mux(stream.encode(frame))
+
+        try:
+            yield write
+            if stream.codec_context.is_open:
+                container.mux(stream.encode(None))
+        except BaseException:
+            # The first error tells what happened; closing a file on a full disk only says it again.
+            with contextlib.suppress(OSError, av.error.FFmpegError):
+                container.close()
+            raise
+        container.close()
+
+
+def _stream(container: av.container.OutputContainer, fps: Fraction) -> av.VideoStream:
+    try:
+        stream = container.add_stream("libx264", rate=fps.limit_denominator(65535))
+    except av.codec.codec.UnknownCodecError as error:
+        raise UserError("libx264: this build of PyAV has no H.264 encoder; install PyAV from its wheel") from error
+    stream.pix_fmt = "yuv420p"
+    stream.options = {"crf": CRF}
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    context.color_range = ColorRange.MPEG
+    return stream

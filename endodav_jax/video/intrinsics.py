@@ -1,0 +1,93 @@
+"""A camera's fx, fy, cx, cy as the user gives them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+
+# Endoscopes see 60 to 140 degrees; 0.82 of the width (63 degrees across) is what the published training on SCARED uses.
+GUESSED_FOCAL = 0.82
+# Monodepth2 and its kin write K divided by the image's size; no focal length in pixels is this small.
+NORMALISED_BELOW = 5.0
+
+Size = tuple[int, int]
+
+
+def read_intrinsics(text: str, full_size: Size, size: Size) -> np.ndarray:
+    """Reads `fx,fy,cx,cy` or a file, for frames of `full_size`, and returns them for frames resized to `size`.
+
+    Two numbers are fx and fy, the camera looking through the centre of the frame.
+    Files: text with 4 numbers or a 3x3 matrix; .npy of either; .npz with one of them under `intrinsics` or `K`;
+    .json with `fx`, `fy`, `cx`, `cy` or one of them under `intrinsics`, `K` or `camera_matrix`.  Pixels: integer
+    coordinates are pixel centres.  Numbers that are all below 5 are taken as fractions of width and height.
+
+    Returns:
+      float64 [4], (fx, fy, cx, cy).
+
+    Raises:
+      UserError: unreadable, not 4 or 9 numbers, or a focal length that is not positive.
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = _read_file(Path(text))
+    numbers = np.asarray(values, np.float64)
+    if numbers.shape == (3, 3):
+        numbers = numbers[[0, 1, 0, 1], [0, 1, 2, 2]]
+    elif numbers.size == 9:
+        numbers = numbers.reshape(3, 3)[[0, 1, 0, 1], [0, 1, 2, 2]]
+    if numbers.size == 2:
+        numbers = np.append(numbers, [(full_size[1] - 1) / 2, (full_size[0] - 1) / 2])
+    if numbers.size != 4:
+        raise UserError(f"--intrinsics {text}: holds {numbers.size} numbers; give fx,fy,cx,cy or a 3x3 matrix")
+    numbers = numbers.reshape(4)
+    if not np.isfinite(numbers).all() or (numbers[:2] <= 0).any():
+        raise UserError(f"--intrinsics {text}: fx and fy must be positive numbers")
+    if (np.abs(numbers) < NORMALISED_BELOW).all():
+        numbers = numbers * np.array([full_size[1], full_size[0]] * 2)
+    return resized_intrinsics(numbers, full_size, size)
+
+
+def guessed_intrinsics(size: Size) -> np.ndarray:
+    """Returns square pixels, the centre of the frame, and a focal length of 0.82 of its longer side."""
+    focal = GUESSED_FOCAL * max(size)
+    return np.array([focal, focal, (size[1] - 1) / 2, (size[0] - 1) / 2])
+
+
+def resized_intrinsics(intrinsics: np.ndarray, full_size: Size, size: Size) -> np.ndarray:
+    """Returns intrinsics [4] after resizing: edges fall on edges, so a centre c becomes (c + 1/2) s - 1/2."""
+    y, x = size[0] / full_size[0], size[1] / full_size[1]
+    fx, fy, cx, cy = intrinsics
+    return np.array([fx * x, fy * y, (cx + 0.5) * x - 0.5, (cy + 0.5) * y - 0.5])
+
+
+def _read_file(path: Path):
+    try:
+        match path.suffix.lower():
+            case ".npy":
+                return np.load(path, allow_pickle=False)
+            case ".npz":
+                with np.load(path, allow_pickle=False) as file:
+                    return _named(dict(file), path)
+            case ".json":
+                return _named(json.loads(path.read_text()), path)
+            case _:
+                return np.loadtxt(path)
+    except OSError as error:
+        raise UserError(
+            f"--intrinsics {path}: cannot be read ({error.strerror}); give fx,fy,cx,cy or a file"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--intrinsics {path}: not numbers; give fx,fy,cx,cy or a file with a 3x3 matrix") from error
+
+
+def _named(values: dict, path: Path):
+    for key in ("intrinsics", "K", "camera_matrix"):
+        if key in values:
+            return values[key]
+    try:
+        return [values[key] for key in ("fx", "fy", "cx", "cy")]
+    except KeyError as error:
+        raise UserError(f"--intrinsics {path}: has neither `intrinsics` nor `K` nor fx, fy, cx, cy") from error

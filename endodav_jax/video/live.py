@@ -1,0 +1,83 @@
+"""Frames that come once, as they happen: a capture device, a pipe, a network address."""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.frames import Frame, FrameSource
+from endodav_jax.video.reader import open_source
+from endodav_jax.video.video_file import DEFAULT_FPS, average_rate, decode_live, open_container
+
+# How FFmpeg names the first, second ... camera of each system.
+CAPTURE = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+LATEST_ONLY = {"fflags": "nobuffer", "flags": "low_delay"}
+
+
+class LiveSource:
+    """A `FrameSource` that can be iterated once.  It waits for its first frame, to know the size."""
+
+    timed = True
+    count = None
+
+    def __init__(self, frames: Iterator[Frame], name: str, stem: str, fps: Fraction):
+        """Raises:
+        UserError: not one frame comes.
+        """
+        first = next(frames, None)
+        if first is None:
+            raise UserError(f"{name}: gives no frames; check the device or what writes into the pipe")
+        self.name, self.stem, self.fps, self.size = name, stem, fps, first.rgb.shape[:2]
+        self._frames = itertools.chain([first], frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields each frame as it comes."""
+        return self._frames
+
+    def samples(self, count: int) -> list[np.ndarray]:
+        """A live source cannot be searched."""
+        raise UserError(f"{self.name}: frames that come once cannot be looked at beforehand")
+
+
+def open_live(name: str, raw_size: tuple[int, int] | None, pipe: BinaryIO) -> FrameSource:
+    """Opens `0`, `1` ... (a capture device), `-` (a pipe), an address with `://`, or whatever `open_source` opens.
+
+    Args:
+      raw_size: (height, width) where the pipe holds nothing but RGB24 pixels; None where it holds a video.
+      pipe: what `-` stands for.
+
+    Raises:
+      UserError: it cannot be opened or gives no frames.
+    """
+    if name == "-" and raw_size is not None:
+        return LiveSource(raw_frames(pipe, raw_size, DEFAULT_FPS), "standard input", "stdin", DEFAULT_FPS)
+    if name == "-":
+        return _from_container(open_container(pipe, "standard input"), "standard input", "stdin")
+    if name.isdigit() and not Path(name).exists():
+        if sys.platform not in CAPTURE:
+            raise UserError(f"{name}: capture devices are known on Linux and macOS; name a file, an address or -")
+        format_name, pattern = CAPTURE[sys.platform]
+        device = pattern.format(name)
+        return _from_container(open_container(device, device, format=format_name), device, f"device{name}")
+    if "://" in name:
+        return _from_container(open_container(name, name, options=LATEST_ONLY), name, "stream")
+    return open_source(name)
+
+
+def raw_frames(pipe: BinaryIO, size: tuple[int, int], fps: Fraction) -> Iterator[Frame]:
+    """Yields frames of RGB24 pixels until the pipe ends; a last part of a frame is dropped."""
+    length = 3 * size[0] * size[1]
+    for index in itertools.count():
+        data = pipe.read(length)
+        if len(data) < length:
+            return
+        yield Frame(np.frombuffer(data, np.uint8).reshape(*size, 3), index, index / float(fps))
+
+
+def _from_container(container, name: str, stem: str) -> LiveSource:
+    return LiveSource(decode_live(container, name), name, stem, average_rate(container.streams.video[0]))

@@ -1,0 +1,48 @@
+"""Depth and colour as point clouds."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import plyfile
+
+from endodav_jax.files import whole_file
+from endodav_jax.video.depth_files import DepthFrame, Write, frame_name
+
+_VERTEX = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")])
+
+
+@contextlib.contextmanager
+def ply_writer(folder: Path, intrinsics: np.ndarray, comment: str) -> Iterator[Write]:
+    """Gives a function that writes `frame_00000.ply`, binary: one coloured point for each pixel that has a disparity.
+
+    Camera coordinates: x right, y down, z forward, in the depth's own unit.
+
+    Args:
+      intrinsics: (fx, fy, cx, cy) in pixels of the frames.
+      comment: one line for the header, such as where the intrinsics come from.
+    """
+    comments = [comment, "camera coordinates: x right, y down, z forward; depth is up to scale"]
+    with whole_file(folder) as part:
+        part.mkdir()
+
+        def write(frame: DepthFrame) -> None:
+            element = plyfile.PlyElement.describe(points_of(frame, intrinsics), "vertex")
+            plyfile.PlyData([element], byte_order="<", comments=comments).write(part / f"{frame_name(frame)}.ply")
+
+        yield write
+
+
+def points_of(frame: DepthFrame, intrinsics: np.ndarray) -> np.ndarray:
+    """Returns the frame's points, [P] of (x, y, z, red, green, blue).
+
+    X = depth * ((u - cx) / fx, (v - cy) / fy, 1).  A disparity of 0 is outside the view or as far as can be: no point.
+    """
+    fx, fy, cx, cy = intrinsics
+    v, u = np.nonzero(frame.disparity > 0)
+    depth = frame.depth[v, u]
+    points = np.empty(len(depth), _VERTEX)
+    points["x"], points["y"], points["z"] = depth * ((u - cx) / fx), depth * ((v - cy) / fy), depth
+    points["red"], points["green"], points["blue"] = frame.rgb[v, u].T
+    return points

@@ -1,0 +1,134 @@
+"""The frames that a job works on: opened by name, one eye cut out, thinned to a rate, made smaller."""
+
+import glob
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.frames import Frame, FrameSource
+from endodav_jax.video.image_files import SUFFIXES, ImageSequence, images_in, images_matching
+from endodav_jax.video.video_file import VideoFile
+
+Stereo = Literal["none", "top", "bottom", "left", "right"]
+
+
+def open_source(name: str) -> FrameSource:
+    """Opens a video file, a folder of images, a pattern of images (`frames/*.png`) or one image.
+
+    Raises:
+      UserError: missing, unreadable, neither video nor image, without frames, or images of several sizes.
+    """
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return ImageSequence(images_in(path), name, path.resolve().name)
+        if not path.exists() and glob.has_magic(name):
+            return ImageSequence(images_matching(name), name, _stem_of_pattern(path))
+        if path.suffix.lower() in SUFFIXES and path.exists():
+            return ImageSequence([path], name, path.stem)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error.strerror}); check its permissions") from error
+    return VideoFile(path)
+
+
+class FrameReader:
+    """Frames of a source after its cut, rate and size; may be iterated again and again, one frame in memory.
+
+    Attributes:
+      source: the `FrameSource` underneath.
+      size: (height, width) of the frames that come out.
+      full_size: the same before `max_res`.
+      fps: frames a second of a video made of all that come out.
+      count: how many will come, or None where the source does not say; an estimate for video.
+    """
+
+    def __init__(
+        self, source: FrameSource, *, stereo: Stereo = "none", max_len: int = 0, target_fps: float = 0, max_res: int = 0
+    ):
+        """Zero means no limit.
+
+        Args:
+          stereo: which half of frames that hold two views, one above or beside the other.
+          max_len: how many frames at most.
+          target_fps: at most so many frames a second, chosen by their times; none is repeated.  Images have no times:
+            all are taken, and the output shows so many a second.
+          max_res: the longer side at most, in pixels.
+        """
+        self.source, self.stereo, self.max_len = source, stereo, max_len
+        self.full_size = _half_size(source.size, stereo)
+        self.size = _limited(self.full_size, max_res)
+        target = Fraction(target_fps).limit_denominator(1001)
+        self.thinned = source.timed and 0 < target < source.fps
+        self.fps = target if self.thinned or (target and not source.timed) else source.fps
+        self.count = source.count
+        if self.count is not None and self.thinned:
+            self.count = max(1, round(self.count * self.fps / source.fps))
+        if max_len:
+            self.count = max_len if self.count is None else min(max_len, self.count)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """(vertical, horizontal) size over full size."""
+        return self.size[0] / self.full_size[0], self.size[1] / self.full_size[1]
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields the chosen frames.
+
+        Raises:
+          ReadingStopped: the source cannot be read any further.
+        """
+        frames = self._thin(self.source) if self.thinned else iter(self.source)
+        for frame in itertools.islice(frames, self.max_len or None):
+            yield Frame(self._shape(frame.rgb), frame.index, frame.time)
+
+    def samples(self, count: int) -> list[np.ndarray]:
+        """Returns up to `count` frames, uint8 [H, W, 3], spread over the whole source."""
+        return [self._shape(rgb) for rgb in self.source.samples(count)]
+
+    def _thin(self, frames) -> Iterator[Frame]:
+        """Yields the frame nearest to each tick of the target rate, or none where the source has a gap."""
+        half_frame = 0.5 / float(self.source.fps)
+        rate = float(self.fps)
+        tick = 0
+        for frame in frames:
+            if frame.time + half_frame >= tick / rate:
+                yield frame
+                tick = int((frame.time + half_frame) * rate) + 1
+
+    def _shape(self, rgb: np.ndarray) -> np.ndarray:
+        height, width = self.full_size
+        top = rgb.shape[0] - height if self.stereo == "bottom" else 0
+        left = rgb.shape[1] - width if self.stereo == "right" else 0
+        rgb = rgb[top : top + height, left : left + width]
+        if self.size != self.full_size:
+            rgb = cv2.resize(rgb, self.size[::-1], interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(rgb)
+
+
+def _half_size(size: tuple[int, int], stereo: Stereo) -> tuple[int, int]:
+    height, width = size
+    if stereo in ("top", "bottom"):
+        return max(1, height // 2), width
+    if stereo in ("left", "right"):
+        return height, max(1, width // 2)
+    return height, width
+
+
+def _limited(size: tuple[int, int], max_res: int) -> tuple[int, int]:
+    """Returns the size with its longer side at most `max_res`, in even numbers as Video-Depth-Anything does."""
+    if not max_res or max(size) <= max_res:
+        return size
+    height, width = (max(2, round(n * max_res / max(size))) for n in size)
+    return height + height % 2, width + width % 2
+
+
+def _stem_of_pattern(path: Path) -> str:
+    """Returns the name of the nearest folder above a pattern that holds no pattern itself."""
+    parents = [parent for parent in path.parents if not glob.has_magic(str(parent))]
+    return parents[0].resolve().name or "images"

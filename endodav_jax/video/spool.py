@@ -1,0 +1,95 @@
+"""Disparities of a whole clip on disk, until the clip's range is known."""
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+
+HISTOGRAM_BINS = 1 << 16
+
+
+class DisparitySpool:
+    """A temporary file of float32 maps with their numbers, and their least and greatest value.
+
+    Which colour a value gets depends on the whole clip's range, and an .npz says how many frames it holds before the
+    first of them; both are known only at the end, when a long video's maps no longer fit into memory.  The file is
+    read and written, not mapped, since mapped pages count as the process's memory.  It has no name, so nothing is
+    left behind whatever happens.
+    """
+
+    def __init__(self, folder: Path, size: tuple[int, int], inside: np.ndarray | None):
+        """`inside`, bool [H, W], is where values count; outside they are set to 0.
+
+        Raises:
+          UserError: `folder` cannot be written.
+        """
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+        self.folder, self.size, self.inside = folder, size, inside
+        self.indices: list[int] = []
+        self.low, self.high = np.inf, -np.inf
+
+    def __enter__(self) -> "DisparitySpool":
+        return self
+
+    def __exit__(self, *_) -> None:
+        with contextlib.suppress(OSError):  # a full disk refuses the last bytes of a file that is thrown away
+            self._file.close()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def append(self, index: int, disparity: np.ndarray) -> None:
+        """Adds the map float32 [H, W] of frame `index`.
+
+        Raises:
+          UserError: no space left, or values that are not finite.
+        """
+        if disparity.shape != self.size or disparity.dtype != np.float32:
+            raise ValueError(f"frame {index}: {disparity.dtype} {disparity.shape}, wanted float32 {self.size}")
+        if self.inside is not None:
+            disparity = np.where(self.inside, disparity, np.float32(0))
+            seen = disparity[self.inside]
+        else:
+            seen = disparity
+        low, high = float(seen.min()), float(seen.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise UserError(
+                f"frame {index}: its disparity is not finite; the weights are damaged or unfit for --precision"
+            )
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        try:
+            self._file.write(np.ascontiguousarray(disparity).data)
+            self._file.flush()
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: no room for the disparities of more than {len(self)} frames ({error.strerror}); "
+                "free space, choose another folder, or lower --max-res"
+            ) from error
+        self.indices.append(index)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields (frame index, float32 [H, W]) in the order in which they were added."""
+        height, width = self.size
+        self._file.seek(0)
+        for index in self.indices:
+            yield index, np.frombuffer(self._file.read(4 * height * width), np.float32).reshape(self.size)
+
+    def quantiles(self, low: float, high: float) -> tuple[float, float]:
+        """Returns two quantiles of all values inside, from a histogram of 65,536 steps over their range."""
+        if self.high <= self.low:
+            return self.low, self.high
+        counts = np.zeros(HISTOGRAM_BINS, np.int64)
+        for _, disparity in self:
+            seen = disparity if self.inside is None else disparity[self.inside]
+            counts += np.histogram(seen, HISTOGRAM_BINS, (self.low, self.high))[0]
+        share = np.cumsum(counts) / counts.sum()
+        edges = np.linspace(self.low, self.high, HISTOGRAM_BINS + 1)
+        return float(edges[np.searchsorted(share, low)]), float(edges[np.searchsorted(share, high) + 1])

@@ -1,0 +1,238 @@
+"""Frames of a video file, a capture device or a pipe, decoded by FFmpeg through PyAV."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.frames import Frame, ReadingStopped
+
+# FFmpeg's own messages would end up between ours; what matters of them comes back as an exception.
+av.logging.set_level(None)
+
+DEFAULT_FPS = Fraction(25)  # where the container does not say
+REPAIR = "copy the file anew, or repair it: ffmpeg -i BROKEN -c:v libx264 -crf 12 REPAIRED.mp4"
+
+
+class VideoFile:
+    """A `FrameSource` of one video stream; rotated and mirrored as its metadata asks, alpha laid over black.
+
+    FFmpeg conceals damage by painting over it, which would pass for tissue: reading ends at the first frame that
+    is damaged, with `ReadingStopped`.
+    """
+
+    timed = True
+
+    def __init__(self, path: str | Path):
+        """Decodes the first frame of `path`, to know the size and that there is one.
+
+        Raises:
+          UserError: missing, unreadable, not a video, or no frame in it.
+        """
+        self.path = Path(path)
+        self.name, self.stem = str(path), self.path.stem
+        with _open(self.name, str(path)) as container:
+            stream = container.streams.video[0]
+            self.fps = average_rate(stream)
+            self.count = _declared_count(container, stream, self.fps)
+            try:
+                first = next(_decode(container, self.name, 0, None), None)
+            except ReadingStopped:
+                first = None
+        if first is None:
+            raise UserError(f"{self.name}: not one frame of it can be decoded; {REPAIR}")
+        self.size = first.rgb.shape[:2]
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields every frame in the order of display.
+
+        Raises:
+          ReadingStopped: damaged data, a truncated file, or another size of frame, after the good frames before it.
+        """
+        with _open(self.name, str(self.path)) as container:
+            yield from _decode(container, self.name, self.count, self.size)
+
+    def samples(self, count: int) -> list[np.ndarray]:
+        """Returns up to `count` frames spread over the video; where it cannot be searched, its first ones."""
+        frames: list[np.ndarray] = []
+        with _open(self.name, str(self.path)) as container:
+            if container.duration:
+                for k in range(count):
+                    with contextlib.suppress(av.error.FFmpegError, StopIteration):
+                        container.seek(int(container.duration * (k + 0.5) / count))
+                        frames.append(upright_rgb(next(container.decode(video=0))))
+        frames = [frame for frame in frames if frame.shape[:2] == self.size]
+        return frames or [frame.rgb for frame in itertools.islice(_until_damage(self), count)]
+
+
+def decode_live(container: av.container.InputContainer, name: str) -> Iterator[Frame]:
+    """Yields frames of an opened device or pipe as they come; ends with `ReadingStopped` as `VideoFile` does."""
+    return _decode(container, name, None, None)
+
+
+def open_container(target: str | BinaryIO, name: str, **how) -> av.container.InputContainer:
+    """Opens anything that FFmpeg reads and that holds a video stream.
+
+    Raises:
+      UserError: one line with the reason and the cure.
+    """
+    try:
+        container = av.open(target, mode="r", **how)
+    except av.error.InvalidDataError as error:
+        raise UserError(f"{name}: not a video that FFmpeg can read, or its end is missing; {REPAIR}") from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise UserError(f"{name}: cannot be opened ({error.strerror}); check the path and its permissions") from error
+    if not container.streams.video:
+        container.close()
+        raise UserError(f"{name}: has no video stream; name a video, a folder of images or an image")
+    return container
+
+
+def average_rate(stream: av.VideoStream) -> Fraction:
+    """Returns the average frames a second of a stream, `DEFAULT_FPS` where it does not say."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate is not None and rate.numerator > 0 and rate.denominator > 0:
+            return Fraction(rate.numerator, rate.denominator)
+    return DEFAULT_FPS
+
+
+def upright_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """Returns a decoded frame as uint8 [H, W, 3], alpha laid over black, turned as its display matrix says."""
+    if any(component.is_alpha for component in frame.format.components):
+        rgba = frame.to_ndarray(format="rgba")
+        rgb = over_black(rgba)
+    else:
+        rgb = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return rgb
+    # 16.16 fixed point, x' = a x + c y, y' = b x + d y with y down; only quarter turns and mirrorings are kept.
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5]
+    if abs(a) >= abs(b):
+        flip_x, flip_y = a < 0, d < 0
+    else:
+        rgb, flip_x, flip_y = rgb.swapaxes(0, 1), c < 0, b < 0
+    return np.ascontiguousarray(rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def over_black(rgba: np.ndarray) -> np.ndarray:
+    """Returns uint8 [H, W, 3] of uint8 [H, W, 4]: the colour times its opacity, rounded."""
+    product = rgba[..., :3].astype(np.uint16) * rgba[..., 3:]
+    return ((product + 127) // 255).astype(np.uint8)
+
+
+@contextlib.contextmanager
+def _open(name: str, path: str):
+    if not Path(path).exists():
+        raise UserError(f"{name}: no such file; check the path")
+    with open_container(path, name) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        yield container
+
+
+def _until_damage(source) -> Iterator[Frame]:
+    with contextlib.suppress(ReadingStopped):
+        yield from source
+
+
+def _declared_count(container, stream, fps: Fraction) -> int | None:
+    """Returns the number of frames by the header: written there, or duration times rate."""
+    if stream.frames > 0:
+        return stream.frames
+    seconds = _declared_seconds(container, stream)
+    return max(1, round(seconds * fps)) if seconds else None
+
+
+def _declared_seconds(container, stream) -> Fraction | None:
+    """Returns how long the video stream lasts by the header; None where only the whole file's length is known."""
+    if stream.duration and stream.time_base:
+        return stream.duration * Fraction(stream.time_base.numerator, stream.time_base.denominator)
+    tag = stream.metadata.get("DURATION")  # Matroska: 00:01:23.456000000
+    if tag:
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds.strip("\0"))
+    if container.duration and len(container.streams) == 1:
+        return Fraction(container.duration, av.time_base)
+    return None
+
+
+def _decode(container, name: str, count: int | None, size: tuple[int, int] | None) -> Iterator[Frame]:
+    """Yields the frames of an open container until its end or the first damage."""
+    stream = container.streams.video[0]
+    fps = average_rate(stream)
+    expected_seconds = None if count is None else _declared_seconds(container, stream)
+    state = _Position(name, fps, count, size)
+    packets = 0
+    demuxer = container.demux(stream)
+    while True:
+        try:
+            packet = next(demuxer, None)
+            if packet is None:
+                break
+            packets += packet.dts is not None
+            # A recording that starts in the middle of a transmission has damaged packets before its first frame.
+            if packet.is_corrupt and state.index > 0:
+                yield from state.flush(stream)
+                raise state.stopped("the data are damaged or the file was cut short")
+            decoded = packet.decode()
+        except (av.error.FFmpegError, OSError) as error:
+            if isinstance(error, av.error.EOFError):
+                break
+            yield from state.flush(stream)
+            raise state.stopped(f"{error.strerror}") from error
+        yield from state.good(decoded)
+    if stream.frames:
+        short = packets < stream.frames - max(2, stream.frames // 50)
+    else:  # the last frame may last longer than the others
+        short = expected_seconds and state.time + 1 / fps < expected_seconds - max(Fraction(1, 2), 3 / fps)
+    if short and count:
+        raise state.stopped("the file was cut short")
+
+
+class _Position:
+    """Numbers and times the frames that pass, and makes the message when they end too soon."""
+
+    def __init__(self, name: str, fps: Fraction, count: int | None, size: tuple[int, int] | None):
+        self.name, self.fps, self.count, self.size = name, fps, count, size
+        self.index, self.time, self.start = 0, 0.0, None
+
+    def good(self, decoded: list[av.VideoFrame]) -> Iterator[Frame]:
+        """Yields decoded frames up to the first damaged one."""
+        for frame in decoded:
+            if frame.is_corrupt:
+                if self.index == 0:
+                    continue  # before the first key frame
+                raise self.stopped("the data are damaged")
+            rgb = upright_rgb(frame)
+            if self.size is None:
+                self.size = rgb.shape[:2]
+            if rgb.shape[:2] != self.size:
+                raise ReadingStopped(
+                    f"{self.name}: the size changes from {self.size[1]}x{self.size[0]} to {rgb.shape[1]}x"
+                    f"{rgb.shape[0]} after {self.index} frames; cut the video there and run the parts one by one"
+                )
+            if self.start is None:
+                self.start = frame.time or 0.0
+            # Raw streams carry no times.
+            self.time = self.index / float(self.fps) if frame.time is None else frame.time - self.start
+            yield Frame(rgb, self.index, self.time)
+            self.index += 1
+
+    def flush(self, stream) -> Iterator[Frame]:
+        """Yields what the decoder still held back, to put frames in order, when damage was met."""
+        decode: Callable = stream.codec_context.decode
+        with contextlib.suppress(av.error.FFmpegError):
+            held = decode(None)
+            with contextlib.suppress(ReadingStopped):
+                yield from self.good(held)
+
+    def stopped(self, why: str) -> ReadingStopped:
+        """Returns the line that says how far reading came, why it ended and what helps."""
+        of = f" of about {self.count}" if self.count else ""
+        return ReadingStopped(f"{self.name}: reading stopped after {self.index}{of} frames ({why}); {REPAIR}")

@@ -1,0 +1,96 @@
+"""The part of the frame that shows tissue: found from the frames, or read from a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.image_files import read_rgb
+
+SAMPLES = 16  # frames looked at
+DARK = 48  # a border is never brighter than this, of 255
+CONTRAST = 12  # and the view is brighter than the border by this, in some frame
+FULL = 0.985  # a view larger than this share of the frame is the whole frame
+SMALLEST = 0.1
+ROUND = 0.97  # share of overlap from which a view counts as a (cut) circle
+
+
+def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Finds the view inside a dark border, or None where the frames have no border.
+
+    The brightest value that a pixel ever takes separates the border, dark in every frame, from a lumen that is dark
+    in some.  The largest bright region, its holes filled, is replaced by the circle that fits it, or else by its
+    convex hull, so that neither shadows at the rim nor text beside the view leave their mark.
+
+    Args:
+      frames: uint8 [H, W, 3] each, spread over the video.
+
+    Returns:
+      bool [H, W], true inside; None where nothing dark surrounds the view.
+    """
+    brightest = np.max([frame.max(axis=-1) for frame in frames], axis=0)
+    brightest = cv2.medianBlur(np.ascontiguousarray(brightest), 5)
+    height, width = brightest.shape
+    patch = max(2, min(height, width) // 40)
+    corners = [
+        brightest[y, x] for y in (slice(patch), slice(-patch, None)) for x in (slice(patch), slice(-patch, None))
+    ]
+    border = float(np.median([np.median(corner) for corner in corners]))
+    if border > DARK:
+        return None
+    bright = (brightest > border + CONTRAST).astype(np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * patch + 1, 2 * patch + 1))
+    bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, kernel)
+    outlines, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return None
+    outline = max(outlines, key=cv2.contourArea)
+    hull = np.zeros((height, width), np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(outline), 1)
+    view = _circle_like(hull, outline)
+    view = hull.astype(bool) if view is None else view
+    share = view.mean()
+    return view if SMALLEST < share < FULL else None
+
+
+def read_view(path: str, size: tuple[int, int], full_size: tuple[int, int]) -> np.ndarray:
+    """Reads a mask image, not 0 where the view is, for frames of `size` that were `full_size` before resizing.
+
+    Returns:
+      bool [H, W] of `size`.
+
+    Raises:
+      UserError: unreadable, of another size, or nothing inside.
+    """
+    view = read_rgb(Path(path)).max(axis=-1) > 0
+    if view.shape == full_size and full_size != size:
+        view = cv2.resize(view.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+    if view.shape != size:
+        raise UserError(
+            f"{path}: the mask is {view.shape[1]}x{view.shape[0]}, the frames are {full_size[1]}x{full_size[0]}; "
+            "give a mask of the frames' size"
+        )
+    if not view.any():
+        raise UserError(f"{path}: the mask is 0 everywhere; give one that is not 0 inside the view")
+    return view
+
+
+def _circle_like(hull: np.ndarray, outline: np.ndarray) -> np.ndarray | None:
+    """Returns the circle through the outline's points inside the frame as bool [H, W], if it is the hull's shape.
+
+    Least squares on x^2 + y^2 = 2 a x + 2 b y + c; points at the frame's edge are where the circle is cut off.
+    """
+    height, width = hull.shape
+    points = cv2.convexHull(outline)[:, 0].astype(np.float64)
+    inner = (points > 2).all(axis=1) & (points < [width - 3, height - 3]).all(axis=1)
+    x, y = points[inner].T
+    if len(x) < 8:
+        return None
+    solution, *_ = np.linalg.lstsq(np.stack([2 * x, 2 * y, np.ones_like(x)], axis=1), x**2 + y**2, rcond=None)
+    square = solution[2] + solution[0] ** 2 + solution[1] ** 2
+    rows, columns = np.mgrid[:height, :width]
+    circle = (columns - solution[0]) ** 2 + (rows - solution[1]) ** 2 <= square
+    overlap = (circle & (hull > 0)).sum() / max(1, (circle | (hull > 0)).sum())
+    return circle if overlap > ROUND else None

@@ -1,0 +1,126 @@
+"""Small videos and images that tests write, and an estimator that needs no network."""
+
+import dataclasses
+import struct
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from endodav_jax.inference.alignment import WindowLog
+from endodav_jax.models.config import DepthModelConfig
+
+
+def moving_picture(index: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A smooth picture that moves: uint8 [H, W, 3].  Its mean grows with `index`, so frames can be told apart."""
+    y, x = np.mgrid[:height, :width]
+    wave = 40 * np.sin((x + 2 * index) / 9.0) + 30 * np.cos((y - index) / 7.0)
+    base = np.stack([wave, 0.5 * wave, -wave], axis=-1) + 70 + 2.0 * (index % 60)
+    return np.clip(base, 0, 255).astype(np.uint8)
+
+
+def noisy_picture(index: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """Noise, uint8 [H, W, 3]: it makes large packets, so that damage hits one of them."""
+    return np.random.default_rng(index).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    *,
+    rate: Fraction | int = 25,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    times: Iterable[float] | None = None,
+    faststart: bool = True,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Writes frames, uint8 [H, W, C], with good quality; `times` in seconds make the rate variable."""
+    source_format = {3: "rgb24", 4: "rgba"}
+    muxing = {"movflags": "faststart"} if faststart and path.suffix in (".mp4", ".mov") else {}
+    with av.open(str(path), "w", container_options=muxing) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.pix_fmt = pixel_format
+        stream.options = options or ({"crf": "4"} if codec == "libx264" else {})
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        times = iter(times) if times is not None else None
+        for index, pixels in enumerate(frames):
+            if index == 0:
+                stream.height, stream.width = pixels.shape[:2]
+            frame = av.VideoFrame.from_ndarray(pixels, format=source_format[pixels.shape[-1]])
+            if times is not None:
+                frame.time_base, frame.pts = Fraction(1, 1000), round(1000 * next(times))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def turn(path: Path, a: int, b: int, c: int, d: int) -> None:
+    """Sets the display matrix of an mp4's only track: x' = a x + c y, y' = b x + d y."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    data[matrix : matrix + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def damage(path: Path, packet: int, length: int = 60) -> None:
+    """Overwrites bytes in the middle of a packet of a video."""
+    with av.open(str(path)) as container:
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    start, size = places[packet]
+    data = bytearray(path.read_bytes())
+    middle = start + size // 2
+    data[middle : middle + length] = np.random.default_rng(7).integers(0, 255, length, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+
+
+def cut_short(path: Path, share: float) -> None:
+    """Keeps the first `share` of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def luminance(frame: np.ndarray) -> np.ndarray:
+    """The fake disparity, float32 [H, W] in 0..1: the mean of the channels."""
+    return frame.astype(np.float32).mean(axis=-1) / np.float32(255)
+
+
+@dataclasses.dataclass
+class FakeEstimator:
+    """Answers like a `DepthEstimator`: disparity is luminance, late by windows of `window` frames."""
+
+    window: int = 32
+    config: DepthModelConfig = DepthModelConfig()
+    card: dict = dataclasses.field(default_factory=lambda: {"what": "luminance"})
+    most_held: int = 0
+
+    def iter_infer(self, frames, align="endodav", on_window=None):
+        """Yields (place, float32 [H, W]) a window at a time, logging each window."""
+        held: list[np.ndarray] = []
+        done = 0
+        for frame in frames:
+            held.append(luminance(frame))
+            self.most_held = max(self.most_held, len(held))
+            if len(held) == self.window:
+                yield from self._window(held, done, on_window)
+                done += len(held)
+                held = []
+        if held:
+            yield from self._window(held, done, on_window)
+
+    def stream(self) -> "FakeEstimator":
+        """Its own stream."""
+        return self
+
+    def push(self, frame: np.ndarray) -> np.ndarray:
+        """Returns float32 [H, W]."""
+        return luminance(frame)
+
+    def _window(self, held, done, on_window):
+        if on_window is not None:
+            on_window(WindowLog(done // self.window, done, done + len(held) - 1, 1.5, -0.25, False))
+        for place, disparity in enumerate(held, start=done):
+            yield place, disparity
