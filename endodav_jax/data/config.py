@@ -1,8 +1,68 @@
-"""The `data` section of a configuration."""
+"""The `data` section of a configuration: which prepared data set, and how clips are drawn from it."""
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Settings of data; contradictions raise `ValueError` when it is built."""
+    """Training clips from a prepared data set.  Contradictions raise `ValueError` when it is built.
+
+    Attributes:
+      path: folder made by `endodav prepare` (or one above it that holds a single prepared data set).
+      split: which of its splits.
+      clip_length: T, frames of a clip without its two neighbours.
+      batch_size: clips of a step over all processes and devices.
+      frame_max_interval: frames of a clip are this far apart at most; one interval is drawn a clip.
+      straddle_sequences: draw windows over all sequences joined in file order, as published, so that some
+        begin in one sequence and end in the next.
+      short_sequences: what to do with a sequence of fewer than T + 2 frames.
+      intrinsics: `stored` in the records, or the published `constant` (0.82 W, 1.02 H, W/2, H/2).
+      ground_truth: whether batches carry `depth_mm` and `cam_from_world` (never used by a self-supervised loss).
+      jitter_probability: share of clips whose colours are jittered.
+      mirror_probability: share of clips that are mirrored left to right.
+      brightness, contrast, saturation: factors are drawn from 1 - x to 1 + x.
+      hue: shifts are drawn from -x to x, in turns of the colour circle.
+      threads: of a process that reads and decodes.
+      workers: processes that decode beside the training process; 0 reads in threads alone, which suffices.
+      prefetch: batches kept ready.
+    """
+
+    path: str = ""
+    split: str = "train"
+    clip_length: int = 16
+    batch_size: int = 1
+    frame_max_interval: int = 1
+    straddle_sequences: bool = False
+    short_sequences: Literal["skip", "error"] = "skip"
+    intrinsics: Literal["stored", "constant"] = "stored"
+    ground_truth: bool = False
+    jitter_probability: float = 0.5
+    mirror_probability: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.1
+    threads: int = 4
+    workers: int = 0
+    prefetch: int = 8
+
+    def __post_init__(self):
+        for field, allowed in (("short_sequences", ("skip", "error")), ("intrinsics", ("stored", "constant"))):
+            if getattr(self, field) not in allowed:
+                raise ValueError(f"data.{field}: {getattr(self, field)!r} is not one of {', '.join(allowed)}")
+        for field in ("clip_length", "batch_size", "frame_max_interval", "threads", "prefetch"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"data.{field}: {getattr(self, field)} must be at least 1")
+        if self.workers < 0:
+            raise ValueError(f"data.workers: {self.workers} must not be negative")
+        for field in ("jitter_probability", "mirror_probability", "brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"data.{field}: {getattr(self, field)} must lie between 0 and 1")
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"data.hue: {self.hue} must lie between 0 and 0.5")
+
+    @property
+    def window(self) -> int:
+        """T + 2: frames of a clip with both neighbours."""
+        return self.clip_length + 2

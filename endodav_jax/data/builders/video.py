@@ -1,0 +1,212 @@
+"""The TFDS builder of every source: one shard a sequence, built in a stream, taken up again after a kill.
+
+The layout is that of `tfds.core.ShardBasedBuilder`, whose own writer keeps all examples of a shard in memory and
+nothing of a killed build; here the shards are staged (`staging.py`).  What is left in the end is an ordinary TFDS data
+set in ArrayRecord files, which `tfds.builder_from_directory(path).as_data_source(split)` reads without TensorFlow.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from endodav_jax.data.builders import staging
+from endodav_jax.data.builders.features import record_features
+from endodav_jax.data.sources.base import OnBadFrame, Source
+from endodav_jax.errors import UserError
+from endodav_jax.files import whole_file
+
+SEQUENCES_FILE = "sequences.json"  # what TFDS has no place for: names of sequences, frames left out
+
+
+@dataclasses.dataclass
+class VideoConfig(tfds.core.BuilderConfig):
+    """One form of a data set; `name` becomes the name of its folder.
+
+    Attributes:
+      splits: split -> its sequences, in order.
+      stored: size and files of the frames.
+      on_bad_frame: whether a bad frame ends the build or is left out and named.
+      settings: what else decides the outcome (options of the source); a staged build goes on only if it agrees.
+    """
+
+    splits: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    stored: staging.StoredAs = staging.StoredAs(None, "compact")
+    on_bad_frame: OnBadFrame = "error"
+    settings: dict = dataclasses.field(default_factory=dict)
+
+
+class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+    """A data set of videos with depth and poses, from any `Source`.
+
+    Args:
+      source: where frames come from; may be left out to read what is prepared.
+      config: a `VideoConfig`.
+      data_dir: root of TFDS data sets; this one lies in `data_dir/NAME/CONFIG/VERSION`.
+      workers: processes that build sequences side by side; 1 builds in this process.
+      progress: called with a number of newly built (or found) frames.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Frames, depth in mm, poses, intrinsics and masks."}  # noqa: RUF012
+    DESCRIPTION = ""
+
+    def __init__(
+        self,
+        *,
+        source: Source | None = None,
+        workers: int = 1,
+        progress: Callable[[int], None] = lambda frames: None,
+        **kwargs,
+    ):
+        self._source = source
+        self._workers = workers
+        self._progress = progress
+        super().__init__(file_format="array_record", **kwargs)
+
+    @property
+    def staging_folder(self) -> Path:
+        """Where a build that is not whole lies."""
+        place = Path(self.data_dir_root) / self.info.full_name
+        return place.with_name(f"{place.name}.building")
+
+    def download_and_prepare(self, **kwargs) -> None:
+        """Builds what is missing, and gives the data set its name when all of it is there."""
+        super().download_and_prepare(**kwargs)
+        staging.discard(self.staging_folder)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self, description=self.DESCRIPTION, features=record_features(), disable_shuffling=True
+        )
+
+    def _log_download_bytes(self) -> None:
+        """Says nothing, where TFDS prints of downloads: there are none, and progress is shown by the caller."""
+
+    _log_download_done = _log_download_bytes
+
+    def _shard_iterators_per_split(self, dl_manager=None) -> dict[str, list[staging.SequenceExamples]]:
+        config = self.builder_config
+        if self._source is None or not isinstance(config, VideoConfig):
+            raise UserError(f"{self.name}: building needs a source and a VideoConfig; use `endodav prepare`")
+        return {
+            split: [
+                staging.SequenceExamples(self._source, sequence, config.stored, config.on_bad_frame)
+                for sequence in sequences
+            ]
+            for split, sequences in config.splits.items()
+        }
+
+    def _download_and_prepare(self, dl_manager, download_config=None) -> None:
+        """Fills `self.data_path`, which TFDS has made under a passing name, from the staging folder."""
+        config = self.builder_config
+        shards = self._shard_iterators_per_split()
+        # What a kill between staging and renaming left: links to staged shards, nothing that is not staged.
+        for leftover in self.staging_folder.parent.glob(f"{self.version}.incomplete*"):
+            if leftover != Path(self.data_path):
+                shutil.rmtree(leftover, ignore_errors=True)
+        settings = {
+            "splits": config.splits,
+            "stored": dataclasses.asdict(config.stored),
+            "on_bad_frame": config.on_bad_frame,
+            "version": str(self.version),
+            **config.settings,
+        }
+        # Through JSON, so that tuples compare equal to what the settings file gives back.
+        with staging.staging_folder(self.staging_folder, json.loads(json.dumps(settings))) as folder:
+            cards = self._build(folder, shards)
+            self.info.set_splits(tfds.core.SplitDict([self._place(folder, split, cards[split]) for split in shards]))
+            with whole_file(Path(self.data_path) / SEQUENCES_FILE) as part:
+                lists = {split: [dataclasses.asdict(card) for card in of_split] for split, of_split in cards.items()}
+                part.write_text(json.dumps({"settings": settings, "splits": lists}, indent=1))
+
+    def _build(
+        self, folder: Path, shards: dict[str, list[staging.SequenceExamples]]
+    ) -> dict[str, list[staging.SequenceCard]]:
+        """Builds the sequences that `folder` lacks and returns the cards of all."""
+        cards: dict[str, list] = {split: [None] * len(sequences) for split, sequences in shards.items()}
+        missing = []
+        for split, sequences in shards.items():
+            (folder / split).mkdir(exist_ok=True)
+            for index, examples in enumerate(sequences):
+                cards[split][index] = staging.finished(folder, split, index, examples.sequence)
+                if cards[split][index] is None:
+                    missing.append((split, index, examples))
+                else:
+                    self._progress(cards[split][index].frames + len(cards[split][index].skipped))
+        if self._workers == 1:
+            for split, index, examples in missing:
+                shard = staging.shard_path(folder, split, index)
+                cards[split][index] = staging.build_sequence(examples, shard, lambda: self._progress(1))
+                self._progress(len(cards[split][index].skipped))
+        elif missing:
+            self._build_in_processes(folder, missing, cards)
+        return cards
+
+    def _build_in_processes(self, folder: Path, missing: list, cards: dict[str, list]) -> None:
+        """Builds in `workers` processes; the first error stops those that have not begun."""
+        context = multiprocessing.get_context("spawn")
+        counter = context.Value("q", 0)
+        with concurrent.futures.ProcessPoolExecutor(self._workers, context, _keep_counter, (counter,)) as pool:
+            pending = {
+                pool.submit(_build_counting, examples, staging.shard_path(folder, split, index)): (split, index)
+                for split, index, examples in missing
+            }
+            shown = 0
+            with contextlib.ExitStack() as on_error:
+                on_error.callback(pool.shutdown, wait=False, cancel_futures=True)
+                waiting = set(pending)
+                while waiting:
+                    done, waiting = concurrent.futures.wait(waiting, 0.5, concurrent.futures.FIRST_COMPLETED)
+                    for future in done:
+                        split, index = pending[future]
+                        cards[split][index] = future.result()
+                        self._progress(len(cards[split][index].skipped))
+                    built = counter.value
+                    self._progress(built - shown)
+                    shown = built
+
+    def _place(self, folder: Path, split: str, cards: list[staging.SequenceCard]) -> tfds.core.SplitInfo:
+        """Links a split's staged shards to the names TFDS reads them by."""
+        template = self._get_filename_template(split_name=split)
+        for index in range(len(cards)):
+            target = template.sharded_filepath(shard_index=index, num_shards=len(cards))
+            _link(staging.shard_path(folder, split, index), Path(target))
+        return tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[card.frames for card in cards],
+            num_bytes=sum(card.bytes for card in cards),
+            filename_template=template,
+        )
+
+
+def _link(staged: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the file system has no links."""
+    try:
+        os.link(staged, target)
+    except OSError:
+        try:
+            shutil.copyfile(staged, target)
+        except OSError as error:
+            raise UserError(f"{target}: cannot be written ({error.strerror}); free some space and repeat") from error
+
+
+def _keep_counter(counter) -> None:
+    """Makes the shared count of frames reachable in a worker, which cannot be given it with a task."""
+    global _counter
+    _counter = counter
+
+
+def _build_counting(examples: staging.SequenceExamples, shard: Path) -> staging.SequenceCard:
+    def count() -> None:
+        with _counter.get_lock():
+            _counter.value += 1
+
+    return staging.build_sequence(examples, shard, count)

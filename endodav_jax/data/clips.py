@@ -1,0 +1,109 @@
+"""Which frames make which clip, and how each clip is augmented: all that is random, and nothing that is read."""
+
+import dataclasses
+
+import grain
+import numpy as np
+
+from endodav_jax.data.config import DataConfig
+from endodav_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Where one clip of an epoch may begin: a random start in each block of T frames covers a sequence once an epoch.
+
+    Attributes:
+      first: number of the first record of the sequence (of all sequences joined, when windows may straddle them).
+      length: records in it.
+      start: first start of this block, from `first`.
+      starts: how many starts it has.
+    """
+
+    first: int
+    length: int
+    start: int
+    starts: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One clip, drawn.
+
+    Attributes:
+      records: int64 [T+2], numbers of its records.
+      jitter: float32 [4], factors of brightness, contrast, saturation and the shift of hue.
+      jitter_order: int32 [4], a permutation.
+      mirror: whether it is mirrored left to right.
+    """
+
+    records: np.ndarray
+    jitter: np.ndarray
+    jitter_order: np.ndarray
+    mirror: bool
+
+
+def blocks_of(
+    sequences: tuple[str, ...], lengths: tuple[int, ...], config: DataConfig
+) -> tuple[list[Block], tuple[str, ...]]:
+    """Returns the blocks of an epoch, and one line for each sequence that is too short for a clip.
+
+    A sequence of n frames has n - (T+1) starts for frames one apart, in blocks of T, of which the last may be smaller.
+    With `straddle_sequences` the blocks are those of the published loader: all sequences are one list of N frames,
+    which has (N - T - 1 - T * frame_max_interval) // T blocks, so that its last frames are never used.
+
+    Raises:
+      UserError: no sequence is long enough, or a short one is to be refused.
+    """
+    length, window = config.clip_length, config.window
+    if config.straddle_sequences:
+        total = sum(lengths)
+        count = (total - length - 1 - length * config.frame_max_interval) // length
+        if count < 1:
+            raise UserError(f"data.clip_length: {total} frames in all give no window of {window}; lower it")
+        return [Block(0, total, index * length, length) for index in range(count)], ()
+    blocks, notices, first = [], [], 0
+    for name, frames in zip(sequences, lengths, strict=True):
+        starts = frames - window + 1
+        if starts < 1:
+            line = f"{name}: {frames} frames, fewer than the {window} of a clip of {length} with its neighbours"
+            if config.short_sequences == "error":
+                raise UserError(f"{line}; lower data.clip_length, or skip it with data.short_sequences=skip")
+            notices.append(f"{line}; skipped")
+        for start in range(0, starts, length):
+            blocks.append(Block(first, frames, start, min(length, starts - start)))
+        first += frames
+    if not blocks:
+        raise UserError(f"data.clip_length: no sequence has the {window} frames of a clip; lower it")
+    return blocks, tuple(notices)
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawClip(grain.transforms.RandomMap):
+    """Draws a clip from a block.
+
+    The published loader draws an interval for every frame by itself, which puts frames out of order; here one
+    interval holds for the whole clip.  An interval that does not fit into the sequence becomes the greatest that does.
+    """
+
+    config: DataConfig
+
+    def random_map(self, element: Block, rng: np.random.Generator) -> Clip:
+        config = self.config
+        steps = config.window - 1
+        start = element.start + int(rng.integers(element.starts))
+        interval = int(rng.integers(1, config.frame_max_interval + 1))
+        interval = min(interval, (element.length - 1) // steps)
+        start = min(start, element.length - 1 - steps * interval)
+        # All numbers are drawn whether or not they are used, so that switching one augmentation leaves the others.
+        jittered = rng.random() < config.jitter_probability
+        mirror = bool(rng.random() < config.mirror_probability)
+        spread = np.array([config.brightness, config.contrast, config.saturation, config.hue])
+        jitter = np.array([1, 1, 1, 0]) + spread * rng.uniform(-1, 1, 4)
+        order = rng.permutation(4)
+        return Clip(
+            records=element.first + start + interval * np.arange(config.window),
+            jitter=(jitter if jittered else np.array([1, 1, 1, 0])).astype(np.float32),
+            jitter_order=order.astype(np.int32),
+            mirror=mirror,
+        )

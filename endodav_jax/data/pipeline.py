@@ -1,0 +1,180 @@
+"""From a prepared data set to training batches, with Grain.
+
+Every random number belongs to an element by its number in the endless order of clips, so that order and augmentation
+are the same for any number of threads, workers and processes, and a position is one integer.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+from absl import flags
+
+from endodav_jax.data.builders import encoding
+from endodav_jax.data.clips import Clip, DrawClip, blocks_of
+from endodav_jax.data.config import DataConfig
+from endodav_jax.data.contract import check_batch
+from endodav_jax.data.prepared import PreparedSplit
+from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
+from endodav_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadClip(grain.transforms.Map):
+    """Reads and decodes a drawn clip: an element of `contract.BATCH` without the axis B."""
+
+    split: PreparedSplit
+    config: DataConfig
+
+    def map(self, element: Clip) -> dict[str, np.ndarray]:
+        split, config = self.split, self.config
+        records = split.records(element.records)
+        frames = _decode_frames(records, split)
+        height, width = frames.shape[1:3]
+        masks = {record["view_mask"] for record in records}  # one file for most sequences: decode it once
+        example = {
+            "frames": frames,
+            "jitter": element.jitter,
+            "jitter_order": element.jitter_order,
+            "intrinsics": np.asarray(records[config.clip_length // 2 + 1]["intrinsics"], np.float32),
+            "view_mask": np.logical_and.reduce([encoding.decode_mask(mask) for mask in masks]),
+            "frame_index": np.array([record["frame_index"] for record in records], np.int32),
+            "sequence": np.searchsorted(split.offsets, element.records[0], side="right").astype(np.int32) - np.int32(1),
+        }
+        if config.ground_truth:
+            unknown = np.zeros((height, width), np.float32)
+            depths = [encoding.decode_depth(r["depth_mm"]) if r["depth_mm"] else unknown for r in records]
+            example["depth_mm"] = np.stack(depths)
+            example["cam_from_world"] = np.stack([r["cam_from_world"] for r in records]).astype(np.float32)
+        if element.mirror:
+            example = mirror(example)
+        if config.intrinsics == "constant":
+            # A mean over data sets, which the published loader keeps as it is in mirrored clips too.
+            example["intrinsics"] = normalised_intrinsics(ENDOVIS_CONSTANT, width, height).astype(np.float32)
+        return example
+
+
+def mirror(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mirrors a clip left to right, as if the world were mirrored in x: column x becomes W - 1 - x.
+
+    So the principal point becomes W - 1 - cx, and with M = diag(-1, 1, 1, 1) a pose becomes M @ pose @ M.
+    """
+    mirrored = dict(example)
+    for key in ("frames", "depth_mm", "view_mask"):
+        if key in example:
+            mirrored[key] = np.ascontiguousarray(np.flip(example[key], axis=-2 if key == "frames" else -1))
+    fx, fy, cx, cy = example["intrinsics"]
+    mirrored["intrinsics"] = np.array([fx, fy, example["frames"].shape[2] - 1 - cx, cy], np.float32)
+    if "cam_from_world" in example:
+        flip = np.array([-1, 1, 1, 1], np.float32)
+        mirrored["cam_from_world"] = flip[:, None] * example["cam_from_world"] * flip
+    return mirrored
+
+
+class ClipBatches(Iterator[dict[str, np.ndarray]]):
+    """An endless iterator of batches as `contract.BATCH` says, of this process's share of each global batch.
+
+    Args:
+      config: what to read and how to draw.
+      seed: of the order and of every augmentation.
+      process: number of this process, which takes clips process, process + processes, ... of each global batch.
+      processes: how many there are.
+
+    Attributes:
+      split: the split that is read.
+      notices: one line for each sequence that is skipped since it is too short.
+      clips_per_epoch, batches_per_epoch: of all processes together; the last is rounded down.
+
+    Raises:
+      UserError: the data set is missing or damaged, has frames of several sizes, or the settings do not fit it.
+    """
+
+    def __init__(self, config: DataConfig, seed: int, process: int = 0, processes: int = 1):
+        if config.batch_size % processes:
+            raise UserError(f"data.batch_size: {config.batch_size} does not divide among {processes} processes")
+        self.config = config
+        self.split = PreparedSplit.open(config.path, config.split)
+        blocks, self.notices = blocks_of(self.split.sequences, self.split.lengths, config)
+        self.clips_per_epoch = len(blocks)
+        self.batches_per_epoch = max(1, len(blocks) // config.batch_size)
+        # Drawn before the clips are shared out: two processes never share random numbers.
+        drawn = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(None).random_map(DrawClip(config))
+        own = drawn[process::processes].map(LoadClip(self.split, config))
+        self._batches = own.batch(config.batch_size // processes)
+        # What must agree for a saved position to mean the same clips.
+        self._identity = {
+            "seed": seed,
+            "clips_per_epoch": len(blocks),
+            "batch_size": config.batch_size,
+            "clip_length": config.clip_length,
+            "frames": list(self.split.lengths),
+        }
+        self._next = 0
+        self._iterator = None
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self._iterator is None:
+            self._iterator = self._start()
+        batch = next(self._iterator)
+        check_batch(batch)
+        self._next += 1
+        return batch
+
+    def get_state(self) -> dict:
+        """Returns the position as values that JSON can hold; it does not depend on threads, workers or processes."""
+        return {"next_batch": self._next, **self._identity}
+
+    def set_state(self, state: dict) -> None:
+        """Goes to a saved position: the next batch is the one that would have come there.
+
+        Raises:
+          UserError: it was saved for other data or other settings.
+        """
+        for field, value in self._identity.items():
+            if state[field] != value:
+                raise UserError(
+                    f"data.{field}: {value} here, {state[field]} in the saved run; resume with the same data"
+                )
+        self.close()
+        self._next = state["next_batch"]
+
+    def close(self) -> None:
+        """Ends threads and workers; the iterator can go on afterwards from where it is."""
+        if self._iterator is not None and hasattr(self._iterator, "close"):
+            self._iterator.close()
+        self._iterator = None
+
+    def __enter__(self) -> "ClipBatches":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _start(self) -> Iterator[dict[str, np.ndarray]]:
+        config = self.config
+        rest = self._batches[self._next :]
+        options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
+        batches = rest.to_iter_dataset(options)
+        if config.workers:
+            if not flags.FLAGS.is_parsed():  # Grain's workers read absl's flags, which a notebook never parses
+                flags.FLAGS.mark_as_parsed()
+            batches = batches.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=config.workers, per_worker_buffer_size=2)
+            )
+        return iter(batches)
+
+
+def _decode_frames(records: list[dict], split: PreparedSplit) -> np.ndarray:
+    """Decodes the frames of a clip into one array uint8 [T+2, H, W, 3]."""
+    first = encoding.decode_frame(records[0]["frame"])
+    frames = np.empty((len(records), *first.shape), np.uint8)
+    frames[0] = first
+    for frame, record in zip(frames[1:], records[1:], strict=True):
+        decoded = encoding.decode_frame(record["frame"], frame)
+        if decoded is not frame:
+            raise UserError(
+                f"{split.folder}: {record['sequence'].decode()} has another frame size than the rest of a clip; "
+                "prepare the data set with --size"
+            )
+    return frames

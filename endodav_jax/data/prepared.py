@@ -1,0 +1,100 @@
+"""A split of a prepared data set: which sequences it has, where their frames lie, and their records."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from endodav_jax.data.builders.features import skip_image_decoding
+from endodav_jax.data.builders.video import SEQUENCES_FILE
+from endodav_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSplit:
+    """A split on disk.  It can be pickled: files are opened where records are first read.
+
+    Attributes:
+      folder: of the TFDS data set (`.../NAME/CONFIG/VERSION`).
+      split: its name.
+      sequences: names, in file order.
+      lengths: frames of each sequence.
+      skipped: one line for each frame that was left out when it was prepared.
+    """
+
+    folder: Path
+    split: str
+    sequences: tuple[str, ...]
+    lengths: tuple[int, ...]
+    skipped: tuple[str, ...]
+
+    @classmethod
+    def open(cls, path: str | Path, split: str) -> "PreparedSplit":
+        """Opens a split and checks that its files are there at full length.
+
+        Raises:
+          UserError: no or several data sets under `path`, no such split, a file missing or cut short.
+        """
+        folder = find_prepared(path)
+        cards = read_cards(folder)
+        if split not in cards:
+            raise UserError(f"{folder}: no split {split!r}; it has {', '.join(cards)}")
+        files = tfds.builder_from_directory(folder).info.splits[split].filepaths
+        for file, card in zip(map(Path, files), cards[split], strict=True):
+            found = file.stat().st_size if file.exists() else 0
+            if found != card["bytes"]:
+                raise UserError(f"{file}: {found} of {card['bytes']} bytes; copy or prepare the data set again")
+        return cls(
+            folder=folder,
+            split=split,
+            sequences=tuple(card["sequence"] for card in cards[split]),
+            lengths=tuple(card["frames"] for card in cards[split]),
+            skipped=tuple(line for card in cards[split] for line in card["skipped"]),
+        )
+
+    @functools.cached_property
+    def offsets(self) -> np.ndarray:
+        """int64 [sequences + 1]: number of the first record of each sequence, and of all records."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+    @functools.cached_property
+    def _records(self):
+        builder = tfds.builder_from_directory(self.folder)
+        return builder.as_data_source(self.split, decoders=skip_image_decoding())
+
+    def records(self, numbers: Sequence[int]) -> list[dict]:
+        """Returns records by number, their images still encoded (see `builders.features`)."""
+        return self._records.__getitems__([int(number) for number in numbers])
+
+    def __getstate__(self) -> dict:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def find_prepared(path: str | Path) -> Path:
+    """Returns the folder of the one prepared data set at or below `path`.
+
+    Raises:
+      UserError: there is none, only a build that is not finished, or there are several.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; make it with `endodav prepare`")
+    levels = ("", "*/", "*/*/", "*/*/*/")
+    found = sorted(file.parent for level in levels for file in path.glob(f"{level}{SEQUENCES_FILE}"))
+    found = [folder for folder in found if (folder / "dataset_info.json").exists() and ".incomplete" not in folder.name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{path}: several data sets; name one of {', '.join(map(str, found))}")
+    if any(path.glob(f"{level}*.building") for level in levels if any(path.glob(f"{level}*.building"))):
+        raise UserError(f"{path}: its build is not finished; repeat the `endodav prepare` command to finish it")
+    raise UserError(f"{path}: no prepared data set; make it with `endodav prepare`")
+
+
+def read_cards(folder: Path) -> dict[str, list[dict]]:
+    """Returns split -> cards of its sequences (`builders.staging.SequenceCard` as dictionaries)."""
+    return json.loads((folder / SEQUENCES_FILE).read_text())["splits"]

@@ -1,0 +1,45 @@
+"""A frame brought to another size: colour, depth, mask and intrinsics together."""
+
+import numpy as np
+from PIL import Image
+
+from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.data.sources.cameras import resized_intrinsics
+
+
+def resize_frame(frame: EvaluationFrame, image_shape: tuple[int, int]) -> EvaluationFrame:
+    """Resizes everything of a frame to `image_shape` (height, width).
+
+    Colour is reduced by a triangle filter as wide as the reduction (Pillow's bilinear): the filter with which the
+    published training loader resizes (antialiased bilinear), but rounded to uint8.  Depth takes the nearest pixel,
+    since a mean over an edge is a depth that nothing has; a mask stays true where all it covers is (nearest would keep
+    dark rims).  Edges of the picture stay edges.
+    """
+    height, width = frame.frame.shape[:2]
+    if (height, width) == tuple(image_shape):
+        return frame
+    return EvaluationFrame(
+        frame=np.asarray(Image.fromarray(frame.frame).resize(image_shape[::-1], Image.Resampling.BILINEAR)),
+        depth_mm=None if frame.depth_mm is None else nearest(frame.depth_mm, image_shape),
+        cam_from_world=frame.cam_from_world,
+        intrinsics=resized_intrinsics(frame.intrinsics, (width, height), image_shape[::-1]),
+        view_mask=_shrink_mask(frame.view_mask, image_shape),
+        sequence=frame.sequence,
+        frame_index=frame.frame_index,
+    )
+
+
+def nearest(image: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
+    """Returns [H', W', ...] with the pixel of [H, W, ...] whose area holds each new pixel's centre."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
+        for new, old in zip(image_shape, image.shape[:2], strict=True)
+    )
+    return np.ascontiguousarray(image[rows[:, None], columns])
+
+
+def _shrink_mask(mask: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
+    if mask.all():
+        return np.ones(image_shape, bool)
+    shrunk = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).resize(image_shape[::-1], Image.Resampling.BOX)
+    return np.asarray(shrunk) == 255

@@ -1,0 +1,61 @@
+"""Resizing of stored frames: the published filter, exact depths, edges of the picture kept."""
+
+import numpy as np
+import pytest
+
+from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.data.resize import nearest, resize_frame
+
+
+def make_frame(**changes) -> EvaluationFrame:
+    values = {
+        "frame": np.zeros((16, 24, 3), np.uint8),
+        "depth_mm": None,
+        "cam_from_world": np.eye(4),
+        "intrinsics": np.array([20.0, 21.0, 11.5, 7.5]),
+        "view_mask": np.ones((16, 24), bool),
+        "sequence": "a",
+        "frame_index": 3,
+    }
+    return EvaluationFrame(**values | changes)
+
+
+@pytest.mark.golden
+def test_colour_is_the_published_training_resize_rounded_to_whole_levels(golden):
+    arrays = golden.arrays("preprocessing")
+    for frame, expected in zip(arrays["train_frames"], arrays["train_scale_0"], strict=True):
+        levels = np.round(frame * 255)
+        found = resize_frame(
+            make_frame(frame=levels.astype(np.uint8), view_mask=np.ones(levels.shape[:2], bool)), expected.shape[:2]
+        ).frame
+        # Half a level from rounding the result, up to half from rounding in between (rows, then columns).
+        tolerance = 1.01 + np.abs(frame * 255 - levels).max()
+        assert np.abs(found - expected * 255).max() <= tolerance
+
+
+def test_the_centre_of_the_picture_stays_its_centre():
+    found = resize_frame(make_frame(), (8, 6))
+    np.testing.assert_allclose(found.intrinsics, [5.0, 10.5, 2.5, 3.5])
+    assert found.frame.shape == (8, 6, 3)
+
+
+def test_nearest_takes_only_values_that_are_there_and_is_centred():
+    image = np.arange(15 * 21, dtype=np.float32).reshape(15, 21)
+    found = nearest(image, (4, 7))
+    assert np.isin(found, image).all()
+    np.testing.assert_array_equal(found[::-1, ::-1], nearest(image[::-1, ::-1], (4, 7)))
+    np.testing.assert_array_equal(nearest(image, (15, 21)), image)
+
+
+def test_a_mask_keeps_only_pixels_that_see_nothing_but_the_scene():
+    mask = np.ones((16, 24), bool)
+    mask[5, 9] = False
+    found = resize_frame(make_frame(view_mask=mask), (8, 12)).view_mask
+    expected = np.ones((8, 12), bool)
+    expected[2, 4] = False
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_frame_of_the_right_size_is_left_alone():
+    frame = make_frame()
+    assert resize_frame(frame, (16, 24)) is frame
