@@ -4,15 +4,23 @@ A rule pairs a module's path here with its name there; `{}` stands for an index,
 module holds, its kind says.  Both directions are read from the same rules, so a round trip is exact.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
+from flax import nnx
 
 from endodav_jax.errors import UserError
 from endodav_jax.models.build import abstract_params
-from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.config import MAX_FRAMES, DepthModelConfig
+from endodav_jax.models.flow import FlowNet, TransformNet
+from endodav_jax.models.layers import Numerics
+from endodav_jax.models.motion_module import ATTENTIONS, cache_shapes, sinusoidal_table
+from endodav_jax.models.pose import IntrinsicsHead, PoseNet
+from endodav_jax.models.resnet import last_width, stacked_stem
 
 Path = tuple[str | int, ...]
 
@@ -144,6 +152,73 @@ def depth_rules(config: DepthModelConfig) -> list[Rule]:
     return _encoder_rules(config) + _head_rules("head") + _motion_module_rules(config)
 
 
+def resnet_rules(here: str = "encoder.", there: str = "encoder.") -> list[Rule]:
+    """The rules of a ResNet's state dict: torchvision's names after the prefix `there`."""
+    rules = [
+        Rule("conv", f"{here}stem.conv", f"{there}conv1"),
+        Rule("batch_norm", f"{here}stem.norm", f"{there}bn1"),
+        Rule("linear", f"{here}classifier", f"{there}fc"),
+    ]
+    for stage in range(4):
+        step, layer = f"{here}stages.{stage}.{{}}.", f"{there}layer{stage + 1}.{{}}."
+        for i in range(3):
+            rules += [
+                Rule("conv", f"{step}steps.{i}.conv", f"{layer}conv{i + 1}"),
+                Rule("batch_norm", f"{step}steps.{i}.norm", f"{layer}bn{i + 1}"),
+            ]
+        rules += [
+            Rule("conv", f"{step}shortcut.conv", f"{layer}downsample.0"),
+            Rule("batch_norm", f"{step}shortcut.norm", f"{layer}downsample.1"),
+        ]
+    return rules
+
+
+def _pose_rules() -> list[Rule]:
+    names = (("squeeze", "squeeze"), ("conv0", "pose_0"), ("conv1", "pose_1"), ("conv2", "pose_2"))
+    return [Rule("conv", f"decoder.{here}", f"convs.{there}", (f"net.{i}",)) for i, (here, there) in enumerate(names)]
+
+
+def _intrinsics_rules() -> list[Rule]:
+    return [
+        Rule("conv", "squeeze", "convs_suqeeze"),
+        Rule("linear_of_conv", "focal", "focal_length_conv"),
+        Rule("linear_of_conv", "offset", "offsets_conv"),
+    ]
+
+
+def _unet_rules(head: str, module: str) -> list[Rule]:
+    """A U-Net decoder and its heads; every module stands there twice, by name and by number."""
+    rules = []
+    for number, level in enumerate(reversed(range(5))):
+        for j, stage in enumerate(("before", "after")):
+            alias = f"decoder.{2 * number + j}.conv.conv"
+            rules.append(Rule("conv", f"decoder.{stage}.{level}", f"convs.upconv_{level}_{j}.conv.conv", (alias,)))
+    for scale in range(4):
+        alias = f"decoder.{10 + scale}{module}"
+        rules.append(Rule("conv", f"heads.{scale}", f"convs.{head}_{scale}{module}", (alias,)))
+    return rules
+
+
+class MotionFile(NamedTuple):
+    """A file of an EndoDAV folder: the network of `TrainingNetworks` and the parts of it that it holds, and its rules."""
+
+    network: str
+    parts: tuple[str, ...]
+    rules: list[Rule]
+
+
+# By the file's name without its suffix.
+MOTION_FILES: dict[str, MotionFile] = {
+    "pose_encoder": MotionFile("pose", ("encoder",), resnet_rules()),
+    "pose": MotionFile("pose", ("decoder",), _pose_rules()),
+    "intrinsics_head": MotionFile("intrinsics", ("squeeze", "focal", "offset"), _intrinsics_rules()),
+    "position_encoder": MotionFile("flow", ("encoder",), resnet_rules()),
+    "position": MotionFile("flow", ("decoder", "heads"), _unet_rules("position_conv", "")),
+    "transform_encoder": MotionFile("transform", ("encoder",), resnet_rules()),
+    "transform": MotionFile("transform", ("decoder", "heads"), _unet_rules("transform_conv", ".conv")),
+}
+
+
 def params_from_torch(
     state_dict: Mapping[str, np.ndarray], config: DepthModelConfig, source: str = "state dict"
 ) -> dict:
@@ -165,6 +240,72 @@ def params_from_torch(
 def torch_from_params(params: dict, config: DepthModelConfig) -> dict[str, np.ndarray]:
     """The PyTorch state dict of a depth network's weights: names, layouts and order as published programs have them."""
     return write_params(params, depth_rules(config))
+
+
+def fixed_tables(config: DepthModelConfig) -> dict[str, np.ndarray]:
+    """The position tables that published video networks keep in their files, for a strict load in PyTorch."""
+    if config.family == "endodac":
+        return {}
+    block = "head.motion_modules.{}.temporal_transformer.transformer_blocks.0.attention_blocks.{}.pos_encoder.pe"
+    return {
+        block.format(i, j): sinusoidal_table(MAX_FRAMES, channels)[None]
+        for i, (_, channels) in enumerate(cache_shapes(config))
+        for j in range(ATTENTIONS)
+    }
+
+
+def motion_params_from_torch(
+    file: str, state_dict: Mapping[str, np.ndarray], source: str = "state dict", layers: int = 18
+) -> dict:
+    """Part of the weights of `TrainingNetworks`, as nested dicts from the network's name down.
+
+    Args:
+      file: which of `MOTION_FILES` it is.
+      state_dict: names and arrays, PyTorch's layouts. Where a tensor stands under two names, the one that PyTorch
+        loads last holds.
+      source: the file's name, for the error.
+      layers: of the network's ResNet.
+
+    Raises:
+      UserError: as `params_from_torch`.
+    """
+    network, parts, rules = MOTION_FILES[file]
+    expected = abstract_motion_params(network, layers)
+    return {network: read_params(state_dict, {part: expected[part] for part in parts}, rules, source)}
+
+
+def torch_from_motion_params(file: str, params: dict) -> dict[str, np.ndarray]:
+    """The state dict of one of `MOTION_FILES` from the weights of `TrainingNetworks`; every alias is written."""
+    network, parts, rules = MOTION_FILES[file]
+    return write_params({part: params[network][part] for part in parts}, rules)
+
+
+def resnet_params_from_torchvision(
+    state_dict: Mapping[str, np.ndarray], images: int = 2, source: str = "state dict", layers: int = 18
+) -> dict:
+    """The weights of a motion network's encoder from torchvision's ImageNet ones, for `images` stacked frames."""
+    encoder = abstract_motion_params("pose", layers)["encoder"]
+    kernel = encoder["stem"]["conv"]["kernel"]
+    stem = encoder["stem"] | {
+        "conv": {"kernel": jax.ShapeDtypeStruct((*kernel.shape[:2], 3, kernel.shape[3]), kernel.dtype)}
+    }
+    params = read_params(state_dict, encoder | {"stem": stem}, resnet_rules("", ""), source)
+    conv = params["stem"]["conv"]
+    conv["kernel"] = np.asarray(stacked_stem(conv["kernel"], images))
+    return params
+
+
+@functools.cache
+def abstract_motion_params(network: str, layers: int = 18) -> dict:
+    """The shapes of the weights of one network of `TrainingNetworks` but the depth network."""
+    numerics = Numerics.of("float32")
+    build = {
+        "pose": lambda: PoseNet(nnx.Rngs(0), layers=layers, numerics=numerics),
+        "intrinsics": lambda: IntrinsicsHead(nnx.Rngs(0), encoder_width=last_width(layers)),
+        "flow": lambda: FlowNet(nnx.Rngs(0), layers=layers, numerics=numerics),
+        "transform": lambda: TransformNet(nnx.Rngs(0), layers=layers, numerics=numerics),
+    }
+    return nnx.to_pure_dict(nnx.state(nnx.eval_shape(build[network])))
 
 
 def read_params(state_dict: Mapping[str, np.ndarray], expected: dict, rules: list[Rule], source: str) -> dict:
@@ -197,6 +338,8 @@ def write_params(params: dict, rules: list[Rule]) -> dict[str, np.ndarray]:
     for path, array in _flat(params).items():
         leaf, names = _names_of(path, rules)
         state_dict |= dict.fromkeys(names, np.ascontiguousarray(leaf.write(np.asarray(array))))
+        if leaf.name == "running_var":  # PyTorch counts batches beside it, and uses the count for nothing
+            state_dict[names[0].replace("running_var", "num_batches_tracked")] = np.zeros((), np.int64)
     return state_dict
 
 

@@ -20,15 +20,22 @@ def network_input(
 
     Args:
       frames: in [0, 1].
-      view_mask: the pixels an endoscope's circular view shows, or None for all. The others take the mean colour
-        of the shown ones, so that the black rim is no edge to the network. Our addition to the published networks.
+      view_mask: the pixels an endoscope's circular view shows, or None for all; see `fill_outside_view`.
       shape: (height, width) of the network.
       normalise: whether to normalise.
     """
     frames = jnp.asarray(frames, jnp.float32)
     if view_mask is not None:
-        shown = view_mask[..., None]
-        mean = (frames * shown).sum((1, 2), keepdims=True) / jnp.maximum(shown.sum((1, 2), keepdims=True), 1)
-        frames = jnp.where(shown, frames, mean)
+        frames = fill_outside_view(frames, view_mask)
     images = resize_align_corners(frames, shape)
     return (images - IMAGENET_MEAN) / IMAGENET_DEVIATION if normalise else images
+
+
+def fill_outside_view(frames: Float[Array, "N H W 3"], view_mask: Bool[Array, "#N H W"]) -> Float[Array, "N H W 3"]:
+    """Frames whose pixels outside an endoscope's circular view take the mean colour of the others.
+
+    The black rim is then no edge to the network.  Our addition to the published networks.
+    """
+    shown = view_mask[..., None]
+    mean = (frames * shown).sum((1, 2), keepdims=True) / jnp.maximum(shown.sum((1, 2), keepdims=True), 1)
+    return jnp.where(shown, frames, mean)

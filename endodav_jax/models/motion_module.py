@@ -147,7 +147,7 @@ class MotionModule(nnx.Module):
 
 
 @functools.cache
-def cache_widths(config: DepthModelConfig) -> tuple[tuple[tuple[int, int], int], ...]:
+def cache_shapes(config: DepthModelConfig) -> tuple[tuple[tuple[int, int], int], ...]:
     """For each of the head's four motion modules its map's (height, width) and channels."""
     rows, columns = config.patch_grid
     half = ((rows + 1) // 2, (columns + 1) // 2)

@@ -10,7 +10,7 @@ from endodav_jax.models.config import MAX_FRAMES, DepthModelConfig
 from endodav_jax.models.depth_input import network_input
 from endodav_jax.models.dpt import DPTHead, FrameFeatures
 from endodav_jax.models.layers import Numerics, map_frames
-from endodav_jax.models.motion_module import ATTENTIONS, Cache, MotionModule, cache_widths
+from endodav_jax.models.motion_module import ATTENTIONS, Cache, MotionModule, cache_shapes
 from endodav_jax.models.vit import VisionTransformer
 
 SCALES = 4
@@ -22,7 +22,7 @@ class VideoDPTHead(DPTHead):
     def __init__(self, config: DepthModelConfig, numerics: Numerics, remat: bool, rngs: nnx.Rngs):
         super().__init__(config, numerics, remat, rngs)
         self.motion_modules = nnx.List(
-            [MotionModule(channels, config, numerics, remat, rngs) for _, channels in cache_widths(config)]
+            [MotionModule(channels, config, numerics, remat, rngs) for _, channels in cache_shapes(config)]
         )
 
 
@@ -146,6 +146,6 @@ def empty_cache(config: DepthModelConfig, length: int, streams: int = 1) -> Cach
     dtype = Numerics.of(config.precision).dtype
     return tuple(
         jnp.zeros((length, streams * height * width, 2 * channels), dtype)
-        for (height, width), channels in cache_widths(config)
+        for (height, width), channels in cache_shapes(config)
         for _ in range(ATTENTIONS)
     )

@@ -1,0 +1,106 @@
+"""ResNet encoders (He et al. 2016; torchvision's variant) on one or more stacked frames, five feature levels."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import initializers
+from jaxtyping import Array, Float
+
+from endodav_jax.models.layers import Numerics
+from endodav_jax.models.norms import BatchNorm
+
+STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+STAGE_WIDTHS = (64, 128, 256, 512)
+BOTTLENECKS = (50,)
+BOTTLENECK_RATIO = 4
+STEM_WIDTH = 64
+CLASSES = 1000  # of ImageNet
+
+he_normal_out = initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class ConvNorm(nnx.Module):
+    """Convolution without bias, then batch norm."""
+
+    def __init__(self, n_in, n_out, size, stride, numerics: Numerics, axis_name: str | None, rngs: nnx.Rngs):
+        self.conv = numerics.conv(n_in, n_out, size, rngs, stride=stride, use_bias=False, kernel_init=he_normal_out)
+        self.norm = BatchNorm(n_out, axis_name)
+
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w D"]:
+        return self.norm(self.conv(x), train)
+
+
+class ResidualStep(nnx.Module):
+    """Input plus two 3x3 convolutions, or with `bottleneck` 1x1, 3x3 (which strides), 1x1 to four times the width."""
+
+    def __init__(self, n_in: int, width: int, stride: int, bottleneck: bool, make: Callable[..., ConvNorm]):
+        if bottleneck:
+            n_out = BOTTLENECK_RATIO * width
+            steps = [make(n_in, width, 1, 1), make(width, width, 3, stride), make(width, n_out, 1, 1)]
+        else:
+            n_out = width
+            steps = [make(n_in, width, 3, stride), make(width, width, 3, 1)]
+        self.steps = nnx.List(steps)
+        self.shortcut = make(n_in, n_out, 1, stride) if stride != 1 or n_in != n_out else None
+        self.n_out = n_out
+
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w D"]:
+        y = x
+        for i, step in enumerate(self.steps):
+            y = step(jax.nn.relu(y) if i else y, train)
+        return jax.nn.relu(y + (x if self.shortcut is None else self.shortcut(x, train)))
+
+
+class ResNet(nnx.Module):
+    """Encoder of `images` stacked RGB frames, not normalised.
+
+    `classifier` is part of published checkpoints and is used by nothing here.
+
+    Args:
+      layers: 18, 34 or 50.
+      images: how many frames are stacked.
+      numerics: precision of the convolutions.
+      axis_name: see `BatchNorm`.
+      rngs: of the initial weights.
+    """
+
+    def __init__(self, layers: int, images: int, numerics: Numerics, axis_name: str | None, rngs: nnx.Rngs):
+        if layers not in STAGES:
+            raise ValueError(f"ResNet has {', '.join(map(str, STAGES))} layers, not {layers}")
+        make = functools.partial(ConvNorm, numerics=numerics, axis_name=axis_name, rngs=rngs)
+        self.numerics = numerics
+        self.stem = make(3 * images, STEM_WIDTH, 7, 2)
+        stages, n_in = [], STEM_WIDTH
+        for number, (blocks, width) in enumerate(zip(STAGES[layers], STAGE_WIDTHS, strict=True)):
+            stage = []
+            for i in range(blocks):
+                stride = 2 if number and i == 0 else 1
+                stage.append(ResidualStep(n_in, width, stride, layers in BOTTLENECKS, make))
+                n_in = stage[-1].n_out
+            stages.append(nnx.List(stage))
+        self.stages = nnx.List(stages)
+        self.classifier = Numerics.of("float32").linear(n_in, CLASSES, rngs)
+        self.widths = (STEM_WIDTH, *(stage[-1].n_out for stage in stages))
+
+    def __call__(self, images: Float[Array, "B H W 3*n"], train: bool) -> list[Float[Array, "B h w C"]]:
+        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, `widths` channels each."""
+        features = [jax.nn.relu(self.stem(images.astype(self.numerics.dtype), train))]
+        x = nnx.max_pool(features[0], (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        for stage in self.stages:
+            for step in stage:
+                x = step(x, train)
+            features.append(x)
+        return features
+
+
+def last_width(layers: int) -> int:
+    """Channels of the coarsest level."""
+    return STAGE_WIDTHS[-1] * (BOTTLENECK_RATIO if layers in BOTTLENECKS else 1)
+
+
+def stacked_stem(kernel: Float[Array, "7 7 3 C"], images: int) -> Float[Array, "7 7 3*n C"]:
+    """ImageNet's first kernel for stacked frames: duplicated and divided, so that equal frames give what one gave."""
+    return jnp.concatenate([jnp.asarray(kernel)] * images, axis=2) / images
