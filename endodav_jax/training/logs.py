@@ -1,0 +1,59 @@
+"""What a run leaves for people to read: scalars as JSONL and TensorBoard, pictures as TensorBoard and PNG.
+
+Reading needs nothing of this project: `metrics.jsonl` has one JSON object a line, `pictures/` one PNG a time.
+"""
+
+import json
+import warnings
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+
+with warnings.catch_warnings():  # its protobuf stubs warn on import
+    warnings.simplefilter("ignore")
+    from tensorboardX import SummaryWriter
+
+
+class RunLog:
+    """Writes below a run's folder; append-only, so a resumed run goes on in the same files.
+
+    Args:
+      folder: the run's folder.
+      enabled: false on every process but the first, where all calls do nothing.
+    """
+
+    def __init__(self, folder: Path, enabled: bool = True):
+        self._folder = folder
+        self._enabled = enabled
+        if enabled:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._jsonl = open(folder / "metrics.jsonl", "a", buffering=1)  # noqa: SIM115 - closed in __exit__
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._enabled:
+            self._jsonl.close()
+            self._board.close()
+
+    def scalars(self, step: int, kind: str, values: dict[str, float]) -> None:
+        """Writes one line `{"step": ..., "kind": ..., NAME: value, ...}` and one TensorBoard scalar a value."""
+        if not self._enabled:
+            return
+        values = {name: float(value) for name, value in values.items()}
+        self._jsonl.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes one picture, uint8 [H,W,3], as `pictures/<name>_<step>.png` and to TensorBoard."""
+        if not self._enabled:
+            return
+        folder = self._folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(image).save(folder / f"{name}_{step:07d}.png")
+        self._board.add_image(name, image, step, dataformats="HWC")

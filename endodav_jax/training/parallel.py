@@ -1,0 +1,78 @@
+"""Training over several devices: the one module that knows there are any.
+
+The clips of a batch are shared out over the local devices by `jax.pmap`; the step itself averages its gradients and
+BatchNorm statistics over the axis `AXIS`, across hosts too.  A step written for `AXIS` and wrapped by
+`jax.jit(jax.shard_map(..., check_vma=False))` instead would compute the same, so this module alone would change.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from endodav_jax.errors import UserError
+
+AXIS = "data"
+
+
+def start_processes(coordinator: str, processes: int, process: int) -> None:
+    """Joins the processes of a run on several hosts; with one process, or on a pod that says all itself, a no-op.
+
+    Args:
+      coordinator: `host:port` of process 0; `auto` leaves everything to the cluster's environment (SLURM, GKE, TPU).
+      processes: how many there are.
+      process: number of this one.
+
+    Raises:
+      UserError: the others did not come.
+    """
+    if not coordinator:
+        return
+    try:
+        if coordinator == "auto":
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(coordinator, num_processes=processes, process_id=process)
+    except (RuntimeError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"train.coordinator: {coordinator}: {line}; start every process with the same one") from error
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises a `UserError` where the global batch cannot be shared out evenly over all devices."""
+    devices = jax.device_count()
+    if batch_size % devices:
+        raise UserError(
+            f"data.batch_size: {batch_size} clips cannot be shared out over {devices} devices; use a multiple"
+        )
+
+
+def replicate(tree: Any) -> Any:
+    """Copies every leaf to each local device: [...] becomes [devices, ...], one slice on each.
+
+    Through NumPy, since `device_put` of a device's own array may alias it, and a donated alias is gone for good.
+    """
+    devices = jax.local_devices()
+    sharding = NamedSharding(Mesh(np.asarray(devices), (AXIS,)), PartitionSpec(AXIS))
+    return jax.tree.map(
+        lambda leaf: jax.device_put(np.broadcast_to(leaf, (len(devices), *np.shape(leaf))), sharding),
+        jax.tree.map(np.asarray, tree),
+    )
+
+
+def unreplicate(tree: Any) -> Any:
+    """Returns the first local device's slice of every leaf, as NumPy."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_shards[0].data)[0], tree)
+
+
+def shard(batch: Any) -> Any:
+    """Shares out a process's batch: [B, ...] becomes [devices, B / devices, ...]."""
+    devices = jax.local_device_count()
+    return jax.tree.map(lambda leaf: leaf.reshape(devices, leaf.shape[0] // devices, *leaf.shape[1:]), batch)
+
+
+def data_parallel(step: Callable) -> Callable:
+    """Returns `step(state, frozen, batch, phase)` over all devices; `state` is donated, `phase` selects the program."""
+    return jax.pmap(step, axis_name=AXIS, static_broadcasted_argnums=3, donate_argnums=0)

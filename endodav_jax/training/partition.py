@@ -1,0 +1,123 @@
+"""The parameters of a run by group, and one optimiser state a group.
+
+Parameters travel as `{group: {path: array}}`, `path` being the names from the root joined by dots.  The groups that a
+step trains are an argument of the differentiated function, all others are not, so gradients of frozen weights are
+never part of the program.  `optax.partition` masks by group label: a group outside the phase has no gradient and its
+state is not touched, so its value, moments and count stay as they are, bit for bit.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import jax
+import optax
+
+Groups = dict[str, dict[str, jax.Array]]
+
+
+def flatten(tree: Mapping, prefix: str = "") -> dict[str, jax.Array]:
+    """Returns a pure nested dict as {dotted path: leaf}."""
+    flat: dict[str, jax.Array] = {}
+    for name, value in tree.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def unflatten(flat: Mapping[str, jax.Array]) -> dict:
+    """Undoes `flatten`; names of digits become list positions again, as `nnx.to_pure_dict` has them."""
+    tree: dict = {}
+    for path, leaf in flat.items():
+        *parents, last = names_of(path)
+        node = tree
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[last] = leaf
+    return tree
+
+
+def names_of(path: str) -> tuple[str | int, ...]:
+    """Returns the names of a dotted path, list positions as integers."""
+    return tuple(int(name) if name.isdigit() else name for name in path.split("."))
+
+
+def split_by_group(tree: Mapping, group_of: Callable[[tuple], str]) -> Groups:
+    """Sorts the leaves of a pure nested dict into groups; every leaf lands in exactly one."""
+    groups: Groups = {}
+    for path, leaf in flatten(tree).items():
+        groups.setdefault(group_of(names_of(path)), {})[path] = leaf
+    return groups
+
+
+def join_groups(*many: Mapping[str, Mapping[str, jax.Array]]) -> dict:
+    """Returns the pure nested dict of all groups together.
+
+    Raises:
+      ValueError: a path stands in two groups.
+    """
+    flat: dict[str, jax.Array] = {}
+    for groups in many:
+        for members in groups.values():
+            twice = flat.keys() & members.keys()
+            if twice:
+                raise ValueError(f"{sorted(twice)[0]} belongs to two groups")
+            flat |= members
+    return unflatten(flat)
+
+
+def select(groups: Mapping, names: Iterable[str]) -> dict:
+    """Returns the named groups alone, in the order of `groups`."""
+    wanted = set(names)
+    return {name: members for name, members in groups.items() if name in wanted}
+
+
+def init_optimiser(optimisers: Mapping[str, optax.GradientTransformation], params: Groups) -> dict:
+    """Returns a fresh state for every group of `params`."""
+    return dict(_partition(optimisers, params, frozenset(params)).init(params).inner_states)
+
+
+def apply_gradients(
+    optimisers: Mapping[str, optax.GradientTransformation],
+    learning_rates: Mapping[str, jax.Array],
+    grads: Groups,
+    states: Mapping,
+    params: Groups,
+) -> tuple[Groups, dict]:
+    """Updates the groups that have gradients.
+
+    Args:
+      optimisers: group -> transformation whose updates are still to be scaled by the learning rate.
+      learning_rates: group -> scalar.  They follow the run's step, not the group's own count of updates, which
+        stands still outside its phase.
+      grads: gradients of the groups in training.
+      states: group -> state, of every group of `params`, as `init_optimiser` made them.
+      params: every group that the run ever trains.
+
+    Returns:
+      The parameters and the states of all groups, those without gradients being the very same arrays.
+    """
+    active = frozenset(grads)
+    partition = _partition(optimisers, params, active)
+    # A masked group is seen by no transformation, whatever it holds, so it need hold nothing.
+    trained = {group: params[group] if group in active else {} for group in params}
+    state = partition.init(trained)
+    state = state._replace(inner_states={g: states[g] if g in active else s for g, s in state.inner_states.items()})
+    updates, state = partition.update({group: {} for group in params} | dict(grads), state, trained)
+    updates = {
+        group: jax.tree.map(lambda update, rate=learning_rates[group]: -rate * update, updates[group])
+        for group in active
+    }
+    updated = optax.apply_updates({group: params[group] for group in active}, updates)
+    return (
+        {group: updated[group] if group in active else params[group] for group in params},
+        {group: state.inner_states[group] if group in active else states[group] for group in params},
+    )
+
+
+def _partition(
+    optimisers: Mapping[str, optax.GradientTransformation], params: Groups, active: frozenset[str]
+) -> optax.GradientTransformation:
+    transforms = {group: optimisers[group] if group in active else optax.set_to_zero() for group in params}
+    return optax.partition(transforms, {group: group for group in params})

@@ -1,0 +1,160 @@
+"""Checkpoints of a run: what is needed to go on as if nothing had happened, and the best network so far.
+
+`last/` holds the newest steps: trained groups, optimiser states, BatchNorm statistics, counters, and a record (position
+in the data, configuration, base weights' digest, validation, one CRC-32 for every array).  The frozen backbone
+is not written: the record names the base weights by digest, and a resume with others is refused.  `best/` holds the
+trained groups and statistics of the step with the lowest validation RMSE.
+
+Orbax writes in the background and gives a step its name when it is whole, so a killed run finds its last whole step.
+A damaged newest step is named and the one before is used; the CRCs find what Orbax alone would read in silence (one
+flipped byte of an array).
+"""
+
+import contextlib
+import logging
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from endodav_jax.errors import UserError
+
+_STEP_DIGITS = 8  # readers must agree on it: Orbax sees no steps otherwise
+
+
+class RunCheckpoints:
+    """The folder `checkpoints/` of a run.
+
+    Args:
+      folder: created if missing.
+      keep_last: how many newest steps `last/` keeps.
+    """
+
+    def __init__(self, folder: Path, keep_last: int = 2):
+        self.folder = folder.absolute()
+        self._last = _manager(self.folder / "last", keep_last)
+        self._best = _manager(self.folder / "best", 1)
+
+    def save(self, step: int, state: Any, record: dict) -> None:
+        """Starts writing one step; returns as soon as the arrays are copied.
+
+        Args:
+          step: steps done.
+          state: pure nested dict of arrays, NumPy or on one device.
+          record: JSON-safe facts; `checksums` is added.
+        """
+        _save(self._last, step, state, record)
+
+    def save_best(self, step: int, state: Any, record: dict) -> None:
+        """Writes the best network so far in place of the one before."""
+        _save(self._best, step, state, record)
+
+    def restore(self, abstract_state: Any) -> tuple[int, Any, dict] | None:
+        """Reads the newest whole step: (step, state, record), or None where there is no step yet.
+
+        Raises:
+          UserError: there are steps, and none of them can be read.
+        """
+        steps = sorted(self._last.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                restored = _restore(self._last, step, abstract_state)
+            except Exception as error:  # Orbax raises whatever the damaged file made it raise
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                logging.warning("%s: damaged (%s); trying the one before", self.step_folder(step), reason[:200])
+                continue
+            for newer in steps[: steps.index(step)]:  # else it would stand in the way of writing it again
+                self._last.delete(newer)
+            return restored
+        if steps:
+            raise UserError(
+                f"{self.folder / 'last'}: none of its steps can be read; move the folder away to start afresh"
+            )
+        return None
+
+    def best_record(self) -> dict | None:
+        """Returns the record of the best step, or None."""
+        step = self._best.latest_step()
+        if step is None:
+            return None
+        return self._best.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+
+    def restore_best(self, abstract_state: Any) -> tuple[int, Any, dict] | None:
+        """Reads the best step: (step, state, record), or None."""
+        step = self._best.latest_step()
+        return None if step is None else _restore(self._best, step, abstract_state)
+
+    def step_folder(self, step: int) -> Path:
+        """Returns where a step of `last/` lies."""
+        return self.folder / "last" / f"{step:0{_STEP_DIGITS}d}"
+
+    def wait(self) -> None:
+        """Returns when everything begun is written."""
+        self._last.wait_until_finished()
+        self._best.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits and lets go of the folder."""
+        self._last.close()
+        self._best.close()
+
+
+@contextlib.contextmanager
+def open_run(folder: Path, keep_last: int = 2) -> Iterator[RunCheckpoints]:
+    """A `RunCheckpoints` that is closed whatever happens."""
+    checkpoints = RunCheckpoints(folder, keep_last)
+    try:
+        yield checkpoints
+    finally:
+        checkpoints.close()
+
+
+def checksums(state: Any) -> dict[str, int]:
+    """Returns the CRC-32 of every array's bytes by path."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {
+        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+        for path, leaf in leaves
+    }
+
+
+def _save(manager: ocp.CheckpointManager, step: int, state: Any, record: dict) -> None:
+    state = jax.tree.map(np.asarray, state)
+    manager.save(
+        step,
+        args=ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            record=ocp.args.JsonSave(record | {"checksums": checksums(state)}),
+        ),
+        force=True,
+    )
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, abstract_state: Any) -> tuple[int, Any, dict]:
+    items = manager.restore(
+        step,
+        args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state), record=ocp.args.JsonRestore()),
+    )
+    found, written = checksums(items["state"]), items["record"]["checksums"]
+    wrong = [path for path in found if found[path] != written.get(path)]
+    if wrong:
+        raise ValueError(f"checksum of {wrong[0]} does not match")
+    return step, items["state"], items["record"]
+
+
+def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(
+        folder,
+        options=ocp.CheckpointManagerOptions(
+            create=True,
+            step_format_fixed_length=_STEP_DIGITS,
+            cleanup_tmp_directories=True,
+            preservation_policy=preservation_policy.LatestN(keep),
+            enable_async_checkpointing=True,
+        ),
+    )
