@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from endodav_jax.conversion.names import MOTION_FILES, motion_params_from_torch
+from endodav_jax.conversion.motion_names import MOTION_FILES, motion_params_from_torch
 from endodav_jax.models.flow import FlowNet, TransformNet
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
