@@ -15,8 +15,11 @@ from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 COMMANDS = {
     "describe": "print a configuration's networks and its table of parameter groups",
     "convert": "convert published PyTorch weights, or write PyTorch names back",
+    "export": "write what fine-tuning added as a small file, or a network with its adapters folded in",
     "infer": "depth of a video, a folder of images or one image",
     "stream": "depth of a live source, frame in, depth out",
+    "prepare": "make a data set from a download, an own video, or the phantom",
+    "verify": "check a download or a prepared data set and draw contact sheets",
 }
 
 

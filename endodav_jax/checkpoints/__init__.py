@@ -1,1 +1,17 @@
+"""Weights of networks on disk: checkpoint folders, adapter files, and the conversion between them and PyTorch's."""
 
+from endodav_jax.checkpoints.adapter_file import apply_adapter, save_adapter
+from endodav_jax.checkpoints.card import Card
+from endodav_jax.checkpoints.convert import convert, export_adapter, export_merged, load_model
+from endodav_jax.checkpoints.store import save_model
+
+__all__ = [
+    "Card",
+    "apply_adapter",
+    "convert",
+    "export_adapter",
+    "export_merged",
+    "load_model",
+    "save_adapter",
+    "save_model",
+]

@@ -12,8 +12,8 @@ from endodav_jax.models.config import BACKBONES, Adapter, DepthModelConfig
 
 Program = Literal["vda", "endodav", "endodac", "depth_anything"]
 
-# The files of a published checkpoint folder; a key that only that network's state dict has.
-MOTION_FILES = {
+# For the files of a published checkpoint folder, a key that only that network's state dict has.
+_MOTION_KEYS = {
     "pose_encoder": "encoder.conv1.weight",
     "pose": "convs.squeeze.weight",
     "intrinsics_head": "focal_length_conv.weight",
@@ -176,7 +176,7 @@ def _depth_anything_family(name: str, family: str | None) -> tuple[str, list[str
 
 def _other_than_depth(tensors: Mapping[str, np.ndarray]) -> str:
     """Says what a state dict is that is no depth network."""
-    for network, key in MOTION_FILES.items():
+    for network, key in _MOTION_KEYS.items():
         if key in tensors and not key.startswith("encoder."):
             return f"is the {network} of a training folder; convert the whole folder, with its depth_model.pth"
     if "encoder.conv1.weight" in tensors:

@@ -1,0 +1,189 @@
+"""The conversion tool: published weights to a checkpoint folder, and any weights back to PyTorch's names."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+from safetensors.numpy import save_file
+
+from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save_adapter
+from endodav_jax.checkpoints.card import Card, licence_of
+from endodav_jax.checkpoints.store import is_checkpoint, load_checkpoint, load_origin, save_model
+from endodav_jax.conversion.convert import DEPTH_FILE, Origin, Published, published_state_dicts, read_published
+from endodav_jax.conversion.weights_file import read_weights_file
+from endodav_jax.errors import UserError
+from endodav_jax.files import whole_file
+from endodav_jax.models.build import merge_adapters
+from endodav_jax.models.config import DepthModelConfig
+
+Target = Literal["orbax", "safetensors"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Weights of any source, with all that is known of them.
+
+    Attributes:
+      config: of the depth network; None where there is none.
+      params: network -> nested dict of arrays.
+      card: what they are.
+      origin: of published files; None for weights trained here.
+    """
+
+    config: DepthModelConfig | None
+    params: dict[str, dict]
+    card: Card
+    origin: Origin | None
+
+
+def load_networks(source: Path | str, family: str | None = None) -> Networks:
+    """Reads a checkpoint folder, or converts published weights (a file or a folder) in memory.
+
+    Args:
+      source: the folder or file.
+      family: settles what published keys leave open; see `conversion.recognise.recognise_depth`.
+
+    Raises:
+      UserError: missing, damaged, or no weights of a network known here.
+    """
+    source = Path(source)
+    if is_checkpoint(source):
+        if family is not None:
+            raise UserError(f"{source}: is a checkpoint, which knows its family; leave --family out")
+        return Networks(*load_checkpoint(source), load_origin(source))
+    if source.is_dir() and not any(path.stem == DEPTH_FILE for path in source.iterdir()):
+        load_checkpoint(source)  # says why it is none
+    if source.suffix == ".safetensors" and source.is_file() and is_adapter(read_weights_file(source)):
+        raise UserError(f"{source}: is an adapter; apply it: endodav convert BASE OUT --adapter {source}")
+    found = read_published(source, family)
+    return Networks(found.config, found.params, card_of(found), found.origin)
+
+
+def load_model(path: Path | str, family: str | None = None) -> tuple[DepthModelConfig, dict[str, dict], Card]:
+    """Reads a depth network and the motion networks beside it.
+
+    Args:
+      path: a checkpoint folder, or published weights: a `.pth`, `.pt` or `.safetensors` file or a folder of them,
+        which are converted in memory.
+      family: as of `load_networks`.
+
+    Returns:
+      Configuration of the depth network; network (`depth`, and `pose`, `intrinsics`, `flow`, `transform` where the
+      source has them) -> nested dict of float32 NumPy arrays; card.
+
+    Raises:
+      UserError: missing, damaged, or no depth network.
+    """
+    found = load_networks(path, family)
+    if found.config is None:
+        raise UserError(f"{path}: holds {found.card.what}, not a depth network")
+    return found.config, found.params, found.card
+
+
+def convert(
+    source: Path | str,
+    out: Path | str,
+    to: Target = "orbax",
+    family: str | None = None,
+    adapter: Path | str | None = None,
+    overwrite: bool = False,
+) -> Card:
+    """Converts weights of any source known here and writes them.
+
+    Args:
+      source: a checkpoint folder, or published weights (a file or a training folder).
+      out: folder to write; with `to="safetensors"` a `.safetensors` file where there is one network only.
+      to: `orbax`, a checkpoint folder; `safetensors`, PyTorch's names and layouts.
+      family: as of `load_networks`.
+      adapter: an adapter file to add to the depth network first.
+      overwrite: replace what an earlier conversion wrote.
+
+    Returns:
+      The card of what was written.
+
+    Raises:
+      UserError: see `load_networks` and `save_model`.
+    """
+    found = load_networks(source, family)
+    if adapter is not None:
+        if found.config is None:
+            raise UserError(f"{source}: holds {found.card.what}, to which an adapter does not apply")
+        config, depth, card = apply_adapter(found.config, found.params["depth"], adapter)
+        found = Networks(config, found.params | {"depth": depth}, card, None)
+    if to == "orbax":
+        save_model(out, found.config, found.params, found.card, overwrite, found.origin)
+    else:
+        write_safetensors(out, found, overwrite)
+    return found.card
+
+
+def export_adapter(source: Path | str, out: Path | str, overwrite: bool = False) -> None:
+    """Writes what was trained of a depth network as an adapter file.
+
+    Raises:
+      UserError: see `load_model` and `save_adapter`.
+    """
+    config, params, card = load_model(source)
+    save_adapter(out, config, params["depth"], card, overwrite)
+
+
+def export_merged(source: Path | str, out: Path | str, overwrite: bool = False) -> None:
+    """Writes a depth network with its adapters folded into the kernels: the same function, and a plain network.
+
+    Args:
+      source: as of `load_model`.
+      out: a `.safetensors` file for PyTorch's names, otherwise a checkpoint folder.
+      overwrite: replace an older one.
+
+    Raises:
+      UserError: see `load_model` and `save_model`.
+    """
+    config, params, card = load_model(source)
+    plain, merged = merge_adapters(config, params["depth"])
+    if config.adapter != "none":
+        card = dataclasses.replace(
+            card, notes=(*card.notes, f"adapters ({config.adapter}) are folded into the kernels")
+        )
+    found = Networks(plain, {"depth": jax.tree.map(np.asarray, merged)}, card, None)
+    if Path(out).suffix == ".safetensors":
+        write_safetensors(out, found, overwrite)
+    else:
+        save_model(out, plain, found.params, card, overwrite)
+
+
+def write_safetensors(out: Path | str, found: Networks, overwrite: bool = False) -> None:
+    """Writes networks under PyTorch's names: one file, or a folder of `depth_model.safetensors` and its companions.
+
+    Raises:
+      UserError: several networks and the name of a file, or the output exists or cannot be written.
+    """
+    out = Path(out)
+    states = published_state_dicts(found.config, found.params, found.origin)
+    one_file = out.suffix == ".safetensors"
+    if one_file and len(states) > 1:
+        raise UserError(f"{out}: there are {len(states)} networks ({', '.join(states)}); name a folder")
+    if not one_file and out.exists() and (out.is_file() or any(p.suffix != ".safetensors" for p in out.iterdir())):
+        raise UserError(f"{out}: is there already and is no folder of safetensors files; choose another name")
+    metadata = {"card": json.dumps(dataclasses.asdict(found.card))}
+    metadata |= {name: str(value) for name, value in found.card.entries.items()}
+    with whole_file(out, overwrite) as part:
+        if one_file:
+            save_file(_contiguous(*states.values()), part, metadata)
+            return
+        part.mkdir()
+        for name, state in states.items():
+            save_file(_contiguous(state), part / f"{name}.safetensors", metadata)
+
+
+def card_of(found: Published) -> Card:
+    """Returns the card of a conversion."""
+    preset = found.config.preset if found.config is not None else ""
+    return Card(found.what, licence_of(found.program, preset), found.sources, found.notes, found.entries)
+
+
+def _contiguous(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays as safetensors takes them: it writes memory as it lies."""
+    return {name: np.asarray(value, order="C") for name, value in state.items()}

@@ -1,0 +1,132 @@
+"""A network's weights as a folder: an Orbax tree in `weights/` and `card.json` beside it."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import safetensors
+from absl import logging as absl_logging
+from safetensors.numpy import save_file
+
+from endodav_jax.checkpoints.card import CARD_NAME, Card, Manifest
+from endodav_jax.conversion.convert import Origin
+from endodav_jax.errors import UserError
+from endodav_jax.files import sha256_of, whole_file
+from endodav_jax.models.config import DepthModelConfig
+
+WEIGHTS_FOLDER = "weights"
+ORIGIN_NAME = "origin.safetensors"  # what a conversion keeps of the source files beside parameters
+
+
+def is_checkpoint(path: Path | str) -> bool:
+    """Whether `path` is a folder that `save_model` wrote."""
+    return (Path(path) / CARD_NAME).is_file()
+
+
+def save_model(
+    folder: Path | str,
+    config: DepthModelConfig | None,
+    params: dict[str, dict],
+    card: Card,
+    overwrite: bool = False,
+    origin: Origin | None = None,
+) -> None:
+    """Writes networks' weights; the folder appears under its name when it is whole, or not at all.
+
+    Args:
+      folder: to write.
+      config: of the network `depth`; None where there is none.
+      params: network (`depth`, `pose`, ...) -> pure nested dict of arrays, as `nnx.to_pure_dict` gives it.
+      card: what they are.
+      overwrite: replace an older checkpoint of that name.
+      origin: of a conversion, so that the files can be written back as they were.
+
+    Raises:
+      UserError: the folder exists, is something else than a checkpoint, or cannot be written.
+    """
+    host = jax.tree.map(np.asarray, params)
+    sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in host.items()}
+    folder = Path(folder).absolute()
+    if folder.exists() and not is_checkpoint(folder) and (folder.is_file() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already and is no checkpoint; choose another name")
+    with whole_file(folder, overwrite) as part:
+        part.mkdir()
+        with _quiet_orbax(), ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(part / WEIGHTS_FOLDER, host)
+        if origin is not None:
+            tensors = {f"{file}/{name}": a for file, kept in origin.tensors.items() for name, a in kept.items()}
+            save_file(tensors, part / ORIGIN_NAME, {"order": json.dumps(origin.order)})
+        files = sorted(path for path in part.rglob("*") if path.is_file())
+        digests = {path.relative_to(part).as_posix(): sha256_of(path) for path in files}
+        Manifest(card, config, sizes, digests).write(part / CARD_NAME)
+
+
+def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[str, dict], Card]:
+    """Reads a folder of `save_model`: configuration, network -> nested dict of NumPy arrays, card.
+
+    Arrays come back on the host, whatever devices they were on when they were written.
+
+    Raises:
+      UserError: missing, no checkpoint, damaged (also by a single flipped bit), or of a newer program.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise UserError(f"{folder}: no such checkpoint; make one with `endodav convert`")
+    if not is_checkpoint(folder):
+        raise UserError(f"{folder}: is no checkpoint (no {CARD_NAME} in it); make one with `endodav convert`")
+    manifest = Manifest.read(folder / CARD_NAME)
+    damaged = f"; {folder} is damaged: convert or copy it again"
+    # Orbax notices missing bytes but not changed ones, so every file is compared with the card before it is read.
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: is missing{damaged}")
+        if sha256_of(path) != digest:
+            raise UserError(f"{path}: is not what was written{damaged}")
+    weights = (folder / WEIGHTS_FOLDER).absolute()
+    try:
+        with _quiet_orbax(), ocp.PyTreeCheckpointer() as checkpointer:
+            stored = checkpointer.metadata(weights).item_metadata.tree
+            # Host arrays: the devices it was written on may not exist here.
+            restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
+            params = checkpointer.restore(weights, args=ocp.args.PyTreeRestore(restore_args=restore_args))
+    except Exception as error:  # Orbax and TensorStore raise bare Exceptions and a dozen other kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{weights}: cannot be restored ({reason}){damaged}") from error
+    return manifest.config, _with_list_indices(params), manifest.card
+
+
+def _with_list_indices(tree):
+    """Turns keys such as "0" back into the integers that `nnx.to_pure_dict` gives lists; Orbax keeps strings."""
+    if not isinstance(tree, dict):
+        return tree
+    return {int(k) if str(k).isdecimal() else k: _with_list_indices(v) for k, v in tree.items()}
+
+
+def load_origin(folder: Path | str) -> Origin | None:
+    """Returns what a conversion kept beside the parameters; None for weights that were trained here."""
+    path = Path(folder) / ORIGIN_NAME
+    if not path.is_file():
+        return None
+    tensors: dict[str, dict[str, np.ndarray]] = {}
+    with safetensors.safe_open(path, framework="numpy") as stored:
+        order = json.loads(stored.metadata()["order"])
+        for key in stored.keys():  # noqa: SIM118 (the file is no mapping)
+            file, name = key.split("/", 1)
+            tensors.setdefault(file, {})[name] = stored.get_tensor(key)
+    return Origin(order, tensors)
+
+
+@contextlib.contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """Keeps Orbax's own reports off the user's screen; what matters becomes an error."""
+    verbosity = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(verbosity)
