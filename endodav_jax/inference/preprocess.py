@@ -8,19 +8,54 @@ bound (less for frames wider than 16:9); give such a model an `image_shape` of t
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float32, UInt8
+import numpy as np
+from jaxtyping import Array, Bool, Float32, UInt8
+from PIL import Image
 
 from endodav_jax.geometry.resize import lower_bound_shape, resize_align_corners, resize_cubic
+from endodav_jax.models.depth_input import fill_outside_view
+
+ENDODAC_SHAPE = (256, 320)
 
 
-def network_input(frames: UInt8[Array, "N H W 3"], image_shape: tuple[int, int]) -> Float32[Array, "N h w 3"]:
+def network_input(
+    frames: UInt8[Array, "N H W 3"], image_shape: tuple[int, int], view_mask: Bool[Array, "H W"] | None = None
+) -> Float32[Array, "N h w 3"]:
     """Frames of a video as the network takes them, in [0, 1] but for the bicubic's overshoot, not normalised.
 
     Golden case: `preprocessing`.
+
+    Args:
+      frames: of any one size.
+      image_shape: (height, width) of the network.
+      view_mask: the pixels an endoscope's circular view shows; the others take the shown ones' mean colour, as
+        the networks do in training.
     """
     height, width = frames.shape[1:3]
+    reached = resize_cubic(unit_frames(frames, view_mask), lower_bound_shape(height, width, image_shape))
+    return resize_align_corners(reached, image_shape)
+
+
+def unit_frames(
+    frames: UInt8[Array, "N H W 3"], view_mask: Bool[Array, "H W"] | None = None
+) -> Float32[Array, "N H W 3"]:
+    """Frames in [0, 1] at their own size, with what is outside the view filled as in `network_input`."""
     unit = frames.astype(jnp.float32) / jnp.float32(255)
-    return resize_align_corners(resize_cubic(unit, lower_bound_shape(height, width, image_shape)), image_shape)
+    return unit if view_mask is None else fill_outside_view(unit, view_mask[None])
+
+
+def endodac_frame(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "256 320 3"]:
+    """A frame at the size EndoDAC was trained on and reads: Pillow's Lanczos, as published."""
+    return _resized(frame, Image.Resampling.LANCZOS)
+
+
+def endodac_mask(view_mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "256 320"]:
+    """The view mask that goes with `endodac_frame`."""
+    return _resized(view_mask.astype(np.uint8), Image.Resampling.NEAREST) > 0
+
+
+def _resized(image: np.ndarray, filter: Image.Resampling) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize(ENDODAC_SHAPE[::-1], filter))
 
 
 def to_frame_size(disparity: Float32[Array, "N h w"], frame_shape: tuple[int, int]) -> Float32[Array, "N H W"]:

@@ -1,6 +1,7 @@
 """Depth networks by configuration: with weights, as shapes alone, and with weights of elsewhere put in."""
 
 import dataclasses
+import functools
 
 from flax import nnx
 
@@ -29,7 +30,13 @@ def abstract_params(config: DepthModelConfig) -> dict:
 
 def depth_model_with(config: DepthModelConfig, params: dict, remat: bool = False) -> DepthModel:
     """The network of `config` with `params`, a pure nested dict of all its weights, as they are (nothing is copied)."""
-    return nnx.merge(nnx.graphdef(abstract_depth_model(config, remat)), params)
+    return nnx.merge(_graphdef(config, remat), params)
+
+
+@functools.cache
+def _graphdef(config: DepthModelConfig, remat: bool) -> nnx.GraphDef:
+    """A network without its arrays.  Kept: building one takes seconds, and every program that is traced asks for it."""
+    return nnx.graphdef(abstract_depth_model(config, remat))
 
 
 def merge_adapters(config: DepthModelConfig, params: dict) -> tuple[DepthModelConfig, dict]:

@@ -1,0 +1,163 @@
+"""Depth of a video of any length: `DepthEstimator`."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from endodav_jax.errors import UserError
+from endodav_jax.inference import programs
+from endodav_jax.inference.alignment import WindowAligner, WindowLog
+from endodav_jax.inference.compilation_cache import use_compilation_cache
+from endodav_jax.inference.prefetch import prefetch
+from endodav_jax.inference.preprocess import endodac_frame, endodac_mask
+from endodav_jax.inference.windowed import Batching, chunks, filled, run_windows
+from endodav_jax.inference.windows import ALIGN_RULES, AlignRule
+from endodav_jax.models import DepthModelConfig, merge_adapters
+from endodav_jax.models.config import Precision
+
+PREFETCHED_FRAMES = 8
+
+Item = TypeVar("Item")
+
+
+class DepthEstimator:
+    """Disparity of a video of any length, in memory that does not grow with it.
+
+    Video networks see windows of 32 frames (`windows`), which are aligned (`alignment`); features of frames that two
+    windows share are computed once.  EndoDAC sees frame by frame, so there is nothing to align.
+    """
+
+    def __init__(
+        self,
+        config: DepthModelConfig,
+        params: dict,
+        precision: Precision | None = None,
+        batching: Batching | None = None,
+    ):
+        """Takes a network and its weights, with adapters or without.
+
+        Args:
+          config: of the network.
+          params: its weights, a pure nested dict.
+          precision: in place of the configuration's.
+          batching: by default what suits the device.
+        """
+        use_compilation_cache()
+        if precision is not None:
+            config = dataclasses.replace(config, precision=precision)
+        self.config, merged = merge_adapters(config, params)
+        self.params = jax.device_put(merged)
+        self.batching = batching or Batching.for_backend()
+
+    def infer(
+        self,
+        frames: UInt8[np.ndarray, "N H W 3"] | Iterable[UInt8[np.ndarray, "H W 3"]],
+        align: AlignRule = "endodav",
+        view_mask: Bool[np.ndarray, "H W"] | None = None,
+    ) -> Float32[np.ndarray, "N H W"]:
+        """Disparity of every frame of a video that fits into memory; see `iter_infer`."""
+        return np.stack([disparity for _, disparity in self.iter_infer(frames, align, view_mask)])
+
+    def iter_infer(
+        self,
+        frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+        align: AlignRule = "endodav",
+        view_mask: Bool[np.ndarray, "H W"] | None = None,
+        on_window: Callable[[WindowLog], None] | None = None,
+    ) -> Iterator[tuple[int, Float32[np.ndarray, "H W"]]]:
+        """Disparity of each frame as soon as it is final, about two windows behind the reader.
+
+        Args:
+          frames: RGB, all of one size, read once and in order by a thread that runs a few frames ahead.
+          align: how windows overlap and are tied together; without effect on EndoDAC, which has none.
+          view_mask: the pixels that show something.  Hidden ones do not reach the network nor count in the fits, and
+            their disparity is 0.
+          on_window: called with each window's scale and shift, before its frames are yielded.
+
+        Yields:
+          (number of the frame, disparity): inverse depth, not negative, up to a scale and a shift common to the video
+          (with `align="none"`, to the window).
+
+        Raises:
+          UserError: no frames, frames that are not uint8 RGB or change their size, a mask of another size, or an
+            unknown rule.  Errors of `frames` itself come through when they are reached.
+        """
+        if align not in ALIGN_RULES:
+            raise UserError(f"align: {align!r} is not one of {', '.join(ALIGN_RULES)}")
+        if self.config.family == "endodac":
+            run = self._frame_by_frame
+        else:
+
+            def run(checked, view_mask):
+                return self._aligned(checked, align, view_mask, on_window)
+
+        checked = prefetch(_checked(frames, view_mask), PREFETCHED_FRAMES)
+        try:
+            for number, disparity in run(checked, view_mask):
+                if view_mask is not None:
+                    disparity[~view_mask] = 0
+                yield number, disparity
+        finally:
+            checked.close()
+
+    def _aligned(self, frames, rule, view_mask, on_window) -> Iterator[tuple[int, np.ndarray]]:
+        aligner = WindowAligner(rule, view_mask)
+        windows = run_windows(self.config, self.params, frames, rule, self.batching, view_mask)
+        for window, disparity in _one_ahead(windows):
+            log, finished = aligner.push(window, disparity)
+            if on_window is not None:
+                on_window(log)
+            yield from finished
+
+    def _frame_by_frame(self, frames, view_mask) -> Iterator[tuple[int, np.ndarray]]:
+        mask = None if view_mask is None else endodac_mask(view_mask)
+
+        def dispatched():
+            for chunk in chunks(frames, self.batching.encoded):
+                read = filled([endodac_frame(frame) for frame in chunk], self.batching.encoded)
+                images = programs.prepare_unresized(read, mask)
+                group = programs.single_frames(self.params, images, config=self.config)
+                for i, frame in enumerate(chunk):
+                    yield programs.to_frame(group, np.int32(i), frame_shape=frame.shape[:2])
+
+        for number, disparity in enumerate(_one_ahead(dispatched())):
+            yield number, np.array(disparity)
+
+
+def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Asks for an item before it yields the one before, so that the device has work while the host looks at results."""
+    items = iter(items)
+    for held in items:
+        for item in items:
+            yield held
+            held = item
+        yield held
+
+
+def _checked(frames: Iterable[np.ndarray], view_mask: np.ndarray | None) -> Iterator[np.ndarray]:
+    """The frames, as long as they are what `iter_infer` asks for."""
+    shape = None
+    for number, frame in enumerate(frames):
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise UserError(
+                f"frame {number}: {frame.dtype} of shape {frame.shape}; give RGB frames, uint8 [height, width, 3]"
+            )
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise UserError(
+                f"frame {number}: {frame.shape[1]}x{frame.shape[0]}, but the video began with {shape[1]}x{shape[0]}; "
+                "cut the video where its size changes"
+            )
+        if view_mask is not None and view_mask.shape != shape[:2]:
+            raise UserError(
+                f"view_mask: {view_mask.shape[1]}x{view_mask.shape[0]}, but the frames are {shape[1]}x{shape[0]}; "
+                "give a mask of the frames' size"
+            )
+        yield frame
+    if shape is None:
+        raise UserError("frames: there are none; give at least one")

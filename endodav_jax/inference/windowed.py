@@ -1,0 +1,135 @@
+"""Runs a video network window by window over a stream of frames, each frame encoded once."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterable, Iterator
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float32, Int, UInt8
+
+from endodav_jax.inference import programs
+from endodav_jax.inference.windows import OVERLAP, STEP, WINDOW_FRAMES, AlignRule, Window, carried_slots
+from endodav_jax.models import DepthModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How many frames go through a program at once; no result depends on it.
+
+    Attributes:
+      encoded: frames a call of the encoder.
+      decoded: frames a call of the decoder's per-frame part.
+      windows: windows a call of the decoder's temporal part.
+    """
+
+    encoded: int
+    decoded: int
+    windows: int = 1
+
+    @classmethod
+    def for_backend(cls) -> "Batching":
+        """On a CPU few frames, which stay in its cache; on an accelerator all of a window."""
+        if jax.default_backend() == "cpu":
+            return cls(encoded=2, decoded=2)
+        return cls(encoded=STEP, decoded=WINDOW_FRAMES)
+
+
+class WindowDisparity:
+    """Disparities of a window's used slots at the size of the frames, computed and copied in the background."""
+
+    def __init__(self, slots: dict[int, Array]):
+        """Takes disparities [H, W] on the device, by slot."""
+        self._slots = slots
+        for disparity in slots.values():
+            disparity.copy_to_host_async()
+
+    def __getitem__(self, slot: int) -> Float32[np.ndarray, "H W"]:
+        return np.asarray(self._slots[slot])
+
+
+def chunks(frames: Iterable, size: int) -> Iterator[list]:
+    """Lists of `size` frames; the last may be shorter."""
+    frames = iter(frames)
+    return iter(lambda: list(itertools.islice(frames, size)), [])
+
+
+def filled(chunk: list[np.ndarray], size: int) -> UInt8[np.ndarray, "size H W 3"]:
+    """The frames of a chunk, the last repeated up to `size`."""
+    return np.stack(chunk + chunk[-1:] * (size - len(chunk)))
+
+
+@functools.cache
+def window_rows(rule: AlignRule, windows: int) -> Int[np.ndarray, "windows 32"]:
+    """Where each slot of neighbouring windows is, if ten carried rows are followed by a row for each new frame."""
+    rows = np.arange(WINDOW_FRAMES, dtype=np.int32)[None] + STEP * np.arange(windows, dtype=np.int32)[:, None]
+    for i in range(1, windows):
+        rows[i, :OVERLAP] = rows[i - 1, list(carried_slots(rule))]
+    return rows
+
+
+def run_windows(
+    config: DepthModelConfig,
+    params: dict,
+    frames: Iterator[UInt8[np.ndarray, "H W 3"]],
+    rule: AlignRule,
+    batching: Batching,
+    view_mask: Bool[np.ndarray, "H W"] | None,
+) -> Iterator[tuple[Window, WindowDisparity]]:
+    """Yields each window that finishes a frame, with its disparities on their way.
+
+    The features of `batching.windows` windows lie in a bank: ten rows carried from the batch before, then one for
+    each new frame; past the video's end, the last frame's row is repeated.  Nothing waits for the device here.
+
+    Args:
+      config: of the network, adapters merged.
+      params: its weights on the device.
+      frames: at least one, all of one size.
+      rule: how windows overlap.
+      batching: how much is done at once.
+      view_mask: the pixels that show something, or None.
+    """
+    slots = window_rows(rule, batching.windows)
+    rows = int(slots.max()) + 1
+    every_row = np.arange(rows + -rows % batching.encoded, dtype=np.int32)  # with room for the last chunk's repeats
+    carried = every_row.copy()
+    carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
+    bank = programs.empty_bank(config, params, len(every_row))
+    read = 0
+    for batch in itertools.count():
+        row = OVERLAP if batch else 0
+        if batch:
+            bank = programs.select(bank, carried)
+        for chunk in chunks(itertools.islice(frames, rows - row), batching.encoded):
+            frame_shape = chunk[0].shape[:2]
+            images = programs.prepare(filled(chunk, batching.encoded), config.image_shape, view_mask)
+            bank = programs.encode_into(params, bank, images, np.int32(row), config=config)
+            row, read = row + len(chunk), read + len(chunk)
+        ended = row < rows
+        if ended:
+            bank = programs.select(bank, np.minimum(every_row, np.int32(row - 1)))
+        first = batch * batching.windows
+        windows = [Window(first + i, rule, read if ended else None) for i in range(batching.windows)]
+        yield from _decode(config, params, bank, slots, windows, batching.decoded, frame_shape)
+        if not all(window.has_next for window in windows):
+            return
+
+
+def _decode(config, params, bank, slots, windows, count, frame_shape) -> Iterator[tuple[Window, WindowDisparity]]:
+    """Decodes the windows of a full bank, only the slots that are looked at, `count` at a time."""
+    if not any(window.used_slots for window in windows):
+        return
+    features = bank if slots.size == len(bank[0]) else programs.select(bank, slots.ravel())
+    path_3 = programs.coarse(params, features, length=WINDOW_FRAMES, config=config)
+    for i, window in enumerate(windows):
+        disparities = {}
+        for at in range(window.used_slots.start, window.used_slots.stop, count):
+            at = min(at, WINDOW_FRAMES - count)
+            first = np.int32(i * WINDOW_FRAMES + at)
+            group = programs.fine(params, path_3, features, first, count=count, config=config)
+            for slot in range(at, at + count):
+                if slot in window.used_slots:
+                    disparities[slot] = programs.to_frame(group, np.int32(slot - at), frame_shape=frame_shape)
+        if disparities:
+            yield window, WindowDisparity(disparities)
