@@ -1,0 +1,103 @@
+"""The phantom as data: one frozen dataclass, and a preset for each family."""
+
+import dataclasses
+from typing import Literal
+
+Family = Literal["colon", "organ"]
+Light = Literal["endoscope", "flat"]
+
+FAMILIES = ("colon", "organ")
+LIGHTS = ("endoscope", "flat")
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomConfig:
+    """One phantom data set: seed and sizes, and a switch for everything that makes a picture less ideal.
+
+    Everything not fixed here (shape, colours, vessels, lamp, lens, hand) is drawn anew for every sequence from
+    (`seed`, sequence).  Contradictions raise `ValueError` when it is built.
+
+    Attributes:
+      family: `colon` (folded, branching tubes) or `organ` (a cavity with organs on its floor).
+      seed: of the whole data set; training and test data of one family differ in it.
+      sequences: how many sequences.
+      frames: how many frames each.
+      height: in pixels.
+      width: in pixels.
+      focal: (least, largest) focal length as a fraction of the width; equal ends are one endoscope for all.
+      principal_jitter: how far the principal point may lie off the centre, as a fraction of the width.
+      circular_view: fraction of sequences seen through a round stop, as many endoscopes show.
+      light: `endoscope` (lamps carried by the camera, highlights, exposure) or `flat` (a lamp fixed in the world
+        and pure Lambertian surfaces, so that a point has one colour in every frame).
+      specular: wet highlights.
+      exposure_drift: relative size of slow brightness changes left over by the automatic exposure.
+      vignette: darkening towards the corners.
+      blur: softness of lens and demosaicing.
+      noise: standard deviation of the sensor's noise at mid grey, in grey levels of 255.
+      tissue_motion_mm: amplitude of slow breathing; 0 is a rigid world.
+      tool: fraction of sequences in which an instrument comes into view.
+      speed: (least, largest) typical motion of the camera, in mm a frame.
+    """
+
+    family: Family = "colon"
+    seed: int = 0
+    sequences: int = 8
+    frames: int = 64
+    height: int = 128
+    width: int = 160
+    focal: tuple[float, float] = (0.5, 0.95)
+    principal_jitter: float = 0.03
+    circular_view: float = 0.4
+    light: Light = "endoscope"
+    specular: bool = True
+    exposure_drift: float = 0.06
+    vignette: bool = True
+    blur: bool = True
+    noise: float = 2.5
+    tissue_motion_mm: float = 0.0
+    tool: float = 0.0
+    speed: tuple[float, float] = (0.4, 1.0)
+
+    def __post_init__(self):
+        def check(field: str, good: bool, wanted: str) -> None:
+            if not good:
+                raise ValueError(f"data.phantom.{field}: {getattr(self, field)!r} must be {wanted}")
+
+        check("family", self.family in FAMILIES, "one of " + ", ".join(FAMILIES))
+        check("light", self.light in LIGHTS, "one of " + ", ".join(LIGHTS))
+        check("seed", 0 <= self.seed < 2**31, "in 0..2^31-1")
+        check("sequences", self.sequences >= 1, "at least 1")
+        check("frames", self.frames >= 1, "at least 1")
+        check("height", self.height >= 16 and self.height % 8 == 0, "a multiple of 8, at least 16")
+        check("width", self.width >= 16 and self.width % 8 == 0, "a multiple of 8, at least 16")
+        check("focal", len(self.focal) == 2 and 0.3 <= self.focal[0] <= self.focal[1] <= 3.0, "ordered, in 0.3..3")
+        check("principal_jitter", 0 <= self.principal_jitter <= 0.2, "in 0..0.2")
+        check("circular_view", 0 <= self.circular_view <= 1, "in 0..1")
+        check("exposure_drift", 0 <= self.exposure_drift <= 0.5, "in 0..0.5")
+        check("noise", 0 <= self.noise <= 32, "in 0..32")
+        check("tissue_motion_mm", 0 <= self.tissue_motion_mm <= 2, "in 0..2")
+        check("tool", 0 <= self.tool <= 1, "in 0..1")
+        check("speed", len(self.speed) == 2 and 0 < self.speed[0] <= self.speed[1] <= 1.5, "ordered, in 0..1.5 mm")
+
+    @classmethod
+    def colon(cls, **fields) -> "PhantomConfig":
+        """Family A, to pretrain on: varied in everything, lenses and round views too."""
+        return cls(**{"family": "colon"} | fields)
+
+    @classmethod
+    def organ(cls, **fields) -> "PhantomConfig":
+        """Family B, to adapt to: one laparoscope, slow breathing, now and then an instrument."""
+        return cls(
+            **{"family": "organ", "focal": (0.82, 0.82), "circular_view": 0.0, "tissue_motion_mm": 0.15, "tool": 0.25}
+            | fields
+        )
+
+    @classmethod
+    def ideal(cls, family: Family, **fields) -> "PhantomConfig":
+        """A rigid Lambertian world under a lamp that does not move, seen by an ideal camera: for tests."""
+        return cls(
+            **{
+                "family": family, "light": "flat", "specular": False, "exposure_drift": 0.0, "vignette": False,
+                "blur": False, "noise": 0.0, "tissue_motion_mm": 0.0, "tool": 0.0, "circular_view": 0.0,
+            } | fields
+        )  # fmt: skip

@@ -1,0 +1,149 @@
+"""Family B: a wide cavity whose floor carries a large organ, loops of bowel and lobes of fat, as a signed field."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from endodav_jax.data.phantom.draws import Draws
+from endodav_jax.data.phantom.shapes import Points, ellipsoid, smooth_min, torus, undulation, wave
+
+LOBES = 2
+LOOPS = 3
+FAT = 4
+PARTS = 4  # cavity wall, organ, bowel, fat
+PIVOT_MM = (0.0, -24.0, -34.0)  # the trocar's end: the camera stays near it, y points to the floor
+CLEAR_MM = 30.0  # nothing but the wall comes nearer to the pivot than this
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class OrganShape:
+    """Semi-axes and centres in mm about the middle of the cavity, y down; rotations have unit axes as rows.
+
+    Attributes:
+      cavity_mm: [3] semi-axes of the cavity.
+      wall_bump_mm: [2] heights of the wall's coarse and fine undulation.
+      wall_wavelength_mm: [2,3].
+      phase: [4,3] of all undulations.
+      lobe_centre_mm: [LOBES,3], lobe_axes [LOBES,3,3], lobe_radii_mm [LOBES,3]: the large organ.
+      lobe_groove: (depth in mm, wavelength in mm) of the grooves across it.
+      loop_centre_mm: [LOOPS,3], loop_axes [LOOPS,3,3], loop_radii_mm [LOOPS,2] (ring, tube): bowel.
+      loop_fold: (height in mm, wavelength in mm) of its haustra.
+      fat_centre_mm: [FAT,3], fat_axes [FAT,3,3], fat_radii_mm [FAT,3].
+      fat_lobules: (height in mm, wavelength in mm).
+      seam_mm: rounding where parts meet.
+    """
+
+    cavity_mm: jax.Array
+    wall_bump_mm: jax.Array
+    wall_wavelength_mm: jax.Array
+    phase: jax.Array
+    lobe_centre_mm: jax.Array
+    lobe_axes: jax.Array
+    lobe_radii_mm: jax.Array
+    lobe_groove: jax.Array
+    loop_centre_mm: jax.Array
+    loop_axes: jax.Array
+    loop_radii_mm: jax.Array
+    loop_fold: jax.Array
+    fat_centre_mm: jax.Array
+    fat_axes: jax.Array
+    fat_radii_mm: jax.Array
+    fat_lobules: jax.Array
+    seam_mm: jax.Array
+
+    @classmethod
+    def draw(cls, key: jax.Array) -> "OrganShape":
+        """Draws a cavity; parts that would come within `CLEAR_MM` of the pivot are moved away from it."""
+        d = Draws(key)
+        cavity = jnp.stack([d.uniform(62.0, 80.0), d.uniform(50.0, 60.0), d.uniform(62.0, 80.0)])
+        lobe_radii = jnp.stack([d.uniform(24, 36, (LOBES,)), d.uniform(15, 24, (LOBES,)), d.uniform(20, 32, (LOBES,))])
+        loop_radii = jnp.stack([d.uniform(13.0, 24.0, (LOOPS,)), d.uniform(5.5, 9.5, (LOOPS,))], -1)
+        fat_radii = d.uniform(6.0, 15.0, (FAT, 3))
+        side = d.uniform(-1.0, 1.0)
+        return cls(
+            cavity_mm=cavity,
+            wall_bump_mm=jnp.stack([d.uniform(1.5, 4.5), d.uniform(0.2, 0.8)]),
+            wall_wavelength_mm=jnp.stack([d.uniform(38.0, 70.0, (3,)), d.uniform(10.0, 18.0, (3,))]),
+            phase=d.uniform(0.0, 1.0, (4, 3)),
+            lobe_centre_mm=_clear(_on_floor(d, LOBES, side * 30.0, 26.0, (12.0, 34.0)), lobe_radii.max(0)),
+            lobe_axes=jax.vmap(_tilt)(d.uniform(-0.5, 0.5, (LOBES, 3))),
+            lobe_radii_mm=lobe_radii.T,
+            lobe_groove=jnp.stack([d.uniform(0.0, 0.9), d.uniform(14.0, 30.0)]),
+            loop_centre_mm=_clear(_on_floor(d, LOOPS, -side * 20.0, 34.0, (22.0, 38.0)), loop_radii.sum(-1)),
+            loop_axes=jax.vmap(_lying)(d.uniform(-0.7, 0.7, (LOOPS, 3))),
+            loop_radii_mm=loop_radii,
+            loop_fold=jnp.stack([d.uniform(0.1, 1.0), d.uniform(7.0, 14.0)]),
+            fat_centre_mm=_clear(_on_floor(d, FAT, 0.0, 44.0, (22.0, 42.0)), fat_radii.max(-1)),
+            fat_axes=jax.vmap(_tilt)(d.uniform(-3.0, 3.0, (FAT, 3))),
+            fat_radii_mm=fat_radii,
+            fat_lobules=jnp.stack([d.uniform(0.3, 1.1), d.uniform(6.0, 11.0)]),
+            seam_mm=d.uniform(3.0, 6.0),
+        )
+
+    def parts(self, points: Points) -> tuple[jax.Array, ...]:
+        """The fields of (cavity wall, large organ, bowel, fat)."""
+        coarse = undulation(points, self.wall_wavelength_mm[0], self.phase[0])
+        fine = undulation(points, self.wall_wavelength_mm[1], self.phase[1])
+        rough = self.wall_bump_mm[0] * coarse + self.wall_bump_mm[1] * fine
+        wall = -ellipsoid(points, jnp.zeros(3, jnp.float32), jnp.eye(3, dtype=jnp.float32), self.cavity_mm) - rough
+
+        lobes = [
+            ellipsoid(points, self.lobe_centre_mm[i], self.lobe_axes[i], self.lobe_radii_mm[i]) for i in range(LOBES)
+        ]
+        lobe = smooth_min(*lobes, 6.0)
+        groove = wave((points[0] + 3.0 * coarse) / self.lobe_groove[1] + self.phase[2, 0])
+        lobe = lobe + self.lobe_groove[0] * jnp.maximum(groove, 0.0) ** 2
+
+        loop = torus(points, self.loop_centre_mm[0], self.loop_axes[0], *self.loop_radii_mm[0])
+        for i in range(1, LOOPS):
+            other = torus(points, self.loop_centre_mm[i], self.loop_axes[i], *self.loop_radii_mm[i])
+            loop = smooth_min(loop, other, 4.0)
+        haustra = wave((points[0] + 0.6 * points[2]) / self.loop_fold[1] + 0.3 * fine + self.phase[2, 1])
+        loop = loop + self.loop_fold[0] * (0.5 + 0.5 * haustra)
+
+        fat = ellipsoid(points, self.fat_centre_mm[0], self.fat_axes[0], self.fat_radii_mm[0])
+        for i in range(1, FAT):
+            other = ellipsoid(points, self.fat_centre_mm[i], self.fat_axes[i], self.fat_radii_mm[i])
+            fat = smooth_min(fat, other, 3.0)
+        lobules = undulation(points, self.fat_lobules[1] * jnp.array([1.0, 1.2, 0.9], jnp.float32), self.phase[3])
+        return wall, lobe, loop, fat - self.fat_lobules[0] * jnp.sqrt(lobules**2 + 0.02)
+
+    def field(self, points: Points) -> jax.Array:
+        """Positive in the cavity, negative in tissue, mm."""
+        wall, lobe, loop, fat = self.parts(points)
+        return smooth_min(smooth_min(smooth_min(wall, lobe, self.seam_mm), loop, self.seam_mm), fat, self.seam_mm)
+
+    def sample(self, key: jax.Array, count: int) -> Points:
+        """Random points of the cavity, to measure the field's steepness at."""
+        d = Draws(key)
+        return tuple(d.uniform(-80.0, 80.0, (count,)) for _ in range(3))
+
+
+def _on_floor(d: Draws, count: int, x: jax.Array | float, spread: float, y: tuple[float, float]) -> jax.Array:
+    """Centres [count,3] scattered over the floor in front of the camera."""
+    xs = x + d.uniform(-spread, spread, (count,))
+    return jnp.stack([xs, d.uniform(*y, (count,)), d.uniform(-12.0, 44.0, (count,))], -1)
+
+
+def _clear(centre: jax.Array, radius: jax.Array) -> jax.Array:
+    """Moves centres [N,3] of bodies of `radius` [N] out of the camera's room."""
+    off = centre - jnp.array(PIVOT_MM, jnp.float32)
+    distance = jnp.linalg.norm(off, axis=-1, keepdims=True)
+    return jnp.array(PIVOT_MM, jnp.float32) + off * jnp.maximum(1.0, (radius[:, None] + CLEAR_MM) / distance)
+
+
+def _tilt(angles: jax.Array) -> jax.Array:
+    """Rotation [3,3] by three small or large angles (rad) about x, y and z."""
+    (a, b, c), (sa, sb, sc) = jnp.cos(angles), jnp.sin(angles)
+    about_x = jnp.array([[1, 0, 0], [0, a, -sa], [0, sa, a]], jnp.float32)
+    about_y = jnp.array([[b, 0, sb], [0, 1, 0], [-sb, 0, b]], jnp.float32)
+    about_z = jnp.array([[c, -sc, 0], [sc, c, 0], [0, 0, 1]], jnp.float32)
+    return about_x @ about_y @ about_z
+
+
+def _lying(angles: jax.Array) -> jax.Array:
+    """A rotation whose third axis is near y: a ring lying on the floor."""
+    upright = jnp.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], jnp.float32)
+    return upright @ _tilt(angles)

@@ -1,0 +1,131 @@
+"""A scene: every number that one sequence is rendered from, as a pytree drawn from one key."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from endodav_jax.data.phantom.camera import Lens, Path, draw_path
+from endodav_jax.data.phantom.colon import ColonShape
+from endodav_jax.data.phantom.config import FAMILIES, PhantomConfig
+from endodav_jax.data.phantom.draws import Draws
+from endodav_jax.data.phantom.light import Light, Sensor
+from endodav_jax.data.phantom.organ import OrganShape
+from endodav_jax.data.phantom.shapes import Points, wave
+from endodav_jax.data.phantom.texture import Mucosa
+from endodav_jax.data.phantom.tool import Tool
+
+CURVATURE_SAMPLES = 16384
+CURVATURE_QUANTILE = 0.998
+CURVATURE_STEP_MM = 0.3
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Breathing:
+    """Slow waves that shift the tissue: a point at rest at p is seen at p - shift(p).
+
+    Attributes:
+      amplitude_mm: [3] along x, y and z.
+      wavelength_mm: of the travelling wave.
+      period: in frames.
+      phase: [3] in turns.
+    """
+
+    amplitude_mm: jax.Array
+    wavelength_mm: jax.Array
+    period: jax.Array
+    phase: jax.Array
+
+    def at_rest(self, points: Points, t: jax.Array) -> Points:
+        """The tissue's own coordinates of points seen in frame `t`."""
+        x, y, z = points
+        turns = (0.6 * x + 0.5 * y + z) / self.wavelength_mm + t / self.period
+        shifts = (a * wave(turns + p) for a, p in zip(self.amplitude_mm, self.phase, strict=True))
+        return tuple(p + s for p, s in zip(points, shifts, strict=True))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One sequence; `curvature` (per mm) bounds how fast the slope of the shape's field falls along any ray."""
+
+    shape: ColonShape | OrganShape
+    mucosa: Mucosa
+    lens: Lens
+    path: Path
+    light: Light
+    sensor: Sensor
+    tool: Tool
+    breathing: Breathing
+    curvature: jax.Array
+
+
+def draw_scene(config: PhantomConfig, sequence: int | jax.Array) -> Scene:
+    """Draws sequence number `sequence` of a data set; one program draws every sequence and seed of a look."""
+    return _draw(dataclasses.replace(config, seed=0, sequences=1, frames=1), _key(config, sequence))
+
+
+def draw_scenes(config: PhantomConfig, sequences: jax.Array) -> Scene:
+    """Draws many scenes at once, int32 [B]: every leaf gets a leading B."""
+    look = dataclasses.replace(config, seed=0, sequences=1, frames=1)
+    return _draw_many(look, jax.vmap(lambda i: _key(config, i))(jnp.asarray(sequences, jnp.int32)))
+
+
+def _key(config: PhantomConfig, sequence: int | jax.Array) -> jax.Array:
+    key = jax.random.fold_in(jax.random.key(config.seed), FAMILIES.index(config.family))
+    return jax.random.fold_in(key, sequence)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(config: PhantomConfig, key: jax.Array) -> Scene:
+    d = Draws(key)
+    colon = config.family == "colon"
+    specular = float(config.specular and config.light == "endoscope")
+    shape = ColonShape.draw(d.key()) if colon else OrganShape.draw(d.key())
+    mucosa = Mucosa.draw_colon(d.key(), specular) if colon else Mucosa.draw_organ(d.key(), specular)
+    curvature = _curvature(shape, d)
+    stopped = d.chance(config.circular_view) > 0
+    stop = jnp.stack([d.uniform(-0.08, 0.08), d.uniform(-0.06, 0.06), d.uniform(0.46, 0.66)])
+    return Scene(
+        shape=shape,
+        mucosa=mucosa,
+        lens=Lens(
+            focal=d.log_uniform(*config.focal),
+            centre=config.principal_jitter * d.uniform(-1.0, 1.0, (2,)),
+            stop=jnp.where(stopped, stop, jnp.array([0.0, 0.0, 9.0], jnp.float32)),
+            stop_cut=jnp.where(stopped, d.uniform(0.4, 0.56), 9.0),
+        ),
+        path=draw_path(d.key(), shape, config.speed),
+        light=Light.draw(d.key(), config.family, config.light == "flat"),
+        sensor=Sensor.draw(
+            d.key(), config.family, config.exposure_drift, float(config.vignette), float(config.blur), config.noise
+        ),
+        tool=Tool.draw(d.key(), config.family, config.tool),
+        breathing=Breathing(
+            amplitude_mm=config.tissue_motion_mm * d.uniform(0.3, 1.0, (3,)),
+            wavelength_mm=d.uniform(80.0, 140.0),
+            period=d.uniform(50.0, 110.0),
+            phase=d.uniform(0.0, 1.0, (3,)),
+        ),
+        curvature=curvature,
+    )
+
+
+_draw_many = jax.jit(jax.vmap(_draw, in_axes=(None, 0)), static_argnums=0)
+
+
+def _curvature(shape: ColonShape | OrganShape, d: Draws) -> jax.Array:
+    """Strong concave second derivative of the field, from differences of slopes at many points of free space."""
+    points = shape.sample(d.key(), CURVATURE_SAMPLES)
+    direction = jax.random.normal(d.key(), (3, CURVATURE_SAMPLES), jnp.float32)
+    direction = tuple(direction / jnp.linalg.norm(direction, axis=0))
+
+    def slope(step: float) -> tuple[jax.Array, jax.Array]:
+        there = tuple(p + step * c for p, c in zip(points, direction, strict=True))
+        return jax.jvp(lambda *p: shape.field(p), there, direction)
+
+    (value, before), (_, after) = slope(-CURVATURE_STEP_MM), slope(CURVATURE_STEP_MM)
+    concave = jnp.where(value > 0, (before - after) / (2 * CURVATURE_STEP_MM), 0.0)
+    return jnp.maximum(1.1 * jnp.quantile(concave, CURVATURE_QUANTILE), 0.05)
