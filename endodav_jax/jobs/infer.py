@@ -19,7 +19,7 @@ from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference.config import ALIGN, COLOUR_MAPS, FORMATS, PRECISIONS, STEREO, VIDEOS, InferConfig
 from endodav_jax.jobs.weights import load_estimator
 from endodav_jax.jobs.write_depth import Camera, DepthRun, check_outputs, output_paths, varies, write_depth
-from endodav_jax.models.config import BACKBONES
+from endodav_jax.models.config import BACKBONES, DepthModelConfig
 from endodav_jax.video.depth_files import need_exr
 from endodav_jax.video.intrinsics import guessed_intrinsics, read_intrinsics
 from endodav_jax.video.reader import FrameReader, open_source
@@ -134,7 +134,7 @@ def infer(config: InferConfig, folder: Path, weights: str, load: Callable) -> in
     """Checks everything that can be checked at once, then loads the network, then works.
 
     Args:
-      load: `load(weights, encoder, precision)` gives the estimator.
+      load: `load(weights, encoder, precision)` gives the estimator and its card.
 
     Returns:
       `EXIT_OK`, or `EXIT_SOME_FAILED` where reading stopped early and what came before was kept.
@@ -152,10 +152,10 @@ def infer(config: InferConfig, folder: Path, weights: str, load: Callable) -> in
     paths = output_paths(folder, reader, config)
     camera = _camera(config, reader)
     check_outputs(paths, reader, config.overwrite)
-    estimator = load(weights, config.encoder, config.precision)
+    estimator, card = load(weights, config.encoder, config.precision)
     inside = _view(config, reader)
     run = write_depth(reader, estimator, paths, config, camera, inside)
-    about = describe(config, weights, estimator, reader, camera, inside, run, paths)
+    about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
     with whole_file(paths["meta"]) as part:
         part.write_text(json.dumps(about, indent=1, default=_plain) + "\n")
@@ -172,7 +172,15 @@ def infer(config: InferConfig, folder: Path, weights: str, load: Callable) -> in
 
 
 def describe(
-    config: InferConfig, weights: str, estimator, reader: FrameReader, camera: Camera, inside, run: DepthRun, paths
+    config: InferConfig,
+    weights: str,
+    card,
+    model: DepthModelConfig,
+    reader: FrameReader,
+    camera: Camera,
+    inside: np.ndarray | None,
+    run: DepthRun,
+    paths: dict[str, Path],
 ) -> dict:
     """Returns what `meta.json` says: what was read, how depth was made of it, and what the numbers mean."""
     low, high = run.disparity_range
@@ -180,8 +188,8 @@ def describe(
         "program": f"endodav_jax {endodav_jax.__version__}",
         "packages": {name: version(name) for name in ("jax", "flax", "numpy", "av")},
         "weights": weights,
-        "card": estimator.card,
-        "model": estimator.config,
+        "card": card,
+        "model": model,
         "settings": config,
         "input": {
             "name": reader.source.name,

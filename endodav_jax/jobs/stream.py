@@ -74,7 +74,7 @@ def stream(args: argparse.Namespace, load: Callable) -> int:
     jumps back, or the one that `--range` fixes.
 
     Args:
-      load: `load(weights, encoder, precision)` gives an estimator whose `stream()` has `push(frame)`.
+      load: `load(weights, encoder, precision)` gives an estimator, whose `stream()` has `push(frame)`, and its card.
 
     Raises:
       UserError: the source, the weights or the outputs.
@@ -88,7 +88,7 @@ def stream(args: argparse.Namespace, load: Callable) -> int:
     for kind in kinds:
         if paths[kind].exists() and not args.overwrite:
             raise UserError(f"{paths[kind]}: exists already; pass --overwrite to replace it")
-    depth = load(args.weights, args.encoder, args.precision).stream()
+    depth = load(args.weights, args.encoder, args.precision)[0].stream()
     table = colour_table("gray" if args.grayscale else args.cmap)
     seconds: list[float] = []
     stopped = None

@@ -1,7 +1,12 @@
 """The estimator that `infer` and `stream` use, from the weights that the user names."""
 
-import endodav_jax
+from typing import TYPE_CHECKING
+
 from endodav_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from endodav_jax.checkpoints import Card
+    from endodav_jax.inference.estimator import DepthEstimator
 
 HOW_TO_GET_WEIGHTS = (
     "--weights: none given; convert published ones first: "
@@ -9,8 +14,10 @@ HOW_TO_GET_WEIGHTS = (
 )
 
 
-def load_estimator(weights: str, encoder: str, precision: str):
-    """Returns the `DepthEstimator` of a converted checkpoint's folder.
+def load_estimator(weights: str, encoder: str, precision: str) -> "tuple[DepthEstimator, Card]":
+    """Returns the estimator of a converted checkpoint's folder, and the card of its weights.
+
+    JAX is imported here and not before, so that mistakes in everything else are told at once.
 
     Args:
       weights: the folder.
@@ -22,10 +29,13 @@ def load_estimator(weights: str, encoder: str, precision: str):
     """
     if not weights:
         raise UserError(HOW_TO_GET_WEIGHTS)
-    estimator = endodav_jax.load(weights, precision=precision)
-    if encoder and estimator.config.preset != encoder:
+    from endodav_jax.checkpoints import load_model
+    from endodav_jax.inference.estimator import DepthEstimator
+
+    config, params, card = load_model(weights)
+    if encoder and config.preset != encoder:
         raise UserError(
-            f"--encoder {encoder}: the weights in {weights} are {estimator.config.preset}; leave --encoder out, or "
-            f"name weights of {encoder}"
+            f"--encoder {encoder}: the weights in {weights} are {config.preset}; leave --encoder out, or name weights "
+            f"of {encoder}"
         )
-    return estimator
+    return DepthEstimator(config, params["depth"], precision), card

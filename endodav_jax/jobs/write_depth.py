@@ -119,10 +119,11 @@ def write_depth(
     An output gets its final name when it is whole, all of them at the end.
 
     Args:
-      estimator: has `iter_infer(frames, align=, on_window=)`, which yields (place of the frame among those
+      estimator: has `iter_infer(frames, align=, view_mask=, on_window=)`, which yields (place of the frame among those
         given, float32 [H, W]).
       paths: from `output_paths`.
-      inside: bool [H, W], where the view is; None is everywhere.
+      inside: bool [H, W], where the view is; None is everywhere.  Nothing outside reaches the network or the colours'
+        range, and its disparity and depth are 0.
 
     Raises:
       UserError: no frames, no space, or values that are not finite.
@@ -160,7 +161,9 @@ def _infer(reader, estimator, config: InferConfig, spool: DisparitySpool, copy, 
 
     started = time.perf_counter()
     with progress_bar(reader.count, "depth", config.quiet) as bar:
-        for number, disparity in estimator.iter_infer(frames(), align=config.align, on_window=on_window):
+        for number, disparity in estimator.iter_infer(
+            frames(), align=config.align, view_mask=spool.inside, on_window=on_window
+        ):
             spool.append(run.indices[number], np.asarray(disparity, np.float32))
             bar.update()
     run.inference_seconds = time.perf_counter() - started

@@ -58,6 +58,8 @@ class ImageSequence:
                 if index == 0:
                     raise
                 raise ReadingStopped(f"reading stopped after {index} of {self.count} images: {error}") from error
+            if rgb.shape[:2] != self.size:
+                raise ReadingStopped(f"{path}: its size is not that of its header; save it anew or take it out")
             yield Frame(rgb, index, index / float(self.fps))
 
     def samples(self, count: int) -> list[np.ndarray]:
@@ -136,7 +138,9 @@ def _upright_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            return (width, height) if image.getexif().get(EXIF_ORIENTATION) in TURNED else (height, width)
+            # Pillow decodes a whole PNG to look for EXIF behind the pixels.
+            exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+            return (width, height) if exif.get(EXIF_ORIENTATION) in TURNED else (height, width)
     except UnidentifiedImageError as error:
         if _is_tiff(path):
             return read_rgb(path).shape[:2]

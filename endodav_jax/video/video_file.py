@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -132,7 +132,10 @@ def _open(name: str, path: str):
     if not Path(path).exists():
         raise UserError(f"{name}: no such file; check the path")
     with open_container(path, name) as container:
-        container.streams.video[0].thread_type = "AUTO"
+        context = container.streams.video[0].codec_context
+        context.thread_type = "AUTO"
+        if context.name == "mjpeg":  # the one common decoder that paints over damage and does not mark the frame
+            context.options = {"err_detect": "explode"}
         yield container
 
 
@@ -168,7 +171,7 @@ def _decode(container, name: str, count: int | None, size: tuple[int, int] | Non
     fps = average_rate(stream)
     expected_seconds = None if count is None else _declared_seconds(container, stream)
     state = _Position(name, fps, count, size)
-    packets = 0
+    packets = sound = 0
     demuxer = container.demux(stream)
     while True:
         try:
@@ -177,14 +180,15 @@ def _decode(container, name: str, count: int | None, size: tuple[int, int] | Non
                 break
             packets += packet.dts is not None
             # A recording that starts in the middle of a transmission has damaged packets before its first frame.
-            if packet.is_corrupt and state.index > 0:
+            sound += not packet.is_corrupt
+            if packet.is_corrupt and sound > 0:
                 yield from state.flush(stream)
                 raise state.stopped("the data are damaged or the file was cut short")
             decoded = packet.decode()
         except (av.error.FFmpegError, OSError) as error:
             if isinstance(error, av.error.EOFError):
                 break
-            yield from state.flush(stream)
+            # What the decoder still holds is not asked for: it may be made of the damaged frame.
             raise state.stopped(f"{error.strerror}") from error
         yield from state.good(decoded)
     if stream.frames:
@@ -225,12 +229,9 @@ class _Position:
             self.index += 1
 
     def flush(self, stream) -> Iterator[Frame]:
-        """Yields what the decoder still held back, to put frames in order, when damage was met."""
-        decode: Callable = stream.codec_context.decode
-        with contextlib.suppress(av.error.FFmpegError):
-            held = decode(None)
-            with contextlib.suppress(ReadingStopped):
-                yield from self.good(held)
+        """Yields what the decoder still holds back to put frames in order, all of it from good packets."""
+        with contextlib.suppress(av.error.FFmpegError, ReadingStopped):
+            yield from self.good(stream.codec_context.decode(None))
 
     def stopped(self, why: str) -> ReadingStopped:
         """Returns the line that says how far reading came, why it ended and what helps."""

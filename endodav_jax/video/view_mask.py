@@ -14,15 +14,17 @@ DARK = 48  # a border is never brighter than this, of 255
 CONTRAST = 12  # and the view is brighter than the border by this, in some frame
 FULL = 0.985  # a view larger than this share of the frame is the whole frame
 SMALLEST = 0.1
-ROUND = 0.97  # share of overlap from which a view counts as a (cut) circle
+ROUND = 0.985  # share of overlap from which a view counts as a (cut) circle
+NOTCH = 12  # shadows at the rim narrower than two such parts of the frame belong to the view
+RIM = 160  # such a part of the frame is taken off all around
 
 
 def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
     """Finds the view inside a dark border, or None where the frames have no border.
 
     The brightest value that a pixel ever takes separates the border, dark in every frame, from a lumen that is dark
-    in some.  The largest bright region, its holes filled, is replaced by the circle that fits it, or else by its
-    convex hull, so that neither shadows at the rim nor text beside the view leave their mark.
+    in some.  Of the bright regions the largest counts, which leaves out text beside the view; its holes and its
+    narrow notches are filled, and where a circle fits it well the circle stands for it.
 
     Args:
       frames: uint8 [H, W, 3] each, spread over the video.
@@ -41,18 +43,21 @@ def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
     if border > DARK:
         return None
     bright = (brightest > border + CONTRAST).astype(np.uint8)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * patch + 1, 2 * patch + 1))
-    bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, kernel)
+    bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, _disc(patch))
     outlines, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
     outline = max(outlines, key=cv2.contourArea)
-    hull = np.zeros((height, width), np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(outline), 1)
-    view = _circle_like(hull, outline)
-    view = hull.astype(bool) if view is None else view
-    share = view.mean()
-    return view if SMALLEST < share < FULL else None
+    # Closing fills shadows at the rim; the frame's edge must not count as dark while it does.
+    reach = max(2, min(height, width) // NOTCH)
+    filled = cv2.drawContours(np.zeros_like(bright), [outline], -1, 1, cv2.FILLED)
+    filled = cv2.copyMakeBorder(filled, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    filled = cv2.morphologyEx(filled, cv2.MORPH_CLOSE, _disc(reach))[reach:-reach, reach:-reach]
+    circle = _circle_like(filled, outline)
+    view = (filled if circle is None else circle).astype(np.uint8)
+    # The rim itself is blurred into the border.
+    view = cv2.erode(view, _disc(max(1, min(height, width) // RIM)), borderValue=1).astype(bool)
+    return view if SMALLEST < view.mean() < FULL else None
 
 
 def read_view(path: str, size: tuple[int, int], full_size: tuple[int, int]) -> np.ndarray:
@@ -77,12 +82,16 @@ def read_view(path: str, size: tuple[int, int], full_size: tuple[int, int]) -> n
     return view
 
 
-def _circle_like(hull: np.ndarray, outline: np.ndarray) -> np.ndarray | None:
-    """Returns the circle through the outline's points inside the frame as bool [H, W], if it is the hull's shape.
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+
+
+def _circle_like(filled: np.ndarray, outline: np.ndarray) -> np.ndarray | None:
+    """Returns the circle through the outline's points inside the frame as bool [H, W], if it is the view's shape.
 
     Least squares on x^2 + y^2 = 2 a x + 2 b y + c; points at the frame's edge are where the circle is cut off.
     """
-    height, width = hull.shape
+    height, width = filled.shape
     points = cv2.convexHull(outline)[:, 0].astype(np.float64)
     inner = (points > 2).all(axis=1) & (points < [width - 3, height - 3]).all(axis=1)
     x, y = points[inner].T
@@ -92,5 +101,5 @@ def _circle_like(hull: np.ndarray, outline: np.ndarray) -> np.ndarray | None:
     square = solution[2] + solution[0] ** 2 + solution[1] ** 2
     rows, columns = np.mgrid[:height, :width]
     circle = (columns - solution[0]) ** 2 + (rows - solution[1]) ** 2 <= square
-    overlap = (circle & (hull > 0)).sum() / max(1, (circle | (hull > 0)).sum())
+    overlap = (circle & (filled > 0)).sum() / max(1, (circle | (filled > 0)).sum())
     return circle if overlap > ROUND else None

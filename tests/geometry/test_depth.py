@@ -1,0 +1,19 @@
+"""Depth of disparity."""
+
+import numpy as np
+import pytest
+
+from endodav_jax.geometry.depth import depth_from_disparity
+from tests.golden_cases import relative_error
+
+
+def test_the_ends_of_the_range():
+    depth = depth_from_disparity(np.array([0.0, 1.0], np.float32))
+    assert depth.dtype == np.float32
+    np.testing.assert_allclose(depth, [150.0, 0.1], rtol=1e-6)
+
+
+@pytest.mark.golden
+def test_depth_is_that_of_the_published_program(golden):
+    arrays = golden.arrays("geometry")
+    assert relative_error(depth_from_disparity(arrays["disp_in"]), arrays["disp_depth"]) < 1e-5

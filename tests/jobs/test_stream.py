@@ -1,0 +1,127 @@
+"""`endodav stream`: frame in, depth out."""
+
+import io
+import types
+
+import numpy as np
+import pytest
+
+from endodav_jax import cli
+from endodav_jax.jobs import stream as job
+from endodav_jax.video.video_file import VideoFile
+from tests.media_fixtures import FakeEstimator, damage, load_fake, luminance, moving_picture, write_video
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch):
+    monkeypatch.setattr(job, "load_estimator", load_fake)
+
+
+@pytest.fixture
+def video(tmp_path):
+    return write_video(tmp_path / "clip.mp4", map(moving_picture, range(12)))
+
+
+def pipe(monkeypatch, data: bytes) -> None:
+    """Makes `data` the standard input."""
+    monkeypatch.setattr(job.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(data)))
+
+
+def test_a_file_gives_a_video_and_depth_frame_by_frame(video, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["stream", str(video), "-o", str(out), "--save", "vis,npy", "--range", "0,1", "--grayscale"]) == 0
+    assert "12 frames, latency" in capsys.readouterr().out
+    shown = list(VideoFile(out / "clip_vis.mp4"))
+    for i, frame in enumerate(VideoFile(video)):
+        saved = np.load(out / "clip_depths_npy" / f"frame_{i:05d}.npy")
+        np.testing.assert_allclose(saved, 1 / (1 / 150 + (10 - 1 / 150) * luminance(frame.rgb)), rtol=1e-5)
+        assert np.abs(shown[i].rgb[..., 0] / 255 - luminance(frame.rgb)).mean() < 0.02
+        assert shown[i].time == pytest.approx(frame.time, abs=1e-3)
+
+
+def test_without_an_output_only_latency_is_told(video, tmp_path, capsys):
+    assert cli.main(["stream", str(video), "--max-len", "5"]) == 0
+    assert "5 frames, latency" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4"}
+
+
+def test_a_pipe_may_hold_a_video(tmp_path, monkeypatch):
+    pipe(monkeypatch, write_video(tmp_path / "a.mkv", map(moving_picture, range(9))).read_bytes())
+    assert cli.main(["stream", "-", "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert len(list(VideoFile(tmp_path / "out" / "stdin_vis.mp4"))) == 9
+
+
+def test_a_pipe_may_hold_raw_pixels(tmp_path, monkeypatch):
+    pictures = [moving_picture(i, 40, 50) for i in range(4)]
+    pipe(monkeypatch, b"".join(picture.tobytes() for picture in pictures) + b"part of a frame")
+    out = tmp_path / "out"
+    assert cli.main(["stream", "-", "--raw", "50x40", "-o", str(out), "--save", "npy", "--quiet"]) == 0
+    assert len(list((out / "stdin_depths_npy").iterdir())) == 4
+
+
+def test_an_empty_pipe_is_one_line(monkeypatch, capsys):
+    pipe(monkeypatch, b"")
+    assert cli.main(["stream", "-", "--raw", "50x40"]) == 2
+    assert capsys.readouterr().err == (
+        "endodav stream: standard input: gives no frames; check the device or what writes into the pipe\n"
+    )
+
+
+def test_a_camera_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("endodav_jax.video.live.sys.platform", "linux")
+    assert cli.main(["stream", "7431"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("endodav stream: /dev/video7431: cannot be opened")
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--range", "1"], "--range 1: give two numbers"),
+        (["--save", "exr"], "--save: 'exr' is not one of vis, npy"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_line(video, tmp_path, capsys, arguments, message):
+    assert cli.main(["stream", str(video), "-o", str(tmp_path / "out"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_existing_outputs_are_refused(video, tmp_path, capsys):
+    arguments = ["stream", str(video), "-o", str(tmp_path / "out"), "--quiet"]
+    assert cli.main(arguments) == 0
+    assert cli.main(arguments) == 2
+    assert "clip_vis.mp4: exists already; pass --overwrite" in capsys.readouterr().err
+    assert cli.main([*arguments, "--overwrite"]) == 0
+
+
+def test_interrupting_keeps_what_was_done(video, tmp_path, monkeypatch):
+    class Interrupted(FakeEstimator):
+        pushed = 0
+
+        def push(self, frame):
+            if self.pushed == 5:
+                raise KeyboardInterrupt
+            self.pushed += 1
+            return super().push(frame)
+
+    monkeypatch.setattr(job, "load_estimator", lambda *_: (Interrupted(), None))
+    assert cli.main(["stream", str(video), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert len(list(VideoFile(tmp_path / "out" / "clip_vis.mp4"))) == 5
+
+
+def test_damage_keeps_what_was_done_and_says_so(tmp_path, capsys):
+    video = write_video(tmp_path / "d.mp4", (moving_picture(i, 240, 320) for i in range(40)))
+    damage(video, packet=26)
+    assert cli.main(["stream", str(video), "-o", str(tmp_path / "out"), "--quiet"]) == 1
+    assert "frames before are kept" in capsys.readouterr().err
+    assert (tmp_path / "out" / "d_vis.mp4").exists()
+
+
+def test_the_range_of_colours_only_widens(tmp_path):
+    pictures = [np.full((32, 32, 3), level, np.uint8) for level in (50, 100, 200, 100)]
+    video = write_video(tmp_path / "w.mkv", pictures, codec="ffv1", pixel_format="bgr0")
+    cli.main(["stream", str(video), "-o", str(tmp_path / "out"), "--grayscale", "--quiet"])
+    levels = [int(frame.rgb.mean()) for frame in VideoFile(tmp_path / "out" / "w_vis.mp4")]
+    np.testing.assert_allclose(levels, [0, 255, 255, 85], atol=3)

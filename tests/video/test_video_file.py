@@ -1,0 +1,200 @@
+"""Decoding: what comes out, the turns that metadata ask for, and damage."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.frames import ReadingStopped
+from endodav_jax.video.video_file import VideoFile
+from tests.media_fixtures import cut_short, damage, moving_picture, noisy_picture, turn, write_video
+
+TOLERANCE = 12  # of 255: what 4:2:0 and quantisation change in a smooth picture
+
+
+def read_until_stopped(video: VideoFile) -> tuple[int, str]:
+    """Returns how many frames came and the message with which reading stopped."""
+    count = 0
+    with pytest.raises(ReadingStopped) as stopped:
+        for _ in video:
+            count += 1
+    return count, str(stopped.value)
+
+
+def test_frames_come_in_order_with_their_times_and_colours(tmp_path):
+    pictures = [moving_picture(i) for i in range(12)]
+    video = VideoFile(write_video(tmp_path / "a.mp4", pictures, rate=Fraction(30000, 1001)))
+    frames = list(video)
+    assert (video.size, video.count, video.fps) == ((48, 64), 12, Fraction(30000, 1001))
+    assert [frame.index for frame in frames] == list(range(12))
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(12) * 1001 / 30000, atol=1e-3)
+    for frame, picture in zip(frames, pictures, strict=True):
+        assert frame.rgb.dtype == np.uint8
+        assert np.abs(frame.rgb.astype(int) - picture).max() <= TOLERANCE
+
+
+def test_a_video_can_be_read_again_and_again(tmp_path):
+    video = VideoFile(write_video(tmp_path / "a.mp4", map(moving_picture, range(5))))
+    first, second = ([frame.rgb for frame in video] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+        ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
+        ((0, -1, 1, 0), lambda p: np.rot90(p, 1)),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((1, 0, 0, -1), lambda p: p[::-1]),
+        ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+    ],
+    ids=["90", "180", "270", "mirrored", "upside down", "transposed"],
+)
+def test_rotation_metadata_are_applied(tmp_path, matrix, upright):
+    plain = VideoFile(write_video(tmp_path / "plain.mp4", map(moving_picture, range(3))))
+    turned = write_video(tmp_path / "turned.mp4", map(moving_picture, range(3)))
+    turn(turned, *matrix)
+    video = VideoFile(turned)
+    for frame, before in zip(video, plain, strict=True):
+        np.testing.assert_array_equal(frame.rgb, upright(before.rgb))
+    assert video.size == upright(moving_picture(0)).shape[:2]
+
+
+def test_grey_video_gives_three_equal_channels(tmp_path):
+    path = write_video(tmp_path / "grey.mkv", map(moving_picture, range(3)), codec="ffv1", pixel_format="gray")
+    for frame in VideoFile(path):
+        assert frame.rgb.shape == (48, 64, 3)
+        np.testing.assert_array_equal(frame.rgb[..., 0], frame.rgb[..., 2])
+
+
+def test_alpha_is_laid_over_black(tmp_path):
+    pixels = np.full((48, 64, 4), 200, np.uint8)
+    pixels[:24, :, 3] = 0
+    pixels[24:, :, 3] = 255
+    path = write_video(tmp_path / "alpha.mkv", [pixels] * 2, codec="ffv1", pixel_format="bgra")
+    for frame in VideoFile(path):
+        assert (frame.rgb[:24] == 0).all()
+        assert (frame.rgb[24:] == 200).all()
+
+
+def test_ten_bit_video_is_read(tmp_path):
+    path = write_video(tmp_path / "ten.mkv", map(moving_picture, range(3)), codec="ffv1", pixel_format="yuv420p10le")
+    for index, frame in enumerate(VideoFile(path)):
+        assert np.abs(frame.rgb.astype(int) - moving_picture(index)).max() <= TOLERANCE
+
+
+def test_odd_sizes_and_a_single_frame(tmp_path):
+    picture = moving_picture(0, 47, 61)
+    video = VideoFile(write_video(tmp_path / "odd.mkv", [picture], codec="ffv1", pixel_format="bgr0"))
+    (frame,) = video
+    np.testing.assert_array_equal(frame.rgb, picture)
+
+
+def test_variable_frame_rate_keeps_the_times(tmp_path):
+    times = [0.0, 0.04, 0.08, 0.5, 0.54, 1.0]
+    video = VideoFile(write_video(tmp_path / "v.mp4", map(moving_picture, range(6)), times=times))
+    np.testing.assert_allclose([frame.time for frame in video], times, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("a.mp4", "libx264", "yuv420p"),
+        ("a.mp4", "mpeg4", "yuv420p"),
+        ("a.avi", "mjpeg", "yuvj420p"),
+        ("a.mkv", "ffv1", "yuv420p"),
+    ],
+)
+def test_damage_inside_a_frame_ends_the_reading_and_keeps_what_came_before(tmp_path, name, codec, pixel_format):
+    pictures = (moving_picture(i, 240, 320) for i in range(40))
+    path = write_video(tmp_path / name, pictures, codec=codec, pixel_format=pixel_format)
+    sound = [frame.rgb for frame in VideoFile(path)]
+    damage(path, packet=26)
+    video = VideoFile(path)
+    good = []
+    with pytest.raises(ReadingStopped, match=r"a\.\w+: reading stopped after \d+ of about 40 frames"):
+        for frame in video:
+            good.append(frame.rgb)
+    assert 23 <= len(good) <= 26  # encoders store frames in groups of up to four
+    np.testing.assert_array_equal(good, sound[: len(good)])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_file_cut_short_says_so_after_its_good_frames(tmp_path, suffix):
+    path = write_video(tmp_path / f"a{suffix}", map(noisy_picture, range(60)))
+    assert len(list(VideoFile(path))) == 60
+    cut_short(path, 0.6)
+    count, message = read_until_stopped(VideoFile(path))
+    assert 30 <= count <= 37
+    assert str(path) in message
+    assert "\n" not in message
+
+
+def test_the_last_frame_cut_off_loses_only_the_last(tmp_path):
+    path = write_video(tmp_path / "a.mp4", map(noisy_picture, range(20)), options={"crf": "4", "bf": "0"})
+    path.write_bytes(path.read_bytes()[:-40])
+    count, _ = read_until_stopped(VideoFile(path))
+    assert count == 19
+
+
+def test_the_size_may_not_change_inside_a_video(tmp_path):
+    paths = [
+        write_video(tmp_path / f"{h}.h264", (noisy_picture(i, h, 64) for i in range(10)), options={"bf": "0"})
+        for h in (48, 96)
+    ]
+    joined = tmp_path / "joined.h264"
+    joined.write_bytes(b"".join(path.read_bytes() for path in paths))
+    count, message = read_until_stopped(VideoFile(joined))
+    assert 8 <= count <= 10  # the decoder throws away what it still held of the first size
+    assert f"the size changes from 64x48 to 64x96 after {count} frames" in message
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UserError, match=r"none\.mp4: no such file"):
+        VideoFile(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, not a video", bytes(4096)], ids=["empty", "text", "zeros"])
+def test_not_a_video(tmp_path, content):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.mp4: not a video"):
+        VideoFile(path)
+
+
+def test_an_mp4_without_its_end_cannot_be_read_and_says_so(tmp_path):
+    path = write_video(tmp_path / "a.mp4", map(noisy_picture, range(20)), faststart=False)
+    cut_short(path, 0.7)
+    with pytest.raises(UserError, match="its end is missing"):
+        VideoFile(path)
+
+
+def test_a_video_without_frames(tmp_path):
+    path = write_video(tmp_path / "a.mp4", map(noisy_picture, range(3)), faststart=True)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 4])
+    with pytest.raises(UserError, match="not one frame"):
+        VideoFile(path)
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    with pytest.raises(UserError, match="no video stream"):
+        VideoFile(path)
+
+
+def test_samples_are_spread_over_the_video(tmp_path):
+    path = write_video(tmp_path / "a.mp4", map(moving_picture, range(60)), options={"crf": "4", "g": "5"}, rate=10)
+    means = [frame.mean() for frame in VideoFile(path).samples(6)]
+    assert len(means) == 6
+    assert means == sorted(means)
+    assert means[0] < moving_picture(15).mean()
+    assert means[-1] > moving_picture(45).mean()
