@@ -108,6 +108,18 @@ def read_z_map(source: Path | bytes, name: str) -> np.ndarray:
     return valid_depth(points[:height] if points.ndim == 2 else points[:height, :, 2])
 
 
+def read_float_map(path: Path) -> np.ndarray:
+    """Returns a depth map [H, W] of floats or integers from `.npy` or TIFF, as stored.
+
+    Raises:
+      Unreadable: missing, truncated, or more than one channel.
+    """
+    values = (_npy_array if path.suffix.lower() == ".npy" else _tiff_array)(path, path.name)
+    if values.ndim != 2 or values.dtype.kind not in "fui":
+        raise Unreadable(f"{path.name} holds {values.dtype} {values.shape}; wanted one channel of numbers")
+    return values
+
+
 def valid_depth(depth: np.ndarray) -> np.ndarray:
     """Returns depth as float32 with 0 for all that is not finite and positive."""
     depth = np.array(depth, np.float32)

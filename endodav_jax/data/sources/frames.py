@@ -1,0 +1,340 @@
+"""A user's own endoscope (`frames`): videos or folders of images, with whatever is known of camera, depth and motion.
+
+A sequence is a video, or a folder that holds images (or one video), in itself or in `frames/` or `images/`.  Beside
+them its folder may hold
+
+- `intrinsics.json`, `.txt`, `.yaml`, `.npy` (or `camera.*`): fx, fy, cx, cy or a 3x3 matrix;
+- `mask.png`: not 0 where the scene is seen;
+- `depth/`: one PNG or TIFF of integers, or `.npy` or TIFF of floats, a frame;
+- `poses.txt`: KITTI (12 numbers) or TUM (t tx ty tz qx qy qz qw) lines, camera to world;
+- `geometry.npz`: `intrinsics` [3, 3], `world_to_camera` [N, 4, 4], `sparse_depth` rows (frame, point, u, v, z);
+- a COLMAP text model (`cameras.txt`, `images.txt`, `points3D.txt`), in itself or in `sparse/`, `sparse/0/`.
+
+Options name such files explicitly.  Units are the user's: `unit_mm` and `depth_unit_mm` make them millimetres; without
+a known unit "mm" means the unit of the reconstruction.
+"""
+
+import dataclasses
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
+from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics
+from endodav_jax.data.sources.colmap import read_colmap
+from endodav_jax.data.sources.decode import (
+    Unreadable,
+    numbered_files,
+    read_float_map,
+    read_rgb,
+    read_uint16,
+    valid_depth,
+)
+from endodav_jax.data.sources.frames_layout import SequencePlace, file_beside, find_sequences
+from endodav_jax.data.sources.geometry_files import Geometry, read_geometry_npz
+from endodav_jax.data.sources.paired_files import first_size, gaps_in
+from endodav_jax.data.sources.trajectories import read_trajectory
+from endodav_jax.data.sources.user_camera import read_user_camera
+from endodav_jax.errors import UserError
+from endodav_jax.video.frames import ReadingStopped
+from endodav_jax.video.intrinsics import guessed_intrinsics
+from endodav_jax.video.video_file import VideoFile
+from endodav_jax.video.view_mask import detect_view, read_view
+
+CAMERA_FILES = tuple(f"{stem}{suffix}" for stem in ("intrinsics", "camera") for suffix in
+                     (".json", ".txt", ".yaml", ".yml", ".npy"))  # fmt: skip
+VIEW_SAMPLES = 16
+
+Stereo = Literal["none", "top", "bottom", "left", "right"]
+
+
+class FramesSource(SequenceSource):
+    """Own sequences below a path; all of them are the split `train`, and `all`."""
+
+    name = "frames"
+    splits = ("train", "all")
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        intrinsics: str | None = None,
+        depth: str | None = None,
+        poses: str | None = None,
+        pose_direction: Literal["world_from_cam", "cam_from_world"] = "world_from_cam",
+        geometry: str | None = None,
+        mask: str = "auto",
+        unit_mm: float = 1.0,
+        depth_unit_mm: float = 1.0,
+        stereo: Stereo = "none",
+    ):
+        """Looks for sequences.
+
+        Args:
+          root: a video, a folder of images, or a folder of such sequences.
+          intrinsics: `fx,fy,cx,cy` or a file, for all sequences; default: the file beside the frames, else a guess.
+          depth: folder of depth maps.
+          poses: file of poses, KITTI or TUM.
+          pose_direction: what the file of poses says; both forms mean camera to world by their definition.
+          geometry: a `geometry.npz`, or the folder of a COLMAP text model.
+          mask: image of the view, `auto` to find the view by its dark border, `none` for the whole frame.
+          unit_mm: millimetres in one unit of poses and points.
+          depth_unit_mm: millimetres in one unit of the depth maps.
+          stereo: which half of frames with two views is taken.
+
+        Raises:
+          UserError: nothing to read there, or an option that fits one sequence only is given for several.
+        """
+        self.root = Path(root)
+        self._found = find_sequences(self.root)
+        if len(self._found) > 1:
+            for option, value in (("depth", depth), ("poses", poses), ("geometry", geometry)):
+                if value is not None:
+                    raise UserError(f"--{option}: {root} holds {len(self._found)} sequences; put it beside each one")
+        for option, value in (("unit-mm", unit_mm), ("depth-unit-mm", depth_unit_mm)):
+            if value <= 0:
+                raise UserError(f"--{option} {value}: must be positive")
+        self._intrinsics, self._depth_folder, self._poses_file = intrinsics, depth, poses
+        self._world_from_cam = pose_direction == "world_from_cam"
+        self._geometry_path, self._mask = geometry, mask
+        self._unit_mm, self._depth_unit_mm, self._stereo = unit_mm, depth_unit_mm, stereo
+        self._loaded: dict[str, _Known] = {}
+
+    def sequences(self, split: str) -> list[str]:
+        if split not in self.splits:
+            raise self._unknown_split(split)
+        return list(self._found)
+
+    def describe(self, sequence: str) -> SequenceInfo:
+        """Returns what there is of a sequence.
+
+        Raises:
+          UserError: the sequence is missing, or a file beside it cannot be read.
+        """
+        place = self._place(sequence)
+        known = self._known(sequence)
+        geometry = known.geometry
+        odd = list(geometry.odd)
+        gap = gaps_in(list(place.images)) if place.images else None
+        odd += [gap] if gap else []
+        if known.intrinsics is None and not geometry.intrinsics:
+            odd.append("no camera; a focal length of 0.82 of the longer side stands in (train with learned intrinsics)")
+        height, width = known.size
+        return SequenceInfo(
+            name=sequence,
+            frames=known.frames,
+            height=height,
+            width=width,
+            has_depth=bool(known.depths) or geometry.points is not None,
+            has_pose=bool(geometry.cam_from_world),
+            has_intrinsics=known.intrinsics is not None or bool(geometry.intrinsics),
+            depth_frames=len(known.depths) if known.depths else None,
+            pose_frames=None,  # counted where they are read: one a frame, or what COLMAP registered
+            expected_frames=None,
+            layout="video" if place.video else "images",
+            odd=tuple(odd),
+        )
+
+    def _items(self, sequence: str, only: Container[int] | None) -> Iterator[SourceFrame | BadFrame]:
+        known = self._known(sequence)
+        view = self._view(sequence, known)
+        for position, index, image in self._colour(sequence, known):
+            if only is not None and index not in only:
+                continue
+            try:
+                if isinstance(image, Unreadable):
+                    raise image
+                rgb = _half(image if isinstance(image, np.ndarray) else read_rgb(image), self._stereo)
+                if rgb.shape[:2] != known.size:
+                    raise Unreadable(f"it is {rgb.shape[1]}x{rgb.shape[0]}, the first {known.size[1]}x{known.size[0]}")
+                yield SourceFrame(
+                    frame=rgb,
+                    depth_mm=self._depth(known, position, index),
+                    cam_from_world=self._pose(known, position),
+                    intrinsics=self._camera(known, position),
+                    frame_index=index,
+                    sequence=sequence,
+                    view_mask=view,
+                )
+            except Unreadable as error:
+                yield BadFrame(index, str(error))
+
+    def _colour(self, sequence: str, known: "_Known") -> Iterator[tuple[int, int, np.ndarray | Path | Unreadable]]:
+        """Yields (position, frame index, frame, file or fault); after damage in a video the rest of it is at fault."""
+        place = self._place(sequence)
+        if place.video is None:
+            for position, (number, path) in enumerate(place.images.items()):
+                yield position, number, path
+            return
+        position = 0
+        try:
+            for frame in VideoFile(place.video):
+                yield position, position, frame.rgb
+                position += 1
+        except ReadingStopped:
+            for lost in range(position, max(position + 1, known.frames)):
+                yield lost, lost, Unreadable(f"{place.video.name} is damaged or cut short after frame {position - 1}")
+
+    def _depth(self, known: "_Known", position: int, index: int) -> np.ndarray | None:
+        if known.depths:
+            path = known.depths.get(index)
+            if path is None:
+                raise Unreadable("it has no depth map")
+            floats = path.suffix.lower() in (".npy", ".tif", ".tiff")
+            values = read_float_map(path) if floats else read_uint16(path)
+            return valid_depth(values * np.float32(self._depth_unit_mm))
+        if known.geometry.points is None:
+            return None
+        points = known.geometry.points.get(position)
+        if points is None:
+            return None
+        return sparse_depth(points, known.geometry.size, known.size) * np.float32(self._unit_mm)
+
+    def _pose(self, known: "_Known", position: int) -> np.ndarray | None:
+        pose = known.geometry.cam_from_world.get(position)
+        if pose is None:
+            return None
+        scaled = pose.copy()
+        scaled[:3, 3] *= self._unit_mm
+        return scaled
+
+    def _camera(self, known: "_Known", position: int) -> np.ndarray:
+        if known.intrinsics is not None:
+            return known.intrinsics
+        camera = known.geometry.intrinsics_at(position)
+        if camera is None:  # a frame that COLMAP did not register has the camera of the others
+            camera = next(iter(known.geometry.intrinsics.values()), None)
+        if camera is None:
+            return guessed_intrinsics(known.size)
+        size = known.size[::-1]
+        return resized_intrinsics(camera, known.geometry.size or size, size)
+
+    def _view(self, sequence: str, known: "_Known") -> np.ndarray | None:
+        place = self._place(sequence)
+        own = file_beside(place, ("mask.png",))
+        if self._mask == "none":
+            return None
+        if self._mask != "auto" or own is not None:
+            return read_view(str(own if self._mask == "auto" else self._mask), known.size, known.size)
+        if place.video is not None:
+            samples = VideoFile(place.video).samples(VIEW_SAMPLES)
+        else:
+            paths = list(place.images.values())
+            places = np.unique(np.linspace(0, len(paths) - 1, VIEW_SAMPLES).round().astype(int))
+            samples = [image for i in places if (image := _readable(paths[i])) is not None]
+        samples = [image for sample in samples if (image := _half(sample, self._stereo)).shape[:2] == known.size]
+        return detect_view(samples) if samples else None
+
+    def _place(self, sequence: str) -> SequencePlace:
+        if sequence not in self._found:
+            raise UserError(f"{sequence}: not below {self.root}, which holds {', '.join(list(self._found)[:5])}")
+        return self._found[sequence]
+
+    def _known(self, sequence: str) -> "_Known":
+        if sequence not in self._loaded:
+            self._loaded[sequence] = self._load(self._place(sequence))
+        return self._loaded[sequence]
+
+    def _load(self, place: SequencePlace) -> "_Known":
+        if place.video is not None:
+            video = VideoFile(place.video)
+            frames, full_size = video.count or 0, video.size
+            numbers, names = list(range(frames)), [f"{i:06d}" for i in range(frames)]
+        else:
+            frames, full_size = len(place.images), first_size(place.images)
+            numbers, names = list(place.images), [path.name for path in place.images.values()]
+        size = _half(np.empty((*full_size, 0), np.uint8), self._stereo).shape[:2]
+        camera = self._intrinsics or file_beside(place, CAMERA_FILES)
+        return _Known(
+            frames=frames,
+            size=size,
+            intrinsics=None if camera is None else read_user_camera(str(camera), size),
+            depths=self._depth_files(place, numbers),
+            geometry=self._geometry(place, numbers, names),
+        )
+
+    def _depth_files(self, place: SequencePlace, numbers: list[int]) -> dict[int, Path]:
+        folder = Path(self._depth_folder) if self._depth_folder else file_beside(place, ("depth",))
+        if folder is None:
+            return {}
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder of depth maps")
+        files = numbered_files(folder, (".png", ".tif", ".tiff", ".npy"))
+        if not files:
+            raise UserError(f"{folder}: holds no depth maps (.png, .tiff, .npy)")
+        if not set(files) & set(numbers) or (len(files) == len(numbers) and set(files) != set(numbers)):
+            if len(files) != len(numbers):
+                raise UserError(
+                    f"{folder}: its numbers fit no frame, and {len(files)} maps are not {len(numbers)} frames"
+                )
+            return dict(zip(numbers, files.values(), strict=True))
+        return files
+
+    def _geometry(self, place: SequencePlace, numbers: list[int], names: list[str]) -> Geometry:
+        path = Path(self._geometry_path) if self._geometry_path else file_beside(place, ("geometry.npz",))
+        model = path if path is not None and path.is_dir() else None
+        if path is None and place.beside is not None:
+            candidates = (place.beside / name for name in (".", "sparse", "sparse/0"))
+            model = next((folder for folder in candidates if (folder / "images.txt").is_file()), None)
+        if model is not None:
+            geometry = read_colmap(model, names)
+        elif path is not None:
+            geometry = read_geometry_npz(path, len(numbers))
+        else:
+            geometry = Geometry()
+        poses = Path(self._poses_file) if self._poses_file else file_beside(place, ("poses.txt",))
+        if poses is not None:
+            trajectory = read_trajectory(poses, numbers)
+            trajectory = inverse_rigid(trajectory) if self._world_from_cam else trajectory
+            geometry.cam_from_world = {k: pose for k, pose in enumerate(trajectory) if np.isfinite(pose).all()}
+        return geometry
+
+
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    """What was read beside a sequence; `intrinsics` are for `size` (height, width)."""
+
+    frames: int
+    size: tuple[int, int]
+    intrinsics: np.ndarray | None
+    depths: dict[int, Path]
+    geometry: Geometry
+
+
+def sparse_depth(points: np.ndarray, from_size: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
+    """Returns float32 [H, W] with Z at the pixel nearest to each point, the nearer of two, and 0 elsewhere.
+
+    Args:
+      points: [n, 3] of u, v, Z.
+      from_size: (width, height) of the image that u and v are in; None for `size`.
+      size: (H, W).
+    """
+    height, width = size
+    scale = np.array(size[::-1]) / np.array(from_size or size[::-1])
+    uv = np.round((points[:, :2] + 0.5) * scale - 0.5).astype(int)
+    inside = (uv >= 0).all(axis=1) & (uv < (width, height)).all(axis=1) & (points[:, 2] > 0)
+    depth = np.full(size, np.inf, np.float32)
+    np.minimum.at(depth, (uv[inside, 1], uv[inside, 0]), points[inside, 2].astype(np.float32))
+    return valid_depth(depth)
+
+
+def _readable(path: Path) -> np.ndarray | None:
+    try:
+        return read_rgb(path)
+    except Unreadable:
+        return None
+
+
+def _half(image: np.ndarray, stereo: Stereo) -> np.ndarray:
+    """Returns the wanted half of an image [H, W, C] that holds two views."""
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    windows = {
+        "none": np.s_[:, :],
+        "top": np.s_[:height],
+        "bottom": np.s_[image.shape[0] - height :],
+        "left": np.s_[:, :width],
+        "right": np.s_[:, image.shape[1] - width :],
+    }
+    return np.ascontiguousarray(image[windows[stereo]])
