@@ -1,0 +1,297 @@
+"""The second update of a step: depth, camera motion, intrinsics and brightness, by view synthesis."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from endodav_jax.geometry.camera import reproject
+from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.geometry.flow import warp_by_flow
+from endodav_jax.geometry.resize import resize_align_corners
+from endodav_jax.geometry.rigid import rigid_from_axis_angle
+from endodav_jax.geometry.sampling import sample_bilinear
+from endodav_jax.geometry.splat import occlusion_mask
+from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, refined_target
+from endodav_jax.losses.photometric import photometric_error
+from endodav_jax.losses.projection import flow_depth_error, projection_error
+from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
+from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
+from endodav_jax.models.layers import map_frames
+from endodav_jax.training.objective import (
+    AFTER,
+    BEFORE,
+    Batch,
+    Clip,
+    clip_of,
+    mean_over_scales,
+    statistics_of,
+    to_full_size,
+    train_passes,
+)
+from endodav_jax.training.objective_config import ObjectiveConfig
+
+# The parts of a scale's loss, by the names that logs and goldens have.
+REPROJECTION = "loss_reprojection"
+TRANSFORM = "loss_transform"
+BRIGHTNESS = "loss_cvt"
+SMOOTHNESS = "loss_smooth"
+PROJECTION = "loss_depth_reproj"
+FLOW_DEPTH = "loss_depth_flow"
+
+
+class Pictures(NamedTuple):
+    """What a person wants to see, at full size; costs nothing where it is not asked for.
+
+    Attributes:
+      frame: [N,H,W,3].
+      warped: neighbours warped by depth and motion, [2,N,H,W,3].
+      refined: the target they are compared with, [2,N,H,W,3].
+      occlusion: 1 where the neighbour sees the pixel too, [2,N,H,W].
+      disparity, depth: [N,H,W].
+      flow: (y, x) to the neighbours, [2,N,H,W,2].
+    """
+
+    frame: Float[Array, "N H W 3"]
+    warped: Float[Array, "2 N H W 3"]
+    refined: Float[Array, "2 N H W 3"]
+    occlusion: Float[Array, "2 N H W"]
+    disparity: Float[Array, "N H W"]
+    depth: Float[Array, "N H W"]
+    flow: Float[Array, "2 N H W 2"]
+
+
+class DepthAux(NamedTuple):
+    """What the depth update gives besides its loss.
+
+    Attributes:
+      losses: `loss/<part>/<scale>`, their sums `loss/<scale>` and `loss`, as weighted.
+      statistics: all BatchNorm statistics, those of the pose and transform networks moved.
+      neighbour_from_frame: predicted camera motion, [2,N,4,4].
+      intrinsics: (fx, fy, cx, cy) in pixels, [N,4].
+      pictures: see there.
+    """
+
+    losses: dict[str, Float[Array, ""]]
+    statistics: dict
+    neighbour_from_frame: Float[Array, "2 N 4 4"]
+    intrinsics: Float[Array, "N 4"]
+    pictures: Pictures
+
+
+class _Scene(NamedTuple):
+    """What the networks say of a clip that does not change with the scale."""
+
+    neighbour_from_frame: Float[Array, "2 N 4 4"]
+    intrinsics: Float[Array, "N 4"]
+    occlusion: Float[Array, "2 N H W"]
+    registration: Float[Array, "2 N H W 3"]
+
+
+class _ScaleMaps(NamedTuple):
+    """What they say at one scale, resized to full size (or at all scales, with a first axis S)."""
+
+    disparity: Float[Array, "*S N H W"]
+    flow: Float[Array, "*S 2 N H W 2"]
+    transform: Float[Array, "*S 2 N H W 3"]
+
+
+def depth_objective(
+    trainable: dict,
+    frozen: dict,
+    statistics: dict,
+    batch: Batch,
+    *,
+    graphdef: nnx.GraphDef,
+    config: ObjectiveConfig,
+    projection: bool,
+    axis_name: str | None = None,
+) -> tuple[Float[Array, ""], DepthAux]:
+    """Pose and transform networks in training mode, the (just updated) flow network in evaluation mode.
+
+    Args:
+      trainable: the parameters to differentiate, whichever the phase trains, nested as in `TrainingNetworks`.
+      frozen: all other parameters; their gradients are never computed.
+      statistics: BatchNorm statistics of all networks.
+      batch: see `objective.Batch`.
+      graphdef: of `TrainingNetworks`.
+      config: weights.
+      projection: whether the phase has the projection loss and its variant along the flow.
+      axis_name: mapped axis of devices that share the batch; see `losses.reduce.masked_mean`.
+    """
+    networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
+    clip = clip_of(batch, config)
+    shape = clip.frames.shape[1:3]
+    length = batch["frames"].shape[1] - 2
+
+    forward_flows, backward_flow = _shared_flows(networks.flow, batch["frames_augmented"])
+    flow = to_full_size([forward_flows[scale] for scale in config.scales], shape)
+    registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, flow[0])
+    neighbour_from_frame, intrinsics = _camera(networks, clip, batch, config)
+    scene = _Scene(neighbour_from_frame, intrinsics, jax.vmap(occlusion_mask)(backward_flow), registration)
+
+    frames = jnp.broadcast_to(clip.frames, registration.shape)
+    transforms = train_passes(networks.transform, registration, frames, config.remat)
+    disparities = networks.depth(batch["frames_augmented"][:, 1:-1], batch["view_mask"])
+    disparities = [disparities[scale].reshape(-1, *disparities[scale].shape[2:], 1) for scale in config.scales]
+    maps = _ScaleMaps(
+        to_full_size(disparities, shape)[..., 0],
+        flow,
+        to_full_size([transforms[scale] for scale in config.scales], shape),
+    )
+
+    pairs = length > 1 and projection  # of frames whose depth is known both, which a lone frame is in none of
+    weights = {
+        REPROJECTION: 1.0,
+        TRANSFORM: config.transform_weight,
+        BRIGHTNESS: config.brightness_smoothness,
+        PROJECTION: config.projection_weight if pairs else 0.0,
+        FLOW_DEPTH: config.flow_depth_weight if pairs else 0.0,
+    }
+    wanted = frozenset(name for name, weight in weights.items() if weight)
+    parts = _view_synthesis(clip, scene, maps, length, wanted, config, axis_name)
+
+    losses = {}
+    for i, scale in enumerate(config.scales):
+        part = {name: weight * parts[name][i] for name, weight in weights.items()}
+        part[SMOOTHNESS] = config.disparity_smoothness / 2**scale * _smoothness(disparities[i], clip, i, axis_name)
+        losses |= {f"loss/{name}/{scale}": value for name, value in part.items()}
+        losses[f"loss/{scale}"] = sum(part.values())
+    loss = mean_over_scales(losses, "", config)
+    pictures = jax.lax.stop_gradient(_pictures(clip, scene, jax.tree.map(lambda a: a[0], maps), config))
+    return loss, DepthAux(losses, statistics_of(networks), neighbour_from_frame, intrinsics, pictures)
+
+
+def _shared_flows(network: nnx.Module, frames: Float[Array, "B L H W 3"]):
+    """Flow between all neighbouring frames of clips, each ordered pair once.
+
+    The forward flow of a frame to the one before it is that one's backward flow from the one after it: with T frames
+    and their neighbours there are 2(T+1) ordered pairs, where running each frame's four passes would make 4T.
+    In evaluation mode a pair's flow does not depend on what it is batched with.
+
+    Returns:
+      forward flows at all scales [2,N,h,w,2], and the backward flow at full size [2,N,H,W,2].
+    """
+    batch, pairs = frames.shape[0], frames.shape[1] - 1
+    earlier, later = (part.reshape(-1, *part.shape[2:]) for part in (frames[:, :-1], frames[:, 1:]))
+    first, second = jnp.concatenate([earlier, later]), jnp.concatenate([later, earlier])
+    flows = map_frames(lambda a, b: network(a, b, train=False), first, second)
+
+    def by_frame(flow):
+        # Pair j joins frames j and j+1.  (earlier, later) is frame j+1's to the one before and frame j's from the
+        # one after; (later, earlier) is frame j's to the one after and frame j+1's from the one before.
+        to_before, to_after = jax.lax.stop_gradient(flow).reshape(2, batch, pairs, *flow.shape[1:])
+
+        def flat(part):
+            return part.reshape(-1, *part.shape[2:])
+
+        forward = jnp.stack([flat(to_before[:, :-1]), flat(to_after[:, 1:])])
+        return forward, jnp.stack([flat(to_after[:, :-1]), flat(to_before[:, 1:])])
+
+    return [by_frame(flow)[0] for flow in flows], by_frame(flows[0])[1]
+
+
+def _camera(networks: nnx.Module, clip: Clip, batch: Batch, config: ObjectiveConfig):
+    """Returns the motion from each frame's camera to its neighbours' [2,N,4,4], and the intrinsics [N,4]."""
+    frames = jnp.broadcast_to(clip.seen_frames, clip.seen_neighbours.shape)
+    motion = train_passes(networks.pose, clip.seen_neighbours, frames, config.remat)
+    if config.learn_intrinsics:
+        # Those of the pair with the frame after serve both, as in the published program.
+        intrinsics = networks.intrinsics(motion.features[AFTER], *clip.frames.shape[1:3])
+    else:
+        intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+    return rigid_from_axis_angle(motion.axis_angle, motion.translation), intrinsics
+
+
+def _view_synthesis(
+    clip: Clip,
+    scene: _Scene,
+    maps: _ScaleMaps,
+    length: int,
+    wanted: frozenset[str],
+    config: ObjectiveConfig,
+    axis_name: str | None,
+) -> dict[str, Float[Array, "S"]]:
+    """Returns the terms that compare frames with neighbours, unweighted, by scale; 0 those that are not wanted.
+
+    Scales are a loop, and a neighbour's maps are computed again for the derivative: nothing of full size but the
+    arguments is kept.
+    """
+
+    def terms(direction: int, depth, flow, transform) -> dict[str, Array]:
+        pixels, depth_there = reproject(depth, scene.intrinsics, scene.neighbour_from_frame[direction])
+        warped = sample_bilinear(clip.neighbours[direction], pixels, "border")
+        occlusion = scene.occlusion[direction]
+        refined = refined_target(clip.frames, transform, occlusion)
+        values = dict.fromkeys((REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH), jnp.zeros(()))
+
+        error = photometric_error(warped, refined, config.ssim_weight)
+        values[REPROJECTION] = masked_mean(error, occlusion * clip.valid_windows, axis_name)
+        if TRANSFORM in wanted:
+            error = jnp.abs(refined - scene.registration[direction]).mean(-1)
+            values[TRANSFORM] = masked_mean(error, occlusion * clip.valid[0], axis_name)
+        if BRIGHTNESS in wanted:
+            registration = warp_by_flow(clip.neighbours[direction], flow, "border")
+            pairs = brightness_smoothness(transform, clip.frames, registration)
+            valid = zip(leading_pairs(occlusion), pair_masks(clip.valid[0]), strict=True)
+            values[BRIGHTNESS] = masked_mean_of_pairs(*pairs, tuple(seen * both for seen, both in valid), axis_name)
+
+        if not wanted & {PROJECTION, FLOW_DEPTH}:
+            return values
+        source, target = _depth_pairs(length, direction)
+        of_source, of_target = (functools.partial(_of_frames, length=length, which=w) for w in (source, target))
+        for name, error_of, arguments in (
+            (PROJECTION, projection_error, (of_source(pixels), of_source(depth_there), of_target(depth))),
+            (FLOW_DEPTH, flow_depth_error, (of_source(flow), of_source(depth), of_target(depth))),
+        ):
+            if name in wanted:
+                error, inside = error_of(*arguments)
+                values[name] = masked_mean(error, inside & of_source(clip.valid[0]), axis_name)
+        return values
+
+    def one_scale(_, scale_maps: _ScaleMaps):
+        depth = depth_from_disparity(scale_maps.disparity, config.min_depth, config.max_depth)
+        both = [
+            jax.checkpoint(functools.partial(terms, direction))(
+                depth, scale_maps.flow[direction], scale_maps.transform[direction]
+            )
+            for direction in (BEFORE, AFTER)
+        ]
+        return None, jax.tree.map(lambda before, after: (before + after) / 2, *both)
+
+    return jax.lax.scan(one_scale, None, maps)[1]
+
+
+def _depth_pairs(length: int, direction: int) -> tuple[slice, slice]:
+    """Returns which of a clip's frames have a neighbour in the same clip, and which those neighbours are."""
+    later, earlier = slice(1, length), slice(0, length - 1)
+    return (later, earlier) if direction == BEFORE else (earlier, later)
+
+
+def _of_frames(maps: Float[Array, "B*T *map"], length: int, which: slice) -> Float[Array, "M *map"]:
+    """Returns the maps of some frames of every clip."""
+    chosen = maps.reshape(-1, length, *maps.shape[1:])[:, which]
+    return chosen.reshape(-1, *maps.shape[1:])
+
+
+def _smoothness(disparity: Float[Array, "N h w 1"], clip: Clip, index: int, axis_name: str | None) -> Float[Array, ""]:
+    """Returns the edge-aware smoothness of the mean-normalised disparity, at the frame's size of a scale."""
+    level, valid = clip.levels[index], clip.valid[index]
+    resized = resize_align_corners(disparity, level.shape[1:3])[..., 0]
+    pairs = edge_aware_differences(mean_normalised(resized, valid)[..., None], level)
+    return masked_mean_of_pairs(*pairs, pair_masks(valid), axis_name)
+
+
+def _pictures(clip: Clip, scene: _Scene, maps: _ScaleMaps, config: ObjectiveConfig) -> Pictures:
+    depth = depth_from_disparity(maps.disparity, config.min_depth, config.max_depth)
+    warped, refined = [], []
+    for direction in (BEFORE, AFTER):
+        pixels, _ = reproject(depth, scene.intrinsics, scene.neighbour_from_frame[direction])
+        warped.append(sample_bilinear(clip.neighbours[direction], pixels, "border"))
+        refined.append(refined_target(clip.frames, maps.transform[direction], scene.occlusion[direction]))
+    return Pictures(
+        clip.frames, jnp.stack(warped), jnp.stack(refined), scene.occlusion, maps.disparity, depth, maps.flow
+    )

@@ -1,0 +1,150 @@
+"""The first update of a step: optical flow between neighbouring frames, by photometric registration."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from endodav_jax.geometry.flow import warp_by_flow
+from endodav_jax.geometry.splat import occlusion_mask
+from endodav_jax.losses.brightness import refined_target
+from endodav_jax.losses.ncc import local_ncc
+from endodav_jax.losses.photometric import photometric_error
+from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
+from endodav_jax.losses.smoothness import edge_aware_differences, pair_masks
+from endodav_jax.models.layers import map_frames
+from endodav_jax.training.objective import (
+    Batch,
+    Clip,
+    clip_of,
+    mean_over_scales,
+    statistics_of,
+    to_full_size,
+    training_mode,
+)
+from endodav_jax.training.objective_config import ObjectiveConfig
+
+PREFIX = "flow_phase/"
+
+
+class FlowAux(NamedTuple):
+    """What the flow update gives besides its loss.
+
+    Attributes:
+      losses: `flow_phase/loss/<scale>` and `flow_phase/loss`, as weighted.
+      statistics: all BatchNorm statistics, the flow network's moved.
+    """
+
+    losses: dict[str, Float[Array, ""]]
+    statistics: dict
+
+
+def flow_objective(
+    trainable: dict,
+    frozen: dict,
+    statistics: dict,
+    batch: Batch,
+    *,
+    graphdef: nnx.GraphDef,
+    config: ObjectiveConfig,
+    axis_name: str | None = None,
+) -> tuple[Float[Array, ""], FlowAux]:
+    """The flow network in training mode, the transform network as it is.
+
+    Per scale, averaged over both neighbours: masked mean of the photometric error between the neighbour registered
+    by its flow and the frame in the neighbour's light (not differentiated), plus edge-aware smoothness of the flow.
+
+    Args:
+      trainable: parameters of the flow network (differentiate these), nested as in `TrainingNetworks`.
+      frozen: all other parameters.
+      statistics: BatchNorm statistics of all networks.
+      batch: see `objective.Batch`.
+      graphdef: of `TrainingNetworks`.
+      config: weights.
+      axis_name: mapped axis of devices that share the batch; see `losses.reduce.masked_mean`.
+    """
+    networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
+    clip = clip_of(batch, config)
+    flows, backward_flow = _flows(networks.flow, clip, config)
+    full_flows = to_full_size([flows[scale] for scale in config.scales], clip.frames.shape[1:3])
+    occlusion = jax.vmap(occlusion_mask)(backward_flow)
+
+    registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, full_flows[0])
+    transforms = predict_transforms(networks.transform, jax.lax.stop_gradient(registration), clip, config)
+
+    def one_scale(_, per_scale):
+        flow, transform = per_scale
+
+        @jax.checkpoint
+        def registration_error(neighbour, flow, transform, occlusion):
+            refined = refined_target(clip.frames, transform, occlusion)
+            error = photometric_error(warp_by_flow(neighbour, flow, "border"), refined, config.ssim_weight)
+            return masked_mean(error, occlusion * clip.valid_windows, axis_name)
+
+        errors = map(registration_error, clip.neighbours, flow, transform, occlusion)
+        return None, sum(errors) / 2
+
+    _, registration_losses = jax.lax.scan(one_scale, None, (full_flows, transforms))
+
+    losses = {}
+    for i, scale in enumerate(config.scales):
+        masks = pair_masks(clip.valid[i])
+        smoothness = sum(
+            masked_mean_of_pairs(*edge_aware_differences(flow, clip.levels[i]), masks, axis_name)
+            for flow in flows[scale]
+        )
+        weight = config.flow_smoothness / 2**scale
+        losses[f"{PREFIX}loss/{scale}"] = registration_losses[i] + weight * smoothness / 2
+    return mean_over_scales(losses, PREFIX, config), FlowAux(losses, statistics_of(networks))
+
+
+def predict_transforms(
+    network: nnx.Module, registration: Float[Array, "2 N H W 3"], clip: Clip, config: ObjectiveConfig
+) -> Float[Array, "S 2 N H W 3"]:
+    """Returns the transform of each scale, full size, by the network in evaluation mode, and nothing to derive."""
+    pairs = registration.reshape(-1, *registration.shape[2:])
+    frames = jnp.concatenate([clip.frames, clip.frames])
+    maps = map_frames(lambda first, second: network(first, second, train=False), pairs, frames)
+    maps = [maps[scale].reshape(2, -1, *maps[scale].shape[1:]) for scale in config.scales]
+    return jax.lax.stop_gradient(to_full_size(maps, clip.frames.shape[1:3]))
+
+
+def registration_score(networks: nnx.Module, batch: Batch, config: ObjectiveConfig) -> Float[Array, ""]:
+    """The published validation score of a batch, 0 to 1: local correlation of frames and registered neighbours.
+
+    The better neighbour of each pixel counts, averaged over pixels and scales; networks in evaluation mode.
+    """
+    clip = clip_of(batch, config)
+    maps = jax.vmap(lambda neighbour: networks.flow(neighbour, clip.seen_frames, train=False))(clip.seen_neighbours)
+    grey = clip.frames.mean(-1)
+    scores = []
+    for flow in to_full_size([maps[scale] for scale in config.scales], clip.frames.shape[1:3]):
+        registered = [warp_by_flow(*pair, "border").mean(-1) for pair in zip(clip.neighbours, flow, strict=True)]
+        best = jnp.maximum(*(local_ncc(image, grey) for image in registered))
+        scores.append(masked_mean(best, clip.valid[0]))
+    return sum(scores) / len(scores)
+
+
+def _flows(network: nnx.Module, clip: Clip, config: ObjectiveConfig):
+    """Runs the four passes in the published order: of each neighbour forward, then backward.
+
+    The backward flow serves the occlusion mask alone and has no derivative.  In training mode every pass has the
+    statistics of its own pairs, so none can stand in for another.
+
+    Returns:
+      forward flows at all scales [2,N,h,w,2], and the backward flow at full size [2,N,H,W,2].
+    """
+    mode = training_mode(network)
+    forward = jax.checkpoint(mode.run, prevent_cse=False) if config.remat else mode.run
+    fixed = jax.lax.stop_gradient(mode.params)
+
+    def one_neighbour(statistics, neighbour):
+        flows, statistics = forward(mode.params, statistics, neighbour, clip.seen_frames)
+        backward_flows, statistics = mode.run(fixed, statistics, clip.seen_frames, neighbour)
+        return statistics, (flows, backward_flows[0])
+
+    statistics, flows = jax.lax.scan(one_neighbour, mode.statistics, clip.seen_neighbours)
+    nnx.update(network, statistics)
+    return flows

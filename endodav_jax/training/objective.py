@@ -1,0 +1,142 @@
+"""What both updates of a training step share: the clip they look at, and passes of networks in training mode.
+
+A step makes two updates (AF-SfMLearner; EndoDAV): `flow_objective`, then `depth_objective` with the flow network
+as the first has left it.  Both are pure functions of nested dicts of parameters and BatchNorm statistics; only what
+is passed as `trainable` is ever differentiated.
+
+Names: N = B·T frames, each with its neighbours before and after it (`BEFORE`, `AFTER`).  "Forward" flow of a pair
+(neighbour, frame) leads from the frame's pixels to the neighbour's, "backward" flow the other way.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from endodav_jax.data.pyramid import pyramid
+from endodav_jax.geometry.resize import resize_align_corners
+from endodav_jax.training.objective_config import ObjectiveConfig
+
+BEFORE, AFTER = 0, 1  # which neighbour
+
+# frames, frames_augmented: float32 [B,T+2,H,W,3] in [0, 1], as they are and as networks see them;
+# view_mask: bool [B,H,W]; intrinsics: float32 [B,4] in pixels, read only where they are not learned.
+Batch = Mapping[str, Array]
+
+
+class Clip(NamedTuple):
+    """A batch as the losses look at it.
+
+    Attributes:
+      frames, neighbours: [N,H,W,3] and [2,N,H,W,3] float32 in [0, 1]: what is warped and compared.
+      seen_frames, seen_neighbours: the same, colour-jittered: what networks see.
+      levels: `frames` at each scale of the objective, [N,h,w,3].
+      valid: which pixels of those may count, [N,h,w] bool: in view and not a highlight.
+      valid_windows: pixels [N,H,W] whose whole 3x3 window is valid; for terms that compare windows.
+    """
+
+    frames: Float[Array, "N H W 3"]
+    neighbours: Float[Array, "2 N H W 3"]
+    seen_frames: Float[Array, "N H W 3"]
+    seen_neighbours: Float[Array, "2 N H W 3"]
+    levels: tuple[Float[Array, "N h w 3"], ...]
+    valid: tuple[Bool[Array, "N h w"], ...]
+    valid_windows: Bool[Array, "N H W"]
+
+
+def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
+    """Sorts a batch into frames and neighbours and marks the pixels that may count."""
+    frames, neighbours = _with_neighbours(batch["frames"])
+    seen_frames, seen_neighbours = _with_neighbours(batch["frames_augmented"])
+    length = batch["frames"].shape[1] - 2
+    valid = jnp.repeat(batch["view_mask"], length, axis=0)
+    if config.highlight_threshold is not None:
+        valid &= frames.min(-1) < config.highlight_threshold
+    levels = pyramid(frames, config.scales[-1] + 1)
+    return Clip(
+        frames,
+        neighbours,
+        seen_frames,
+        seen_neighbours,
+        tuple(levels[scale] for scale in config.scales),
+        tuple(_all_in_cells(valid, 2**scale) for scale in config.scales),
+        jax.lax.reduce_window(valid, True, jax.lax.bitwise_and, (1, 3, 3), (1, 1, 1), "SAME"),
+    )
+
+
+def _with_neighbours(frames: Float[Array, "B L H W 3"]) -> tuple[Array, Array]:
+    def flat(part):
+        return part.reshape(-1, *part.shape[2:])
+
+    return flat(frames[:, 1:-1]), jnp.stack([flat(frames[:, :-2]), flat(frames[:, 2:])])
+
+
+def _all_in_cells(mask: Bool[Array, "N H W"], size: int) -> Bool[Array, "N h w"]:
+    """Returns, for each cell of `size` x `size` pixels, whether the mask holds in all of it."""
+    count, height, width = mask.shape[0], mask.shape[1] // size, mask.shape[2] // size
+    return mask[:, : height * size, : width * size].reshape(count, height, size, width, size).all((2, 4))
+
+
+def to_full_size(maps: list[Float[Array, "*P N h w C"]], shape: tuple[int, int]) -> Float[Array, "S *P N H W C"]:
+    """Stacks maps of several scales, each resized (align_corners) to the frames' size."""
+    return jnp.stack([resize_align_corners(scale_map, shape) for scale_map in maps])
+
+
+class TrainingMode(NamedTuple):
+    """A network in training mode as a pure function: its passes move the statistics one after the other.
+
+    Attributes:
+      run: (params, statistics, first, second) -> (outputs, statistics).
+      params, statistics: the network's, as they are before the first pass.
+    """
+
+    run: Callable
+    params: nnx.State
+    statistics: dict
+
+
+def training_mode(network: nnx.Module) -> TrainingMode:
+    """Takes a motion network of frame pairs apart."""
+    graphdef, params, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
+
+    def run(params, statistics, first, second):
+        module = nnx.merge(graphdef, params, statistics, copy=True)
+        outputs = module(first, second, train=True)
+        return outputs, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
+
+    return TrainingMode(run, params, nnx.to_pure_dict(statistics))
+
+
+def train_passes(network: nnx.Module, first: Array, second: Array, remat: bool):
+    """Runs `network` on each of `first` and `second` [P,N,H,W,3] in turn, as published: a batch's statistics a pass.
+
+    The network's running statistics are moved P times.  The passes are a loop, compiled once; with `remat` only its
+    outputs are kept, and one pass at a time is computed again for the derivative.
+
+    Returns:
+      the outputs, stacked along a first axis P.
+    """
+    mode = training_mode(network)
+    run = jax.checkpoint(mode.run, prevent_cse=False) if remat else mode.run
+
+    def one_pass(statistics, pair):
+        outputs, statistics = run(mode.params, statistics, *pair)
+        return statistics, outputs
+
+    statistics, outputs = jax.lax.scan(one_pass, mode.statistics, (first, second))
+    nnx.update(network, statistics)
+    return outputs
+
+
+def statistics_of(networks: nnx.Module) -> dict:
+    """Returns every BatchNorm statistic, as a pure nested dict."""
+    return nnx.to_pure_dict(nnx.state(networks, nnx.BatchStat))
+
+
+def mean_over_scales(losses: dict[str, Array], prefix: str, config: ObjectiveConfig) -> Float[Array, ""]:
+    """Returns the mean of `<prefix>loss/<scale>` and notes it as `<prefix>loss`."""
+    losses[f"{prefix}loss"] = sum(losses[f"{prefix}loss/{scale}"] for scale in config.scales) / len(config.scales)
+    return losses[f"{prefix}loss"]

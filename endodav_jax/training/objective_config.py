@@ -1,0 +1,64 @@
+"""Everything that the losses weigh."""
+
+import dataclasses
+
+from endodav_jax.data.pyramid import SCALES
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """Weights and choices of the self-supervised objective.  Contradictions raise `ValueError` when it is built.
+
+    The defaults are those of the published training of EndoDAV; the weights of smoothness are halved from scale to
+    scale, and every term is averaged over both neighbours and all scales.
+
+    Attributes:
+      scales: of the pyramid, 0 being full size; ascending from 0.
+      ssim_weight: share of SSIM in the photometric error; the rest is the absolute difference.
+      transform_weight: of |refined target - registered neighbour|, which ties the transform to the registration.
+      brightness_smoothness: of the transform's smoothness.
+      disparity_smoothness: of the disparity's edge-aware smoothness.
+      flow_smoothness: the same of the optical flow, in its own update.
+      projection_weight: of the projection loss, in phases that have it (1e-2; 1e-4 is also used).
+      flow_depth_weight: of its variant along the optical flow (1e-3 where it is used); 0 leaves it out.
+      min_depth, max_depth: of a disparity of 1 and of 0, in the unit of the predicted translation.
+      learn_intrinsics: predict the camera's intrinsics instead of taking the batch's.
+      highlight_threshold: pixels whose three channels all reach it are specular highlights and count in no term;
+        None counts them.
+      remat: recompute what the motion networks keep for their backward passes; about a sixth more time for half
+        of the memory.
+    """
+
+    scales: tuple[int, ...] = (0, 1, 2, 3)
+    ssim_weight: float = 0.85
+    transform_weight: float = 0.01
+    brightness_smoothness: float = 0.01
+    disparity_smoothness: float = 1e-3
+    flow_smoothness: float = 1e-3
+    projection_weight: float = 1e-2
+    flow_depth_weight: float = 0.0
+    min_depth: float = 0.1
+    max_depth: float = 150.0
+    learn_intrinsics: bool = True
+    highlight_threshold: float | None = None
+    remat: bool = True
+
+    def __post_init__(self):
+        if not self.scales or self.scales[0] != 0 or tuple(sorted(set(self.scales))) != self.scales:
+            raise ValueError(f"train.objective.scales: {self.scales} must ascend from 0")
+        if self.scales[-1] >= SCALES:
+            raise ValueError(f"train.objective.scales: {self.scales[-1]} is beyond the coarsest, {SCALES - 1}")
+        if not 0 <= self.ssim_weight <= 1:
+            raise ValueError(f"train.objective.ssim_weight: {self.ssim_weight} is a share; use 0 to 1")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith(("_weight", "_smoothness")) and value < 0:
+                raise ValueError(f"train.objective.{field.name}: {value} must not be negative")
+        if not 0 < self.min_depth < self.max_depth:
+            raise ValueError(
+                f"train.objective.min_depth: {self.min_depth} must be positive and below max_depth, {self.max_depth}"
+            )
+        if self.highlight_threshold is not None and not 0 < self.highlight_threshold <= 1:
+            raise ValueError(
+                f"train.objective.highlight_threshold: {self.highlight_threshold} must lie in 0 to 1, or be None"
+            )
