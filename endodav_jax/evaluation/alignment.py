@@ -6,6 +6,7 @@ and `disparity` are the closest fit in depth and in inverse depth.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 Rule = Literal["scale_shift", "median", "least_squares", "disparity"]
 RULES: tuple[Rule, ...] = ("scale_shift", "median", "least_squares", "disparity")
 
+_LEAST_DEPTH = 1e-6  # keeps inverse depth finite
 _LEAST_SPREAD = 1e-12  # a constant prediction carries no scale; it is moved to the truth's level as it is
 
 
@@ -24,12 +26,18 @@ class Alignment:
     shift: float
     inverse: bool = False
 
+    @classmethod
+    def of_levels(cls, middle: float, spread: float, level: float, wanted: float) -> "Alignment":
+        """Moves the predicted median to the true one and the mean deviation `spread` from it to `wanted`."""
+        scale = wanted / spread if spread > _LEAST_SPREAD else 1.0
+        return cls(float(scale), float(level - scale * middle))
+
     def __call__(self, depth: np.ndarray) -> np.ndarray:
         """Applies it to depth of any shape; the caller clips."""
         if not self.inverse:
             return depth * np.asarray(self.scale, depth.dtype) + np.asarray(self.shift, depth.dtype)
-        disparity = self.scale / np.maximum(depth, 1e-6) + self.shift
-        return (1.0 / np.maximum(disparity, 1e-6)).astype(depth.dtype)
+        disparity = self.scale / np.maximum(depth, _LEAST_DEPTH) + self.shift
+        return (1.0 / np.maximum(disparity, _LEAST_DEPTH)).astype(depth.dtype)
 
 
 def fit_alignment(rule: Rule, predicted: np.ndarray, truth: np.ndarray) -> Alignment:
@@ -49,23 +57,31 @@ def fit_alignment(rule: Rule, predicted: np.ndarray, truth: np.ndarray) -> Align
     predicted, truth = predicted.astype(np.float64), truth.astype(np.float64)
     if rule == "scale_shift":
         middle, level = np.median(predicted), np.median(truth)
-        spread = np.mean(np.abs(predicted - middle))
-        scale = np.mean(np.abs(truth - level)) / spread if spread > _LEAST_SPREAD else 1.0
-        return Alignment(float(scale), float(level - scale * middle))
+        return Alignment.of_levels(middle, np.mean(np.abs(predicted - middle)), level, np.mean(np.abs(truth - level)))
     if rule == "median":
         return Alignment(float(np.median(truth) / np.median(predicted)), 0.0)
-    if rule == "least_squares":
-        return Alignment(*least_squares(predicted, truth))
-    if rule == "disparity":
-        return Alignment(*least_squares(1.0 / np.maximum(predicted, 1e-6), 1.0 / truth), inverse=True)
+    if rule in ("least_squares", "disparity"):
+        return least_squares_of_sums([(predicted, truth)], inverse=rule == "disparity")
     raise ValueError(f"no alignment rule {rule!r}; there are {', '.join(RULES)}")
 
 
-def least_squares(predicted: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Returns the (scale, shift) that minimise the squared difference; (1, 0) where the prediction is constant."""
-    middle = predicted.mean()
-    spread = np.mean((predicted - middle) ** 2)
-    if spread <= _LEAST_SPREAD:
-        return 1.0, 0.0
-    scale = float(np.mean((predicted - middle) * (target - target.mean())) / spread)
-    return scale, float(target.mean() - scale * middle)
+def least_squares_of_sums(pairs: Iterable[tuple[np.ndarray, np.ndarray]], inverse: bool) -> Alignment:
+    """Fits (predicted, truth) given piece by piece: in depth, or, with `inverse`, in inverse depth.
+
+    Raises:
+      ValueError: no pixels.
+    """
+    moments = np.zeros(5)  # count, sums of p, t, p p, p t
+    for predicted, truth in pairs:
+        p, t = predicted.astype(np.float64), truth.astype(np.float64)
+        if inverse:
+            p, t = 1.0 / np.maximum(p, _LEAST_DEPTH), 1.0 / t
+        moments += len(p), p.sum(), t.sum(), p @ p, p @ t
+    if not moments[0]:
+        raise ValueError("no valid pixel to align by")
+    _, p, t, pp, pt = moments / moments[0]
+    spread = pp - p * p
+    # The difference of large sums is noise where the prediction is constant.
+    scale = (pt - p * t) / spread if spread > _LEAST_SPREAD * max(pp, 1.0) else 1.0
+    shift = t - scale * p if spread > _LEAST_SPREAD * max(pp, 1.0) else 0.0
+    return Alignment(float(scale), float(shift), inverse)

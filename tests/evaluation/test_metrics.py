@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from endodav_jax.evaluation.alignment import fit_alignment, least_squares
+from endodav_jax.evaluation.alignment import fit_alignment
 from endodav_jax.evaluation.depth_errors import DepthRange, depth_errors, mean_and_interval
 from endodav_jax.evaluation.pose_errors import snippet_errors
 from endodav_jax.evaluation.temporal_errors import projection_matrix, temporal_errors
@@ -57,8 +57,8 @@ def test_pose_errors_of_each_snippet(case):
 
 @pytest.mark.golden
 def test_least_squares_scale_and_shift(case):
-    found = least_squares(case["lsq_prediction"], case["lsq_target"])
-    np.testing.assert_allclose(found, case["lsq_scale_shift"], rtol=1e-4)
+    found = fit_alignment("least_squares", case["lsq_prediction"], case["lsq_target"])
+    np.testing.assert_allclose((found.scale, found.shift), case["lsq_scale_shift"], rtol=1e-4)
 
 
 def test_a_frame_without_a_valid_pixel_has_no_errors():

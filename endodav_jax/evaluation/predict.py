@@ -1,0 +1,31 @@
+"""A network's depth of a whole sequence, on disk, so that memory does not grow with its length."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.inference.estimator import DepthEstimator
+
+
+@contextlib.contextmanager
+def predicted_depth(
+    estimator: DepthEstimator, videos: EvaluationVideos, sequence: str, config: EvaluateConfig
+) -> Iterator[np.ndarray]:
+    """Yields depth float32 [N,H,W] of a sequence as a memory-mapped temporary file, gone afterwards."""
+    length = min(videos.length(sequence), config.max_length or videos.length(sequence))
+    first = next(videos.frames(sequence, 1))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "depth.npy"
+        depth = np.lib.format.open_memmap(path, "w+", np.float32, (length, *first.frame.shape[:2]))
+        frames = (frame.frame for frame in videos.frames(sequence, length))
+        mask = None if first.view_mask.all() else first.view_mask
+        for number, disparity in estimator.iter_infer(frames, config.windows, mask):
+            depth[number] = depth_from_disparity(disparity, config.min_depth, config.max_depth)
+        yield depth
+        del depth

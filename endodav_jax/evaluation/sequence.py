@@ -1,0 +1,141 @@
+"""One sequence measured: predictions on disk, ground truth streamed past them, one frame in memory at a time."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.evaluation.alignment import Alignment, fit_alignment, least_squares_of_sums
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.depth_errors import DEPTH_ERRORS, depth_errors, mean_and_interval
+from endodav_jax.evaluation.running_median import RunningMedian
+from endodav_jax.evaluation.temporal_errors import projection_matrix, temporal_errors
+
+TEMPORAL_ERRORS = ("tae", "tas")
+
+Truth = Callable[[], Iterator[EvaluationFrame]]  # starts the sequence anew, as often as it is called
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceScores:
+    """What was measured on one sequence.
+
+    Attributes:
+      sequence: its name.
+      frames: how many it has.
+      depth: [M,7] errors of its M frames with a valid pixel, in the order of `DEPTH_ERRORS`.
+      temporal: [P,2] TAE (percent) and TAS of its P pairs; empty where poses are missing.
+      alignment: of the whole sequence; None where each frame has its own.
+    """
+
+    sequence: str
+    frames: int
+    depth: np.ndarray
+    temporal: np.ndarray
+    alignment: Alignment | None
+
+    def means(self) -> dict[str, float]:
+        """Mean of each error over the sequence's frames; NaN for TAE and TAS without poses."""
+        return means_and_intervals([self])[0]
+
+
+def means_and_intervals(scores: Sequence[SequenceScores]) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Means over all frames of all sequences, as published, and their 95% intervals."""
+    means, intervals = {}, {}
+    for names, part in ((DEPTH_ERRORS, "depth"), (TEMPORAL_ERRORS, "temporal")):
+        values = np.concatenate([getattr(score, part).reshape(-1, len(names)) for score in scores])
+        for name, column in zip(names, values.T, strict=True):
+            missing = float("nan"), (float("nan"), float("nan"))
+            means[name], intervals[name] = mean_and_interval(column) if len(column) else missing
+    return means, intervals
+
+
+def score_sequence(
+    sequence: str, truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig
+) -> SequenceScores:
+    """Aligns the predicted depth of a sequence to its ground truth and measures every frame.
+
+    Args:
+      sequence: its name.
+      truth: streams its frames.
+      predicted: depth [H,W] of each frame by number, positive, such as a memory-mapped array.
+      config: the rule, the range of depths.
+
+    Raises:
+      ValueError: no frame has a valid pixel, counts or sizes differ, or a prediction is not finite.
+    """
+    alignment = None if config.per_frame else _fit(truth, predicted, config)
+    errors, pairs, before = [], [], None
+    count = 0
+    for depth, frame, valid in _pairs(truth, predicted, config):
+        count += 1
+        if not valid.any():
+            before = None
+            continue
+        rule = alignment or fit_alignment(config.align, depth[valid], frame.depth_mm[valid])
+        aligned = config.depth_range.clip(rule(depth))
+        errors.append(depth_errors(aligned, frame.depth_mm, valid))
+        now = None
+        if frame.cam_from_world is not None:
+            now = (aligned, valid, projection_matrix(frame.intrinsics, frame.cam_from_world))
+            if before is not None:
+                pair = temporal_errors(*before, *now)
+                if np.isfinite(pair).all():
+                    pairs.append(pair)
+        before = now
+    if not errors:
+        raise ValueError(f"{sequence}: no frame has a valid pixel of ground truth")
+    return SequenceScores(sequence, count, np.array(errors), np.array(pairs).reshape(-1, 2), alignment)
+
+
+def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) -> Alignment:
+    """Fits the rule over all valid pixels of the sequence, streaming them as often as the rule needs."""
+
+    def valid_pixels() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        for depth, frame, valid in _pairs(truth, predicted, config):
+            if valid.any():
+                yield depth[valid], frame.depth_mm[valid]
+
+    if config.align in ("least_squares", "disparity"):
+        return least_squares_of_sums(valid_pixels(), inverse=config.align == "disparity")
+    medians = RunningMedian(), RunningMedian()
+    for step in ("count", "refine"):
+        for values in valid_pixels():
+            for median, numbers in zip(medians, values, strict=True):
+                getattr(median, step)(numbers)
+    if not len(medians[0]):
+        raise ValueError("no frame has a valid pixel of ground truth")
+    found, level = (median.value() for median in medians)
+    if config.align == "median":
+        return Alignment(level / found, 0.0)
+    sums = np.zeros(2)
+    for depth, true in valid_pixels():
+        sums += np.abs(depth.astype(np.float64) - found).sum(), np.abs(true.astype(np.float64) - level).sum()
+    spread, wanted = sums / len(medians[0])
+    return Alignment.of_levels(found, spread, level, wanted)
+
+
+def _pairs(
+    truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig
+) -> Iterator[tuple[np.ndarray, EvaluationFrame, np.ndarray]]:
+    """Yields (predicted depth, frame, mask of pixels that count) of each frame."""
+    number = -1
+    for number, frame in enumerate(truth()):
+        if number >= len(predicted):
+            raise ValueError(f"{len(predicted)} predictions, more frames of ground truth; predict every frame")
+        depth = np.asarray(predicted[number], np.float32)
+        if frame.depth_mm is None:
+            raise ValueError(f"frame {frame.frame_index} has no ground truth depth")
+        if depth.shape != frame.depth_mm.shape:
+            raise ValueError(
+                f"prediction of frame {frame.frame_index} is {depth.shape}, its ground truth {frame.depth_mm.shape}"
+            )
+        valid = config.depth_range.valid(frame.depth_mm) & frame.view_mask
+        if not np.isfinite(depth[valid]).all():
+            raise ValueError(f"prediction of frame {frame.frame_index} is not finite where the ground truth is valid")
+        yield depth, frame, valid
+    if number + 1 < len(predicted):
+        raise ValueError(
+            f"{len(predicted)} predictions, {number + 1} frames of ground truth; predict these frames only"
+        )
