@@ -19,6 +19,9 @@ from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
 from endodav_jax.errors import UserError
 
+# "Endless": Grain's own endless repetition overflows when it is cut into batches of one.
+_CLIPS = 2**40
+
 
 @dataclasses.dataclass(frozen=True)
 class LoadClip(grain.transforms.Map):
@@ -99,7 +102,8 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         self.clips_per_epoch = len(blocks)
         self.batches_per_epoch = max(1, len(blocks) // config.batch_size)
         # Drawn before the clips are shared out: two processes never share random numbers.
-        drawn = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(None).random_map(DrawClip(config))
+        epochs = max(1, _CLIPS // len(blocks))
+        drawn = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(epochs).random_map(DrawClip(config))
         own = drawn[process::processes].map(LoadClip(self.split, config))
         self._batches = own.batch(config.batch_size // processes)
         # What must agree for a saved position to mean the same clips.

@@ -98,3 +98,8 @@ def find_prepared(path: str | Path) -> Path:
 def read_cards(folder: Path) -> dict[str, list[dict]]:
     """Returns split -> cards of its sequences (`builders.staging.SequenceCard` as dictionaries)."""
     return json.loads((folder / SEQUENCES_FILE).read_text())["splits"]
+
+
+def read_settings(folder: Path) -> dict:
+    """Returns the settings a data set was built with (`builders.video.VideoBuilder.settings`)."""
+    return json.loads((folder / SEQUENCES_FILE).read_text())["settings"]

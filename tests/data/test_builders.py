@@ -79,11 +79,25 @@ def test_several_processes_build_the_same_files(tmp_path):
     counted = []
     one = prepare_tiny(tmp_path / "one", source, splits=("train", "test"))
     two = prepare_tiny(tmp_path / "two", source, splits=("train", "test"), workers=2, progress=counted.append)
-    assert sum(counted) == 24
+    assert sum(counted) == 12
     shards = sorted(path.name for path in one.glob("*.array_record*"))
     assert len(shards) == 6
     for shard in shards:
         assert (one / shard).read_bytes() == (two / shard).read_bytes()
+
+
+def test_a_sequence_of_two_splits_is_built_and_stored_once(tmp_path):
+    read = []
+
+    class Counting(TinySource):
+        def read(self, sequence, **kwargs):
+            read.append(sequence)
+            return super().read(sequence, **kwargs)
+
+    folder = prepare_tiny(tmp_path, Counting({"a/b": 2, "c": 2}), splits=("train", "test"))
+    assert read == ["a/b", "c"]
+    assert len({path.stat().st_ino for path in folder.glob("*.array_record*")}) == 2
+    assert PreparedSplit.open(folder, "test").sequences == ("a/b", "c")
 
 
 def test_a_bad_frame_ends_the_build_by_name_and_leaves_no_data_set(tmp_path):
@@ -112,7 +126,7 @@ def test_finished_sequences_are_not_built_again(tmp_path):
     broken = TinySource({"a": 3, "b": 4}, bad={"b": (2,)})
     with pytest.raises(UserError):
         prepare_tiny(tmp_path, broken)
-    staged = next(tmp_path.glob("**/*.building/train/00000.array_record"))
+    staged = next(tmp_path.glob("**/*.building/a.array_record"))
     stamp = staged.stat().st_mtime_ns
     read = []
 
@@ -163,7 +177,7 @@ def test_a_killed_build_is_never_taken_for_a_whole_one_and_goes_on(tmp_path):
     process.stdout.close()
     with pytest.raises(UserError, match="not finished; repeat"):
         PreparedSplit.open(tmp_path, "train")
-    staged = next(tmp_path.glob("**/*.building/train/00000.array_record"))
+    staged = next(tmp_path.glob("**/*.building/a.array_record"))
     stamp = staged.stat().st_mtime_ns
     folder = prepare_tiny(tmp_path, TinySource({"a": 3, "b": 4}))
     assert next(folder.glob("*array_record-00000*")).stat().st_mtime_ns == stamp
@@ -194,7 +208,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(FULL), str(tmp_path)], capture_output=True, text=True, check=True
     )
-    assert "train/00001.array_record: " in done.stdout
+    assert "b.array_record: " in done.stdout
     assert "free some space and repeat the command" in done.stdout
     assert len(done.stdout.strip().splitlines()) == 1
     with pytest.raises(UserError, match="not finished"):

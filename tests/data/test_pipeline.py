@@ -111,6 +111,17 @@ def test_threads_do_not_change_a_batch(folder):
     assert_same(take(ClipBatches(dataclasses.replace(base, threads=8), seed=5), 8), expected)
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_clips_are_the_same_in_batches_of_any_size(folder, batch_size):
+    base = config(folder)
+    pairs = take(ClipBatches(base, seed=5), 6)
+    other = take(ClipBatches(dataclasses.replace(base, batch_size=batch_size), seed=5), 12 // batch_size)
+    for key in pairs[0]:
+        np.testing.assert_array_equal(
+            np.concatenate([batch[key] for batch in other]), np.concatenate([batch[key] for batch in pairs])
+        )
+
+
 def test_another_seed_gives_other_clips(folder):
     one, other = (take(ClipBatches(config(folder), seed=seed), 6) for seed in (0, 1))
     assert any((a["frame_index"] != b["frame_index"]).any() for a, b in zip(one, other, strict=True))

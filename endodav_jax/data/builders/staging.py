@@ -10,6 +10,7 @@ import dataclasses
 import fcntl
 import json
 import shutil
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,19 +80,19 @@ def staging_folder(folder: Path, settings: dict) -> Iterator[Path]:
         yield folder
 
 
-def shard_path(folder: Path, split: str, index: int) -> Path:
-    """Returns where the shard of a split's sequence number `index` is staged."""
-    return folder / split / f"{index:05d}.array_record"
+def shard_path(folder: Path, sequence: str) -> Path:
+    """Returns where a sequence's shard is staged; a sequence of several splits is built once."""
+    return folder / f"{urllib.parse.quote(sequence, safe='')}.array_record"
 
 
-def finished(folder: Path, split: str, index: int, sequence: str) -> SequenceCard | None:
+def finished(folder: Path, sequence: str) -> SequenceCard | None:
     """Returns the card of a staged sequence, or None when it has to be built."""
-    shard = shard_path(folder, split, index)
+    shard = shard_path(folder, sequence)
     card = shard.with_suffix(".json")
     if not (card.exists() and shard.exists()):
         return None
     values = json.loads(card.read_text())
-    if values["sequence"] != sequence or values["bytes"] != shard.stat().st_size:
+    if values["bytes"] != shard.stat().st_size:
         return None
     return SequenceCard(**values | {"skipped": tuple(values["skipped"])})
 

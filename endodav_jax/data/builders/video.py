@@ -6,7 +6,6 @@ set in ArrayRecord files, which `tfds.builder_from_directory(path).as_data_sourc
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -77,9 +76,23 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         place = Path(self.data_dir_root) / self.info.full_name
         return place.with_name(f"{place.name}.building")
 
+    @property
+    def settings(self) -> dict:
+        """All that decides what is built, as JSON gives it back."""
+        config = self.builder_config
+        settings = {
+            "splits": config.splits,
+            "stored": dataclasses.asdict(config.stored),
+            "on_bad_frame": config.on_bad_frame,
+            "version": str(self.version),
+            **config.settings,
+        }
+        return json.loads(json.dumps(settings))
+
     def download_and_prepare(self, **kwargs) -> None:
         """Builds what is missing, and gives the data set its name when all of it is there."""
-        super().download_and_prepare(**kwargs)
+        # TFDS always makes a folder for downloads; here it goes with the staging folder.
+        super().download_and_prepare(download_dir=self.staging_folder / "downloads", **kwargs)
         staging.discard(self.staging_folder)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -106,79 +119,70 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     def _download_and_prepare(self, dl_manager, download_config=None) -> None:
         """Fills `self.data_path`, which TFDS has made under a passing name, from the staging folder."""
-        config = self.builder_config
         shards = self._shard_iterators_per_split()
         # What a kill between staging and renaming left: links to staged shards, nothing that is not staged.
         for leftover in self.staging_folder.parent.glob(f"{self.version}.incomplete*"):
             if leftover != Path(self.data_path):
                 shutil.rmtree(leftover, ignore_errors=True)
-        settings = {
-            "splits": config.splits,
-            "stored": dataclasses.asdict(config.stored),
-            "on_bad_frame": config.on_bad_frame,
-            "version": str(self.version),
-            **config.settings,
-        }
-        # Through JSON, so that tuples compare equal to what the settings file gives back.
-        with staging.staging_folder(self.staging_folder, json.loads(json.dumps(settings))) as folder:
-            cards = self._build(folder, shards)
+        with staging.staging_folder(self.staging_folder, self.settings) as folder:
+            built = self._build(folder, [examples for of_split in shards.values() for examples in of_split])
+            cards = {split: [built[examples.sequence] for examples in of_split] for split, of_split in shards.items()}
             self.info.set_splits(tfds.core.SplitDict([self._place(folder, split, cards[split]) for split in shards]))
             with whole_file(Path(self.data_path) / SEQUENCES_FILE) as part:
                 lists = {split: [dataclasses.asdict(card) for card in of_split] for split, of_split in cards.items()}
-                part.write_text(json.dumps({"settings": settings, "splits": lists}, indent=1))
+                part.write_text(json.dumps({"settings": self.settings, "splits": lists}, indent=1))
 
-    def _build(
-        self, folder: Path, shards: dict[str, list[staging.SequenceExamples]]
-    ) -> dict[str, list[staging.SequenceCard]]:
-        """Builds the sequences that `folder` lacks and returns the cards of all."""
-        cards: dict[str, list] = {split: [None] * len(sequences) for split, sequences in shards.items()}
-        missing = []
-        for split, sequences in shards.items():
-            (folder / split).mkdir(exist_ok=True)
-            for index, examples in enumerate(sequences):
-                cards[split][index] = staging.finished(folder, split, index, examples.sequence)
-                if cards[split][index] is None:
-                    missing.append((split, index, examples))
-                else:
-                    self._progress(cards[split][index].frames + len(cards[split][index].skipped))
+    def _build(self, folder: Path, shards: list[staging.SequenceExamples]) -> dict[str, staging.SequenceCard]:
+        """Builds the sequences that `folder` lacks and returns the cards of all, by their names."""
+        cards, missing = {}, {}
+        for examples in shards:
+            card = staging.finished(folder, examples.sequence)
+            if card is None:
+                missing[examples.sequence] = examples
+            elif examples.sequence not in cards:
+                cards[examples.sequence] = card
+                self._progress(card.frames + len(card.skipped))
         if self._workers == 1:
-            for split, index, examples in missing:
-                shard = staging.shard_path(folder, split, index)
-                cards[split][index] = staging.build_sequence(examples, shard, lambda: self._progress(1))
-                self._progress(len(cards[split][index].skipped))
+            for sequence, examples in missing.items():
+                shard = staging.shard_path(folder, sequence)
+                cards[sequence] = staging.build_sequence(examples, shard, lambda: self._progress(1))
+                self._progress(len(cards[sequence].skipped))
         elif missing:
-            self._build_in_processes(folder, missing, cards)
+            cards |= self._build_in_processes(folder, missing)
         return cards
 
-    def _build_in_processes(self, folder: Path, missing: list, cards: dict[str, list]) -> None:
+    def _build_in_processes(
+        self, folder: Path, missing: dict[str, staging.SequenceExamples]
+    ) -> dict[str, staging.SequenceCard]:
         """Builds in `workers` processes; the first error stops those that have not begun."""
         context = multiprocessing.get_context("spawn")
         counter = context.Value("q", 0)
+        cards, shown = {}, 0
         with concurrent.futures.ProcessPoolExecutor(self._workers, context, _keep_counter, (counter,)) as pool:
-            pending = {
-                pool.submit(_build_counting, examples, staging.shard_path(folder, split, index)): (split, index)
-                for split, index, examples in missing
+            waiting = {
+                pool.submit(_build_counting, examples, staging.shard_path(folder, sequence))
+                for sequence, examples in missing.items()
             }
-            shown = 0
-            with contextlib.ExitStack() as on_error:
-                on_error.callback(pool.shutdown, wait=False, cancel_futures=True)
-                waiting = set(pending)
+            try:
                 while waiting:
                     done, waiting = concurrent.futures.wait(waiting, 0.5, concurrent.futures.FIRST_COMPLETED)
-                    for future in done:
-                        split, index = pending[future]
-                        cards[split][index] = future.result()
-                        self._progress(len(cards[split][index].skipped))
+                    for card in (future.result() for future in done):
+                        cards[card.sequence] = card
+                        self._progress(len(card.skipped))
                     built = counter.value
                     self._progress(built - shown)
                     shown = built
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return cards
 
     def _place(self, folder: Path, split: str, cards: list[staging.SequenceCard]) -> tfds.core.SplitInfo:
         """Links a split's staged shards to the names TFDS reads them by."""
         template = self._get_filename_template(split_name=split)
-        for index in range(len(cards)):
+        for index, card in enumerate(cards):
             target = template.sharded_filepath(shard_index=index, num_shards=len(cards))
-            _link(staging.shard_path(folder, split, index), Path(target))
+            _link(staging.shard_path(folder, card.sequence), Path(target))
         return tfds.core.SplitInfo(
             name=split,
             shard_lengths=[card.frames for card in cards],

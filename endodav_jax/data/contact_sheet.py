@@ -1,0 +1,84 @@
+"""A picture of a data set: some frames of every sequence, each with its depth beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.data.sources.base import SourceFrame
+from endodav_jax.errors import UserError
+from endodav_jax.files import whole_file
+from endodav_jax.video.colour import colour_table, colourise
+
+_THUMB = (160, 128)  # width, height into which every picture is fitted
+_TITLE = 16  # pixels of a row's title
+_GAP = 2
+_PAPER = 24  # grey level of the background
+_QUANTILES = (0.02, 0.98)  # of a sequence's valid depth: what the colours span
+
+
+def save_contact_sheet(path: str | Path, rows: Sequence[np.ndarray]) -> None:
+    """Writes a picture of the rows, each as `contact_row` draws it.
+
+    Raises:
+      UserError: there are none, or the file cannot be written.
+    """
+    if not rows:
+        raise UserError(f"{path}: no frame could be read, so there is nothing to draw")
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=_PAPER) for row in rows]
+    with whole_file(path) as part:
+        Image.fromarray(np.concatenate(padded)).save(part)
+
+
+def contact_row(title: str, frames: Sequence[SourceFrame | EvaluationFrame]) -> np.ndarray:
+    """Draws frames and their depth in turns: near depth bright, invalid depth black, the numbers of the frames.
+
+    Colours of depth span one range, so that frames of a row compare.  What the mask hides is dimmed.
+
+    Returns:
+      uint8 [height, width, 3].
+    """
+    width, height = _THUMB
+    row = Image.new("RGB", (2 * len(frames) * (width + _GAP), height + _TITLE + _GAP), (_PAPER,) * 3)
+    draw = ImageDraw.Draw(row)
+    font = ImageFont.load_default()
+    table = colour_table("inferno")
+    low, high = _depth_range(frames)
+    text = title if high == 0 else f"{title}   depth {low:.0f} to {high:.0f} mm"
+    draw.text((4, 2), text, fill=(230, 230, 230), font=font)
+    for column, frame in enumerate(frames):
+        left = 2 * column * (width + _GAP)
+        _paste(row, _dimmed(frame), left)
+        if frame.depth_mm is not None:
+            _paste(row, _coloured(frame.depth_mm, low, high, table), left + width + _GAP)
+        draw.text((left + 3, _TITLE + 2), str(frame.frame_index), fill=(255, 255, 255), font=font)
+    return np.asarray(row)
+
+
+def _depth_range(frames: Sequence[SourceFrame | EvaluationFrame]) -> tuple[float, float]:
+    valid = [frame.depth_mm[frame.depth_mm > 0] for frame in frames if frame.depth_mm is not None]
+    values = np.concatenate(valid) if valid else np.zeros(0)
+    return (0.0, 0.0) if not values.size else tuple(np.quantile(values, _QUANTILES))
+
+
+def _coloured(depth_mm: np.ndarray, low: float, high: float, table: np.ndarray) -> np.ndarray:
+    return colourise(-depth_mm, -high, -low, table, depth_mm > 0)
+
+
+def _dimmed(frame: SourceFrame | EvaluationFrame) -> np.ndarray:
+    if frame.view_mask is None or frame.view_mask.all():
+        return frame.frame
+    return np.where(frame.view_mask[..., None], frame.frame, frame.frame // 3)
+
+
+def _paste(row: Image.Image, picture: np.ndarray, left: int) -> None:
+    """Fits a picture into its place, aspect kept."""
+    height, width = picture.shape[:2]
+    scale = min(_THUMB[0] / width, _THUMB[1] / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    row.paste(Image.fromarray(cv2.resize(picture, size, interpolation=interpolation)), (left, _TITLE))

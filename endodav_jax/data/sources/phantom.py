@@ -1,0 +1,103 @@
+"""The phantom (`phantom`) as a source: a family and a seed are a data set, and nothing is read from disk."""
+
+import dataclasses
+from collections.abc import Container, Iterator
+from typing import Literal
+
+from endodav_jax.data.phantom.config import FAMILIES, PhantomConfig
+from endodav_jax.data.phantom.sequence import render_sequence, sequence_name
+from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
+from endodav_jax.errors import UserError
+
+# Each split has seeds of its own, so that no scene of one is in another.
+_SEED_STEP = {"train": 0, "validation": 1, "test": 2}
+_SEEDS = 2**29  # seeds a user can choose; the splits lie this far apart
+
+
+class PhantomSource(SequenceSource):
+    """One family; `validation` and `test` have an eighth as many sequences as `train`, at least one."""
+
+    name = "phantom"
+    splits = tuple(_SEED_STEP)
+
+    def __init__(
+        self,
+        family: str,
+        *,
+        seed: int = 0,
+        sequences: int = 64,
+        frames: int = 64,
+        height: int = 128,
+        width: int = 160,
+        light: Literal["endoscope", "flat"] = "endoscope",
+    ):
+        """Takes a family's preset.
+
+        Args:
+          family: `colon` to pretrain on, `organ` to adapt to.
+          seed: of everything; another seed is another data set.
+          sequences: how many to train on.
+          frames: of each sequence.
+          height: in pixels, a multiple of 8.
+          width: in pixels, a multiple of 8.
+          light: `endoscope`, or `flat` for an ideal Lambertian world under a lamp that stays.
+
+        Raises:
+          UserError: there is no such family, or a value is out of range.
+        """
+        if family not in FAMILIES:
+            raise UserError(f"phantom: no family {family!r}; choose {' or '.join(FAMILIES)}")
+        if not 0 <= seed < _SEEDS:
+            raise UserError(f"phantom: seed {seed} must lie in 0..{_SEEDS - 1}")
+        preset = getattr(PhantomConfig, family)
+        fields = {"frames": frames, "height": height, "width": width, "light": light}
+        try:
+            self._configs = {
+                split: preset(
+                    seed=seed + step * _SEEDS,
+                    sequences=sequences if split == "train" else max(1, sequences // 8),
+                    **fields,
+                )
+                for split, step in _SEED_STEP.items()
+            }
+        except ValueError as error:
+            raise UserError(f"phantom: {error}") from error
+        self._places = {
+            sequence_name(config, number): (config, number)
+            for config in self._configs.values()
+            for number in range(config.sequences)
+        }
+
+    def sequences(self, split: str) -> list[str]:
+        if split not in self._configs:
+            raise self._unknown_split(split)
+        config = self._configs[split]
+        return [sequence_name(config, number) for number in range(config.sequences)]
+
+    def describe(self, sequence: str) -> SequenceInfo:
+        config, _ = self._place(sequence)
+        return SequenceInfo(
+            name=sequence,
+            frames=config.frames,
+            height=config.height,
+            width=config.width,
+            has_depth=True,
+            has_pose=True,
+            has_intrinsics=True,
+            expected_frames=config.frames,
+            layout="rendered",
+        )
+
+    def _items(self, sequence: str, only: Container[int] | None) -> Iterator[SourceFrame | BadFrame]:
+        config, number = self._place(sequence)
+        fields = {field.name for field in dataclasses.fields(SourceFrame)}
+        for values in render_sequence(config, number):
+            if only is None or values["frame_index"] in only:
+                yield SourceFrame(**{key: value for key, value in values.items() if key in fields})
+
+    def _place(self, sequence: str) -> tuple[PhantomConfig, int]:
+        if sequence not in self._places:
+            raise UserError(
+                f"{sequence}: no sequence of this phantom, which has {', '.join(list(self._places)[:3])}, ..."
+            )
+        return self._places[sequence]
