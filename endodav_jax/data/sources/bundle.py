@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -72,7 +73,7 @@ class ZipBundle:
             try:
                 with self.open(name) as source, open(copy, "wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
-            except (zipfile.BadZipFile, EOFError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
                 raise UserError(f"{self.where}/{name}: the zip file is damaged ({error}); download it again") from error
             except OSError as error:
                 raise UserError(

@@ -22,7 +22,7 @@ _POSE_FOLDERS = ("data/frame_data", "image_02/data/frame_data")
 _DEPTH_ARCHIVES = ("data/scene_points.tar.gz", "data/scene_points.tar")
 _POSE_ARCHIVES = ("data/frame_data.tar.gz", "data/frame_data.tar")
 
-_DATASET = r"dataset_?(\d+)"
+_DATASET = r"(?:train_|test_)?dataset_?(\d+)"
 _KEYFRAME = r"keyframe_?(\d+)"
 
 

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import shutil
+import tempfile
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -280,6 +282,36 @@ def test_a_gap_in_a_sorted_archive_costs_one_frame(tmp_path):
     assert len(stream.skipped) == 1
     with pytest.raises(UserError, match="40 frames but 39 poses"):
         list(ScaredSource(tmp_path).read(NAME))
+
+
+def test_a_damaged_zip_file_is_one_line(truth, tmp_path):
+    fixtures.write_scared_download(tmp_path / "raw/keyframe_4", truth)
+    fixtures.zip_folder(tmp_path / "dataset_7.zip", tmp_path / "raw")
+    whole = (tmp_path / "dataset_7.zip").read_bytes()
+    fixtures.truncate(tmp_path / "dataset_7.zip")
+    with pytest.raises(UserError, match=r"dataset_7.zip: truncated or no zip file"):
+        ScaredSource(tmp_path)
+    # A byte flipped inside the video's data.
+    (tmp_path / "dataset_7.zip").write_bytes(whole)
+    with zipfile.ZipFile(tmp_path / "dataset_7.zip") as archive:
+        video = archive.getinfo("keyframe_4/data/rgb.mp4")
+    place = video.header_offset + video.compress_size // 2
+    (tmp_path / "dataset_7.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    with pytest.raises(UserError, match=r"data/rgb.mp4: the zip file is damaged"):
+        ScaredSource(tmp_path).describe(NAME)
+
+
+def test_a_stream_that_is_closed_early_leaves_nothing_behind(truth, tmp_path, monkeypatch):
+    fixtures.write_scared_download(tmp_path / "raw/keyframe_4", truth, order=[5, 4, 3, 2, 1, 0])
+    fixtures.zip_folder(tmp_path / "dataset_7.zip", tmp_path / "raw")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    stream = ScaredSource(tmp_path / "dataset_7.zip").read(NAME)
+    next(stream)
+    assert len(list(scratch.iterdir())) == 2  # the video, and maps that wait for their turn
+    stream.close()
+    assert not list(scratch.iterdir())
 
 
 def test_a_missing_data_set_and_a_wrong_folder_are_one_line_each(truth, tmp_path):
