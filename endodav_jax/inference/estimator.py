@@ -12,8 +12,10 @@ from endodav_jax.errors import UserError
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import WindowAligner, WindowLog
 from endodav_jax.inference.compilation_cache import use_compilation_cache
+from endodav_jax.inference.frame_checks import checked_frame
 from endodav_jax.inference.prefetch import prefetch
 from endodav_jax.inference.preprocess import endodac_frame, endodac_mask
+from endodav_jax.inference.streaming import DepthStream
 from endodav_jax.inference.windowed import Batching, chunks, filled, run_windows
 from endodav_jax.inference.windows import ALIGN_RULES, AlignRule
 from endodav_jax.models import DepthModelConfig, merge_adapters
@@ -59,8 +61,15 @@ class DepthEstimator:
         align: AlignRule = "endodav",
         view_mask: Bool[np.ndarray, "H W"] | None = None,
     ) -> Float32[np.ndarray, "N H W"]:
-        """Disparity of every frame of a video that fits into memory; see `iter_infer`."""
-        return np.stack([disparity for _, disparity in self.iter_infer(frames, align, view_mask)])
+        """Disparity of every frame of a video that fits into memory; see `iter_infer`.
+
+        Raises:
+          UserError: no frames, or as of `iter_infer`.
+        """
+        disparities = [disparity for _, disparity in self.iter_infer(frames, align, view_mask)]
+        if not disparities:
+            raise UserError("frames: there are none; give at least one")
+        return np.stack(disparities)
 
     def iter_infer(
         self,
@@ -83,7 +92,7 @@ class DepthEstimator:
           (with `align="none"`, to the window).
 
         Raises:
-          UserError: no frames, frames that are not uint8 RGB or change their size, a mask of another size, or an
+          UserError: frames that are not uint8 RGB or change their size, a mask of another size, or an
             unknown rule.  Errors of `frames` itself come through when they are reached.
         """
         if align not in ALIGN_RULES:
@@ -103,6 +112,10 @@ class DepthEstimator:
                 yield number, disparity
         finally:
             checked.close()
+
+    def stream(self, view_mask: Bool[np.ndarray, "H W"] | None = None) -> DepthStream:
+        """A new stream for a live source: `stream.push(frame)` gives its disparity at once, from the past alone."""
+        return DepthStream(self.config, self.params, view_mask)
 
     def _aligned(self, frames, rule, view_mask, on_window) -> Iterator[tuple[int, np.ndarray]]:
         aligner = WindowAligner(rule, view_mask)
@@ -141,23 +154,7 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
 def _checked(frames: Iterable[np.ndarray], view_mask: np.ndarray | None) -> Iterator[np.ndarray]:
     """The frames, as long as they are what `iter_infer` asks for."""
     shape = None
-    for number, frame in enumerate(frames):
-        frame = np.asarray(frame)
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise UserError(
-                f"frame {number}: {frame.dtype} of shape {frame.shape}; give RGB frames, uint8 [height, width, 3]"
-            )
-        shape = shape or frame.shape
-        if frame.shape != shape:
-            raise UserError(
-                f"frame {number}: {frame.shape[1]}x{frame.shape[0]}, but the video began with {shape[1]}x{shape[0]}; "
-                "cut the video where its size changes"
-            )
-        if view_mask is not None and view_mask.shape != shape[:2]:
-            raise UserError(
-                f"view_mask: {view_mask.shape[1]}x{view_mask.shape[0]}, but the frames are {shape[1]}x{shape[0]}; "
-                "give a mask of the frames' size"
-            )
+    for number, given in enumerate(frames):
+        frame = checked_frame(given, number, shape, view_mask)
+        shape = frame.shape
         yield frame
-    if shape is None:
-        raise UserError("frames: there are none; give at least one")

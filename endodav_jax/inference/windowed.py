@@ -85,7 +85,7 @@ def run_windows(
     Args:
       config: of the network, adapters merged.
       params: its weights on the device.
-      frames: at least one, all of one size.
+      frames: all of one size; if there are none, nothing is yielded.
       rule: how windows overlap.
       batching: how much is done at once.
       view_mask: the pixels that show something, or None.
@@ -106,6 +106,8 @@ def run_windows(
             images = programs.prepare(filled(chunk, batching.encoded), config.image_shape, view_mask)
             bank = programs.encode_into(params, bank, images, np.int32(row), config=config)
             row, read = row + len(chunk), read + len(chunk)
+        if not read:
+            return
         ended = row < rows
         if ended:
             bank = programs.select(bank, np.minimum(every_row, np.int32(row - 1)))

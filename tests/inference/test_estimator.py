@@ -15,7 +15,8 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.preprocess import network_input, to_frame_size
 from endodav_jax.inference.windowed import Batching
 from endodav_jax.models import depth_model_with
-from tests.inference.networks import moving_frames, small_config, small_params
+from tests.inference.moving import moving_frames
+from tests.inference.networks import small_config, small_params
 from tests.inference.test_windows import windows_of
 
 FRAME_SHAPE = (40, 50)

@@ -1,0 +1,38 @@
+"""What a frame must be, said in one line where it is not."""
+
+import numpy as np
+from jaxtyping import Bool
+
+from endodav_jax.errors import UserError
+
+
+def checked_frame(
+    frame, number: int, shape: tuple[int, ...] | None, view_mask: Bool[np.ndarray, "H W"] | None
+) -> np.ndarray:
+    """Frame `number` of a video as an array uint8 [H, W, 3].
+
+    Args:
+      frame: what was given.
+      number: for the message.
+      shape: of the first frame, or None if this is the first.
+      view_mask: must have the frame's size, where there is one.
+
+    Raises:
+      UserError: it is something else, or its size is not the first frame's or not the mask's.
+    """
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise UserError(
+            f"frame {number}: {frame.dtype} of shape {frame.shape}; give RGB frames, uint8 [height, width, 3]"
+        )
+    if shape is not None and frame.shape != shape:
+        raise UserError(
+            f"frame {number}: {frame.shape[1]}x{frame.shape[0]}, but the video began with {shape[1]}x{shape[0]}; "
+            "cut the video where its size changes"
+        )
+    if view_mask is not None and view_mask.shape != frame.shape[:2]:
+        raise UserError(
+            f"view_mask: {view_mask.shape[1]}x{view_mask.shape[0]}, but the frames are "
+            f"{frame.shape[1]}x{frame.shape[0]}; give a mask of the frames' size"
+        )
+    return frame

@@ -1,0 +1,146 @@
+"""Depth of a live source: frame in, depth out, with what earlier frames left behind kept on the device.
+
+Source: Video-Depth-Anything's `infer_video_depth_one`.  Each frame is one step of a window of 32 whose other 31 places
+hold the first frame, the frame 41 steps back and the last 29 frames; before there are that many, the first frame
+stands in their place.  The frames kept are never looked at again as images: of each, the motion modules keep the keys
+and values that it had when it came in.  So a frame never sees what comes after it, and there is no alignment; what
+that costs in accuracy, `tools/benchmark.py streaming` measures.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float32, Int, UInt8
+
+from endodav_jax.inference import programs
+from endodav_jax.inference.frame_checks import checked_frame
+from endodav_jax.inference.preprocess import endodac_frame, endodac_mask
+from endodav_jax.models import DepthModelConfig, depth_model_with
+from endodav_jax.models.dpt import FrameFeatures
+from endodav_jax.models.motion_module import Cache
+from endodav_jax.models.video_depth import empty_cache
+
+EARLIER = 31  # frames a frame sees besides itself
+FIXED = 2  # of them: the first frame and the distant one
+RECENT = EARLIER - FIXED
+DISTANCE = 41  # steps back to the distant frame
+WAITING = DISTANCE - RECENT  # frames no longer recent and not yet distant
+
+
+class StreamState(NamedTuple):
+    """What earlier frames left, for each of the network's caches.
+
+    Attributes:
+      seen: [31, ...]: row 0 is the first frame, row 1 the distant one, frame f among the recent ones is row 2 + f % 29.
+      waiting: [12, ...]: frame f on its way from recent to distant is row f % 12.
+    """
+
+    seen: Cache
+    waiting: Cache
+
+
+def time_places(step: int) -> Int[np.ndarray, "31"]:
+    """The place in the window of each row of `StreamState.seen` when frame number `step` comes in."""
+    recent = np.arange(step - RECENT, step)
+    places = np.arange(EARLIER, dtype=np.int32)
+    places[FIXED + recent % RECENT] = np.arange(FIXED, EARLIER)
+    return places
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def first_step(
+    params: dict, features: FrameFeatures, *, config: DepthModelConfig
+) -> tuple[Float32[Array, "1 h w"], StreamState]:
+    """Disparity of the first frame, which sees itself alone, and the state in which it stands for all earlier ones."""
+    nothing = jnp.zeros((0,), jnp.int32)
+    disparity, entries = depth_model_with(config, params).decode_step(features, empty_cache(config, 0), nothing)
+
+    def repeated(count: int) -> Cache:
+        return tuple(jnp.repeat(entry[None], count, axis=0) for entry in entries)
+
+    return disparity, StreamState(repeated(EARLIER), repeated(WAITING))
+
+
+@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
+def next_step(
+    params: dict,
+    features: FrameFeatures,
+    state: StreamState,
+    step: Int[Array, ""],
+    places: Int[Array, "31"],
+    *,
+    config: DepthModelConfig,
+) -> tuple[Float32[Array, "1 h w"], StreamState]:
+    """Disparity of frame number `step` (1, 2, ...) and the state that the next one finds.
+
+    Three rows change: the new frame takes the place of the oldest recent one, which begins to wait, and the one that
+    has waited longest becomes the distant frame.
+    """
+    disparity, entries = depth_model_with(config, params).decode_step(features, state.seen, places)
+    recent_row = FIXED + step % RECENT
+
+    def advanced(seen: Array, waiting: Array, entry: Array) -> tuple[Array, Array]:
+        waiting = waiting.at[(step - RECENT) % WAITING].set(seen[recent_row])
+        distant = waiting[(step + 1 - DISTANCE) % WAITING]
+        return seen.at[recent_row].set(entry).at[1].set(distant), waiting
+
+    rows = [advanced(*leaves) for leaves in zip(state.seen, state.waiting, entries, strict=True)]
+    return disparity, StreamState(*(tuple(leaves) for leaves in zip(*rows, strict=True)))
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def encode_frame(params: dict, image: Float32[Array, "1 h w 3"], *, config: DepthModelConfig) -> FrameFeatures:
+    """Features of one frame."""
+    return depth_model_with(config, params).encode(image)
+
+
+class DepthStream:
+    """Disparity of a live source's frames, each from itself and the frames before it."""
+
+    def __init__(self, config: DepthModelConfig, params: dict, view_mask: Bool[np.ndarray, "H W"] | None = None):
+        """Starts before the first frame.  `DepthEstimator.stream` is the usual way here.
+
+        Args:
+          config: of the network, adapters merged.
+          params: its weights on the device.
+          view_mask: the pixels that show something; the others do not reach the network and get disparity 0.
+        """
+        self._config = config
+        self._params = params
+        self._view_mask = view_mask
+        self._shape: tuple[int, ...] | None = None
+        self._state: StreamState | None = None
+        self._step = 0
+
+    def push(self, frame: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
+        """Disparity of the next frame.
+
+        Raises:
+          UserError: the frame is not uint8 RGB, or of another size than the first one or the mask.
+        """
+        frame = checked_frame(frame, self._step, self._shape, self._view_mask)
+        self._shape = frame.shape
+        if self._config.family == "endodac":
+            mask = None if self._view_mask is None else endodac_mask(self._view_mask)
+            images = programs.prepare_unresized(endodac_frame(frame)[None], mask)
+            disparity = programs.single_frames(self._params, images, config=self._config)
+        else:
+            image = programs.prepare(frame[None], self._config.image_shape, self._view_mask)
+            features = encode_frame(self._params, image, config=self._config)
+            disparity = self._decode(features)
+        self._step += 1
+        result = np.array(programs.to_frame(disparity, np.int32(0), frame_shape=frame.shape[:2]))
+        if self._view_mask is not None:
+            result[~self._view_mask] = 0
+        return result
+
+    def _decode(self, features: FrameFeatures) -> Float32[Array, "1 h w"]:
+        if self._state is None:
+            disparity, self._state = first_step(self._params, features, config=self._config)
+        else:
+            step, places = np.int32(self._step), time_places(self._step)
+            disparity, self._state = next_step(self._params, features, self._state, step, places, config=self._config)
+        return disparity
