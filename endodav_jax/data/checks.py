@@ -64,7 +64,11 @@ def check_pose_direction(frames: Sequence[SourceFrame]) -> PoseDirection:
       the errors; infinite when no pair has enough points.
     """
     errors, motions = [], []
-    usable = [_Looked.at(frame) for frame in frames if frame.depth_mm is not None and frame.cam_from_world is not None]
+    usable = [
+        _Looked.at(frame, frame.depth_mm, frame.cam_from_world)
+        for frame in frames
+        if frame.depth_mm is not None and frame.cam_from_world is not None
+    ]
     for a, b in itertools.pairwise(usable):
         readings = (b.pose @ inverse_rigid(a.pose), inverse_rigid(b.pose) @ a.pose, np.eye(4))
         places = [b.project(a.points, motion) for motion in readings]
@@ -76,7 +80,8 @@ def check_pose_direction(frames: Sequence[SourceFrame]) -> PoseDirection:
         motions.append(np.median(np.linalg.norm(places[0] - places[2], axis=-1)[seen]))
     if not errors:
         return PoseDirection(np.inf, np.inf, np.inf, motion_px=0.0, pairs=0)
-    return PoseDirection(*np.mean(errors, axis=0).tolist(), motion_px=float(np.median(motions)), pairs=len(errors))
+    right, reversed_, still = np.mean(errors, axis=0).tolist()
+    return PoseDirection(right, reversed_, still, motion_px=float(np.median(motions)), pairs=len(errors))
 
 
 def _contrast_error(grey: np.ndarray, reference: np.ndarray) -> float:
@@ -94,21 +99,21 @@ class _Looked:
     view: np.ndarray
 
     @classmethod
-    def at(cls, frame: SourceFrame) -> "_Looked":
+    def at(cls, frame: SourceFrame, depth_mm: np.ndarray, pose: np.ndarray) -> "_Looked":
         height, width = frame.frame.shape[:2]
         scale = min(1.0, LONG_SIDE / max(height, width))
         size = (round(width * scale), round(height * scale))
         rgb = cv2.resize(frame.frame, size, interpolation=cv2.INTER_AREA)
         view = np.ones((height, width), np.uint8) if frame.view_mask is None else frame.view_mask.astype(np.uint8)
-        v, u = np.nonzero((frame.depth_mm > 0) & (view > 0))
+        v, u = np.nonzero((depth_mm > 0) & (view > 0))
         # Every k-th known pixel at full size, so that sparse depth keeps its points.
         v, u = (axis[:: -(-len(v) // MOST_POINTS) or 1] for axis in (v, u))
-        z = frame.depth_mm[v, u].astype(np.float64)
+        z = depth_mm[v, u].astype(np.float64)
         fx, fy, cx, cy = frame.intrinsics
         return cls(
             grey=cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), BLUR),
             intrinsics=resized_intrinsics(frame.intrinsics, (width, height), size),
-            pose=frame.cam_from_world,
+            pose=pose,
             points=np.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], axis=-1),
             view=cv2.resize(view, size, interpolation=cv2.INTER_NEAREST) > 0,
         )
@@ -128,4 +133,5 @@ class _Looked:
 
     def grey_at(self, place: np.ndarray) -> np.ndarray:
         """Returns float32 [n], linearly between pixels."""
-        return cv2.remap(self.grey, place[:, None].astype(np.float32), None, cv2.INTER_LINEAR)[:, 0]
+        x, y = place[:, :1], place[:, 1:]
+        return cv2.remap(self.grey, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)[:, 0]

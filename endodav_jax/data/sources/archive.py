@@ -13,9 +13,9 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from endodav_jax.errors import UserError
 LOOKAHEAD = 16
 
 
-def indexed_members(file: BinaryIO, name: str, pattern: str) -> Iterator[tuple[int, str, bytes]]:
+def indexed_members(file: IO[bytes], name: str, pattern: str) -> Generator[tuple[int, str, bytes]]:
     """Yields (index, member's name, bytes) in the order of the archive; the index is the pattern's first group.
 
     Raises:
@@ -37,11 +37,12 @@ def indexed_members(file: BinaryIO, name: str, pattern: str) -> Iterator[tuple[i
         expanded = gzip.GzipFile(fileobj=file) if name.endswith("gz") else contextlib.nullcontext(file)
         with expanded as plain, tarfile.open(fileobj=plain, mode="r|", bufsize=1 << 20) as tar:
             for member in tar:
-                tar.members = []  # or the list of all members would grow
+                tar.members = []  # type: ignore[attr-defined]  # or the list of all members would grow
                 match = re.search(pattern, Path(member.name).name)
                 if not member.isfile() or match is None or Path(member.name).name.startswith("."):
                     continue
-                data = tar.extractfile(member).read()
+                content = tar.extractfile(member)
+                data = b"" if content is None else content.read()
                 if len(data) != member.size:
                     raise EOFError("unexpected end of data")
                 last = Path(member.name).name
@@ -53,7 +54,7 @@ def indexed_members(file: BinaryIO, name: str, pattern: str) -> Iterator[tuple[i
 class OrderedArchive:
     """Decoded members of an archive, asked for by ascending index."""
 
-    def __init__(self, file: BinaryIO, name: str, pattern: str, decode: Callable[[bytes, str], np.ndarray]):
+    def __init__(self, file: IO[bytes], name: str, pattern: str, decode: Callable[[bytes, str], np.ndarray]):
         """Starts to read.
 
         Args:

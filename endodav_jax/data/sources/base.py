@@ -123,9 +123,13 @@ class FrameStream(Iterator[SourceFrame]):
         """
         while True:
             item = next(self._items)
-            bad = item if isinstance(item, BadFrame) else fault_of(item)
-            if bad is None:
-                return item
+            if isinstance(item, SourceFrame):
+                fault = fault_of(item)
+                if fault is None:
+                    return item
+                bad = fault
+            else:
+                bad = item
             line = f"{self.sequence}, frame {bad.frame_index}: {bad.reason}"
             if not self._skip:
                 self.close()

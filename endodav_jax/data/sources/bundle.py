@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from endodav_jax.errors import UserError
 
@@ -22,7 +22,7 @@ class Bundle(Protocol):
     def folder(self, name: str) -> Path | None:
         """A sub-folder on disk; None when it does not exist or lies in a zip file."""
 
-    def open(self, name: str) -> contextlib.AbstractContextManager[BinaryIO]: ...
+    def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]: ...
 
     def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
         """A path on disk of a file, a temporary copy when it lies in a zip file (for readers that must seek)."""
@@ -40,7 +40,7 @@ class FolderBundle:
         path = self.root / name
         return path if path.is_dir() else None
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> IO[bytes]:
         return open(self.root / name, "rb")
 
     @contextlib.contextmanager
@@ -62,7 +62,7 @@ class ZipBundle:
         return None
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
+    def open(self, name: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(self.path) as archive, archive.open(self.prefix + name) as file:
             yield file
 

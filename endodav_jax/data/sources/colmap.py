@@ -39,7 +39,8 @@ def read_colmap(folder: Path, names: list[str]) -> Geometry:
     cameras = dict(_colmap_cameras(folder / "cameras.txt"))
     xyz = dict(_colmap_points(folder / "points3D.txt"))
     positions = {name: position for position, name in enumerate(names)}
-    geometry = Geometry(points={} if xyz else None)
+    points: dict[int, np.ndarray] = {}
+    geometry = Geometry(points=points if xyz else None)
     distorted = set()
     for name, camera, pose, observations in _colmap_images(folder / "images.txt"):
         position = positions.get(Path(name).name)
@@ -58,7 +59,7 @@ def read_colmap(folder: Path, names: list[str]) -> Geometry:
         if seen:
             uv = np.array([row[:2] for row in seen]) - 0.5
             z = np.array([row[2] for row in seen]) @ pose[2, :3] + pose[2, 3]
-            geometry.points[position] = np.concatenate([uv, z[:, None]], axis=1)
+            points[position] = np.concatenate([uv, z[:, None]], axis=1)
     if not geometry.cam_from_world:
         raise UserError(f"{folder / 'images.txt'}: names none of the frames (such as {names[0]}); names must agree")
     if distorted:

@@ -137,7 +137,8 @@ def _tiff_array(source: Path | bytes, name: str) -> np.ndarray:
             page = tiff.pages[0]
             if not page.is_memmappable:
                 return page.asarray()
-            dtype, shape, offset = np.dtype(tiff.byteorder + page.dtype.char), page.shape, page.dataoffsets[0]
+            dtype = np.dtype(page.dtype).newbyteorder(tiff.byteorder)
+            shape, offset = page.shape, page.dataoffsets[0]
         if isinstance(source, Path):
             return np.memmap(source, dtype, "r", offset, shape)
         return np.frombuffer(source, dtype, int(np.prod(shape)), offset).reshape(shape)

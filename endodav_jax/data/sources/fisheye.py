@@ -72,12 +72,13 @@ class Undistorter:
         u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
         rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones(u.shape)], axis=-1)
         # Pixels beyond the fisheye's field are sent outside the image.
-        self._map = np.nan_to_num(camera.pixels(rays), nan=-10.0).astype(np.float32)
+        pixels = np.nan_to_num(camera.pixels(rays), nan=-10.0).astype(np.float32)
+        self._x, self._y = np.ascontiguousarray(pixels[..., 0]), np.ascontiguousarray(pixels[..., 1])
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """Returns an image [H, W, 3] resampled linearly, black outside."""
-        return cv2.remap(image, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return cv2.remap(image, self._x, self._y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def depth(self, depth: np.ndarray) -> np.ndarray:
         """Returns depth along the axis, [H, W], of the nearest pixel (Z stays, as the centre does), 0 outside."""
-        return cv2.remap(depth, self._map, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        return cv2.remap(depth, self._x, self._y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)

@@ -93,9 +93,9 @@ class FramesSource(SequenceSource):
             for option, value in (("depth", depth), ("poses", poses), ("geometry", geometry)):
                 if value is not None:
                     raise UserError(f"--{option}: {root} holds {len(self._found)} sequences; put it beside each one")
-        for option, value in (("unit-mm", unit_mm), ("depth-unit-mm", depth_unit_mm)):
-            if value <= 0:
-                raise UserError(f"--{option} {value}: must be positive")
+        for option, unit in (("unit-mm", unit_mm), ("depth-unit-mm", depth_unit_mm)):
+            if unit <= 0:
+                raise UserError(f"--{option} {unit}: must be positive")
         self._intrinsics, self._depth_folder, self._poses_file = intrinsics, depth, poses
         self._world_from_cam = pose_direction == "world_from_cam"
         self._geometry_path, self._mask = geometry, mask
@@ -330,7 +330,7 @@ def _readable(path: Path) -> np.ndarray | None:
 def _half(image: np.ndarray, stereo: Stereo) -> np.ndarray:
     """Returns the wanted half of an image [H, W, C] that holds two views."""
     height, width = image.shape[0] // 2, image.shape[1] // 2
-    windows = {
+    windows: dict[str, slice | tuple[slice, slice]] = {
         "none": np.s_[:, :],
         "top": np.s_[:height],
         "bottom": np.s_[image.shape[0] - height :],

@@ -8,7 +8,7 @@ error grows along a sequence.
 
 import contextlib
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Generator, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -199,7 +199,7 @@ def _colour_facts(keyframe: Keyframe) -> tuple[int, tuple[int, int], list[str]]:
     return count, (height // 2 if height > width else height, width), odd
 
 
-def _colour(keyframe: Keyframe) -> Iterator[tuple[int, np.ndarray | Path]]:
+def _colour(keyframe: Keyframe) -> Generator[tuple[int, np.ndarray | Path]]:
     """Yields (raw frame index, decoded frame or the file of an image) in order, until the video breaks off."""
     if keyframe.images is not None:
         first = _first_number(keyframe.images)
