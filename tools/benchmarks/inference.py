@@ -1,0 +1,173 @@
+"""Depth of a long video: milliseconds per output frame and per window, and how much of the machine that uses.
+
+    python tools/benchmark.py inference --preset vitb
+    python tools/benchmark.py inference --preset vits --precision bfloat16 --frames 100 --json figures.json
+
+Memory of a long video against a short one: run it with `--frames 300` and `--frames 3000` (and `--size 1024x1280`) and
+compare the peaks.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from benchmarks import _machine, _networks
+
+from endodav_jax.inference import programs
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.inference.windowed import Batching
+from endodav_jax.inference.windows import CONTEXT_SLOTS, OVERLAP, STEP, WINDOW_FRAMES, Window
+
+HELP = "milliseconds per output frame on a long video, and the share of the machine's matrix-product rate"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fills in the arguments."""
+    add = parser.add_argument
+    add("--family", choices=("endodav", "vda"), default="endodav")
+    add("--preset", choices=("vitt", "vits", "vitb", "vitl"), default="vitb")
+    add("--weights", default="", help="a checkpoint folder; without it, random weights (the same work)")
+    add("--precision", choices=("float32", "bfloat16"), default="float32")
+    add("--frames", type=int, default=120, help="length of the video (default: 120)")
+    add("--size", type=_size, default=(256, 320), metavar="HxW", help="of the video's frames (default: 256x320)")
+    add("--align", choices=("endodav", "vda", "none"), default="endodav")
+    add("--batching", type=_batching, metavar="E,D,W", help="frames encoded and decoded, windows at once")
+    add("--json", type=Path, help="write the figures there, too")
+
+
+def run_arguments(args: argparse.Namespace) -> None:
+    """Measures and prints.
+
+    Raises:
+      SystemExit: the video is too short for an even pace.
+    """
+    if args.frames < 4 * STEP:
+        raise SystemExit(f"--frames {args.frames}: give at least {4 * STEP}, which is four windows")
+    with tempfile.TemporaryDirectory() as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        figures = measure(args)
+    print(report(figures))
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """All figures, as a tree that JSON can hold."""
+    config, params = _networks.network(args.family, args.preset, args.weights)
+    estimator = DepthEstimator(config, params, args.precision, args.batching)
+    frames = list(_networks.drifting_frames(min(args.frames, 2 * STEP), *args.size))
+
+    cold, _ = compile_all(estimator, args.size)
+    jax.clear_caches()
+    cached, flops = compile_all(estimator, args.size)
+
+    list(estimator.iter_infer(frames[:1], args.align))  # everything has run once
+    video = (frames[i % len(frames)] for i in range(args.frames))
+    seconds, window_starts = _timed(estimator.iter_infer(video, args.align))
+    rates = {name: _machine.matrix_rate(jnp.dtype(name)) for name in ("float32", "bfloat16")}
+    # The first window encodes ten frames more and the last may be short; in between the pace is even.
+    per_window = float(np.median(np.diff(window_starts)))
+    work = window_flops(flops, args.align, estimator.batching)
+    gflops = work / per_window / 1e9
+    return {
+        "machine": _machine.describe(),
+        "network": {"family": args.family, "preset": args.preset, "precision": args.precision},
+        "video": {"frames": args.frames, "size": list(args.size), "align": args.align},
+        "image_shape": list(config.image_shape),
+        "ms_per_output_frame": 1e3 * per_window / STEP,
+        "ms_per_output_frame_whole_video": 1e3 * seconds / args.frames,
+        "seconds_per_window": per_window,
+        "gflop_per_window": work / 1e9,
+        "gflop_by_program": {name: {k: v / 1e9 for k, v in counts.items()} for name, counts in flops.items()},
+        "gflops_reached": gflops,
+        "matrix_gflops": rates,
+        "share_of_matrix_rate": gflops / rates[args.precision],
+        "compile_seconds": {"cold": cold, "from_cache": cached},
+        "peak_memory": _machine.peak_memory(),
+    }
+
+
+def _timed(disparities: Iterator) -> tuple[float, list[float]]:
+    """Seconds of the whole video, and when the first frame of each window but the first came out."""
+    started, starts = time.perf_counter(), []
+    for number, _ in disparities:
+        if number > CONTEXT_SLOTS and (number - CONTEXT_SLOTS) % STEP == 0:
+            starts.append(time.perf_counter())
+    return time.perf_counter() - started, starts
+
+
+def compile_all(estimator: DepthEstimator, frame_shape: tuple[int, int]) -> tuple[float, dict]:
+    """Compiles every program of a video; returns the seconds and each one's operations, by our count and by XLA's."""
+    config, batching, params = estimator.config, estimator.batching, estimator.params
+    scalar = np.int32(0)
+    image = jax.ShapeDtypeStruct((batching.encoded, *config.image_shape, 3), jnp.float32)
+    frame = jax.ShapeDtypeStruct((batching.encoded, *frame_shape, 3), jnp.uint8)
+    bank = jax.eval_shape(lambda: programs.empty_bank(config, params, WINDOW_FRAMES * batching.windows))
+    path_3 = jax.eval_shape(lambda: programs.coarse(params, bank, length=WINDOW_FRAMES, config=config))
+    fine = {"count": batching.decoded, "config": config}
+    group = jax.eval_shape(lambda: programs.fine(params, path_3, bank, scalar, **fine))
+    calls = {
+        "prepare": (programs.prepare, (frame, config.image_shape), {}),
+        "encode": (programs.encode_into, (params, bank, image, scalar), {"config": config}),
+        "coarse": (programs.coarse, (params, bank), {"length": WINDOW_FRAMES, "config": config}),
+        "fine": (programs.fine, (params, path_3, bank, scalar), fine),
+        "to_frame": (programs.to_frame, (group, scalar), {"frame_shape": tuple(frame_shape)}),
+    }
+    started, counts = time.perf_counter(), {}
+    for name, (program, arguments, options) in calls.items():
+        traced = program.trace(*arguments, **options)
+        compiled = traced.lower().compile()
+        counts[name] = {
+            "counted": _machine.matrix_flops(traced.jaxpr.jaxpr),
+            "xla_loops_once": (compiled.cost_analysis() or {}).get("flops", 0.0),
+        }
+    return time.perf_counter() - started, counts
+
+
+def window_flops(flops: dict, align: str, batching: Batching) -> float:
+    """Operations of one window in the middle of a video, without what batching repeats."""
+    used = len(Window(1, align).used_slots)
+    return (
+        flops["encode"]["counted"] * (WINDOW_FRAMES - OVERLAP) / batching.encoded
+        + flops["coarse"]["counted"] / batching.windows
+        + flops["fine"]["counted"] * used / batching.decoded
+    )
+
+
+def report(figures: dict) -> str:
+    """The figures for a reader."""
+    network, machine, video = figures["network"], figures["machine"], figures["video"]
+    compiled, rates = figures["compile_seconds"], figures["matrix_gflops"]
+    memory = ", ".join(f"{name.removesuffix('_mb')} {mb:.0f} MB" for name, mb in figures["peak_memory"].items())
+    return "\n".join(
+        [
+            f"{network['family']} {network['preset']} {network['precision']} at {figures['image_shape']}, "
+            f"{video['frames']} frames of {video['size']}, alignment {video['align']}",
+            f"  on {machine['device']}, jax {machine['jax']}",
+            f"  per output frame    {figures['ms_per_output_frame']:.1f} ms "
+            f"(over the whole video, with its first window: {figures['ms_per_output_frame_whole_video']:.1f} ms)",
+            f"  per window          {figures['seconds_per_window']:.2f} s, {figures['gflop_per_window']:.0f} GFLOP",
+            f"  matrix products     {rates['float32']:.0f} GFLOP/s float32, {rates['bfloat16']:.0f} GFLOP/s bfloat16",
+            f"  reached             {figures['gflops_reached']:.0f} GFLOP/s, "
+            f"{100 * figures['share_of_matrix_rate']:.0f}% of {network['precision']}",
+            f"  compile             {compiled['cold']:.1f} s cold, {compiled['from_cache']:.1f} s from the cache",
+            f"  peak memory         {memory}",
+        ]
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, width = (int(part) for part in text.split("x"))
+    return height, width
+
+
+def _batching(text: str) -> Batching:
+    return Batching(*(int(part) for part in text.split(",")))
