@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from endodav_jax.data.builders.features import skip_image_decoding
-from endodav_jax.data.builders.video import SEQUENCES_FILE
+from endodav_jax.data.builders.video import SEQUENCES_FILE, tfds_split
 from endodav_jax.errors import UserError
 
 
@@ -43,7 +43,7 @@ class PreparedSplit:
         cards = read_cards(folder)
         if split not in cards:
             raise UserError(f"{folder}: no split {split!r}; it has {', '.join(cards)}")
-        files = tfds.builder_from_directory(folder).info.splits[split].filepaths
+        files = tfds.builder_from_directory(folder).info.splits[tfds_split(split)].filepaths
         for file, card in zip(map(Path, files), cards[split], strict=True):
             found = file.stat().st_size if file.exists() else 0
             if found != card["bytes"]:
@@ -64,7 +64,7 @@ class PreparedSplit:
     @functools.cached_property
     def _records(self):
         builder = tfds.builder_from_directory(self.folder)
-        return builder.as_data_source(self.split, decoders=skip_image_decoding())
+        return builder.as_data_source(tfds_split(self.split), decoders=skip_image_decoding())
 
     def records(self, numbers: Sequence[int]) -> list[dict]:
         """Returns records by number, their images still encoded (see `builders.features`)."""

@@ -25,6 +25,11 @@ from endodav_jax.files import whole_file
 SEQUENCES_FILE = "sequences.json"  # what TFDS has no place for: names of sequences, frames left out
 
 
+def tfds_split(split: str) -> str:
+    """Returns a split's name in TFDS, where `all` stands for all splits together."""
+    return "all_sequences" if split == "all" else split
+
+
 @dataclasses.dataclass
 class VideoConfig(tfds.core.BuilderConfig):
     """One form of a data set; `name` becomes the name of its folder.
@@ -179,12 +184,12 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     def _place(self, folder: Path, split: str, cards: list[staging.SequenceCard]) -> tfds.core.SplitInfo:
         """Links a split's staged shards to the names TFDS reads them by."""
-        template = self._get_filename_template(split_name=split)
+        template = self._get_filename_template(split_name=tfds_split(split))
         for index, card in enumerate(cards):
             target = template.sharded_filepath(shard_index=index, num_shards=len(cards))
             _link(staging.shard_path(folder, card.sequence), Path(target))
         return tfds.core.SplitInfo(
-            name=split,
+            name=tfds_split(split),
             shard_lengths=[card.frames for card in cards],
             num_bytes=sum(card.bytes for card in cards),
             filename_template=template,
