@@ -3,17 +3,15 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import ml_dtypes
 import numpy as np
-from flax import nnx
 
 from endodav_jax.conversion import motion_names, names, recognise
 from endodav_jax.conversion.name_rules import IGNORED, write_params
 from endodav_jax.conversion.weights_file import SUFFIXES, WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
-from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.models.layers import Numerics
-from endodav_jax.models.video_depth import VideoDPTHead
+from endodav_jax.models import DepthModelConfig, abstract_params
 
 DEPTH_FILE = "depth_model"
 RESNET = "resnet"  # the network's name where the weights are a ResNet of torchvision's
@@ -103,7 +101,6 @@ def published_state_dicts(
         if network in params and all(part in params[network] for part in parts):
             states[file] = motion_names.torch_from_motion_params(file, params)
     for file, state in states.items():
-        state |= _counters(state)
         if origin is not None and file in origin.order:
             state |= origin.tensors.get(file, {})
             order = dict.fromkeys(origin.order[file])
@@ -144,8 +141,19 @@ def _video_network_of_images(tensors: dict[str, np.ndarray], config: DepthModelC
         config.preset, adapter="none", head="single", residual_blocks=(), image_shape=config.image_shape
     )
     params = names.params_from_torch(tensors, images, source)
-    head = VideoDPTHead(config, Numerics.of("float32"), False, nnx.Rngs(0))
-    fresh = nnx.to_pure_dict(nnx.state(head.motion_modules))
+    rng = np.random.default_rng(0)
+
+    def initial(path, leaf) -> np.ndarray:
+        """What PyTorch starts norms and linear layers with, but for biases, which start at 0."""
+        keys = [entry.key for entry in path]
+        if keys[-1] == "scale":
+            return np.ones(leaf.shape, np.float32)
+        if keys[-1] == "bias" or "proj_out" in keys:
+            return np.zeros(leaf.shape, np.float32)
+        bound = 1 / np.sqrt(leaf.shape[0])
+        return rng.uniform(-bound, bound, leaf.shape).astype(np.float32)
+
+    fresh = jax.tree_util.tree_map_with_path(initial, abstract_params(config)["head"]["motion_modules"])
     return params | {"head": params["head"] | {"motion_modules": fresh}}
 
 
@@ -231,13 +239,6 @@ def _origin(files: dict[str, WeightsFile]) -> Origin:
         for name, file in files.items()
     }
     return Origin(order, {name: tensors for name, tensors in kept.items() if tensors})
-
-
-def _counters(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Batch norm's counters, which nothing reads while its momentum is fixed."""
-    suffix = ".running_var"
-    found = [name.removesuffix(suffix) for name in state if name.endswith(suffix)]
-    return {f"{name}.num_batches_tracked": np.zeros((), np.int64) for name in found}
 
 
 def _plain_entries(entries: dict[str, object]) -> dict[str, object]:

@@ -22,11 +22,6 @@ _RESAVE = "load it with PyTorch and write it again: torch.save(model.state_dict(
 _ENCRYPTED = 0x1
 
 
-def looks_like_torch_file(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of any format `torch.save` has had."""
-    return head.startswith((_ZIP_MAGIC, _LEGACY_MAGIC)) or head[257:262] == b"ustar" or head[:1] == b"\x80"
-
-
 def read_torch_file(path: Path | str):
     """Returns the object saved in a `.pth` or `.pt` file.
 

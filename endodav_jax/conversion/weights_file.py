@@ -1,12 +1,13 @@
 """A file of weights, of whichever format, as one flat state dict under PyTorch's names."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
 import safetensors
 
-from endodav_jax.conversion.torch_file import looks_like_torch_file, read_torch_file
+from endodav_jax.conversion.torch_file import read_torch_file
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of
 
@@ -54,11 +55,13 @@ def read_weights_file(path: Path | str) -> WeightsFile:
         raise UserError(f"{path}: no such file of weights")
     try:
         with open(path, "rb") as file:
-            head = file.read(512)
+            head = file.read(9)
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     metadata: dict[str, str] = {}
-    if head[8:9] == b"{" and not looks_like_torch_file(head):
+    # safetensors: the length of a JSON header, then the header.
+    if head[8:] == b"{" and int.from_bytes(head[:8], "little") < size:
         saved, metadata = _read_safetensors(path)
     else:
         saved = read_torch_file(path)
@@ -81,12 +84,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
 def _unwrapped(path: Path, saved) -> dict[str, object]:
     """Returns the innermost dict that holds tensors."""
-    for _ in range(_MAX_WRAPPERS):
+    for _ in range(_MAX_WRAPPERS + 1):
         if not isinstance(saved, dict):
             break
         if not all(isinstance(name, str) for name in saved):
             raise UserError(f"{path}: is no state dict: its keys are not names; save model.state_dict()")
         if any(isinstance(value, np.ndarray) for value in saved.values()):
+            if not all(name.isprintable() for name in saved):
+                raise UserError(f"{path}: refused: it has tensors with unprintable names")
             return saved
         if "param_groups" in saved:
             raise UserError(f"{path}: is an optimiser's state (such as adam.pth); name the network's weights")

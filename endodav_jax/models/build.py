@@ -23,8 +23,9 @@ def abstract_depth_model(config: DepthModelConfig, remat: bool = False) -> Depth
     return nnx.eval_shape(lambda: build_depth_model(config, nnx.Rngs(0), remat))
 
 
+@functools.cache
 def abstract_params(config: DepthModelConfig) -> dict:
-    """The weights' tree as nested dicts of `jax.ShapeDtypeStruct`."""
+    """The weights' tree as nested dicts of `jax.ShapeDtypeStruct`; kept, so not to be altered."""
     return nnx.to_pure_dict(nnx.state(abstract_depth_model(config)))
 
 

@@ -197,10 +197,18 @@ def test_instructions_that_no_state_dict_needs_are_refused(tmp_path, opcodes, in
     assert instruction in refusal(write_archive(tmp_path / "w.pth", b"\x80\x02" + opcodes, {}))
 
 
-def test_a_nest_deep_enough_to_overflow_the_stack_is_refused(tmp_path):
-    for opening, closing in ((b")", b"\x85"), (b"N", b"\x85"), (b"](", b"e](")):
-        data = b"\x80\x02}" + opening + closing * 2_000_000 + b"Ns."
-        assert "deep" in refusal(write_archive(tmp_path / "w.pth", data, {}))
+@pytest.mark.parametrize(
+    "nest",
+    [
+        b")" + b"\x85" * 200_000,  # tuples
+        b"N" + b"\x85" * 200_000,
+        b"](" * 200 + b"e" * 200,  # lists
+        b"}(" + b"N}(" * 200 + b"u" * 201,  # dicts
+        b"".join(b"h%c\x85q%c" % (i, i + 1) for i in range(150)).replace(b"h\0", b")", 1),  # through the memo
+    ],
+)
+def test_a_nest_deep_enough_to_overflow_the_stack_is_refused(tmp_path, nest):
+    assert "nested more than 100 deep" in refusal(write_archive(tmp_path / "w.pth", b"\x80\x02" + nest + b".", {}))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def write_archive(
     path: Path, data: bytes, storages: dict[str, bytes], prefix: str = "archive", byte_order: str = "little"
 ) -> Path:
     """Writes the zip around a ready pickle."""
+    path.unlink(missing_ok=True)  # a link is replaced, not what it points to
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
         file.writestr(f"{prefix}/data.pkl", data)
         file.writestr(f"{prefix}/byteorder", byte_order)
