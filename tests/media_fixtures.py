@@ -112,7 +112,7 @@ class FakeEstimator:
         if held:
             yield from self._window(held, done, on_window)
 
-    def stream(self) -> "FakeEstimator":
+    def stream(self, view_mask=None) -> "FakeEstimator":
         """Its own stream."""
         return self
 

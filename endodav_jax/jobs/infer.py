@@ -23,7 +23,7 @@ from endodav_jax.models.config import BACKBONES, DepthModelConfig
 from endodav_jax.video.depth_files import need_exr
 from endodav_jax.video.intrinsics import guessed_intrinsics, read_intrinsics
 from endodav_jax.video.reader import FrameReader, open_source
-from endodav_jax.video.view_mask import SAMPLES, detect_view, read_view
+from endodav_jax.video.view_mask import view_of
 
 UNITS = {
     "disparities": "the network's output after alignment of windows: inverse depth up to one scale and one shift for "
@@ -58,8 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reading_arguments(parser)
     add("--target-fps", "--target_fps", type=_limit, default=defaults.target_fps, metavar="FPS",
         help="at most so many frames a second")  # fmt: skip
-    add("--mask", default=defaults.mask, metavar="auto|none|FILE",
-        help="view inside a dark border: found, or an image that is not 0 inside (%(default)s)")  # fmt: skip
     add("--intrinsics", default=defaults.intrinsics, metavar="FX,FY,CX,CY|FILE", help="in pixels of the source")
     add("--focal-length-x", "--focal_length_x", type=float, metavar="FX", help="with the centre of the frame")
     add("--focal-length-y", "--focal_length_y", type=float, metavar="FY", help="with the centre of the frame")
@@ -78,6 +76,8 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-len", "--max_len", type=_whole_limit, default=0, metavar="N", help="at most N frames")
     parser.add_argument("--max-res", "--max_res", type=_whole_limit, default=0, metavar="N",
                         help="longer side at most N pixels")  # fmt: skip
+    parser.add_argument("--mask", default=defaults.mask, metavar="auto|none|FILE",
+                        help="view inside a dark border: found, or an image not 0 inside (%(default)s)")  # fmt: skip
 
 
 def add_colour_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,8 +152,8 @@ def infer(config: InferConfig, folder: Path, weights: str, load: Callable) -> in
     paths = output_paths(folder, reader, config)
     camera = _camera(config, reader)
     check_outputs(paths, reader, config.overwrite)
+    inside = view_of(reader, config.mask)
     estimator, card = load(weights, config.encoder, config.precision)
-    inside = _view(config, reader)
     run = write_depth(reader, estimator, paths, config, camera, inside)
     about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
@@ -225,14 +225,6 @@ def _camera(config: InferConfig, reader: FrameReader) -> Camera:
         return Camera(read_intrinsics(config.intrinsics, reader.full_size, reader.size), f"given: {config.intrinsics}")
     origin = "guessed: focal length 0.82 of the longer side, centre of the frame"
     return Camera(guessed_intrinsics(reader.size), origin)
-
-
-def _view(config: InferConfig, reader: FrameReader) -> np.ndarray | None:
-    if config.mask == "none":
-        return None
-    if config.mask == "auto":
-        return detect_view(reader.samples(SAMPLES))
-    return read_view(config.mask, reader.size, reader.full_size)
 
 
 def _listed(text: str) -> tuple[str, ...]:

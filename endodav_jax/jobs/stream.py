@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference.config import PRECISIONS, fixed_range
 from endodav_jax.jobs.infer import add_colour_arguments, add_reading_arguments
 from endodav_jax.jobs.weights import load_estimator
+from endodav_jax.jobs.write_depth import depth_inside
 from endodav_jax.models.config import BACKBONES
 from endodav_jax.progress import progress_bar
 from endodav_jax.video.colour import colour_table, colourise
@@ -23,6 +23,7 @@ from endodav_jax.video.encoder import mp4_writer
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.live import open_live
 from endodav_jax.video.reader import FrameReader
+from endodav_jax.video.view_mask import view_of
 
 OUTPUTS = ("vis", "npy")
 
@@ -88,7 +89,8 @@ def stream(args: argparse.Namespace, load: Callable) -> int:
     for kind in kinds:
         if paths[kind].exists() and not args.overwrite:
             raise UserError(f"{paths[kind]}: exists already; pass --overwrite to replace it")
-    depth = load(args.weights, args.encoder, args.precision)[0].stream()
+    inside = view_of(reader, args.mask)
+    depth = load(args.weights, args.encoder, args.precision)[0].stream(inside)
     table = colour_table("gray" if args.grayscale else args.cmap)
     seconds: list[float] = []
     stopped = None
@@ -103,11 +105,12 @@ def stream(args: argparse.Namespace, load: Callable) -> int:
                 disparity = np.asarray(depth.push(frame.rgb), np.float32)
                 elapsed = time.perf_counter() - started
                 if colours_span is None:
-                    low, high = min(low, float(disparity.min())), max(high, float(disparity.max()))
+                    seen = disparity if inside is None else disparity[inside]
+                    low, high = min(low, float(seen.min())), max(high, float(seen.max()))
                 if append is not None:
-                    append(colourise(disparity, low, high, table, None), frame.time)
+                    append(colourise(disparity, low, high, table, inside), frame.time)
                 if save is not None:
-                    save(DepthFrame(frame.index, disparity, depth_from_disparity(disparity)))
+                    save(DepthFrame(frame.index, disparity, depth_inside(disparity, inside)))
                 seconds.append(elapsed)
                 bar.set_postfix_str(f"{elapsed * 1000:.0f} ms", refresh=False)
                 bar.update()

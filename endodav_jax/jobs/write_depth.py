@@ -177,10 +177,6 @@ def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: De
     table = colour_table(config.cmap)
     writers: list[Callable[[DepthFrame], None]] = []
 
-    def depth_of(disparity: np.ndarray) -> np.ndarray:
-        depth = depth_from_disparity(disparity)
-        return depth if inside is None else np.where(inside, depth, np.float32(0))
-
     def colours_of(frame: DepthFrame) -> np.ndarray:
         return colourise(frame.disparity, *run.colour_range, table, inside)
 
@@ -212,14 +208,14 @@ def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: De
         with progress_bar(len(spool), "write", config.quiet) as bar:
             for index, disparity in spool:
                 rgb = _frame_again(rgbs, index, reader) if rgbs is not None else None
-                frame = DepthFrame(index, disparity, depth_of(disparity), rgb)
+                frame = DepthFrame(index, disparity, depth_inside(disparity, inside), rgb)
                 for write in writers:
                     write(frame)
                 bar.update()
     if "npz" in paths:
         maps = {
             "disparities": lambda: (disparity for _, disparity in spool),
-            "depths": lambda: (depth_of(disparity) for _, disparity in spool),
+            "depths": lambda: (depth_inside(disparity, inside) for _, disparity in spool),
         }
         depth_files.write_npz(paths["npz"], size, spool.indices, maps, reader.fps, camera.intrinsics)
 
@@ -237,6 +233,12 @@ def _colour_range(spool: DisparitySpool, how: str) -> tuple[float, float]:
     if how == "percentile":
         return spool.quantiles(*PERCENTILES)
     return fixed_range(how)
+
+
+def depth_inside(disparity: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    """Returns the depth of a disparity, float32 [H, W], 0 outside the view."""
+    depth = depth_from_disparity(disparity)
+    return depth if inside is None else np.where(inside, depth, np.float32(0))
 
 
 def varies(times: list[float], fps: Fraction) -> bool:

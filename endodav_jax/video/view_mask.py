@@ -8,6 +8,7 @@ import numpy as np
 
 from endodav_jax.errors import UserError
 from endodav_jax.video.image_files import read_rgb
+from endodav_jax.video.reader import FrameReader
 
 SAMPLES = 16  # frames looked at
 DARK = 48  # a border is never brighter than this, of 255
@@ -17,6 +18,19 @@ SMALLEST = 0.1
 ROUND = 0.985  # share of overlap from which a view counts as a (cut) circle
 NOTCH = 12  # shadows at the rim narrower than two such parts of the frame belong to the view
 RIM = 160  # such a part of the frame is taken off all around
+
+
+def view_of(reader: FrameReader, how: str) -> np.ndarray | None:
+    """Returns the view, bool [H, W], of `none` (None, all of it), `auto` (see `detect_view`) or a mask image's name.
+
+    Raises:
+      UserError: see `read_view`; or `auto` for a live source, which cannot be looked at beforehand.
+    """
+    if how == "none":
+        return None
+    if how == "auto":
+        return detect_view(reader.samples(SAMPLES))
+    return read_view(how, reader.size, reader.full_size)
 
 
 def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:

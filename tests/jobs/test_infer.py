@@ -362,3 +362,30 @@ def test_frames_are_not_kept(video, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "load_estimator", lambda *_: (estimator, Card("", "")))
     cli.main(["infer", str(video), "-o", str(tmp_path / "out"), "--quiet"])
     assert estimator.most_held == 8
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from endodav_jax.inference.config import InferConfig
+from endodav_jax.jobs.infer import infer
+from tests.media_fixtures import load_fake
+infer(InferConfig(input=sys.argv[1], quiet=True), Path(sys.argv[2]), "", load_fake)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_video(tmp_path):
+    """Disparities alone of the longer video are 300 MB more than those of the shorter one."""
+    peaks = []
+    for count in (60, 300):
+        video = write_video(
+            tmp_path / f"{count}.mp4",
+            (moving_picture(i, 480, 640) for i in range(count)),
+            options={"crf": "20", "preset": "ultrafast"},
+        )
+        arguments = [sys.executable, "-c", MEMORY, str(video), str(tmp_path / str(count))]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+        peaks.append(int(done.stdout))
+    assert peaks[1] < 1.1 * peaks[0]

@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from endodav_jax import cli
 from endodav_jax.jobs import stream as job
@@ -125,3 +126,22 @@ def test_the_range_of_colours_only_widens(tmp_path):
     cli.main(["stream", str(video), "-o", str(tmp_path / "out"), "--grayscale", "--quiet"])
     levels = [int(frame.rgb.mean()) for frame in VideoFile(tmp_path / "out" / "w_vis.mp4")]
     np.testing.assert_allclose(levels, [0, 255, 255, 85], atol=3)
+
+
+def test_a_mask_blackens_the_outside_and_a_live_source_has_none_to_find(tmp_path, monkeypatch, capsys):
+    pictures = [np.full((32, 32, 3), level, np.uint8) for level in (50, 200)]
+    view = np.zeros((32, 32), bool)
+    view[8:24, 8:24] = True
+    for picture in pictures:
+        picture[~view] = 255
+    Image.fromarray(view).save(tmp_path / "view.png")
+    video = write_video(tmp_path / "w.mkv", pictures, codec="ffv1", pixel_format="bgr0")
+    arguments = ["-o", str(tmp_path / "out"), "--grayscale", "--quiet", "--save", "vis,npy"]
+    assert cli.main(["stream", str(video), *arguments, "--mask", str(tmp_path / "view.png")]) == 0
+    *_, last = VideoFile(tmp_path / "out" / "w_vis.mp4")
+    assert last.rgb[10:22, 10:22].mean() > 250
+    assert last.rgb[:6].mean() < 5
+    assert (np.load(tmp_path / "out" / "w_depths_npy" / "frame_00001.npy")[~view] == 0).all()
+    pipe(monkeypatch, bytes(32 * 32 * 3))
+    assert cli.main(["stream", "-", "--raw", "32x32", "--mask", "auto"]) == 2
+    assert "cannot be looked at beforehand" in capsys.readouterr().err
