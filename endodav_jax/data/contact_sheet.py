@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.data.resize import nearest, resize_depth
 from endodav_jax.data.sources.base import SourceFrame
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
@@ -66,19 +67,27 @@ def _depth_range(frames: Sequence[SourceFrame | EvaluationFrame]) -> tuple[float
 
 
 def _coloured(depth_mm: np.ndarray, low: float, high: float, table: np.ndarray) -> np.ndarray:
-    return colourise(-depth_mm, -high, -low, table, depth_mm > 0)
+    small = resize_depth(depth_mm, _fitted(depth_mm.shape))
+    picture = colourise(-small, -high, -low, table, small > 0)
+    sparse = (small > 0).mean() < 0.2
+    return cv2.dilate(picture, np.ones((3, 3), np.uint8)) if sparse else picture  # single points can hardly be seen
 
 
 def _dimmed(frame: SourceFrame | EvaluationFrame) -> np.ndarray:
-    if frame.view_mask is None or frame.view_mask.all():
-        return frame.frame
-    return np.where(frame.view_mask[..., None], frame.frame, frame.frame // 3)
+    height, width = _fitted(frame.frame.shape)
+    shrinks = height < frame.frame.shape[0]
+    small = cv2.resize(frame.frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
+    if frame.view_mask is None:
+        return small
+    return np.where(nearest(frame.view_mask, (height, width))[..., None], small, small // 3)
 
 
 def _paste(row: Image.Image, picture: np.ndarray, left: int) -> None:
-    """Fits a picture into its place, aspect kept."""
-    height, width = picture.shape[:2]
-    scale = min(_THUMB[0] / width, _THUMB[1] / height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    row.paste(Image.fromarray(cv2.resize(picture, size, interpolation=interpolation)), (left, _TITLE))
+    """Puts a picture that fits into its place."""
+    row.paste(Image.fromarray(picture), (left, _TITLE))
+
+
+def _fitted(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Returns the (height, width) of a picture of `shape` in its place, aspect kept."""
+    scale = min(_THUMB[0] / shape[1], _THUMB[1] / shape[0])
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))

@@ -84,13 +84,18 @@ def find_prepared(path: str | Path) -> Path:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; make it with `endodav prepare`")
     levels = ("", "*/", "*/*/", "*/*/*/")
-    found = sorted(file.parent for level in levels for file in path.glob(f"{level}{SEQUENCES_FILE}"))
-    found = [folder for folder in found if (folder / "dataset_info.json").exists() and ".incomplete" not in folder.name]
+    named = [file.parent for level in levels for file in path.glob(f"{level}{SEQUENCES_FILE}")]
+    found = sorted(
+        # TFDS writes the second file last, and then takes the prefix away.
+        folder
+        for folder in named
+        if (folder / "dataset_info.json").exists() and not folder.name.startswith("incomplete.")
+    )
     if len(found) == 1:
         return found[0]
     if found:
         raise UserError(f"{path}: several data sets; name one of {', '.join(map(str, found))}")
-    if any(path.glob(f"{level}*.building") for level in levels if any(path.glob(f"{level}*.building"))):
+    if any(begun for level in levels for begun in path.glob(f"{level}*.building")):
         raise UserError(f"{path}: its build is not finished; repeat the `endodav prepare` command to finish it")
     raise UserError(f"{path}: no prepared data set; make it with `endodav prepare`")
 

@@ -6,27 +6,47 @@ from PIL import Image
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.cameras import resized_intrinsics
 
+_SPARSE = 0.05  # share of pixels with depth below which a map is a set of points
+
 
 def resize_frame(frame: EvaluationFrame, image_shape: tuple[int, int]) -> EvaluationFrame:
     """Resizes everything of a frame to `image_shape` (height, width).
 
     Colour is reduced by a triangle filter as wide as the reduction (Pillow's bilinear): the filter with which the
-    published training loader resizes (antialiased bilinear), but rounded to uint8.  Depth takes the nearest pixel,
-    since a mean over an edge is a depth that nothing has; a mask stays true where all it covers is (nearest would keep
-    dark rims).  Edges of the picture stay edges.
+    published training loader resizes (antialiased bilinear), but rounded to uint8.  A mask stays true where all it
+    covers is (nearest would keep dark rims).  Edges of the picture stay edges.
     """
     height, width = frame.frame.shape[:2]
     if (height, width) == tuple(image_shape):
         return frame
     return EvaluationFrame(
         frame=np.asarray(Image.fromarray(frame.frame).resize(image_shape[::-1], Image.Resampling.BILINEAR)),
-        depth_mm=None if frame.depth_mm is None else nearest(frame.depth_mm, image_shape),
+        depth_mm=None if frame.depth_mm is None else resize_depth(frame.depth_mm, image_shape),
         cam_from_world=frame.cam_from_world,
         intrinsics=resized_intrinsics(frame.intrinsics, (width, height), image_shape[::-1]),
         view_mask=_shrink_mask(frame.view_mask, image_shape),
         sequence=frame.sequence,
         frame_index=frame.frame_index,
     )
+
+
+def resize_depth(depth_mm: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
+    """Returns depth [H', W'] from [H, W], 0 invalid in both.
+
+    A dense map takes the nearest pixel, since a mean over an edge is a depth that nothing has.  Of a sparse one
+    (points from structure from motion) that would lose most points: each goes to the pixel it falls into, the nearest
+    of several.
+    """
+    rows, columns = np.nonzero(depth_mm)
+    if rows.size > _SPARSE * depth_mm.size:
+        return nearest(depth_mm, image_shape)
+    resized = np.full(image_shape, np.inf, depth_mm.dtype)
+    places = (
+        ((index + 0.5) * (new / old)).astype(np.int64)
+        for index, new, old in zip((rows, columns), image_shape, depth_mm.shape, strict=True)
+    )
+    np.minimum.at(resized, tuple(places), depth_mm[rows, columns])
+    return np.where(np.isinf(resized), np.zeros_like(resized), resized)
 
 
 def nearest(image: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:

@@ -184,7 +184,18 @@ def test_a_killed_build_is_never_taken_for_a_whole_one_and_goes_on(tmp_path):
     fresh = prepare_tiny(tmp_path / "fresh", TinySource({"a": 3, "b": 4}))
     for shard in fresh.glob("*.array_record*"):
         assert (folder / shard.name).read_bytes() == shard.read_bytes()
-    assert not list(tmp_path.glob("**/*.incomplete*"))
+    assert not list(tmp_path.glob("**/*incomplete*"))
+
+
+def test_a_kill_while_the_data_set_gets_its_name_leaves_nothing_that_is_taken_for_one(tmp_path):
+    source = TinySource({"a": 3})
+    whole = prepare_tiny(tmp_path, source)
+    leftover = whole.rename(whole.with_name("incomplete.AB12CD_1.0.0"))
+    with pytest.raises(UserError, match="no prepared data set"):
+        find_prepared(tmp_path)
+    prepare_tiny(tmp_path, source)
+    assert not leftover.exists()
+    assert find_prepared(tmp_path) == whole
 
 
 FULL = """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.contract import EvaluationFrame
-from endodav_jax.data.resize import nearest, resize_frame
+from endodav_jax.data.resize import nearest, resize_depth, resize_frame
 
 
 def make_frame(**changes) -> EvaluationFrame:
@@ -45,6 +45,16 @@ def test_nearest_takes_only_values_that_are_there_and_is_centred():
     assert np.isin(found, image).all()
     np.testing.assert_array_equal(found[::-1, ::-1], nearest(image[::-1, ::-1], (4, 7)))
     np.testing.assert_array_equal(nearest(image, (15, 21)), image)
+
+
+def test_no_point_of_a_sparse_map_is_lost_and_the_nearest_wins():
+    depth = np.zeros((40, 60), np.float32)
+    depth[0, 0], depth[21, 33], depth[39, 59] = 5, 7, 9
+    depth[20, 32] = 8
+    expected = np.zeros((10, 15), np.float32)
+    expected[0, 0], expected[5, 8], expected[9, 14] = 5, 7, 9
+    np.testing.assert_array_equal(resize_depth(depth, (10, 15)), expected)
+    assert not resize_depth(np.zeros((40, 60), np.float32), (10, 15)).any()
 
 
 def test_a_mask_keeps_only_pixels_that_see_nothing_but_the_scene():

@@ -125,11 +125,11 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     def _download_and_prepare(self, dl_manager, download_config=None) -> None:
         """Fills `self.data_path`, which TFDS has made under a passing name, from the staging folder."""
         shards = self._shard_iterators_per_split()
-        # What a kill between staging and renaming left: links to staged shards, nothing that is not staged.
-        for leftover in self.staging_folder.parent.glob(f"{self.version}.incomplete*"):
-            if leftover != Path(self.data_path):
-                shutil.rmtree(leftover, ignore_errors=True)
         with staging.staging_folder(self.staging_folder, self.settings) as folder:
+            # What a kill between staging and renaming left: links to staged shards, nothing that is not staged.
+            for leftover in folder.parent.glob(f"incomplete.*_{self.version}"):
+                if leftover != Path(self.data_path):
+                    shutil.rmtree(leftover, ignore_errors=True)
             built = self._build(folder, [examples for of_split in shards.values() for examples in of_split])
             cards = {split: [built[examples.sequence] for examples in of_split] for split, of_split in shards.items()}
             self.info.set_splits(tfds.core.SplitDict([self._place(folder, split, cards[split]) for split in shards]))
