@@ -19,6 +19,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.inference.config import InferConfig
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.training.config import TrainConfig
 
 
@@ -38,6 +39,7 @@ class Config:
     model: DepthModelConfig = DepthModelConfig()
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
+    pretrain: PretrainConfig = PretrainConfig()
     infer: InferConfig = InferConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 

@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from endodav_jax.config import Config, config_from_dict
@@ -16,11 +16,12 @@ from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job writes.")
 
-JOBS = ("describe", "infer", "train", "evaluate")
+JOBS = ("describe", "infer", "pretrain", "train", "evaluate")
 
 
 def run(_) -> int:
     """Builds the configuration and runs its job; a `UserError` becomes one line on stderr."""
+    logging.set_verbosity(logging.ERROR)  # libraries below report every file they write
     try:
         config = _configuration()
         job = importlib.import_module(f"endodav_jax.jobs.{config.job}")

@@ -5,10 +5,35 @@ from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
+class PhantomSet:
+    """A phantom to be rendered for the run itself; see `data.sources.phantom.PhantomSource`.
+
+    Attributes:
+      family: `colon` or `organ`; empty for none, the data set then being `data.path`.
+      seed: of everything.
+      sequences: to train on; an eighth as many to validate and to test on.
+      frames: of each sequence.
+      height, width: in pixels, multiples of 32 to train on.
+    """
+
+    family: Literal["", "colon", "organ"] = ""
+    seed: int = 0
+    sequences: int = 8
+    frames: int = 48
+    height: int = 128
+    width: int = 160
+
+    def __post_init__(self):
+        if self.family not in ("", "colon", "organ"):
+            raise ValueError(f"data.phantom.family: {self.family!r} is not one of colon, organ")
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Training clips from a prepared data set.  Contradictions raise `ValueError` when it is built.
 
     Attributes:
+      phantom: a phantom rendered for the run, in place of `path`.
       path: folder made by `endodav prepare` (or one above it that holds a single prepared data set).
       split: which of its splits.
       clip_length: T, frames of a clip without its two neighbours.
@@ -28,6 +53,7 @@ class DataConfig:
       prefetch: batches kept ready.
     """
 
+    phantom: PhantomSet = PhantomSet()
     path: str = ""
     split: str = "train"
     clip_length: int = 16

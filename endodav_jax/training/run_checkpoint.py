@@ -11,7 +11,7 @@ flipped byte of an array).
 """
 
 import contextlib
-import logging
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +66,7 @@ class RunCheckpoints:
                 restored = _restore(self._last, step, abstract_state)
             except Exception as error:  # Orbax raises whatever the damaged file made it raise
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                logging.warning("%s: damaged (%s); trying the one before", self.step_folder(step), reason[:200])
+                print(f"{self.step_folder(step)}: damaged ({reason[:200]}); trying the one before", file=sys.stderr)
                 continue
             for newer in steps[: steps.index(step)]:  # else it would stand in the way of writing it again
                 self._last.delete(newer)

@@ -1,0 +1,21 @@
+"""A small foundation model (vitt) pretrained on the phantom's first family.
+
+    python -m endodav_jax.main --config configs/pretrain_phantom.py --workdir DIR
+
+Supervised, as Video-Depth-Anything is: an error of disparity that is blind to scale and shift with multi-scale
+gradient matching on single frames, then temporal gradient matching on clips with the encoder at rest.  A run that is
+killed goes on from its last checkpoint.
+"""
+
+from endodav_jax.config import base_config
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.pretraining.config import PretrainConfig
+
+
+def get_config():
+    """Returns the configuration."""
+    return base_config(
+        job="pretrain",
+        model=DepthModelConfig.vda("vitt", image_shape=(112, 140)),
+        pretrain=PretrainConfig(cache="out/phantom_cache"),
+    )

@@ -1,0 +1,35 @@
+"""Twenty steps of EndoDAV's training at toy size, to see that everything works: no data and no weights needed.
+
+    python -m endodav_jax.main --config configs/smoke.py --workdir /tmp/smoke
+
+A vitt from random weights on a phantom of two short sequences; under a minute on two cores.  It learns nothing worth
+keeping.  Both phases, a validation and checkpoints occur, and the tests that kill and resume a run use it.
+"""
+
+from endodav_jax.config import base_config
+from endodav_jax.data.config import DataConfig, PhantomSet
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.config import TrainConfig
+from endodav_jax.training.phases import PhaseSchedule
+
+
+def get_config():
+    """Returns the configuration."""
+    return base_config(
+        job="train",
+        model=DepthModelConfig.endodav("vitt", image_shape=(56, 70)),
+        data=DataConfig(
+            phantom=PhantomSet(family="organ", sequences=2, frames=10, height=64, width=96),
+            clip_length=2,
+            threads=1,
+            prefetch=1,
+        ),
+        train=TrainConfig(
+            steps=20,
+            phases=PhaseSchedule(spatial_steps=4, temporal_steps=2),
+            save_every=5,
+            log_every=1,
+            picture_every=10,
+            validation_frames=4,
+        ),
+    )

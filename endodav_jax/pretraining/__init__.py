@@ -1,0 +1,1 @@
+"""A small foundation model: depth learned with supervision on the phantom, as Video-Depth-Anything learns it."""

@@ -1,0 +1,73 @@
+"""The `pretrain` section of a configuration."""
+
+import dataclasses
+
+from endodav_jax.models.config import MAX_FRAMES
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig:
+    """Two stages, as Video-Depth-Anything has them.  Contradictions raise `ValueError` when it is built.
+
+    First the encoder and the head learn from single frames of many scenes; then the encoder rests and the head, its
+    motion modules included, learns from clips.
+
+    Attributes:
+      family: of the phantom: `colon` or `organ`.
+      data_seed: of the phantom.
+      frame_height, frame_width: of the rendered frames, multiples of 8.
+      scenes: how many scenes of the first stage; each gives `frames_per_scene` frames.
+      frames_per_scene: frames taken of a scene, far apart.
+      clips: how many scenes of the second stage; each gives one clip.
+      clip_length: frames of a clip.
+      cache: folder that rendered scenes are kept in, so that each is rendered once; empty for none.
+      image_steps, clip_steps: steps of the two stages.
+      scenes_per_step: scenes of a batch in the first stage.
+      clips_per_step: clips of a batch in the second stage.
+      image_learning_rate, clip_learning_rate: at their highest; warmed up, then let down along a cosine.
+      warm_up_steps: of each stage.
+      weight_decay: of matrices and convolution kernels.
+      clip_norm: gradients are scaled down to this norm.
+      ema_decay: of the averaged weights, which are what is kept.
+      gradient_weight: of the multi-scale gradient matching.
+      temporal_weight: of the temporal gradient matching.
+      anchor_weight: of the term that ties the output's zero and level, which the others leave free.
+      save_every: steps between checkpoints.
+      log_every: steps between lines of `metrics.jsonl`.
+      picture_every: steps between pictures.
+    """
+
+    family: str = "colon"
+    data_seed: int = 1
+    frame_height: int = 128
+    frame_width: int = 160
+    scenes: int = 4000
+    frames_per_scene: int = 4
+    clips: int = 400
+    clip_length: int = 32
+    cache: str = ""
+    image_steps: int = 12_000
+    clip_steps: int = 2_000
+    scenes_per_step: int = 4
+    clips_per_step: int = 1
+    image_learning_rate: float = 5e-4
+    clip_learning_rate: float = 1e-4
+    warm_up_steps: int = 300
+    weight_decay: float = 0.02
+    clip_norm: float = 1.0
+    ema_decay: float = 0.998
+    gradient_weight: float = 0.5
+    temporal_weight: float = 10.0
+    anchor_weight: float = 0.2
+    save_every: int = 200
+    log_every: int = 20
+    picture_every: int = 500
+
+    def __post_init__(self):
+        if not 2 <= self.clip_length <= MAX_FRAMES:
+            raise ValueError(f"pretrain.clip_length: {self.clip_length} must lie between 2 and {MAX_FRAMES}")
+        for field in ("scenes", "clips", "frames_per_scene", "scenes_per_step", "clips_per_step", "save_every"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be at least 1")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"pretrain.ema_decay: {self.ema_decay} must lie in [0, 1)")

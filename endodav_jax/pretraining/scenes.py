@@ -1,0 +1,94 @@
+"""Rendered phantom scenes as a random-access source for Grain, each rendered once and kept on disk."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import grain
+import jax
+import numpy as np
+
+from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
+from endodav_jax.files import whole_file
+
+FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from this long a stretch of its path
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomScenes:
+    """`source[i]` is scene i: frames uint8 [T,H,W,3], depth_mm float32 [T,H,W] (0 invalid).
+
+    Attributes:
+      phantom: the data set; its `sequences` is how many scenes there are, its `frames` is T.
+      consecutive: neighbouring frames from a random start, or frames drawn at random along the path.
+      cache: folder of rendered scenes, one subfolder a data set; empty to render every time.
+    """
+
+    phantom: PhantomConfig
+    consecutive: bool
+    cache: str = ""
+
+    def __len__(self) -> int:
+        return self.phantom.sequences
+
+    def __getitem__(self, scene: int) -> dict[str, np.ndarray]:
+        if not self.cache:
+            return self._render(scene)
+        path = self._folder / f"{scene:06d}.npz"
+        if not path.exists():
+            rendered = self._render(scene)
+            with whole_file(path) as part:
+                # Half floats hold 3..150 mm to 0.05%; the finer digits teach nothing.
+                np.savez(part, frames=rendered["frames"], depth_mm=rendered["depth_mm"].astype(np.float16))
+            return rendered
+        with np.load(path) as file:
+            return {"frames": file["frames"], "depth_mm": file["depth_mm"].astype(np.float32)}
+
+    @property
+    def _folder(self) -> Path:
+        """Named by everything that the pictures depend on, so that another data set never finds these files."""
+        identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive))
+        return Path(self.cache) / f"{self.phantom.family}_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+    def _render(self, scene: int) -> dict[str, np.ndarray]:
+        phantom = self.phantom
+        rng = np.random.default_rng([phantom.seed, scene])
+        if self.consecutive:
+            numbers = rng.integers(FAR_SCENE_FRAMES) + np.arange(phantom.frames)
+        else:
+            numbers = np.sort(rng.choice(FAR_SCENE_FRAMES, phantom.frames, replace=False))
+        clip = render_clip(
+            draw_scene(phantom, scene), numbers.astype(np.int32), height=phantom.height, width=phantom.width
+        )
+        clip = jax.tree.map(np.asarray, clip)
+        return {"frames": clip["frame"], "depth_mm": clip["depth_mm"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Turned(grain.transforms.RandomMap):
+    """Mirrors a scene left to right and top to bottom, each for half of the scenes: there is no up inside a body."""
+
+    def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        mirrored = rng.random(2) < 0.5
+        step_x, step_y = (-1 if flip else 1 for flip in mirrored)
+        return {name: np.ascontiguousarray(array[:, ::step_y, ::step_x]) for name, array in element.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Jittered(grain.transforms.RandomMap):
+    """Draws a colour jitter for each scene, to be applied on the device."""
+
+    strength: float = 0.2
+    hue: float = 0.05
+
+    def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        factors = rng.uniform(1 - self.strength, 1 + self.strength, 3)
+        jitter = np.array([*factors, rng.uniform(-self.hue, self.hue)], np.float32)
+        return element | {"jitter": jitter, "jitter_order": rng.permutation(4).astype(np.int32)}
+
+
+def scene_batches(source: PhantomScenes, batch_size: int, seed: int, start: int) -> grain.DatasetIterator:
+    """An endless iterator of shuffled, augmented batches, standing before batch number `start`."""
+    batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat(None)
+    batches = batches.random_map(Turned()).random_map(Jittered()).batch(batch_size)
+    return iter(batches[start:].to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))

@@ -1,0 +1,80 @@
+"""One step of supervised training, for both stages."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array
+
+from endodav_jax.data.augment import colour_jitter, to_float
+from endodav_jax.losses import supervised
+from endodav_jax.pretraining.config import PretrainConfig
+
+State = dict[str, Any]  # params, frozen, ema: dicts of pure nested dicts; opt; step
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "optimiser", "config"), donate_argnames="state")
+def pretrain_step(
+    state: State,
+    frozen: dict,
+    batch: dict[str, Array],
+    *,
+    graphdef: nnx.GraphDef,
+    optimiser: optax.GradientTransformation,
+    config: PretrainConfig,
+) -> tuple[State, dict[str, Array]]:
+    """Trains `state["params"]`, the rest of the network being `frozen`, on a batch of clips.
+
+    Args:
+      state: `params` and `ema` (pure nested dicts of the trained weights), `opt`.
+      frozen: pure nested dict of all other weights.
+      batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4].
+      graphdef: of the depth network.
+      optimiser: of `params`.
+      config: the losses' weights and the averaging.
+
+    Returns:
+      The new state, and the losses with the finest disparity [B,T,h,w].
+    """
+    frames = colour_jitter(to_float(batch["frames"]), batch["jitter"], batch["jitter_order"])
+
+    def objective(params):
+        disparity = nnx.merge(graphdef, params, frozen).disparity(frames)
+        depth = nearest(batch["depth_mm"], disparity.shape[-2:])
+        losses = clip_losses(disparity, depth, config)
+        return losses["loss"], losses | {"disparity": disparity}
+
+    grads, aux = jax.grad(objective, has_aux=True)(state["params"])
+    updates, opt = optimiser.update(grads, state["opt"], state["params"])
+    params = optax.apply_updates(state["params"], updates)
+    ema = jax.tree.map(lambda old, new: old + (1.0 - config.ema_decay) * (new - old), state["ema"], params)
+    return {"params": params, "ema": ema, "opt": opt}, aux | {"gradient_norm": optax.tree.norm(grads)}
+
+
+def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> dict[str, Array]:
+    """Returns the weighted losses of predicted disparity [B,T,h,w] against depth in mm (0 invalid), and their sum."""
+    valid = depth_mm > 0
+    target = supervised.normalised_disparity(depth_mm, valid)
+    aligned = supervised.align_clips(disparity, target, valid)
+    losses = {
+        "affine_invariant": supervised.absolute_error(aligned, target, valid),
+        "gradient": config.gradient_weight * supervised.gradient_matching(aligned - target, valid),
+        "anchor": config.anchor_weight
+        * supervised.absolute_error(disparity, supervised.anchor_disparity(depth_mm, valid), valid),
+    }
+    if disparity.shape[1] > 1:
+        temporal = supervised.temporal_gradient_matching(aligned, target, valid)
+        losses["temporal_gradient"] = config.temporal_weight * temporal
+    return losses | {"loss": sum(losses.values())}
+
+
+def nearest(depth: Array, shape: tuple[int, int]) -> Array:
+    """Returns depth [...,H,W] at the nearest pixels of a grid of `shape`, corners on corners: no depth is mixed."""
+    rows, columns = (
+        jnp.round(jnp.linspace(0, size - 1, wanted)).astype(jnp.int32)
+        for size, wanted in zip(depth.shape[-2:], shape, strict=True)
+    )
+    return depth[..., rows, :][..., columns]

@@ -1,0 +1,55 @@
+"""Mistakes in a training configuration, found before anything is read or compiled."""
+
+from pathlib import Path
+
+import jax
+
+from endodav_jax.config import Config
+from endodav_jax.errors import UserError
+from endodav_jax.models.config import MAX_FRAMES
+
+_SIZE_MULTIPLE = 32  # five halvings in the motion networks
+
+
+def check_config(config: Config) -> None:
+    """Raises a `UserError` naming the first field that cannot work.
+
+    What a section can see of itself it refuses when it is built; here stands what takes two sections, the file
+    system or the devices to see.
+    """
+    if config.model.family == "vda":
+        raise UserError("config.model.family: vda has nothing to train; use endodav, or endodac")
+    if config.data.clip_length > MAX_FRAMES:
+        raise UserError(
+            f"config.data.clip_length: {config.data.clip_length} frames; the motion modules know {MAX_FRAMES} at most"
+        )
+    if config.model.family == "endodac" and config.data.clip_length != 1:
+        raise UserError("config.data.clip_length: EndoDAC sees single frames; use 1 and a larger data.batch_size")
+    devices = jax.device_count()
+    if config.data.batch_size % devices:
+        raise UserError(
+            f"config.data.batch_size: {config.data.batch_size} clips cannot be shared out over {devices} devices; "
+            "use a multiple"
+        )
+    if not config.data.path:
+        raise UserError("config.data.path: names no data set; prepare one with `endodav prepare`")
+    for field, path in (
+        ("data.path", config.data.path),
+        ("weights", config.weights),
+        ("train.resnet_weights", config.train.resnet_weights),
+        ("train.validation_path", config.train.validation_path),
+    ):
+        if path and not Path(path).exists():
+            raise UserError(f"config.{field}: {path} does not exist")
+
+
+def check_frame_size(height: int, width: int, scales: tuple[int, ...]) -> None:
+    """Raises a `UserError` where frames of the data set do not fit the motion networks or the pyramid."""
+    for name, size in (("height", height), ("width", width)):
+        if size % _SIZE_MULTIPLE:
+            raise UserError(
+                f"config.data.path: frames of {height}x{width}: the {name} must be a multiple of {_SIZE_MULTIPLE}; "
+                "prepare the data set with another --size"
+            )
+        if size // 2 ** scales[-1] < 3:
+            raise UserError(f"config.train.objective.scales: scale {scales[-1]} of {height}x{width} is too small")

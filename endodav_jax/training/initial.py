@@ -1,0 +1,104 @@
+"""The weights that a run starts from: random ones, with converted checkpoints laid over them."""
+
+import hashlib
+
+import jax
+import numpy as np
+from flax import nnx
+
+from endodav_jax.checkpoints.convert import load_networks
+from endodav_jax.config import Config
+from endodav_jax.errors import UserError
+from endodav_jax.models.groups import group_of, trainable_groups
+from endodav_jax.models.training_networks import MOTION_NETWORKS, TrainingNetworks
+from endodav_jax.training.partition import Groups, flatten, names_of, split_by_group, unflatten
+
+# What a foundation model has and an adapted network may do without: published programs leave it out, too.
+_LEFT_OUT_GROUPS = ("output_convolutions", "depth_heads")
+_RESNET_USERS = ("pose", "flow", "transform")
+
+
+def initial_networks(config: Config, axis_name: str | None) -> tuple[nnx.GraphDef, Groups, Groups, dict]:
+    """Builds all networks of a run.
+
+    Args:
+      config: `weights` names a checkpoint: of the depth network alone, with or without adapters, or of a whole run;
+        what it lacks (adapters above all) is initialised as published.
+      axis_name: of the devices, for BatchNorm.
+
+    Returns:
+      graphdef of `TrainingNetworks`; the groups that some phase trains; all others; BatchNorm statistics.
+
+    Raises:
+      UserError: weights that are missing or do not fit.
+    """
+    networks = TrainingNetworks(
+        config.model,
+        nnx.Rngs(config.seed),
+        layers=config.train.resnet_layers,
+        precision=config.train.precision,
+        axis_name=axis_name,
+        remat=config.train.remat,
+    )
+    graphdef, params, statistics = nnx.split(networks, nnx.Param, nnx.BatchStat)
+    params, statistics = flatten(nnx.to_pure_dict(params)), flatten(nnx.to_pure_dict(statistics))
+    if config.train.resnet_weights:
+        found = load_networks(config.train.resnet_weights)
+        for user in _RESNET_USERS:
+            _lay_over(f"{user}.encoder.", found.params["resnet"], params, statistics, config.train.resnet_weights)
+    if config.weights:
+        found = load_networks(config.weights)
+        for name in ("depth", *MOTION_NETWORKS):
+            if name in found.params:
+                _lay_over(f"{name}.", found.params[name], params, statistics, config.weights)
+    groups = split_by_group(unflatten(params), group_of)
+    trained = trained_groups(config)
+    return (
+        graphdef,
+        {group: members for group, members in groups.items() if group in trained},
+        {group: members for group, members in groups.items() if group not in trained},
+        unflatten(statistics),
+    )
+
+
+def trained_groups(config: Config) -> frozenset[str]:
+    """Returns every group that some phase of the run trains."""
+    groups = set(trainable_groups(config.model)) | set(MOTION_NETWORKS)
+    if config.model.adapter == "dvlora":
+        groups |= {"spatial_adapter_vectors", "temporal_adapter_vectors"}
+    if not config.train.train_output_convolutions:
+        groups -= {"output_convolutions"}
+    if not config.train.objective.learn_intrinsics:
+        groups -= {"intrinsics"}
+    return frozenset(groups)
+
+
+def digest_of(frozen: Groups) -> str:
+    """Returns the SHA-256 of all frozen weights, by which a checkpoint refers to them."""
+    digest = hashlib.sha256()
+    for group in sorted(frozen):
+        for path in sorted(frozen[group]):
+            leaf = np.ascontiguousarray(np.asarray(frozen[group][path]))
+            digest.update(f"{group} {path} {leaf.dtype} {leaf.shape}\n".encode())
+            digest.update(leaf.data if leaf.size else b"")
+    return digest.hexdigest()
+
+
+def _lay_over(prefix: str, tree: dict, params: dict, statistics: dict, source: str) -> None:
+    """Puts the leaves of `tree` in place of those below `prefix`."""
+    for name, leaf in flatten(tree).items():
+        path = prefix + name
+        target = params if path in params else statistics
+        if path not in target:
+            if _may_be_left_out(names_of(path)):
+                continue
+            raise UserError(f"{source}: holds {path}, which the configured networks do not have; see config.model")
+        if target[path].shape != leaf.shape:
+            raise UserError(
+                f"{source}: {path} has shape {leaf.shape}, the configured networks want {target[path].shape}"
+            )
+        target[path] = jax.numpy.asarray(leaf, target[path].dtype)
+
+
+def _may_be_left_out(names: tuple) -> bool:
+    return "motion_modules" in names or group_of(names) in _LEFT_OUT_GROUPS

@@ -1,0 +1,223 @@
+"""A run of self-supervised training from the first step to the last, stoppable and resumable at any of them."""
+
+import contextlib
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from endodav_jax.checkpoints import Card, save_model
+from endodav_jax.config import Config
+from endodav_jax.data.builders.features import decode_record
+from endodav_jax.data.pipeline import ClipBatches
+from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
+from endodav_jax.models.groups import GROUPS
+from endodav_jax.training import parallel
+from endodav_jax.training.checks import check_config, check_frame_size
+from endodav_jax.training.initial import digest_of, initial_networks
+from endodav_jax.training.logs import RunLog
+from endodav_jax.training.partition import Groups, join_groups
+from endodav_jax.training.phases import phase_of_step
+from endodav_jax.training.pictures import panel
+from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run
+from endodav_jax.training.step import State, TrainStep, learning_rate_factor, new_state
+from endodav_jax.training.validation import Validation
+
+
+def train(config: Config, workdir: Path) -> int:
+    """Trains as configured and writes checkpoints, logs and, at the end, `workdir/model`.
+
+    Goes on where an earlier run in `workdir` stopped, by whatever cause.
+
+    Returns:
+      The exit code: `EXIT_PREEMPTED` where SIGTERM came, after saving.
+
+    Raises:
+      UserError: the configuration does not fit, or a loss or gradient is not finite.
+    """
+    parallel.start_processes(config.train.coordinator, config.train.processes, config.train.process)
+    check_config(config)
+    first = jax.process_index() == 0
+    with (
+        ClipBatches(config.data, config.seed, jax.process_index(), jax.process_count()) as batches,
+        open_run(workdir / "checkpoints", config.train.keep_last) as checkpoints,
+        RunLog(workdir, enabled=first) as log,
+        _termination() as terminated,
+    ):
+        run = Run(config, batches, checkpoints, log, workdir)
+        if first:
+            print(run.describe())
+            for notice in batches.notices:
+                print(notice)
+        finished = run.go_on(terminated)
+        if first and finished:
+            run.write_model(workdir / "model")
+    return EXIT_OK if finished else EXIT_PREEMPTED
+
+
+class Run:
+    """Everything that a run holds while it lasts."""
+
+    def __init__(self, config: Config, batches: ClipBatches, checkpoints: RunCheckpoints, log: RunLog, workdir: Path):
+        self.config = config
+        self.batches = batches
+        self.checkpoints = checkpoints
+        self.log = log
+        self.frame_size = _frame_size(batches)
+        check_frame_size(*self.frame_size, config.train.objective.scales)
+        self.graphdef, params, frozen, statistics = initial_networks(config, parallel.AXIS)
+        self.available = frozenset(params)
+        self.frozen = frozen
+        self.frozen_digest = digest_of(frozen)
+        self.epoch_steps = batches.batches_per_epoch
+        self.total_steps = config.train.steps or config.train.epochs * self.epoch_steps
+        step = TrainStep(
+            self.graphdef,
+            config.train,
+            learning_rate_factor(config.train, self.total_steps, self.epoch_steps),
+            parallel.AXIS,
+        )
+        self._step = parallel.data_parallel(step)
+        self._frozen_on_devices = parallel.replicate(frozen)
+        self.state = parallel.replicate(self._restored(new_state(params, statistics, config.train)))
+        self.validation = Validation(config) if config.train.validation_path else None
+
+    def describe(self) -> str:
+        """The table of groups, and how much of the depth network trains."""
+        lines = [f"{'group':24} {'tensors':>8} {'parameters':>12}  trained"]
+        trained, total = 0, 0
+        params = self.state["params"]
+        for group in GROUPS:
+            members = params.get(group) or self.frozen.get(group)
+            if not members:
+                continue
+            shapes = [leaf.shape[1:] if group in params else leaf.shape for leaf in members.values()]
+            count = sum(math.prod(shape) for shape in shapes)
+            if next(iter(members)).startswith("depth."):
+                total += count
+                trained += count if group in params and not group.endswith("_vectors") else 0
+            lines.append(f"{group:24} {len(members):8,} {count:12,}  {'yes' if group in params else 'no'}")
+        lines.append(f"depth network: {trained:,} of {total:,} parameters train ({100 * trained / total:.2f}%)")
+        lines.append(f"{self.total_steps} steps, {self.epoch_steps} an epoch, {jax.device_count()} devices")
+        return "\n".join(lines)
+
+    def go_on(self, terminated: "list[int]") -> bool:
+        """Steps until the end, or until a signal came; returns whether the end was reached."""
+        config, done = self.config.train, self._steps_done()
+        bar = tqdm(
+            range(done + 1, self.total_steps + 1), initial=done, total=self.total_steps, desc="train", unit="step",
+            disable=None if jax.process_index() == 0 else True,
+        )  # fmt: skip
+        began, since = time.perf_counter(), done
+        for number in bar:
+            phase = phase_of_step(number, config.phases, self.available)
+            batch = next(self.batches)
+            self.state, metrics, pictures = self._step(
+                self.state, self._frozen_on_devices, parallel.shard(batch), phase
+            )
+            if number % config.log_every == 0 or number == self.total_steps:
+                self._refuse_not_finite(number, metrics, batch)
+                metrics = parallel.unreplicate(metrics)
+                rate = (number - since) / (time.perf_counter() - began)
+                began, since = time.perf_counter(), number
+                self.log.scalars(number, "train", metrics | {"steps_per_second": rate})
+                bar.set_postfix(loss=f"{metrics['loss']:.4f}", phase=phase.name)
+            else:
+                self._refuse_not_finite(number, metrics, batch)
+            if config.picture_every and (number % config.picture_every == 0 or number == 1):
+                self.log.picture(number, "step", panel(parallel.unreplicate(pictures)))
+            ends_epoch = number % self.epoch_steps == 0 or number == self.total_steps
+            if terminated or ends_epoch or number % config.save_every == 0:
+                self._save(number)
+            if terminated:
+                self.checkpoints.wait()
+                return number == self.total_steps
+            if ends_epoch:
+                self._validate(number)
+        return True
+
+    def write_model(self, folder: Path) -> None:
+        """Writes the networks as a checkpoint that `infer`, `evaluate` and `export` take."""
+        tree = join_groups(self._weights(), self.frozen)
+        card = Card(
+            what=f"{self.config.model.family} {self.config.model.preset}, trained for {self._steps_done()} steps",
+            licence="that of the weights it was trained from",
+            notes=(f"started from {self.config.weights or 'random weights'}",),
+            entries=dict(zip(("height", "width"), self.frame_size, strict=True)),
+        )
+        save_model(folder, self.config.model, jax.tree.map(np.asarray, tree), card, overwrite=True)
+
+    def _weights(self) -> Groups:
+        """The trained groups as they are used: averaged, where averages are kept."""
+        return parallel.unreplicate(self.state["ema"] if self.config.train.ema_decay else self.state["params"])
+
+    def _steps_done(self) -> int:
+        return int(self.state["step"].addressable_shards[0].data[0])
+
+    def _restored(self, state: State) -> State:
+        found = self.checkpoints.restore(jax.tree.map(np.asarray, state))
+        if found is None:
+            return state
+        step, state, record = found
+        if record["frozen_sha256"] != self.frozen_digest:
+            raise UserError(
+                f"{self.checkpoints.step_folder(step)}: was trained on other frozen weights than config.weights "
+                f"({self.config.weights or 'random'}); give the same, or another --workdir"
+            )
+        self.batches.set_state(record["data"])
+        print(f"going on from step {step} of {self.total_steps}")
+        return state
+
+    def _save(self, number: int) -> None:
+        record = {
+            "data": self.batches.get_state(),
+            "frozen_sha256": self.frozen_digest,
+            "config": dataclasses.asdict(self.config),
+        }
+        self.checkpoints.save(number, parallel.unreplicate(self.state), record)
+
+    def _validate(self, number: int) -> None:
+        if self.validation is None or jax.process_index() != 0:
+            return
+        scores = self.validation.score(join_groups(self._weights(), self.frozen)["depth"])
+        self.log.scalars(number, "validation", scores)
+        best = self.checkpoints.best_record()
+        if best is None or scores["rmse"] < best["validation"]["rmse"]:
+            state = {"params": self._weights(), "statistics": parallel.unreplicate(self.state["statistics"])}
+            self.checkpoints.save_best(number, state, {"validation": scores, "frozen_sha256": self.frozen_digest})
+
+    def _refuse_not_finite(self, number: int, metrics: dict, batch: dict) -> None:
+        """Stops the run where a step was refused, saying where; the state is still that of the step before."""
+        if self.config.train.on_nan == "skip" or parallel.unreplicate(metrics["finite"]):
+            return
+        metrics = parallel.unreplicate(metrics)
+        bad = sorted(name for name, value in metrics.items() if name != "finite" and not np.isfinite(value))
+        names = [self.batches.split.sequences[i] for i in np.unique(batch["sequence"])]
+        frames = f"{batch['frame_index'].min()} to {batch['frame_index'].max()}"
+        raise UserError(
+            f"step {number}: {', '.join(bad) or 'a loss or gradient'} is not finite, on {', '.join(names)} frames "
+            f"{frames}; the last checkpoint is kept; --config.train.on_nan=skip skips such steps"
+        )
+
+
+def _frame_size(batches: ClipBatches) -> tuple[int, int]:
+    """Returns (height, width) of the frames, all of one size (`ClipBatches` refuses others)."""
+    height, width, _ = decode_record(batches.split.records([0])[0]).frame.shape
+    return height, width
+
+
+@contextlib.contextmanager
+def _termination() -> Iterator["list[int]"]:
+    """Yields a list that SIGTERM (a cluster's pre-emption) makes true; the run then saves and ends."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
