@@ -20,6 +20,8 @@ COMMANDS = {
     "stream": "depth of a live source, frame in, depth out",
     "prepare": "make a data set from a download, an own video, or the phantom",
     "verify": "check a download or a prepared data set and draw contact sheets",
+    "train": "fine-tune on endoscopic video without labels, as a configuration says",
+    "pretrain": "train a small foundation model on the phantom",
 }
 
 
