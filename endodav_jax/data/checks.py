@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.base import SourceFrame
 from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics
 
@@ -54,7 +55,7 @@ class PoseDirection:
         return "cam_from_world" if self.cam_from_world == best else "world_from_cam"
 
 
-def check_pose_direction(frames: Sequence[SourceFrame]) -> PoseDirection:
+def check_pose_direction(frames: Sequence[SourceFrame | EvaluationFrame]) -> PoseDirection:
     """Compares both readings of the poses on consecutive pairs of `frames` (any spacing), with dense or sparse depth.
 
     Colours are compared in grey, smoothed, without each frame's mean, so that exposure does not count.  Frames
@@ -99,7 +100,7 @@ class _Looked:
     view: np.ndarray
 
     @classmethod
-    def at(cls, frame: SourceFrame, depth_mm: np.ndarray, pose: np.ndarray) -> "_Looked":
+    def at(cls, frame: SourceFrame | EvaluationFrame, depth_mm: np.ndarray, pose: np.ndarray) -> "_Looked":
         height, width = frame.frame.shape[:2]
         scale = min(1.0, LONG_SIDE / max(height, width))
         size = (round(width * scale), round(height * scale))

@@ -115,7 +115,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
             "frames": list(self.split.lengths),
         }
         self._next = 0
-        self._iterator = None
+        self._iterator: Iterator[dict[str, np.ndarray]] | None = None
 
     def __next__(self) -> dict[str, np.ndarray]:
         if self._iterator is None:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,7 @@ class PreparedSplit:
         builder = tfds.builder_from_directory(self.folder)
         return builder.as_data_source(tfds_split(self.split), decoders=skip_image_decoding())
 
-    def records(self, numbers: Sequence[int]) -> list[dict]:
+    def records(self, numbers: Iterable[int]) -> list[dict]:
         """Returns records by number, their images still encoded (see `builders.features`)."""
         return self._records.__getitems__([int(number) for number in numbers])
 

@@ -131,7 +131,8 @@ def _verify_sequence(source: Source, info: SequenceInfo, samples: int, every_fra
             report.odd(f"{info.frames} frames but {count} {what}")
     spread, run = _spread(info.frames, samples), _run(info.frames)
     stream = source.read(info.name, on_bad_frame="skip", only=None if every_frame else spread | run)
-    kept, neighbours = [], []
+    kept: list[Frame] = []
+    neighbours: list[Frame] = []
     try:
         for frame in stream:
             kept += [frame] if frame.frame_index in spread else []
@@ -154,7 +155,9 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
         report.odd(f"left out when it was prepared: {line}")
     spread, run = _spread(length, samples), _run(length)
     numbers = sorted(spread | run)
-    kept, neighbours, indices = [], [], []
+    kept: list[Frame] = []
+    neighbours: list[Frame] = []
+    indices: list[int] = []
     for number, record in zip(numbers, split.records([first + n for n in numbers]), strict=True):
         try:
             frame = decode_record(record)

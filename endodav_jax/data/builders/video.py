@@ -47,7 +47,7 @@ class VideoConfig(tfds.core.BuilderConfig):
     settings: dict = dataclasses.field(default_factory=dict)
 
 
-class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A data set of videos with depth and poses, from any `Source`.
 
     Args:
