@@ -11,6 +11,7 @@ import numpy as np
 
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.inference.alignment import WindowLog
+from endodav_jax.inference.prefetch import prefetch
 from endodav_jax.models.config import DepthModelConfig
 
 
@@ -92,25 +93,27 @@ def luminance(frame: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass
 class FakeEstimator:
-    """Answers like a `DepthEstimator`: disparity is luminance, late by windows of `window` frames."""
+    """Answers like a `DepthEstimator`: disparity is luminance, late by a window, frames are read ahead in a thread."""
 
     window: int = 32
     config: DepthModelConfig = DepthModelConfig()
-    most_held: int = 0
 
     def iter_infer(self, frames, align="endodav", view_mask=None, on_window=None):
         """Yields (place, float32 [H, W]) a window at a time, logging each window."""
         held: list[np.ndarray] = []
         done = 0
-        for frame in frames:
-            held.append(luminance(frame))
-            self.most_held = max(self.most_held, len(held))
-            if len(held) == self.window:
+        ahead = prefetch(frames, 4)
+        try:
+            for frame in ahead:
+                held.append(luminance(frame))
+                if len(held) == self.window:
+                    yield from self._window(held, done, on_window)
+                    done += len(held)
+                    held = []
+            if held:
                 yield from self._window(held, done, on_window)
-                done += len(held)
-                held = []
-        if held:
-            yield from self._window(held, done, on_window)
+        finally:
+            ahead.close()
 
     def stream(self, view_mask=None) -> "FakeEstimator":
         """Its own stream."""

@@ -160,10 +160,10 @@ def _infer(reader, estimator, config: InferConfig, spool: DisparitySpool, copy, 
             bar.write(f"{place}, scale {window.scale:.6f}, shift {window.shift:+.6f}", file=sys.stderr)
 
     started = time.perf_counter()
-    with progress_bar(reader.count, "depth", config.quiet) as bar:
-        for number, disparity in estimator.iter_infer(
-            frames(), align=config.align, view_mask=spool.inside, on_window=on_window
-        ):
+    inferred = estimator.iter_infer(frames(), align=config.align, view_mask=spool.inside, on_window=on_window)
+    # Closed on an error too, before the video is: estimators read ahead in a thread, which runs `copy`.
+    with progress_bar(reader.count, "depth", config.quiet) as bar, contextlib.closing(inferred):
+        for number, disparity in inferred:
             spool.append(run.indices[number], np.asarray(disparity, np.float32))
             bar.update()
     run.inference_seconds = time.perf_counter() - started

@@ -356,14 +356,6 @@ def test_an_error_of_the_network_leaves_no_file(video, tmp_path, monkeypatch):
     assert outputs(tmp_path) == set()
 
 
-def test_frames_are_not_kept(video, tmp_path, monkeypatch):
-    """The reader is asked for a frame only when the estimator wants one, so nothing but its window is in memory."""
-    estimator = FakeEstimator(window=8)
-    monkeypatch.setattr(job, "load_estimator", lambda *_: (estimator, Card("", "")))
-    cli.main(["infer", str(video), "-o", str(tmp_path / "out"), "--quiet"])
-    assert estimator.most_held == 8
-
-
 MEMORY = """
 import resource, sys
 from pathlib import Path

@@ -145,3 +145,9 @@ def test_a_mask_blackens_the_outside_and_a_live_source_has_none_to_find(tmp_path
     pipe(monkeypatch, bytes(32 * 32 * 3))
     assert cli.main(["stream", "-", "--raw", "32x32", "--mask", "auto"]) == 2
     assert "cannot be looked at beforehand" in capsys.readouterr().err
+
+
+def test_latency_leaves_out_the_frames_that_compile():
+    latency = job.Latency.of([30.0, 10.0] + [0.04] * 99 + [1.0])
+    assert (latency.start, latency.median, latency.slow) == pytest.approx((40_000, 40, 40))
+    assert job.Latency.of([0.5]).median == 500
