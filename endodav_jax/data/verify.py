@@ -77,7 +77,7 @@ def verify_source(
         try:
             info = source.describe(sequence)
         except UserError as error:
-            yield Report(sequence, "missing", notes=[str(error)])
+            yield Report(sequence, "missing", notes=[str(error).removeprefix(f"{sequence}: ")])
         else:
             yield _verify_sequence(source, info, samples, every_frame)
 
