@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save_adapter
-from endodav_jax.checkpoints.card import Card, licence_of
+from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
 from endodav_jax.checkpoints.store import is_checkpoint, load_checkpoint, load_origin, save_model
 from endodav_jax.conversion.convert import DEPTH_FILE, Origin, Published, published_state_dicts, read_published
 from endodav_jax.conversion.weights_file import read_weights_file
@@ -55,7 +55,10 @@ def load_networks(source: Path | str, family: str | None = None) -> Networks:
             raise UserError(f"{source}: is a checkpoint, which knows its family; leave --family out")
         return Networks(*load_checkpoint(source), load_origin(source))
     if source.is_dir() and not any(path.stem == DEPTH_FILE for path in source.iterdir()):
-        load_checkpoint(source)  # says why it is none
+        raise UserError(
+            f"{source}: has neither {CARD_NAME} (a checkpoint of this program) nor {DEPTH_FILE}.pth (a training folder "
+            "of EndoDAV or EndoDAC); name such a folder or a file of weights"
+        )
     if source.suffix == ".safetensors" and source.is_file() and is_adapter(read_weights_file(source)):
         raise UserError(f"{source}: is an adapter; apply it: endodav convert BASE OUT --adapter {source}")
     found = read_published(source, family)

@@ -52,7 +52,7 @@ def read_weights_file(path: Path | str) -> WeightsFile:
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name a file of weights in it")
     if not path.is_file():
-        raise UserError(f"{path}: no such file of weights")
+        raise UserError(f"{path}: no such file or folder of weights")
     try:
         with open(path, "rb") as file:
             head = file.read(9)

@@ -127,9 +127,9 @@ def test_image_weights_say_so_on_the_card(tmp_path):
 
 
 def test_what_cannot_be_loaded_is_one_line(tmp_path, vda_pth):
-    with pytest.raises(UserError, match="no such file of weights"):
+    with pytest.raises(UserError, match="no such file or folder of weights"):
         load_model(tmp_path / "nothing.pth")
-    with pytest.raises(UserError, match="is no checkpoint"):
+    with pytest.raises(UserError, match=r"has neither card\.json"):
         load_model(tmp_path)
     save_model(tmp_path / "network", VDA, {"depth": {}}, CARD)
     with pytest.raises(UserError, match="leave --family out"):
