@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from endodav_jax.data.phantom.colon import REACH_MM, ColonShape
 from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.organ import PIVOT_MM, OrganShape
-from endodav_jax.data.phantom.trace import field_gradient
+from endodav_jax.data.phantom.trace import field_and_gradient
 
 SWAYS = 3
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -145,7 +145,7 @@ def _away_from_wall(shape, position: jax.Array, margin: jax.Array) -> jax.Array:
     soft = 0.2 * margin
 
     def push(_, position):
-        value, gradient = field_gradient(shape.field, tuple(position))
+        value, gradient = field_and_gradient(shape.field, tuple(position))
         gradient = jnp.stack(gradient)
         steep = jnp.linalg.norm(gradient)
         short = soft * jax.nn.softplus((margin - value / jnp.maximum(steep, 1.0)) / soft)

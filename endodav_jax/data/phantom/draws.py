@@ -1,40 +1,44 @@
-"""Named random numbers of a scene: one key, each number its own stream, so that the order of use decides."""
+"""Random numbers of a part of a scene, taken one after the other from one stream."""
 
 import math
 
 import jax
 import jax.numpy as jnp
 
+_STREAM = 256  # more than any part of a scene takes
+
 
 class Draws:
-    """Hands out random float32 numbers; each call folds a running count into the key."""
+    """Hands out float32 numbers drawn from one key in a single call, so that drawing compiles fast.
+
+    Raises:
+      ValueError: more than `_STREAM` numbers are asked for.
+    """
 
     def __init__(self, key: jax.Array):
-        self._key = key
-        self._count = 0
+        self._keys = key
+        self._numbers = jax.random.uniform(jax.random.fold_in(key, 0), (_STREAM,), jnp.float32)
+        self._taken = 0
+        self._keys_taken = 0
 
     def key(self) -> jax.Array:
-        """A fresh key."""
-        self._count += 1
-        return jax.random.fold_in(self._key, self._count)
+        """A fresh key, independent of the numbers."""
+        self._keys_taken += 1
+        return jax.random.fold_in(self._keys, self._keys_taken)
 
-    def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> jax.Array:
+    def uniform(self, low, high, shape: tuple[int, ...] = ()) -> jax.Array:
         """Uniform in [low, high)."""
-        return jax.random.uniform(self.key(), shape, jnp.float32, low, high)
+        count = math.prod(shape)
+        if self._taken + count > _STREAM:
+            raise ValueError(f"a part of a scene draws more than {_STREAM} numbers")
+        numbers = self._numbers[self._taken : self._taken + count].reshape(shape)
+        self._taken += count
+        return low + (high - low) * numbers
 
-    def log_uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> jax.Array:
+    def log_uniform(self, low: float, high: float) -> jax.Array:
         """Uniform in the logarithm."""
-        return jnp.exp(self.uniform(math.log(low), math.log(high), shape))
+        return jnp.exp(self.uniform(math.log(low), math.log(high)))
 
     def chance(self, probability: float, shape: tuple[int, ...] = ()) -> jax.Array:
         """1.0 with `probability`, else 0.0."""
-        return (jax.random.uniform(self.key(), shape, jnp.float32) < probability).astype(jnp.float32)
-
-    def direction(self) -> jax.Array:
-        """A unit vector [3]."""
-        vector = jax.random.normal(self.key(), (3,), jnp.float32)
-        return vector / jnp.linalg.norm(vector)
-
-    def rotation(self) -> jax.Array:
-        """A rotation [3,3], uniform over all."""
-        return jnp.linalg.qr(jax.random.normal(self.key(), (3, 3), jnp.float32))[0]
+        return (self.uniform(0.0, 1.0, shape) < probability).astype(jnp.float32)

@@ -67,18 +67,18 @@ class OrganShape:
             wall_bump_mm=jnp.stack([d.uniform(1.5, 4.5), d.uniform(0.2, 0.8)]),
             wall_wavelength_mm=jnp.stack([d.uniform(38.0, 70.0, (3,)), d.uniform(10.0, 18.0, (3,))]),
             phase=d.uniform(0.0, 1.0, (4, 3)),
-            lobe_centre_mm=_clear(_on_floor(d, LOBES, side * 30.0, 26.0, (12.0, 34.0)), lobe_radii.max(0)),
+            lobe_centre_mm=_clear(_on_floor(d, cavity, side * 30.0, 26.0, lobe_radii[1]), lobe_radii.max(0)),
             lobe_axes=jax.vmap(_tilt)(d.uniform(-0.5, 0.5, (LOBES, 3))),
             lobe_radii_mm=lobe_radii.T,
             lobe_groove=jnp.stack([d.uniform(0.0, 0.9), d.uniform(14.0, 30.0)]),
-            loop_centre_mm=_clear(_on_floor(d, LOOPS, -side * 20.0, 34.0, (22.0, 38.0)), loop_radii.sum(-1)),
+            loop_centre_mm=_clear(_on_floor(d, cavity, -side * 20.0, 34.0, 2.0 * loop_radii[:, 1]), loop_radii.sum(-1)),
             loop_axes=jax.vmap(_lying)(d.uniform(-0.7, 0.7, (LOOPS, 3))),
             loop_radii_mm=loop_radii,
             loop_fold=jnp.stack([d.uniform(0.1, 1.0), d.uniform(7.0, 14.0)]),
-            fat_centre_mm=_clear(_on_floor(d, FAT, 0.0, 44.0, (22.0, 42.0)), fat_radii.max(-1)),
+            fat_centre_mm=_clear(_on_floor(d, cavity, 0.0, 44.0, fat_radii.min(-1)), fat_radii.max(-1)),
             fat_axes=jax.vmap(_tilt)(d.uniform(-3.0, 3.0, (FAT, 3))),
             fat_radii_mm=fat_radii,
-            fat_lobules=jnp.stack([d.uniform(0.3, 1.1), d.uniform(6.0, 11.0)]),
+            fat_lobules=jnp.stack([d.uniform(0.2, 0.7), d.uniform(6.5, 11.0)]),
             seam_mm=d.uniform(3.0, 6.0),
         )
 
@@ -117,14 +117,16 @@ class OrganShape:
 
     def sample(self, key: jax.Array, count: int) -> Points:
         """Random points of the cavity, to measure the field's steepness at."""
-        d = Draws(key)
-        return tuple(d.uniform(-80.0, 80.0, (count,)) for _ in range(3))
+        return tuple(jax.random.uniform(key, (3, count), jnp.float32, -80.0, 80.0))
 
 
-def _on_floor(d: Draws, count: int, x: jax.Array | float, spread: float, y: tuple[float, float]) -> jax.Array:
-    """Centres [count,3] scattered over the floor in front of the camera."""
+def _on_floor(d: Draws, cavity: jax.Array, x: jax.Array | float, spread: float, height: jax.Array) -> jax.Array:
+    """Centres [N,3] scattered before the camera, up to 0.6 of their bodies' `height` [N] (mm) above the floor."""
+    (count,) = height.shape
     xs = x + d.uniform(-spread, spread, (count,))
-    return jnp.stack([xs, d.uniform(*y, (count,)), d.uniform(-12.0, 44.0, (count,))], -1)
+    zs = d.uniform(-12.0, 44.0, (count,))
+    floor = cavity[1] * jnp.sqrt(jnp.clip(1.0 - (xs / cavity[0]) ** 2 - (zs / cavity[2]) ** 2, 0.04, 1.0))
+    return jnp.stack([xs, floor - d.uniform(-0.1, 0.6, (count,)) * height, zs], -1)
 
 
 def _clear(centre: jax.Array, radius: jax.Array) -> jax.Array:

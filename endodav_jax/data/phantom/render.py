@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from endodav_jax.data.phantom.camera import camera_pose
 from endodav_jax.data.phantom.scene import Scene
-from endodav_jax.data.phantom.trace import HIT_MM, field_gradient, points_at, ray_directions, rotate, trace
+from endodav_jax.data.phantom.trace import HIT_MM, field_and_gradient, points_at, ray_directions, rotate, trace
 
 SUN = (0.48, -0.6, 0.64)  # direction to the lamp of the `flat` light, in the world
 
@@ -30,14 +30,13 @@ def render_frame(scene: Scene, frame_index: jax.Array, height: int, width: int) 
     def field(points):
         return scene.shape.field(scene.breathing.at_rest(points, t))
 
-    barrier = jax.lax.optimization_barrier  # XLA would otherwise fuse the stages and compute each many times over
-    wall_mm = barrier(trace(field, scene.curvature, cam_from_world, intrinsics, height, width))
+    wall_mm = trace(field, scene.curvature, cam_from_world, intrinsics, height, width)
     points = points_at(origin, directions, wall_mm)
-    value, gradient = barrier(field_gradient(field, points))
+    value, gradient = field_and_gradient(field, points)
     inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-12)
     world_normal = tuple(g * inverse for g in gradient)
     sun = jnp.maximum(sum(s * n for s, n in zip(SUN, world_normal, strict=True)), 0.0)
-    normal = barrier(rotate(cam_from_world[:3, :3], world_normal))
+    normal = rotate(cam_from_world[:3, :3], world_normal)
 
     tool_mm, tool_normal, from_tip = scene.tool.meet(rays, t)
     tool = tool_mm < wall_mm
@@ -45,16 +44,16 @@ def render_frame(scene: Scene, frame_index: jax.Array, height: int, width: int) 
     normal = tuple(jnp.where(tool, a, b) for a, b in zip(tool_normal, normal, strict=True))
 
     at_rest = scene.breathing.at_rest(points, t)
-    share = barrier(jax.nn.softmax(-jnp.stack(scene.shape.parts(at_rest)) / 0.4, axis=0))
+    share = jax.nn.softmax(-jnp.stack(scene.shape.parts(at_rest)) / 0.4, axis=0)
     footprint = jnp.where(scene.light.flat > 0, 0.0, wall_mm / intrinsics[0])
-    reflectance = barrier(scene.mucosa.reflectance(at_rest, share, footprint))
-    film = barrier(scene.mucosa.film_slope(at_rest, footprint))
+    reflectance = scene.mucosa.reflectance(at_rest, share, footprint)
+    film = scene.mucosa.film_slope(at_rest, footprint)
     reflectance = jnp.where(tool, scene.tool.reflectance(from_tip), reflectance)
     gloss = jnp.where(tool, 80.0, scene.mucosa.gloss @ share)
     shine = jnp.where(tool, 2.0 * scene.mucosa.shine[0], scene.mucosa.shine @ share)
     hit = tuple(depth_mm * r for r in rays)
     film = tuple(jnp.where(tool, 0.0, f) for f in film)
-    radiance = barrier(scene.light.radiance(hit, normal, film, sun, reflectance, gloss, shine))
+    radiance = scene.light.radiance(hit, normal, film, sun, reflectance, gloss, shine)
 
     view_mask = scene.lens.view_mask(height, width)
     picture = scene.sensor.expose(radiance.reshape(3, height, width), view_mask, scene.light.flat, t)

@@ -122,10 +122,9 @@ def _curvature(shape: ColonShape | OrganShape, d: Draws) -> jax.Array:
     direction = jax.random.normal(d.key(), (3, CURVATURE_SAMPLES), jnp.float32)
     direction = tuple(direction / jnp.linalg.norm(direction, axis=0))
 
-    def slope(step: float) -> tuple[jax.Array, jax.Array]:
-        there = tuple(p + step * c for p, c in zip(points, direction, strict=True))
-        return jax.jvp(lambda *p: shape.field(p), there, direction)
-
-    (value, before), (_, after) = slope(-CURVATURE_STEP_MM), slope(CURVATURE_STEP_MM)
-    concave = jnp.where(value > 0, (before - after) / (2 * CURVATURE_STEP_MM), 0.0)
+    step = CURVATURE_STEP_MM
+    before, value, after = shape.field(
+        tuple(p + c * jnp.array([[-step], [0.0], [step]], jnp.float32) for p, c in zip(points, direction, strict=True))
+    )
+    concave = jnp.where(value > 0, (2 * value - before - after) / step**2, 0.0)
     return jnp.maximum(1.1 * jnp.quantile(concave, CURVATURE_QUANTILE), 0.05)

@@ -89,8 +89,8 @@ class Mucosa:
         """Salmon to pale pink or deep red mucosa; polyps like it but redder or paler."""
         d = Draws(key)
         red = d.uniform(0.55, 0.9)
-        green = red * d.uniform(0.24, 0.62)
-        wall = jnp.stack([red, green, green * d.uniform(0.5, 1.05)])
+        green = red * d.uniform(0.12, 0.5)
+        wall = jnp.stack([red, green, green * d.uniform(0.45, 1.05)])
         polyp = wall * jnp.stack([d.uniform(0.9, 1.15), d.uniform(0.6, 1.25), d.uniform(0.6, 1.25)])
         # Patches are redder, paler, or the yellow of a fluid film.
         yellow = jnp.array([0.75, 0.52, 0.12], jnp.float32)
@@ -102,17 +102,17 @@ class Mucosa:
             seed=jax.random.bits(d.key(), (5,), jnp.uint32),
             base=jnp.stack([wall, polyp]),
             blush=jnp.stack([blush, polyp]),
-            blood=jnp.stack([d.uniform(0.7, 0.95), d.uniform(0.35, 0.75), d.uniform(0.4, 0.8)]),
+            blood=jnp.stack([d.uniform(0.55, 0.9), d.uniform(0.15, 0.6), d.uniform(0.2, 0.65)]),
             patch_mm=d.log_uniform(8.0, 40.0),
             patch_edge=jnp.stack([d.uniform(0.4, 0.7), d.log_uniform(3.0, 12.0)]),
             mottle_mm=d.log_uniform(2.0, 8.0),
             mottle=d.uniform(0.05, 0.35),
             vessel_mm=jnp.stack([d.uniform(7.0, 16.0), d.uniform(2.5, 6.0)]),
             vessel_width=jnp.stack([d.uniform(0.03, 0.09), d.uniform(0.05, 0.14)]),
-            vessels=jnp.stack([d.uniform(0.0, 1.0, (2,)), d.uniform(0.0, 0.8, (2,))], -1),
+            vessels=jnp.stack([d.uniform(0.1, 1.0, (2,)), d.uniform(0.1, 1.0, (2,))], -1),
             grain_mm=d.log_uniform(0.5, 1.8),
             grain=d.uniform(0.02, 0.15),
-            ripple=d.uniform(0.05, 0.3),
+            ripple=d.uniform(0.02, 0.2),
             gloss=gloss * jnp.ones(2, jnp.float32),
             shine=shine * jnp.ones(2, jnp.float32),
         )
@@ -168,11 +168,13 @@ class Mucosa:
         mottle, warp = at(self.mottle_mm, 1)
         bend = 0.35 * self.mottle_mm * (warp - 0.5)
         shift = (bend, 0.35 * self.mottle_mm * (mottle - 0.5), -bend)
-        large = [_level_line(n, self.vessel_width[0]) for n in at(self.vessel_mm[0], 2, shift)]
+        large = at(self.vessel_mm[0], 2, shift)
+        large = [*(_level_line(n, self.vessel_width[0]) for n in large), large[0]]
         small = [_level_line(n, self.vessel_width[1]) for n in at(self.vessel_mm[1], 3, shift)]
         fine, _ = at(self.grain_mm, 4)
 
-        weight = jax.nn.sigmoid(self.patch_edge[1] * 4.0 * (patch - self.patch_edge[0]))
+        ragged = patch + 0.3 * (mottle - 0.5) + 0.25 * (large[2] - 0.5)
+        weight = jax.nn.sigmoid(self.patch_edge[1] * 4.0 * (ragged - self.patch_edge[0]))
         strength = jnp.tensordot(self.vessels, share, ((0,), (0,)))  # [2, ...]
         thin = jnp.clip(3.0 * density - 0.8, 0.0, 1.0)
         vessel = strength[0] * jnp.maximum(large[0], 0.6 * large[1]) * kept(0.12 * self.vessel_mm[0])

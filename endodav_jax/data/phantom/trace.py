@@ -1,4 +1,4 @@
-"""Where rays meet a signed field: cones of rays on coarse grids first, then each pixel's own ray.
+"""Where rays meet a signed field: cones of rays on a coarse grid first, then each pixel's own ray.
 
 Plain sphere tracing divides the field by its steepest gradient and crawls along walls that it sees at a slant, which
 is all a tube shows.  Here a step is the largest one that a field with the slope measured at the point and at most
@@ -15,12 +15,14 @@ from endodav_jax.data.phantom.shapes import Points
 
 Field = Callable[[Points], jax.Array]
 
-CONE_CELLS = (8, 2)  # pixels a side of the cells that are marched together first
-CONE_STEPS = (16, 4)
-PIXEL_STEPS = 9
-STRAGGLERS = ((4, 12), (8, 24), (32, 64))  # (one ray in so many, at most so many steps) go on after the others
+CONE_CELL = 4  # pixels a side of the cells that are marched together first
+CONE_STEPS = 14
+# Rays that have arrived are left behind: (share of rays that may still be under way, after at most so many steps).
+STAGES = ((0.25, 60), (0.06, 60), (0.0, 200))
 NEAREST_MM = 0.5
 HIT_MM = 0.01  # a hit's largest |field|
+GRADIENT_STEP_MM = 0.05
+SLOPE_STEP_MM = 0.03
 ARRIVED_MM = 0.5 * HIT_MM  # before the last step, which is Newton's and leaves far less
 
 
@@ -46,13 +48,16 @@ def points_at(origin: jax.Array, directions: Points, depth: jax.Array) -> Points
     return tuple(o + depth * d for o, d in zip(origin, directions, strict=True))
 
 
-def field_gradient(field: Field, points: Points) -> tuple[jax.Array, Points]:
-    """The field and its gradient, by three forward passes: on a CPU they fuse, a backward pass does not."""
-    one, zero = jnp.ones_like(points[0]), jnp.zeros_like(points[0])
-    value, gradient = None, []
-    for axis in range(3):
-        value, slope = jax.jvp(field, (points,), (tuple(one if i == axis else zero for i in range(3)),))
-        gradient.append(slope)
+def field_and_gradient(field: Field, points: Points) -> tuple[jax.Array, Points]:
+    """The field, and its gradient by central differences at a tetrahedron's corners: five values in one call.
+
+    Automatic differentiation gives the same to 1e-3 but fuses badly: three times as slow here, six times to compile.
+    """
+    corners = jnp.array([(0, 0, 0), (1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)], jnp.float32)
+    offsets = (GRADIENT_STEP_MM * corners).reshape(5, 3, *(1,) * points[0].ndim)
+    values = field(tuple(p + offsets[:, axis] for axis, p in enumerate(points)))
+    weights = jnp.concatenate([jnp.eye(1, 5), corners.T / (4 * GRADIENT_STEP_MM)])
+    value, *gradient = _combine(weights, values)
     return value, tuple(gradient)
 
 
@@ -74,31 +79,31 @@ def trace(
     """
     world_from_cam = cam_from_world[:3, :3].T
     origin = -world_from_cam @ cam_from_world[:3, 3]
-    depth = jnp.full((height // CONE_CELLS[0], width // CONE_CELLS[0]), NEAREST_MM, jnp.float32)
-    for cell, steps in zip(CONE_CELLS, CONE_STEPS, strict=True):
-        directions = rotate(world_from_cam, ray_directions(intrinsics, height, width, cell))
-        # Half a cell's diagonal at z = 1.
-        widening = 0.5 * cell * jnp.sqrt(1 / intrinsics[0] ** 2 + 1 / intrinsics[1] ** 2)
-        depth = _spread(depth, height // cell, width // cell)
-        depth = _march_cones(field, curvature, origin, directions, depth.reshape(-1), steps, widening)
-        depth = depth.reshape(height // cell, width // cell)
+    directions = rotate(world_from_cam, ray_directions(intrinsics, height, width, CONE_CELL))
+    # Half a cell's diagonal at z = 1.
+    widening = 0.5 * CONE_CELL * jnp.sqrt(1 / intrinsics[0] ** 2 + 1 / intrinsics[1] ** 2)
+    depth = _march_cones(field, curvature, origin, directions, widening)
+    depth = depth.reshape(height // CONE_CELL, width // CONE_CELL)
+    depth = jnp.repeat(jnp.repeat(depth, CONE_CELL, 0), CONE_CELL, 1).reshape(-1)
     directions = rotate(world_from_cam, ray_directions(intrinsics, height, width, 1))
-    depth = _spread(depth, height, width).reshape(-1)
-    depth, free, value = _march(field, curvature, origin, directions, depth, PIXEL_STEPS)
-    for share, steps in STRAGGLERS:
-        late = jnp.nonzero(jnp.abs(value) > ARRIVED_MM, size=depth.size // share, fill_value=0)[0]
-        some = _march(field, curvature, origin, tuple(d[late] for d in directions), free[late], steps)
-        depth, free, value = (a.at[late].set(b) for a, b in zip((depth, free, value), some, strict=True))
-    return depth
+    state = (depth, depth, jnp.ones_like(depth))
+    left = depth.size
+    for share, steps in STAGES:
+        late = jnp.nonzero(_under_way(state), size=left, fill_value=0)[0]
+        left = int(share * depth.size)
+        some = tuple(s[late] for s in state)
+        some = _march(field, curvature, origin, tuple(d[late] for d in directions), some, left, steps)
+        state = tuple(a.at[late].set(b) for a, b in zip(state, some, strict=True))
+    return state[0]
 
 
-def _march_cones(field, curvature, origin, directions, depth, steps, widening):
+def _march_cones(field, curvature, origin, directions, widening):
     """Advances cones of radius `widening` * depth as far as all of their rays are sure to be free."""
     length = jnp.sqrt(sum(d * d for d in directions))
     bend = curvature * (length + widening) ** 2
 
     def step(_, t):
-        value, gradient = field_gradient(field, points_at(origin, directions, t))
+        value, gradient = field_and_gradient(field, points_at(origin, directions, t))
         steep = jnp.sqrt(sum(g * g for g in gradient))
         # The least value over the cone's cross-section, and how fast that falls.
         free = value - widening * t * (steep + 0.5 * curvature * widening * t)
@@ -106,20 +111,24 @@ def _march_cones(field, curvature, origin, directions, depth, steps, widening):
         slope = slope - widening * (steep + curvature * widening * t)
         return t + _safe_step(jnp.maximum(free, 0.0), slope, bend)
 
-    return jax.lax.fori_loop(0, steps, step, depth)
+    return jax.lax.fori_loop(0, CONE_STEPS, step, jnp.full_like(directions[0], NEAREST_MM))
 
 
-def _march(field, curvature, origin, directions, depth, steps):
-    """Advances single rays from `depth`, known to be free.
+def _march(field, curvature, origin, directions, state, left, steps):
+    """Advances single rays until at most `left` are under way, or for `steps`.
+
+    Args:
+      state: (depth, farthest depth known to be free, field at the depth before the last step).
 
     Returns:
-      (depth, farthest depth known to be free, field at the depth before the last step).
+      the new state.
     """
     bend = curvature * sum(d * d for d in directions)
 
     def step(state):
         count, t, free, _ = state
-        value, slope = jax.jvp(lambda t: field(points_at(origin, directions, t)), (t,), (jnp.ones_like(t),))
+        values = field(points_at(origin, directions, jnp.stack([t, t + SLOPE_STEP_MM])))
+        value, slope = _combine(jnp.array([[1, 0], [-1 / SLOPE_STEP_MM, 1 / SLOPE_STEP_MM]], jnp.float32), values)
         free = jnp.where(value > 0, t, free)
         forward = t + _safe_step(jnp.maximum(value, 0.0), slope, bend)
         # Behind the wall: Newton's step back, or halfway where that leads on through a thin fold.
@@ -127,11 +136,14 @@ def _march(field, curvature, origin, directions, depth, steps):
         back = jnp.where((slope < 0) & (newton > free), newton, 0.5 * (t + free))
         return count + 1, jnp.where(value > 0, forward, back), free, value
 
-    def under_way(state):
-        count, _, _, value = state
-        return (count < steps) & jnp.any(jnp.abs(value) > ARRIVED_MM)
+    def busy(state):
+        return (state[0] < steps) & (_under_way(state[1:]).sum() > left)
 
-    return jax.lax.while_loop(under_way, step, (0, depth, depth, jnp.ones_like(depth)))[1:]
+    return jax.lax.while_loop(busy, step, (0, *state))[1:]
+
+
+def _under_way(state):
+    return jnp.abs(state[2]) > ARRIVED_MM
 
 
 def _safe_step(value, slope, bend):
@@ -139,7 +151,10 @@ def _safe_step(value, slope, bend):
     return 2.0 * value / (jnp.sqrt(slope * slope + 2.0 * bend * value) - slope + 1e-9)
 
 
-def _spread(grid, height, width):
-    """Hands the values of coarse cells to the finer cells within them."""
-    grid = jnp.repeat(grid, height // grid.shape[0], 0)
-    return jnp.repeat(grid, width // grid.shape[1], 1)
+def _combine(weights: jax.Array, values: jax.Array) -> jax.Array:
+    """`weights` [M,K] times `values` [K,...].
+
+    A matrix product, and not sums of slices, so that the values are stored: XLA's fusion on CPUs would otherwise
+    compute the whole field anew for every slice and every use of it.
+    """
+    return jnp.tensordot(weights, values, 1, precision=jax.lax.Precision.HIGHEST)
