@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
@@ -32,6 +32,7 @@ def mp4_writer(path: Path, fps: Fraction) -> Iterator[Callable[..., None]]:
     with whole_file(path) as part:
         container = av.open(str(part), "w", format="mp4")
         stream = _stream(container, fps)
+        converter = VideoReformatter()  # a frame's own would start threads for each
 
         def write(rgb: np.ndarray, time: float | None = None) -> None:
             if rgb.shape[0] % 2 or rgb.shape[1] % 2:
@@ -41,7 +42,9 @@ def mp4_writer(path: Path, fps: Fraction) -> Iterator[Callable[..., None]]:
                 if time is not None:
                     stream.codec_context.time_base = _TICK
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+            frame = converter.reformat(
+                frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            )
             if time is not None:
                 frame.time_base, frame.pts = _TICK, round(time / _TICK)
             container.mux(stream.encode(frame))

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from endodav_jax.errors import UserError
 from endodav_jax.video.frames import Frame, ReadingStopped
@@ -61,12 +62,13 @@ class VideoFile:
     def samples(self, count: int) -> list[np.ndarray]:
         """Returns up to `count` frames spread over the video; where it cannot be searched, its first ones."""
         frames: list[np.ndarray] = []
+        upright = UprightRgb()
         with _open(self.name, str(self.path)) as container:
             if container.duration:
                 for k in range(count):
                     with contextlib.suppress(av.error.FFmpegError, StopIteration):
                         container.seek(int(container.duration * (k + 0.5) / count))
-                        frames.append(upright_rgb(next(container.decode(video=0))))
+                        frames.append(upright(next(container.decode(video=0))))
         frames = [frame for frame in frames if frame.shape[:2] == self.size]
         return frames or [frame.rgb for frame in itertools.islice(_until_damage(self), count)]
 
@@ -102,23 +104,39 @@ def average_rate(stream: av.VideoStream) -> Fraction:
     return DEFAULT_FPS
 
 
-def upright_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """Returns a decoded frame as uint8 [H, W, 3], alpha laid over black, turned as its display matrix says."""
-    if any(component.is_alpha for component in frame.format.components):
-        rgba = frame.to_ndarray(format="rgba")
-        rgb = over_black(rgba)
-    else:
-        rgb = frame.to_ndarray(format="rgb24")
+class UprightRgb:
+    """Turns the decoded frames of one stream into uint8 [H, W, 3], alpha over black, as their display matrix says.
+
+    One converter serves them all: a frame's own would start threads for each.  The display matrix is the stream's and
+    looked at once: PyAV ties a frame to its side data in a cycle, which keeps its picture in memory until Python
+    next looks for cycles.
+    """
+
+    def __init__(self):
+        self._converter = VideoReformatter()
+        self._turn = None
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        if self._turn is None:
+            self._turn = _display_turn(frame)
+        swapped, flip_x, flip_y = self._turn
+        if any(component.is_alpha for component in frame.format.components):
+            rgb = over_black(self._converter.reformat(frame, format="rgba").to_ndarray())
+        else:
+            rgb = self._converter.reformat(frame, format="rgb24").to_ndarray()
+        if swapped:
+            rgb = rgb.swapaxes(0, 1)
+        return np.ascontiguousarray(rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Returns whether axes are exchanged, and then x and y mirrored; only quarter turns and mirrorings are kept."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return rgb
-    # 16.16 fixed point, x' = a x + c y, y' = b x + d y with y down; only quarter turns and mirrorings are kept.
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5]
-    if abs(a) >= abs(b):
-        flip_x, flip_y = a < 0, d < 0
-    else:
-        rgb, flip_x, flip_y = rgb.swapaxes(0, 1), c < 0, b < 0
-    return np.ascontiguousarray(rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+        return False, False, False
+    # 16.16 fixed point, x' = a x + c y, y' = b x + d y with y down.
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])
+    return (False, a < 0, d < 0) if abs(a) >= abs(b) else (True, c < 0, b < 0)
 
 
 def over_black(rgba: np.ndarray) -> np.ndarray:
@@ -205,6 +223,7 @@ class _Position:
     def __init__(self, name: str, fps: Fraction, count: int | None, size: tuple[int, int] | None):
         self.name, self.fps, self.count, self.size = name, fps, count, size
         self.index, self.time, self.start = 0, 0.0, None
+        self.upright = UprightRgb()
 
     def good(self, decoded: list[av.VideoFrame]) -> Iterator[Frame]:
         """Yields decoded frames up to the first damaged one."""
@@ -213,7 +232,7 @@ class _Position:
                 if self.index == 0:
                     continue  # before the first key frame
                 raise self.stopped("the data are damaged")
-            rgb = upright_rgb(frame)
+            rgb = self.upright(frame)
             if self.size is None:
                 self.size = rgb.shape[:2]
             if rgb.shape[:2] != self.size:
