@@ -1,5 +1,7 @@
 """The depth networks give the published programs' numbers."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from endodav_jax.conversion.names import params_from_torch
 from endodav_jax.models import DepthModelConfig, depth_model_with
 from endodav_jax.models.depth_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 from tests.golden_cases import relative_error
+from tests.models.networks import QUICK_TO_COMPILE
 
 pytestmark = pytest.mark.golden
 
@@ -27,7 +30,7 @@ def _params(golden, name: str, config: DepthModelConfig) -> dict:
 
 
 def _assert_pyramid(golden, name: str, config: DepthModelConfig, case: dict[str, np.ndarray]) -> None:
-    run = jax.jit(lambda params, frames: depth_model_with(config, params)(frames))
+    run = jax.jit(lambda params, frames: depth_model_with(config, params)(frames), compiler_options=QUICK_TO_COMPILE)
     for scale, disparity in enumerate(run(_params(golden, name, config), case["input"])):
         expected = case[f"disp_{scale}"]
         assert relative_error(disparity.reshape(expected.shape), expected) < FORWARD
@@ -40,7 +43,7 @@ def test_video_depth_anything_gives_the_published_tokens_and_disparity(golden, p
     config = DepthModelConfig.vda(preset, image_shape=normalised.shape[2:4])
     seen = case["tokens_0"].shape[0]
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
     def run(params, normalised):
         model = depth_model_with(config, params)
         maps = model.encoder(normalised[0, :seen], model.encoder.positions(config.patch_grid))

@@ -1,0 +1,72 @@
+"""The layers that networks share: attention in groups, frames in groups, batch statistics, groups of parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from endodav_jax.models.attention import attention
+from endodav_jax.models.layers import Numerics, map_frames
+from endodav_jax.models.norms import BatchNorm
+from tests.golden_cases import relative_error
+
+SAME = 1e-5
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 2, 3, 5])
+def test_attention_in_groups_is_attention_at_once_with_the_same_gradients(chunk):
+    rng = np.random.default_rng(0)
+    query, key, value, weights = (rng.standard_normal((5, 7, 2, 4), np.float32) for _ in range(4))
+
+    def ours(query, key, value):
+        return attention(query, key, value, chunk=chunk)
+
+    def loss(function):
+        return lambda *qkv: (weights * function(*qkv)).sum()
+
+    assert relative_error(ours(query, key, value), jax.nn.dot_product_attention(query, key, value)) < SAME
+    got = jax.grad(loss(ours), (0, 1, 2))(query, key, value)
+    expected = jax.grad(loss(jax.nn.dot_product_attention), (0, 1, 2))(query, key, value)
+    for one, other in zip(got, expected, strict=True):
+        assert relative_error(one, other) < SAME
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 12])
+def test_frames_mapped_in_groups_come_back_in_order(count):
+    frames = np.arange(count * 2, dtype=np.float32).reshape(count, 2)
+    doubled, sums = map_frames(lambda x, _: (2 * x, x.sum(-1)), frames, None)
+    np.testing.assert_array_equal(doubled, 2 * frames)
+    np.testing.assert_array_equal(sums, frames.sum(-1))
+
+
+def test_batch_norm_over_devices_takes_the_statistics_of_the_whole_batch():
+    batch = np.random.default_rng(0).normal(3, 2, (4, 2, 3, 5)).astype(np.float32)
+
+    def normalise(x, axis_name):
+        norm = BatchNorm(5, axis_name)
+        return norm(x, True), norm.mean[...], norm.var[...]
+
+    whole = normalise(batch.reshape(8, 3, 5), None)
+    split = jax.vmap(lambda x: normalise(x, "devices"), axis_name="devices")(batch)
+    assert relative_error(split[0].reshape(8, 3, 5), whole[0]) < SAME
+    for parts, expected in zip(split[1:], whole[1:], strict=True):
+        np.testing.assert_allclose(parts, np.broadcast_to(expected, parts.shape), rtol=1e-6)
+
+
+def test_batch_norm_keeps_the_unbiased_variance_and_normalises_by_the_biased_one():
+    batch = np.random.default_rng(1).normal(3, 2, (6, 5)).astype(np.float32)
+    norm = BatchNorm(5)
+    result = norm(batch, True)
+    np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * batch.var(0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(norm.mean[...], 0.1 * batch.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(result).std(0), 1, rtol=1e-4)
+    assert not np.allclose(norm(batch, False), result)
+
+
+def test_layers_start_as_pytorchs_do():
+    layer = Numerics.of("float32").conv(8, 64, 3, nnx.Rngs(0))
+    bound = 1 / np.sqrt(8 * 9)
+    for values in (layer.kernel[...], layer.bias[...]):
+        assert float(jnp.abs(values).max()) <= bound
+    assert float(jnp.std(layer.kernel[...])) == pytest.approx(bound / np.sqrt(3), rel=0.05)
