@@ -83,7 +83,7 @@ def apply_adapter(config: DepthModelConfig, params: dict, path: Path | str) -> t
         adapted = config_from_json(json.loads(file.metadata["model"]))
         card = Card.from_json(json.loads(file.metadata["card"]))
         digest = file.metadata["base_digest"]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: its metadata are damaged ({error}); copy it again") from error
     if adapted.preset != config.preset:
         raise UserError(f"{path}: was trained on {adapted.preset}, and the weights given are {config.preset}")

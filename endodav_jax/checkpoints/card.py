@@ -88,7 +88,7 @@ class Manifest:
             return cls(Card.from_json(values), config, dict(values["parameters"]), files)
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path}: is damaged ({type(error).__name__}: {error}); convert or copy it again"
             ) from error

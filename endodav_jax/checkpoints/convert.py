@@ -16,7 +16,7 @@ from endodav_jax.conversion.convert import DEPTH_FILE, Origin, Published, publis
 from endodav_jax.conversion.weights_file import read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
-from endodav_jax.models.build import merge_adapters
+from endodav_jax.models.build import abstract_params, merge_adapters
 from endodav_jax.models.config import DepthModelConfig
 
 Target = Literal["orbax", "safetensors"]
@@ -83,6 +83,7 @@ def load_model(path: Path | str, family: str | None = None) -> tuple[DepthModelC
     found = load_networks(path, family)
     if found.config is None:
         raise UserError(f"{path}: holds {found.card.what}, not a depth network")
+    _refuse_other_shapes(Path(path), found)
     return found.config, found.params, found.card
 
 
@@ -185,6 +186,20 @@ def card_of(found: Published) -> Card:
     """Returns the card of a conversion."""
     preset = found.config.preset if found.config is not None else ""
     return Card(found.what, licence_of(found.program, preset), found.sources, found.notes, found.entries)
+
+
+def _refuse_other_shapes(path: Path, found: Networks) -> None:
+    """A card that was edited, or of other weights, would otherwise show only when the network runs."""
+    shapes, expected = (
+        {jax.tree_util.keystr(key): leaf.shape for key, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (found.params.get("depth", {}), abstract_params(found.config))
+    )
+    wrong = sorted(key for key in shapes.keys() | expected.keys() if shapes.get(key) != expected.get(key))
+    if wrong:
+        raise UserError(
+            f"{path}: its weights are not those of the network on its card ({len(wrong)} differ, the first "
+            f"{wrong[0]}); convert or copy it again"
+        )
 
 
 def _contiguous(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

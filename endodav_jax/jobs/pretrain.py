@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from endodav_jax.checkpoints import save_model
+from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.pretraining.loop import pretrain
 
@@ -25,12 +25,11 @@ def run_arguments(args: argparse.Namespace) -> int | None:
 def run(config: Config, workdir: Path) -> int | None:
     """Trains, and writes the network to `workdir/model`."""
     params = pretrain(config.model, config.pretrain, config.seed, workdir)
-    card = {
-        "what": "depth network pretrained with supervision on the phantom",
-        "licence": "MIT, as this package",
-        "seed": config.seed,
-        "pretrain": dataclasses.asdict(config.pretrain),
-    }
+    card = Card(
+        what="depth network pretrained with supervision on the phantom",
+        licence="MIT, as this package",
+        entries={"seed": config.seed, "pretrain": dataclasses.asdict(config.pretrain)},
+    )
     save_model(workdir / "model", config.model, {"depth": params}, card, overwrite=True)
     print(f"{workdir / 'model'}: the trained network")
     return None

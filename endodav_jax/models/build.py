@@ -23,21 +23,20 @@ def abstract_depth_model(config: DepthModelConfig, remat: bool = False) -> Depth
     return nnx.eval_shape(lambda: build_depth_model(config, nnx.Rngs(0), remat))
 
 
-@functools.cache
 def abstract_params(config: DepthModelConfig) -> dict:
-    """The weights' tree as nested dicts of `jax.ShapeDtypeStruct`; kept, so not to be altered."""
-    return nnx.to_pure_dict(nnx.state(abstract_depth_model(config)))
+    """The weights' tree as nested dicts of `jax.ShapeDtypeStruct`."""
+    return nnx.to_pure_dict(_abstract_parts(config, False)[1])
 
 
 def depth_model_with(config: DepthModelConfig, params: dict, remat: bool = False) -> DepthModel:
     """The network of `config` with `params`, a pure nested dict of all its weights, as they are (nothing is copied)."""
-    return nnx.merge(_graphdef(config, remat), params)
+    return nnx.merge(_abstract_parts(config, remat)[0], params)
 
 
 @functools.cache
-def _graphdef(config: DepthModelConfig, remat: bool) -> nnx.GraphDef:
-    """A network without its arrays.  Kept: building one takes seconds, and every program that is traced asks for it."""
-    return nnx.graphdef(abstract_depth_model(config, remat))
+def _abstract_parts(config: DepthModelConfig, remat: bool) -> tuple[nnx.GraphDef, nnx.State]:
+    """A network's structure and shapes.  Kept: building one takes seconds, and every program that is traced asks."""
+    return nnx.split(abstract_depth_model(config, remat))
 
 
 def merge_adapters(config: DepthModelConfig, params: dict) -> tuple[DepthModelConfig, dict]:

@@ -134,6 +134,8 @@ def test_what_cannot_be_loaded_is_one_line(tmp_path, vda_pth):
     save_model(tmp_path / "network", VDA, {"depth": {}}, CARD)
     with pytest.raises(UserError, match="leave --family out"):
         load_model(tmp_path / "network", family="vda")
+    with pytest.raises(UserError, match="are not those of the network on its card"):
+        load_model(tmp_path / "network")
     save_model(tmp_path / "resnet", None, {"resnet": {}}, CARD)
     with pytest.raises(UserError, match="not a depth network"):
         load_model(tmp_path / "resnet")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from endodav_jax import __version__
-from endodav_jax.checkpoints import Card, load_model, save_model
+from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.checkpoints.card import licence_of
 from endodav_jax.checkpoints.store import load_checkpoint
 from endodav_jax.errors import UserError
@@ -54,7 +54,7 @@ def assert_same_trees(found, expected) -> None:
 
 
 def test_what_is_written_comes_back(folder):
-    config, params, card = load_model(folder)
+    config, params, card = load_checkpoint(folder)
     assert config == CONFIG
     assert card == CARD
     assert_same_trees(params, PARAMS)
@@ -124,6 +124,7 @@ def test_a_missing_file_is_named(folder):
         ("", "card.json: is damaged"),
         ("{}", "card.json: is damaged"),
         ("[]", "card.json: is damaged"),
+        ("[" * 100_000, "card.json: is damaged"),
         ('{"format": 1, "model": {"preset": "vits"}}', "card.json: is damaged"),
         ('{"format": 99, "package_version": "7.0"}', "newer version \\(7.0\\)"),
     ],
