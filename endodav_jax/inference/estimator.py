@@ -78,7 +78,7 @@ class DepthEstimator:
         view_mask: Bool[np.ndarray, "H W"] | None = None,
         on_window: Callable[[WindowLog], None] | None = None,
     ) -> Iterator[tuple[int, Float32[np.ndarray, "H W"]]]:
-        """Disparity of each frame as soon as it is final, about two windows behind the reader.
+        """Disparity of each frame as soon as it is final, at most two windows behind the reader.
 
         Args:
           frames: RGB, all of one size, read once and in order by a thread that runs a few frames ahead.
@@ -120,11 +120,12 @@ class DepthEstimator:
     def _aligned(self, frames, rule, view_mask, on_window) -> Iterator[tuple[int, np.ndarray]]:
         aligner = WindowAligner(rule, view_mask)
         windows = run_windows(self.config, self.params, frames, rule, self.batching, view_mask)
-        for window, disparity in _one_ahead(windows):
+        for window, disparity in windows:
             log, finished = aligner.push(window, disparity)
             if on_window is not None:
                 on_window(log)
             yield from finished
+            del disparity, finished  # a window of large frames, before there is another one
 
     def _frame_by_frame(self, frames, view_mask) -> Iterator[tuple[int, np.ndarray]]:
         mask = None if view_mask is None else endodac_mask(view_mask)

@@ -80,7 +80,10 @@ def run_windows(
     """Yields each window that finishes a frame, with its disparities on their way.
 
     The features of `batching.windows` windows lie in a bank: ten rows carried from the batch before, then one for
-    each new frame; past the video's end, the last frame's row is repeated.  Nothing waits for the device here.
+    each new frame; past the video's end, the last frame's row is repeated.
+
+    Nothing waits for the device here, and a batch is yielded when the next one's frames are on their way: so the
+    device has work while the host looks at results, and the disparities of one batch only are in memory.
 
     Args:
       config: of the network, adapters merged.
@@ -96,7 +99,7 @@ def run_windows(
     carried = every_row.copy()
     carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
     bank = programs.empty_bank(config, params, len(every_row))
-    read = 0
+    read, decoded = 0, []
     for batch in itertools.count():
         row = OVERLAP if batch else 0
         if batch:
@@ -111,19 +114,23 @@ def run_windows(
         ended = row < rows
         if ended:
             bank = programs.select(bank, np.minimum(every_row, np.int32(row - 1)))
+        while decoded:  # and forgotten, before there is another batch
+            yield decoded.pop(0)
         first = batch * batching.windows
         windows = [Window(first + i, rule, read if ended else None) for i in range(batching.windows)]
-        yield from _decode(config, params, bank, slots, windows, batching.decoded, frame_shape)
+        decoded = _decode(config, params, bank, slots, windows, batching.decoded, frame_shape)
         if not all(window.has_next for window in windows):
+            yield from decoded
             return
 
 
-def _decode(config, params, bank, slots, windows, count, frame_shape) -> Iterator[tuple[Window, WindowDisparity]]:
+def _decode(config, params, bank, slots, windows, count, frame_shape) -> list[tuple[Window, WindowDisparity]]:
     """Decodes the windows of a full bank, only the slots that are looked at, `count` at a time."""
     if not any(window.used_slots for window in windows):
-        return
+        return []
     features = bank if slots.size == len(bank[0]) else programs.select(bank, slots.ravel())
     path_3 = programs.coarse(params, features, length=WINDOW_FRAMES, config=config)
+    decoded = []
     for i, window in enumerate(windows):
         disparities = {}
         for at in range(window.used_slots.start, window.used_slots.stop, count):
@@ -134,4 +141,5 @@ def _decode(config, params, bank, slots, windows, count, frame_shape) -> Iterato
                 if slot in window.used_slots:
                     disparities[slot] = programs.to_frame(group, np.int32(slot - at), frame_shape=frame_shape)
         if disparities:
-            yield window, WindowDisparity(disparities)
+            decoded.append((window, WindowDisparity(disparities)))
+    return decoded
