@@ -151,7 +151,8 @@ def _open(name: str, path: str):
         raise UserError(f"{name}: no such file; check the path")
     with open_container(path, name) as container:
         context = container.streams.video[0].codec_context
-        context.thread_type = "AUTO"
+        # FFV1's decoder, run on several frames at once, may spoil the good frame before a damaged one.
+        context.thread_type = "SLICE" if context.name == "ffv1" else "AUTO"
         if context.name == "mjpeg":  # the one common decoder that paints over damage and does not mark the frame
             context.options = {"err_detect": "explode"}
         yield container
