@@ -2,7 +2,10 @@
 
 from typing import TypeVar
 
-Array = TypeVar("Array")  # numpy or jax
+import jax
+import numpy as np
+
+Array = TypeVar("Array", np.ndarray, jax.Array, float)
 
 
 def depth_from_disparity(disparity: Array, min_depth: float = 0.1, max_depth: float = 150.0) -> Array:

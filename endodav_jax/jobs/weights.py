@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from endodav_jax.errors import UserError
+from endodav_jax.models.config import Precision
 
 if TYPE_CHECKING:
     from endodav_jax.checkpoints import Card
@@ -14,7 +15,7 @@ HOW_TO_GET_WEIGHTS = (
 )
 
 
-def load_estimator(weights: str, encoder: str, precision: str) -> "tuple[DepthEstimator, Card]":
+def load_estimator(weights: str, encoder: str, precision: Precision) -> "tuple[DepthEstimator, Card]":
     """Returns the estimator of a converted checkpoint's folder, and the card of its weights.
 
     JAX is imported here and not before, so that mistakes in everything else are told at once.

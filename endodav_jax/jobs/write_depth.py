@@ -5,7 +5,7 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -175,7 +175,7 @@ def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: De
     """The second pass: everything that is made of disparities, in the colours of the whole clip."""
     inside, size = spool.inside, spool.size
     table = colour_table(config.cmap)
-    writers: list[Callable[[DepthFrame], None]] = []
+    writers: list[depth_files.Write] = []
 
     def colours_of(frame: DepthFrame) -> np.ndarray:
         return colourise(frame.disparity, *run.colour_range, table, inside)

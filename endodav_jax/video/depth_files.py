@@ -5,7 +5,7 @@ import dataclasses
 import importlib.util
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,14 +36,14 @@ class DepthFrame:
     rgb: np.ndarray | None = None
 
 
-Write = Callable[[DepthFrame], None]
+Write = Callable[[DepthFrame], object]
 
 
 def write_npz(
     path: Path,
     size: tuple[int, int],
     indices: list[int],
-    maps: dict[str, Callable[[], Iterable[np.ndarray]]],
+    maps: Mapping[str, Callable[[], Iterable[np.ndarray]]],
     fps: Fraction,
     intrinsics: np.ndarray,
 ) -> None:

@@ -67,7 +67,7 @@ def _stream(container: av.container.OutputContainer, fps: Fraction) -> av.VideoS
     except av.codec.codec.UnknownCodecError as error:
         raise UserError("libx264: this build of PyAV has no H.264 encoder; install PyAV from its wheel") from error
     stream.pix_fmt = "yuv420p"
-    stream.options = X264
+    stream.options = dict(X264)
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = ColorRange.MPEG

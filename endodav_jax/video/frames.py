@@ -45,10 +45,16 @@ class FrameSource(Protocol):
 
     name: str
     stem: str
-    size: tuple[int, int]
     fps: Fraction
-    count: int | None
-    timed: bool
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def count(self) -> int | None: ...
+
+    @property
+    def timed(self) -> bool: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

@@ -93,8 +93,8 @@ def read_rgb(path: Path) -> np.ndarray:
       UserError: missing, damaged, or with floating-point values, whose range nothing tells.
     """
     try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
+        with Image.open(path) as stored:
+            image = ImageOps.exif_transpose(stored)
             if image.mode.startswith("I") or image.mode == "F":
                 return _array_as_rgb(np.asarray(image), path)
             if "A" in image.getbands() or "transparency" in image.info:

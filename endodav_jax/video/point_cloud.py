@@ -39,6 +39,8 @@ def points_of(frame: DepthFrame, intrinsics: np.ndarray) -> np.ndarray:
 
     X = depth * ((u - cx) / fx, (v - cy) / fy, 1).  A disparity of 0 is outside the view or as far as can be: no point.
     """
+    if frame.rgb is None:
+        raise ValueError(f"frame {frame.index}: points need its colours")
     fx, fy, cx, cy = intrinsics
     v, u = np.nonzero(frame.disparity > 0)
     depth = frame.depth[v, u]

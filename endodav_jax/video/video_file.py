@@ -135,7 +135,7 @@ def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     if matrix is None:
         return False, False, False
     # 16.16 fixed point, x' = a x + c y, y' = b x + d y with y down.
-    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])  # type: ignore[call-overload]
     return (False, a < 0, d < 0) if abs(a) >= abs(b) else (True, c < 0, b < 0)
 
 
@@ -223,7 +223,8 @@ class _Position:
 
     def __init__(self, name: str, fps: Fraction, count: int | None, size: tuple[int, int] | None):
         self.name, self.fps, self.count, self.size = name, fps, count, size
-        self.index, self.time, self.start = 0, 0.0, None
+        self.index, self.time = 0, 0.0
+        self.start: float | None = None
         self.upright = UprightRgb()
 
     def good(self, decoded: list[av.VideoFrame]) -> Iterator[Frame]:

@@ -46,8 +46,7 @@ def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
     Returns:
       bool [H, W], true inside; None where nothing dark surrounds the view.
     """
-    brightest = np.max([frame.max(axis=-1) for frame in frames], axis=0)
-    brightest = cv2.medianBlur(np.ascontiguousarray(brightest), 5)
+    brightest = cv2.medianBlur(np.max([frame.max(axis=-1) for frame in frames], axis=0), 5)
     height, width = brightest.shape
     patch = max(2, min(height, width) // 40)
     corners = [
