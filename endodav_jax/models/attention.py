@@ -9,6 +9,7 @@ from endodav_jax.models.layers import on_cpu
 # Scores of one group stay in a CPU's cache when they take at most this many bytes.
 CPU_SCORE_BYTES = 4 << 20
 CUDNN_HEAD_MULTIPLE = 8
+CUDNN_CAPABILITY = 8.0
 
 
 def attention(

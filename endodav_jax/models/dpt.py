@@ -87,6 +87,8 @@ class OutputConvolutions(nnx.Module):
         self.conv1 = numerics.conv(features, features // 2, 3, rngs)
         self.conv2 = full.conv(features // 2, OUTPUT_WIDTH, 3, rngs)
         self.conv3 = full.conv(OUTPUT_WIDTH, 1, 1, rngs)
+        # A random output is negative everywhere as likely as not, and its ReLU would then let no gradient through.
+        self.conv3.bias[...] = jnp.ones((1,), jnp.float32)
 
     def __call__(self, x: Float[Array, "N h w F"], shape: tuple[int, int]) -> Float[Array, "N height width"]:
         x = resize_align_corners(self.conv1(x), shape).astype(jnp.float32)
