@@ -65,8 +65,6 @@ def pretrain(model_config: DepthModelConfig, config: PretrainConfig, seed: int, 
     Goes on from the newest checkpoint below `workdir`; a stage that is done is not done again.
     """
     model = build_depth_model(model_config, nnx.Rngs(seed))
-    # A random output is negative everywhere as likely as not, and then the last ReLU lets no gradient through.
-    model.head.output.conv3.bias[...] = jnp.ones((1,), jnp.float32)
     graphdef, state = nnx.split(model)
     weights = flatten(nnx.to_pure_dict(state))
     with RunLog(workdir) as log:

@@ -1,11 +1,13 @@
 """The weights that a run starts from: random ones, with converted checkpoints laid over them."""
 
 import hashlib
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
 
+from endodav_jax.checkpoints import Card
 from endodav_jax.checkpoints.convert import load_networks
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
@@ -18,16 +20,30 @@ _LEFT_OUT_GROUPS = ("output_convolutions", "depth_heads")
 _RESNET_USERS = ("pose", "flow", "transform")
 
 
-def initial_networks(config: Config, axis_name: str | None) -> tuple[nnx.GraphDef, Groups, Groups, dict]:
+class Initial(NamedTuple):
+    """What a run starts from.
+
+    Attributes:
+      graphdef: of `TrainingNetworks`.
+      trained, frozen: the groups that some phase trains, and all others.
+      statistics: BatchNorm's, a pure nested dict.
+      card: of the weights; None for random ones.
+    """
+
+    graphdef: nnx.GraphDef
+    trained: Groups
+    frozen: Groups
+    statistics: dict
+    card: Card | None
+
+
+def initial_networks(config: Config, axis_name: str | None) -> Initial:
     """Builds all networks of a run.
 
     Args:
       config: `weights` names a checkpoint: of the depth network alone, with or without adapters, or of a whole run;
         what it lacks (adapters above all) is initialised as published.
       axis_name: of the devices, for BatchNorm.
-
-    Returns:
-      graphdef of `TrainingNetworks`; the groups that some phase trains; all others; BatchNorm statistics.
 
     Raises:
       UserError: weights that are missing or do not fit.
@@ -46,18 +62,21 @@ def initial_networks(config: Config, axis_name: str | None) -> tuple[nnx.GraphDe
         found = load_networks(config.train.resnet_weights)
         for user in _RESNET_USERS:
             _lay_over(f"{user}.encoder.", found.params["resnet"], params, statistics, config.train.resnet_weights)
+    card = None
     if config.weights:
         found = load_networks(config.weights)
         for name in ("depth", *MOTION_NETWORKS):
             if name in found.params:
                 _lay_over(f"{name}.", found.params[name], params, statistics, config.weights)
+        card = found.card
     groups = split_by_group(unflatten(params), group_of)
     trained = trained_groups(config)
-    return (
+    return Initial(
         graphdef,
         {group: members for group, members in groups.items() if group in trained},
         {group: members for group, members in groups.items() if group not in trained},
         unflatten(statistics),
+        card,
     )
 
 

@@ -71,7 +71,7 @@ class Run:
         self.log = log
         self.frame_size = _frame_size(batches)
         check_frame_size(*self.frame_size, config.train.objective.scales)
-        self.graphdef, params, frozen, statistics = initial_networks(config, parallel.AXIS)
+        self.graphdef, params, frozen, statistics, self.base_card = initial_networks(config, parallel.AXIS)
         self.available = frozenset(params)
         self.frozen = frozen
         self.frozen_digest = digest_of(frozen)
@@ -147,9 +147,13 @@ class Run:
         tree = join_groups(self._weights(), self.frozen)
         card = Card(
             what=f"{self.config.model.family} {self.config.model.preset}, trained for {self._steps_done()} steps",
-            licence="that of the weights it was trained from",
-            notes=(f"started from {self.config.weights or 'random weights'}",),
-            entries=dict(zip(("height", "width"), self.frame_size, strict=True)),
+            licence=self.base_card.licence if self.base_card else "MIT, as this package",
+            sources=self.base_card.sources if self.base_card else {},
+            notes=(f"started from {self.base_card.what if self.base_card else 'random weights'}",),
+            entries={
+                **dict(zip(("height", "width"), self.frame_size, strict=True)),
+                "resnet_layers": self.config.train.resnet_layers,
+            },
         )
         save_model(folder, self.config.model, jax.tree.map(np.asarray, tree), card, overwrite=True)
 
