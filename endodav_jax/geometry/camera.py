@@ -1,9 +1,11 @@
 """The pinhole camera: intrinsics (fx, fy, cx, cy) in pixels, back-projection and projection."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from endodav_jax.geometry.rigid import transform_points
 from endodav_jax.geometry.sampling import pixel_grid
 
 # Added to the depth a point is divided by, as the published programs do.  Points behind the camera are not cut
@@ -37,17 +39,37 @@ def project(
     """Returns the pixels (x, y) of points in the camera's frame, and their depth."""
     fx, fy, cx, cy = (intrinsics[..., i, None, None] for i in range(4))
     x, y, z = (points[..., i] for i in range(3))
-    divisor = z + DEPTH_EPSILON
-    # A point in the camera's plane has no pixel; any finite one far away will do.
-    divisor = jnp.where(jnp.abs(divisor) < DEPTH_EPSILON, DEPTH_EPSILON, divisor)
-    return jnp.stack([(fx * x + cx * z) / divisor, (fy * y + cy * z) / divisor], -1), z
+    return _over_depth(fx * x + cx * z, fy * y + cy * z, z), z
 
 
 def reproject(
-    depth: Float[Array, "*N H W"], intrinsics: Float[Array, "*N 4"], cam_b_from_cam_a: Float[Array, "*N 4 4"]
-) -> tuple[Float[Array, "*N H W 2"], Float[Array, "*N H W"]]:
+    depth: Float[Array, "N H W"], intrinsics: Float[Array, "N 4"], cam_b_from_cam_a: Float[Array, "N 4 4"]
+) -> tuple[Float[Array, "N H W 2"], Float[Array, "N H W"]]:
     """Returns where each pixel of camera a lies in camera b (same intrinsics), and its depth there.
 
-    Paper: u_{s→t} = π(K T_{s→t} z_s K⁻¹ u) and z_{s→t}.
+    Paper: u_{s→t} = π(K T_{s→t} z_s K⁻¹ u) and z_{s→t}, here as z_s (K R K⁻¹) u + K t: `project` of the moved
+    points of `backproject`, with one small matrix product for all pixels, whose derivative by the motion is one too.
     """
-    return project(transform_points(cam_b_from_cam_a, backproject(depth, intrinsics)), intrinsics)
+    count, height, width = depth.shape
+    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    camera = intrinsics_matrix(intrinsics)
+    rotation, translation = cam_b_from_cam_a[:, :3, :3], cam_b_from_cam_a[:, :3, 3]
+    homography = product("nij,njk,nkl->nil", camera, rotation, _inverse_matrix(intrinsics))
+    grid = pixel_grid(height, width, dtype=depth.dtype).reshape(-1, 2).T
+    rays = product("nij,jp->nip", homography, jnp.concatenate([grid, jnp.ones_like(grid[:1])]))
+    there = rays * depth.reshape(count, 1, -1) + product("nij,nj->ni", camera, translation)[..., None]
+    x, y, z = (there[:, i].reshape(depth.shape) for i in range(3))
+    return _over_depth(x, y, z), z
+
+
+def _inverse_matrix(intrinsics: Float[Array, "*N 4"]) -> Float[Array, "*N 3 3"]:
+    """Returns the inverse of `intrinsics_matrix`."""
+    fx, fy, cx, cy = (intrinsics[..., i] for i in range(4))
+    return intrinsics_matrix(jnp.stack([1 / fx, 1 / fy, -cx / fx, -cy / fy], -1))
+
+
+def _over_depth(x: Float[Array, "*N H W"], y: Float[Array, "*N H W"], z: Float[Array, "*N H W"]) -> Array:
+    divisor = z + DEPTH_EPSILON
+    # A point in the camera's plane has no pixel; any finite one far away will do.
+    divisor = jnp.where(jnp.abs(divisor) < DEPTH_EPSILON, DEPTH_EPSILON, divisor)
+    return jnp.stack([x / divisor, y / divisor], -1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.depth import depth_from_disparity
@@ -41,6 +41,7 @@ BRIGHTNESS = "loss_cvt"
 SMOOTHNESS = "loss_smooth"
 PROJECTION = "loss_depth_reproj"
 FLOW_DEPTH = "loss_depth_flow"
+PAIR_PARTS = (REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH)  # of frames and neighbours
 
 
 class Pictures(NamedTuple):
@@ -206,6 +207,19 @@ def _camera(networks: nnx.Module, clip: Clip, batch: Batch, config: ObjectiveCon
     return rigid_from_axis_angle(motion.axis_angle, motion.translation), intrinsics
 
 
+class _Pair(NamedTuple):
+    """Everything that frames [N] and their neighbours on one side are compared by at one scale, at full size."""
+
+    neighbour: Float[Array, "N H W 3"]
+    neighbour_from_frame: Float[Array, "N 4 4"]
+    occlusion: Float[Array, "N H W"]
+    registration: Float[Array, "N H W 3"]
+    flow: Float[Array, "N H W 2"]
+    transform: Float[Array, "N H W 3"]
+    neighbour_depth: Float[Array, "N H W"]
+    same_clip: Bool[Array, "N"]
+
+
 def _view_synthesis(
     clip: Clip,
     scene: _Scene,
@@ -217,64 +231,74 @@ def _view_synthesis(
 ) -> dict[str, Float[Array, "S"]]:
     """Returns the terms that compare frames with neighbours, unweighted, by scale; 0 those that are not wanted.
 
-    Scales are a loop, and a neighbour's maps are computed again for the derivative: nothing of full size but the
-    arguments is kept.
+    Scales and sides are loops, compiled once, and a side's maps are computed again for the derivative: nothing of
+    full size but the arguments is kept.
     """
-
-    def terms(direction: int, depth, flow, transform) -> dict[str, Array]:
-        pixels, depth_there = reproject(depth, scene.intrinsics, scene.neighbour_from_frame[direction])
-        warped = sample_bilinear(clip.neighbours[direction], pixels, "border")
-        occlusion = scene.occlusion[direction]
-        refined = refined_target(clip.frames, transform, occlusion)
-        values = dict.fromkeys((REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH), jnp.zeros(()))
-
-        error = photometric_error(warped, refined, config.ssim_weight)
-        values[REPROJECTION] = masked_mean(error, occlusion * clip.valid_windows, axis_name)
-        if TRANSFORM in wanted:
-            error = jnp.abs(refined - scene.registration[direction]).mean(-1)
-            values[TRANSFORM] = masked_mean(error, occlusion * clip.valid[0], axis_name)
-        if BRIGHTNESS in wanted:
-            registration = warp_by_flow(clip.neighbours[direction], flow, "border")
-            pairs = brightness_smoothness(transform, clip.frames, registration)
-            valid = zip(leading_pairs(occlusion), pair_masks(clip.valid[0]), strict=True)
-            values[BRIGHTNESS] = masked_mean_of_pairs(*pairs, tuple(seen * both for seen, both in valid), axis_name)
-
-        if not wanted & {PROJECTION, FLOW_DEPTH}:
-            return values
-        source, target = _depth_pairs(length, direction)
-        of_source, of_target = (functools.partial(_of_frames, length=length, which=w) for w in (source, target))
-        for name, error_of, arguments in (
-            (PROJECTION, projection_error, (of_source(pixels), of_source(depth_there), of_target(depth))),
-            (FLOW_DEPTH, flow_depth_error, (of_source(flow), of_source(depth), of_target(depth))),
-        ):
-            if name in wanted:
-                error, inside = error_of(*arguments)
-                values[name] = masked_mean(error, inside & of_source(clip.valid[0]), axis_name)
-        return values
 
     def one_scale(_, scale_maps: _ScaleMaps):
         depth = depth_from_disparity(scale_maps.disparity, config.min_depth, config.max_depth)
-        both = [
-            jax.checkpoint(functools.partial(terms, direction))(
-                depth, scale_maps.flow[direction], scale_maps.transform[direction]
-            )
-            for direction in (BEFORE, AFTER)
-        ]
-        return None, jax.tree.map(lambda before, after: (before + after) / 2, *both)
+        neighbour_depth, same_clip = _depth_of_neighbours(depth, length)
+
+        @functools.partial(jax.checkpoint, prevent_cse=False)
+        def one_side(total, pair: _Pair):
+            terms = _terms(clip, depth, scene.intrinsics, pair, wanted, config, axis_name)
+            return {name: total[name] + terms[name] / 2 for name in total}, None
+
+        pairs = _Pair(
+            clip.neighbours, scene.neighbour_from_frame, scene.occlusion, scene.registration,
+            scale_maps.flow, scale_maps.transform, neighbour_depth, same_clip,
+        )  # fmt: skip
+        nothing = dict.fromkeys(PAIR_PARTS, jnp.zeros((), depth.dtype))
+        return None, jax.lax.scan(one_side, nothing, pairs)[0]
 
     return jax.lax.scan(one_scale, None, maps)[1]
 
 
-def _depth_pairs(length: int, direction: int) -> tuple[slice, slice]:
-    """Returns which of a clip's frames have a neighbour in the same clip, and which those neighbours are."""
-    later, earlier = slice(1, length), slice(0, length - 1)
-    return (later, earlier) if direction == BEFORE else (earlier, later)
+def _terms(
+    clip: Clip,
+    depth: Float[Array, "N H W"],
+    intrinsics: Float[Array, "N 4"],
+    pair: _Pair,
+    wanted: frozenset[str],
+    config: ObjectiveConfig,
+    axis_name: str | None,
+) -> dict[str, Float[Array, ""]]:
+    """Returns the terms of one scale and one side, each a masked mean of a dense map."""
+    mean = functools.partial(masked_mean, axis_name=axis_name)
+    terms = dict.fromkeys(PAIR_PARTS, jnp.zeros((), depth.dtype))
+    valid = clip.valid[0]
+
+    pixels, depth_there = reproject(depth, intrinsics, pair.neighbour_from_frame)
+    warped = sample_bilinear(pair.neighbour, pixels, "border")
+    refined = refined_target(clip.frames, pair.transform, pair.occlusion)
+    error = photometric_error(warped, refined, config.ssim_weight)
+    terms[REPROJECTION] = mean(error, pair.occlusion * clip.valid_windows)
+
+    if TRANSFORM in wanted:
+        terms[TRANSFORM] = mean(jnp.abs(refined - pair.registration).mean(-1), pair.occlusion * valid)
+    if BRIGHTNESS in wanted:
+        registration = warp_by_flow(pair.neighbour, pair.flow, "border")
+        maps = brightness_smoothness(pair.transform, clip.frames, registration)
+        masks = zip(leading_pairs(pair.occlusion), pair_masks(valid), strict=True)
+        terms[BRIGHTNESS] = masked_mean_of_pairs(*maps, tuple(seen * both for seen, both in masks), axis_name)
+
+    in_clip = valid & pair.same_clip[:, None, None]
+    if PROJECTION in wanted:
+        error, inside = projection_error(pixels, depth_there, pair.neighbour_depth)
+        terms[PROJECTION] = mean(error, inside & in_clip)
+    if FLOW_DEPTH in wanted:
+        error, inside = flow_depth_error(pair.flow, depth, pair.neighbour_depth)
+        terms[FLOW_DEPTH] = mean(error, inside & in_clip)
+    return terms
 
 
-def _of_frames(maps: Float[Array, "B*T *map"], length: int, which: slice) -> Float[Array, "M *map"]:
-    """Returns the maps of some frames of every clip."""
-    chosen = maps.reshape(-1, length, *maps.shape[1:])[:, which]
-    return chosen.reshape(-1, *maps.shape[1:])
+def _depth_of_neighbours(
+    depth: Float[Array, "B*T H W"], length: int
+) -> tuple[Float[Array, "2 B*T H W"], Bool[Array, "2 B*T"]]:
+    """Returns the depth of each frame's neighbours, and whether those are in the same clip (else it is another's)."""
+    number = jnp.arange(depth.shape[0]) % length
+    neighbours = jnp.stack([jnp.roll(depth, 1, axis=0), jnp.roll(depth, -1, axis=0)])
+    return neighbours, jnp.stack([number > 0, number < length - 1])
 
 
 def _smoothness(disparity: Float[Array, "N h w 1"], clip: Clip, index: int, axis_name: str | None) -> Float[Array, ""]:

@@ -1,5 +1,6 @@
 """The first update of a step: optical flow between neighbouring frames, by photometric registration."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -74,17 +75,15 @@ def flow_objective(
     registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, full_flows[0])
     transforms = predict_transforms(networks.transform, jax.lax.stop_gradient(registration), clip, config)
 
-    def one_scale(_, per_scale):
-        flow, transform = per_scale
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def one_side(total, pair):
+        neighbour, occlusion, flow, transform = pair
+        refined = refined_target(clip.frames, transform, occlusion)
+        error = photometric_error(warp_by_flow(neighbour, flow, "border"), refined, config.ssim_weight)
+        return total + masked_mean(error, occlusion * clip.valid_windows, axis_name) / 2, None
 
-        @jax.checkpoint
-        def registration_error(neighbour, flow, transform, occlusion):
-            refined = refined_target(clip.frames, transform, occlusion)
-            error = photometric_error(warp_by_flow(neighbour, flow, "border"), refined, config.ssim_weight)
-            return masked_mean(error, occlusion * clip.valid_windows, axis_name)
-
-        errors = map(registration_error, clip.neighbours, flow, transform, occlusion)
-        return None, sum(errors) / 2
+    def one_scale(_, scale_maps):
+        return None, jax.lax.scan(one_side, jnp.zeros(()), (clip.neighbours, occlusion, *scale_maps))[0]
 
     _, registration_losses = jax.lax.scan(one_scale, None, (full_flows, transforms))
 

@@ -34,7 +34,8 @@ class Clip(NamedTuple):
       frames, neighbours: [N,H,W,3] and [2,N,H,W,3] float32 in [0, 1]: what is warped and compared.
       seen_frames, seen_neighbours: the same, colour-jittered: what networks see.
       levels: `frames` at each scale of the objective, [N,h,w,3].
-      valid: which pixels of those may count, [N,h,w] bool: in view and not a highlight.
+      valid: which pixels of those may count, [N,h,w] bool: in view and not a highlight, and at coarser scales so is
+        every pixel that went into their colour.
       valid_windows: pixels [N,H,W] whose whole 3x3 window is valid; for terms that compare windows.
     """
 
@@ -62,8 +63,8 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
         seen_frames,
         seen_neighbours,
         tuple(levels[scale] for scale in config.scales),
-        tuple(_all_in_cells(valid, 2**scale) for scale in config.scales),
-        jax.lax.reduce_window(valid, True, jax.lax.bitwise_and, (1, 3, 3), (1, 1, 1), "SAME"),
+        tuple(_valid_at(valid, scale) for scale in config.scales),
+        _all_in_windows(valid),
     )
 
 
@@ -74,10 +75,22 @@ def _with_neighbours(frames: Float[Array, "B L H W 3"]) -> tuple[Array, Array]:
     return flat(frames[:, 1:-1]), jnp.stack([flat(frames[:, :-2]), flat(frames[:, 2:])])
 
 
-def _all_in_cells(mask: Bool[Array, "N H W"], size: int) -> Bool[Array, "N h w"]:
-    """Returns, for each cell of `size` x `size` pixels, whether the mask holds in all of it."""
-    count, height, width = mask.shape[0], mask.shape[1] // size, mask.shape[2] // size
-    return mask[:, : height * size, : width * size].reshape(count, height, size, width, size).all((2, 4))
+def _valid_at(valid: Bool[Array, "N H W"], scale: int) -> Bool[Array, "N h w"]:
+    """Returns which pixels of a scale are made of valid pixels alone.
+
+    Halving with antialias reaches beyond a pixel's own cell, but over all halvings by less than one cell.
+    """
+    if scale == 0:
+        return valid
+    size = 2**scale
+    count, height, width = valid.shape[0], valid.shape[1] // size, valid.shape[2] // size
+    cells = valid[:, : height * size, : width * size].reshape(count, height, size, width, size)
+    return _all_in_windows(cells.all((2, 4)))
+
+
+def _all_in_windows(mask: Bool[Array, "N H W"]) -> Bool[Array, "N H W"]:
+    """Returns whether the mask holds in all of each pixel's 3x3 window."""
+    return jax.lax.reduce_window(mask, True, jax.lax.bitwise_and, (1, 3, 3), (1, 1, 1), "SAME")
 
 
 def to_full_size(maps: list[Float[Array, "*P N h w C"]], shape: tuple[int, int]) -> Float[Array, "S *P N H W C"]:

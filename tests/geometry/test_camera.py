@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endodav_jax.geometry.camera import backproject, intrinsics_matrix, intrinsics_vector, project, reproject
-from endodav_jax.geometry.rigid import rigid_from_axis_angle
+from endodav_jax.geometry.rigid import rigid_from_axis_angle, transform_points
 from endodav_jax.geometry.sampling import pixel_grid
 from tests.golden_cases import relative_error
 
@@ -32,6 +32,17 @@ def test_projection_undoes_back_projection(fx, fy, cx, cy, depth):
     pixels, z = project(backproject(jnp.full((3, 5), depth, jnp.float32), intrinsics), intrinsics)
     np.testing.assert_allclose(pixels, pixel_grid(3, 5), atol=2e-3)
     np.testing.assert_allclose(z, depth, rtol=1e-6)
+
+
+def test_reprojection_is_projection_of_the_moved_points():
+    rng = np.random.default_rng(0)
+    depth = jnp.asarray(rng.uniform(1, 3, (2, 4, 5)), jnp.float32)
+    intrinsics = jnp.asarray(rng.uniform(3, 6, (2, 4)), jnp.float32)
+    motion = rigid_from_axis_angle(*jnp.asarray(rng.uniform(-0.2, 0.2, (2, 2, 3)), jnp.float32))
+    pixels, z = project(transform_points(motion, backproject(depth, intrinsics)), intrinsics)
+    direct_pixels, direct_z = reproject(depth, intrinsics, motion)
+    np.testing.assert_allclose(direct_pixels, pixels, atol=1e-5)
+    np.testing.assert_allclose(direct_z, z, rtol=1e-5)
 
 
 def test_matrix_and_vector_of_intrinsics_are_one():
