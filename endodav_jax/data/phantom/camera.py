@@ -83,35 +83,36 @@ class Path:
         return (self.look_rad * jnp.sin(2 * jnp.pi * (t / self.look_period + self.look_phase))).sum(0)
 
 
-def draw_path(key: jax.Array, shape, speed: tuple[float, float]) -> Path:
+def draw_path(key: jax.Array, shape, speed: jax.Array) -> Path:
     """Draws a hand for a shape; periods follow from amplitudes, so that the speed stays as asked."""
     d = Draws(key)
-    pace = d.uniform(*speed)
+    pace = d.uniform(speed[0], speed[1])
     if isinstance(shape, ColonShape):
-        wide = shape.radius_mm * jnp.array([1.0, 1.0, 0.2], jnp.float32)
-        sway = wide * jnp.array([[0.16], [0.05], [0.004]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
+        clear = shape.radius_mm - 1.3 * shape.fold_height_mm
+        wide = clear * jnp.array([1.0, 1.0, 0.2], jnp.float32)
+        sway = wide * jnp.array([[0.2], [0.06], [0.005]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
         share = jnp.array([[0.25], [0.15], [0.06]], jnp.float32)
-        margin = jnp.maximum(2.5, 0.22 * shape.radius_mm)
+        margin = jnp.maximum(1.8, 0.13 * shape.radius_mm)
         upright = d.uniform(-jnp.pi, jnp.pi)
     else:
         sway = jnp.array([[12.0], [3.0], [0.05]], jnp.float32) * d.uniform(0.5, 1.0, (SWAYS, 3))
         sway = sway * jnp.array([1.0, 0.5, 0.8], jnp.float32)
         share = jnp.array([[0.6], [0.3], [0.06]], jnp.float32)
-        margin = jnp.float32(9.0)
+        margin = jnp.float32(6.0)
         upright = d.uniform(-0.3, 0.3)
     period = 2 * jnp.pi * sway / (share * pace) * d.uniform(1.0, 1.4, (SWAYS, 3))
     look = jnp.array([[0.22], [0.06], [0.002]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
     return Path(
-        advance=jnp.stack([4.0 * REACH_MM / (0.75 * pace), d.uniform(0.0, 1.0)]),
+        advance=jnp.stack([2.0 * REACH_MM / (0.9 * pace), d.uniform(0.0, 1.0)]),
         sway_mm=sway,
         sway_period=period,
         sway_phase=d.uniform(0.0, 1.0, (SWAYS, 3)),
         look_rad=look,
-        # Peak rates of 0.5, 0.35 and 0.1 degrees a frame an axis.
-        look_period=2 * jnp.pi * look / jnp.array([[0.0087], [0.0061], [0.0018]], jnp.float32),
+        # Peak rates of 0.35, 0.22 and 0.08 degrees a frame an axis.
+        look_period=2 * jnp.pi * look / jnp.array([[0.0061], [0.0038], [0.0014]], jnp.float32),
         look_phase=d.uniform(0.0, 1.0, (SWAYS, 3)),
         upright_rad=upright,
-        ahead_mm=d.uniform(1.2, 2.5) * (shape.radius_mm if isinstance(shape, ColonShape) else 20.0),
+        ahead_mm=d.uniform(2.2, 3.4) * (shape.radius_mm if isinstance(shape, ColonShape) else 20.0),
         margin_mm=margin,
     )
 
@@ -128,7 +129,7 @@ def camera_pose(shape, path: Path, t: jax.Array) -> jax.Array:
         up = jnp.array([0.0, -1.0, 0.0], jnp.float32)
     elif isinstance(shape, OrganShape):
         position = jnp.array(PIVOT_MM, jnp.float32) + path.sway(t)
-        target = jnp.array([0.0, 12.0, 22.0], jnp.float32) - 0.3 * path.sway(t)
+        target = jnp.array([0.0, 32.0, 18.0], jnp.float32) - 0.3 * path.sway(t)
         up = jnp.array([0.0, -1.0, 0.0], jnp.float32)
     else:
         raise TypeError(f"no path for {type(shape).__name__}")
@@ -148,10 +149,10 @@ def _away_from_wall(shape, position: jax.Array, margin: jax.Array) -> jax.Array:
         value, gradient = field_and_gradient(shape.field, tuple(position))
         gradient = jnp.stack(gradient)
         steep = jnp.linalg.norm(gradient)
-        short = soft * jax.nn.softplus((margin - value / jnp.maximum(steep, 1.0)) / soft)
-        return position + short * gradient / jnp.maximum(steep, 1e-3)
+        short = soft * jax.nn.softplus((margin - value) / soft)
+        return position + 0.5 * short * gradient / jnp.maximum(steep, 1e-3)
 
-    return jax.lax.fori_loop(0, 4, push, position)
+    return jax.lax.fori_loop(0, 6, push, position)
 
 
 def _look_at(forward: jax.Array, up: jax.Array) -> jax.Array:

@@ -131,7 +131,7 @@ class ColonShape:
         z = d.uniform(8.0, 95.0, (POLYPS,))
         angle = d.uniform(0.0, 2 * jnp.pi, (POLYPS,))
         out = jnp.stack([jnp.cos(angle), jnp.sin(angle), jnp.zeros(POLYPS, jnp.float32)], -1)
-        size = d.uniform(0.08, 0.34, (POLYPS,)) * self.radius_mm
+        size = d.uniform(0.08, 0.28, (POLYPS,)) * self.radius_mm
 
         # Walk from the centreline outwards to the wall, then sit on it.
         def outwards(_, at):

@@ -56,7 +56,7 @@ class PhantomConfig:
     noise: float = 2.5
     tissue_motion_mm: float = 0.0
     tool: float = 0.0
-    speed: tuple[float, float] = (0.4, 1.0)
+    speed: tuple[float, float] = (0.5, 1.1)
 
     def __post_init__(self):
         def check(field: str, good: bool, wanted: str) -> None:

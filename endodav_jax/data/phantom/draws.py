@@ -35,10 +35,10 @@ class Draws:
         self._taken += count
         return low + (high - low) * numbers
 
-    def log_uniform(self, low: float, high: float) -> jax.Array:
+    def log_uniform(self, low, high) -> jax.Array:
         """Uniform in the logarithm."""
-        return jnp.exp(self.uniform(math.log(low), math.log(high)))
+        return jnp.exp(self.uniform(jnp.log(low), jnp.log(high)))
 
-    def chance(self, probability: float, shape: tuple[int, ...] = ()) -> jax.Array:
+    def chance(self, probability, shape: tuple[int, ...] = ()) -> jax.Array:
         """1.0 with `probability`, else 0.0."""
         return (self.uniform(0.0, 1.0, shape) < probability).astype(jnp.float32)

@@ -34,7 +34,7 @@ class Light:
     flat: jax.Array
 
     @classmethod
-    def draw(cls, key: jax.Array, family: str, flat: bool) -> "Light":
+    def draw(cls, key: jax.Array, family: str, flat: jax.Array) -> "Light":
         """Colonoscopes have lamps beside the lens; a laparoscope a ring of fibres with a narrower, whiter beam."""
         d = Draws(key)
         colon = family == "colon"
@@ -48,9 +48,9 @@ class Light:
             lamp_mm=jnp.stack([off * jnp.cos(angles), off * jnp.sin(angles), zero], -1),
             power=jnp.stack([share, 1.0 - share]),
             colour=jnp.stack([1.0 + warm, jnp.float32(1.0), 1.0 - warm]),
-            beam=d.uniform(0.0, 2.5) if colon else d.uniform(3.0, 7.0),
-            bounce=d.uniform(0.02, 0.35) if colon else d.uniform(0.2, 0.5),
-            flat=jnp.float32(flat),
+            beam=d.uniform(0.0, 2.5) if colon else d.uniform(1.5, 4.5),
+            bounce=d.uniform(0.02, 0.35) if colon else d.uniform(0.05, 0.2),
+            flat=flat,
         )
 
     def radiance(
@@ -102,7 +102,7 @@ class Sensor:
       target: brightness the automatic exposure aims at: the mean of the square root of the exposed radiance.
       drift: [2,3] (amplitude, period in frames, phase) of two slow changes of brightness.
       vignette: darkening at the half diagonal.
-      blur: [3] weight of the neighbours in a three-tap blur, under 0.25.
+      blur: weight of the neighbours in a three-tap blur, under 0.25.
       white: [3] white balance.
       shoulder: radiance that comes out white.
       gamma: of the picture.
@@ -123,7 +123,9 @@ class Sensor:
     seed: jax.Array
 
     @classmethod
-    def draw(cls, key: jax.Array, family: str, drift: float, vignette: float, blur: float, noise: float) -> "Sensor":
+    def draw(
+        cls, key: jax.Array, family: str, drift: jax.Array, vignette: jax.Array, blur: jax.Array, noise: jax.Array
+    ) -> "Sensor":
         """The colonoscope's picture is bright and warm, the laparoscope's darker, cooler and harder."""
         d = Draws(key)
         colon = family == "colon"
@@ -133,13 +135,13 @@ class Sensor:
         return cls(
             target=d.uniform(0.4, 0.95) if colon else d.uniform(0.45, 0.65),
             drift=jnp.stack([amplitude, period, d.uniform(0.0, 1.0, (2,))], -1),
-            vignette=vignette * (d.uniform(0.0, 0.5) if colon else d.uniform(0.3, 0.6)),
-            blur=blur * d.uniform(0.0, 0.22) * jnp.ones((), jnp.float32),
-            white=white if colon else white * jnp.array([0.95, 1.0, 1.06], jnp.float32),
+            vignette=vignette * (d.uniform(0.0, 0.5) if colon else d.uniform(0.2, 0.5)),
+            blur=blur * d.uniform(0.0, 0.22),
+            white=white if colon else white * jnp.array([0.98, 0.98, 1.04], jnp.float32),
             shoulder=d.uniform(1.2, 4.0) if colon else d.uniform(1.2, 2.0),
             gamma=d.uniform(1.3, 2.2) if colon else d.uniform(1.7, 2.0),
-            saturation=d.uniform(0.9, 1.35) if colon else d.uniform(0.9, 1.05),
-            noise=jnp.float32(noise) * d.uniform(0.4, 1.3),
+            saturation=d.uniform(0.9, 1.35) if colon else d.uniform(0.95, 1.2),
+            noise=noise * d.uniform(0.4, 1.3),
             seed=jax.random.bits(d.key(), (), jnp.uint32),
         )
 

@@ -63,14 +63,14 @@ class Scene:
 
 
 def draw_scene(config: PhantomConfig, sequence: int | jax.Array) -> Scene:
-    """Draws sequence number `sequence` of a data set; one program draws every sequence and seed of a look."""
-    return _draw(dataclasses.replace(config, seed=0, sequences=1, frames=1), _key(config, sequence))
+    """Draws sequence number `sequence` of a data set; one program draws every sequence of a family."""
+    return _draw(config.family, _switches(config), _key(config, sequence))
 
 
 def draw_scenes(config: PhantomConfig, sequences: jax.Array) -> Scene:
     """Draws many scenes at once, int32 [B]: every leaf gets a leading B."""
-    look = dataclasses.replace(config, seed=0, sequences=1, frames=1)
-    return _draw_many(look, jax.vmap(lambda i: _key(config, i))(jnp.asarray(sequences, jnp.int32)))
+    keys = jax.vmap(lambda i: _key(config, i))(jnp.asarray(sequences, jnp.int32))
+    return _draw_many(config.family, _switches(config), keys)
 
 
 def _key(config: PhantomConfig, sequence: int | jax.Array) -> jax.Array:
@@ -78,33 +78,50 @@ def _key(config: PhantomConfig, sequence: int | jax.Array) -> jax.Array:
     return jax.random.fold_in(key, sequence)
 
 
+def _switches(config: PhantomConfig) -> dict[str, jax.Array]:
+    """The switches as float32 arrays, so that none of them costs a compilation."""
+    lamps = float(config.light == "endoscope")
+    return {
+        "focal": jnp.array(config.focal, jnp.float32),
+        "speed": jnp.array(config.speed, jnp.float32),
+        "flat": jnp.float32(1.0 - lamps),
+        "specular": jnp.float32(config.specular * lamps),
+    } | {
+        name: jnp.float32(getattr(config, name))
+        for name in (
+            "principal_jitter", "circular_view", "exposure_drift", "vignette", "blur", "noise", "tissue_motion_mm",
+            "tool",
+        )
+    }  # fmt: skip
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _draw(config: PhantomConfig, key: jax.Array) -> Scene:
+def _draw(family: str, switches: dict[str, jax.Array], key: jax.Array) -> Scene:
     d = Draws(key)
-    colon = config.family == "colon"
-    specular = float(config.specular and config.light == "endoscope")
+    colon = family == "colon"
+    specular = switches["specular"]
     shape = ColonShape.draw(d.key()) if colon else OrganShape.draw(d.key())
     mucosa = Mucosa.draw_colon(d.key(), specular) if colon else Mucosa.draw_organ(d.key(), specular)
     curvature = _curvature(shape, d)
-    stopped = d.chance(config.circular_view) > 0
+    stopped = d.chance(switches["circular_view"]) > 0
     stop = jnp.stack([d.uniform(-0.08, 0.08), d.uniform(-0.06, 0.06), d.uniform(0.46, 0.66)])
     return Scene(
         shape=shape,
         mucosa=mucosa,
         lens=Lens(
-            focal=d.log_uniform(*config.focal),
-            centre=config.principal_jitter * d.uniform(-1.0, 1.0, (2,)),
+            focal=d.log_uniform(*switches["focal"]),
+            centre=switches["principal_jitter"] * d.uniform(-1.0, 1.0, (2,)),
             stop=jnp.where(stopped, stop, jnp.array([0.0, 0.0, 9.0], jnp.float32)),
             stop_cut=jnp.where(stopped, d.uniform(0.4, 0.56), 9.0),
         ),
-        path=draw_path(d.key(), shape, config.speed),
-        light=Light.draw(d.key(), config.family, config.light == "flat"),
+        path=draw_path(d.key(), shape, switches["speed"]),
+        light=Light.draw(d.key(), family, switches["flat"]),
         sensor=Sensor.draw(
-            d.key(), config.family, config.exposure_drift, float(config.vignette), float(config.blur), config.noise
+            d.key(), family, switches["exposure_drift"], switches["vignette"], switches["blur"], switches["noise"]
         ),
-        tool=Tool.draw(d.key(), config.family, config.tool),
+        tool=Tool.draw(d.key(), family, switches["tool"]),
         breathing=Breathing(
-            amplitude_mm=config.tissue_motion_mm * d.uniform(0.3, 1.0, (3,)),
+            amplitude_mm=switches["tissue_motion_mm"] * d.uniform(0.3, 1.0, (3,)),
             wavelength_mm=d.uniform(80.0, 140.0),
             period=d.uniform(50.0, 110.0),
             phase=d.uniform(0.0, 1.0, (3,)),
@@ -113,7 +130,7 @@ def _draw(config: PhantomConfig, key: jax.Array) -> Scene:
     )
 
 
-_draw_many = jax.jit(jax.vmap(_draw, in_axes=(None, 0)), static_argnums=0)
+_draw_many = jax.jit(jax.vmap(_draw, in_axes=(None, None, 0)), static_argnums=0)
 
 
 def _curvature(shape: ColonShape | OrganShape, d: Draws) -> jax.Array:

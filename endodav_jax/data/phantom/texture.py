@@ -85,7 +85,7 @@ class Mucosa:
     shine: jax.Array
 
     @classmethod
-    def draw_colon(cls, key: jax.Array, specular: float) -> "Mucosa":
+    def draw_colon(cls, key: jax.Array, specular: jax.Array) -> "Mucosa":
         """Salmon to pale pink or deep red mucosa; polyps like it but redder or paler."""
         d = Draws(key)
         red = d.uniform(0.55, 0.9)
@@ -118,7 +118,7 @@ class Mucosa:
         )
 
     @classmethod
-    def draw_organ(cls, key: jax.Array, specular: float) -> "Mucosa":
+    def draw_organ(cls, key: jax.Array, specular: jax.Array) -> "Mucosa":
         """Peritoneum, a dark red organ, pale bowel and yellow fat."""
         d = Draws(key)
 

@@ -38,7 +38,7 @@ class Tool:
     tip_mm: jax.Array
 
     @classmethod
-    def draw(cls, key: jax.Array, family: str, chance: float) -> "Tool":
+    def draw(cls, key: jax.Array, family: str, chance: jax.Array) -> "Tool":
         """Forceps out of the endoscope's own channel, or a laparoscopic instrument from the side."""
         d = Draws(key)
         if family == "colon":

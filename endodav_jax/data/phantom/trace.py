@@ -17,8 +17,8 @@ Field = Callable[[Points], jax.Array]
 
 CONE_CELL = 4  # pixels a side of the cells that are marched together first
 CONE_STEPS = 14
-# Rays that have arrived are left behind: (share of rays that may still be under way, after at most so many steps).
-STAGES = ((0.25, 60), (0.06, 60), (0.0, 200))
+FEW = 8  # once no more than one ray in so many is under way, only those go on
+PIXEL_STEPS = (60, 200)  # at most so many before and after that; typically 10 and 40
 NEAREST_MM = 0.5
 HIT_MM = 0.01  # a hit's largest |field|
 GRADIENT_STEP_MM = 0.05
@@ -87,14 +87,12 @@ def trace(
     depth = jnp.repeat(jnp.repeat(depth, CONE_CELL, 0), CONE_CELL, 1).reshape(-1)
     directions = rotate(world_from_cam, ray_directions(intrinsics, height, width, 1))
     state = (depth, depth, jnp.ones_like(depth))
-    left = depth.size
-    for share, steps in STAGES:
-        late = jnp.nonzero(_under_way(state), size=left, fill_value=0)[0]
-        left = int(share * depth.size)
-        some = tuple(s[late] for s in state)
-        some = _march(field, curvature, origin, tuple(d[late] for d in directions), some, left, steps)
-        state = tuple(a.at[late].set(b) for a, b in zip(state, some, strict=True))
-    return state[0]
+    few = depth.size // FEW
+    state = _march(field, curvature, origin, directions, state, few, PIXEL_STEPS[0])
+    late = jnp.nonzero(_under_way(state), size=few, fill_value=0)[0]
+    some, ways = tuple(s[late] for s in state), tuple(d[late] for d in directions)
+    some = _march(field, curvature, origin, ways, some, 0, PIXEL_STEPS[1])
+    return state[0].at[late].set(some[0])
 
 
 def _march_cones(field, curvature, origin, directions, widening):
