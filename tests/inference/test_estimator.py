@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import endodav_jax
+from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.errors import UserError
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import WindowAligner
@@ -187,6 +188,16 @@ def test_an_error_of_the_source_comes_through(estimator):
 
     with pytest.raises(UserError, match="frame 3 is damaged"):
         estimator.infer(broken())
+
+
+def test_a_checkpoint_folder_is_loaded_in_one_line(estimator, tmp_path):
+    folder = tmp_path / "network"
+    save_model(folder, small_config("endodav"), {"depth": small_params("endodav")}, Card("a test's network", "none"))
+    loaded = endodav_jax.load(folder)
+    assert loaded.config == estimator.config
+    frames = moving_frames(2, *FRAME_SHAPE)
+    np.testing.assert_array_equal(loaded.infer(frames), estimator.infer(frames))
+    assert endodav_jax.load(folder, precision="bfloat16").config.precision == "bfloat16"
 
 
 def test_the_class_is_found_at_the_top_of_the_package():
