@@ -69,14 +69,15 @@ def turn(path: Path, a: int, b: int, c: int, d: int) -> None:
     path.write_bytes(data)
 
 
-def damage(path: Path, packet: int, length: int = 60) -> None:
-    """Overwrites bytes in the middle of a packet of a video."""
+def damage(path: Path, packet: int, length: int = 60, zeros: bool = False) -> None:
+    """Overwrites bytes in the middle of a packet of a video, with noise or with zeros."""
     with av.open(str(path)) as container:
         places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
     start, size = places[packet]
     data = bytearray(path.read_bytes())
     middle = start + size // 2
-    data[middle : middle + length] = np.random.default_rng(7).integers(0, 255, length, dtype=np.uint8).tobytes()
+    noise = np.random.default_rng(7).integers(0, 255, length, dtype=np.uint8)
+    data[middle : middle + length] = bytes(length) if zeros else noise.tobytes()
     path.write_bytes(data)
 
 

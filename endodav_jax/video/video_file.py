@@ -17,6 +17,8 @@ from endodav_jax.video.frames import Frame, ReadingStopped
 # FFmpeg's own messages would end up between ours; what matters of them comes back as an exception.
 av.logging.set_level(None)
 
+# What a disk or a download that lost a block leaves; decoders make a picture of it without a word.
+HOLE = bytes(16)
 DEFAULT_FPS = Fraction(25)  # where the container does not say
 REPAIR = "copy the file anew, or repair it: ffmpeg -i BROKEN -c:v libx264 -crf 12 REPAIRED.mp4"
 
@@ -87,7 +89,9 @@ def open_container(target: str | BinaryIO, name: str, **how) -> av.container.Inp
     try:
         container = av.open(target, mode="r", **how)
     except av.error.InvalidDataError as error:
-        raise UserError(f"{name}: not a video that FFmpeg can read, or its end is missing; {REPAIR}") from error
+        raise UserError(
+            f"{name}: not a video that FFmpeg can read, or its end is missing; copy or export it anew"
+        ) from error
     except (av.error.FFmpegError, OSError) as error:
         raise UserError(f"{name}: cannot be opened ({error.strerror}); check the path and its permissions") from error
     if not container.streams.video:
@@ -189,7 +193,10 @@ def _decode(container, name: str, count: int | None, size: tuple[int, int] | Non
     stream = container.streams.video[0]
     fps = average_rate(stream)
     expected_seconds = None if count is None else _declared_seconds(container, stream)
-    state = _Position(name, fps, count, size)
+    tick = Fraction(stream.time_base.numerator, stream.time_base.denominator) if stream.time_base else None
+    state = _Position(name, fps, tick, count, size)
+    # H.264 and H.265 forbid three zero bytes in a row where NAL units carry their length, as in .mp4 and .mkv.
+    holes_show = stream.codec_context.name in ("h264", "hevc") and (stream.codec_context.extradata or b"")[:1] == b"\1"
     packets = sound = 0
     demuxer = container.demux(stream)
     while True:
@@ -199,8 +206,9 @@ def _decode(container, name: str, count: int | None, size: tuple[int, int] | Non
                 break
             packets += packet.dts is not None
             # A recording that starts in the middle of a transmission has damaged packets before its first frame.
-            sound += not packet.is_corrupt
-            if packet.is_corrupt and sound > 0:
+            damaged = packet.is_corrupt or (holes_show and HOLE in bytes(packet))
+            sound += not damaged
+            if damaged and sound > 0:
                 yield from state.flush(stream)
                 raise state.stopped("the data are damaged or the file was cut short")
             decoded = packet.decode()
@@ -221,8 +229,10 @@ def _decode(container, name: str, count: int | None, size: tuple[int, int] | Non
 class _Position:
     """Numbers and times the frames that pass, and makes the message when they end too soon."""
 
-    def __init__(self, name: str, fps: Fraction, count: int | None, size: tuple[int, int] | None):
-        self.name, self.fps, self.count, self.size = name, fps, count, size
+    def __init__(
+        self, name: str, fps: Fraction, tick: Fraction | None, count: int | None, size: tuple[int, int] | None
+    ):
+        self.name, self.fps, self.tick, self.count, self.size = name, fps, tick, count, size
         self.index, self.time = 0, 0.0
         self.start: float | None = None
         self.upright = UprightRgb()
@@ -242,17 +252,29 @@ class _Position:
                     f"{self.name}: the size changes from {self.size[1]}x{self.size[0]} to {rgb.shape[1]}x"
                     f"{rgb.shape[0]} after {self.index} frames; cut the video there and run the parts one by one"
                 )
+            time = self.seconds(frame)
             if self.start is None:
-                self.start = frame.time or 0.0
+                self.start = time or 0.0
             # Raw streams carry no times.
-            self.time = self.index / float(self.fps) if frame.time is None else frame.time - self.start
+            self.time = self.index / float(self.fps) if time is None else time - self.start
             yield Frame(rgb, self.index, self.time)
             self.index += 1
 
+    def seconds(self, frame: av.VideoFrame) -> float | None:
+        """Returns a frame's own time; `frame.time` is not a number for frames that are not asked of a packet."""
+        return None if frame.pts is None or self.tick is None else float(frame.pts * self.tick)
+
     def flush(self, stream) -> Iterator[Frame]:
-        """Yields what the decoder still holds back to put frames in order, all of it from good packets."""
+        """Yields what the decoder still holds back to put frames in order, up to the place of the damaged one.
+
+        All of it comes from good packets, but the frame of the damaged packet may belong in between.
+        """
         with contextlib.suppress(av.error.FFmpegError, ReadingStopped):
-            yield from self.good(stream.codec_context.decode(None))
+            for frame in stream.codec_context.decode(None):
+                time = self.seconds(frame)
+                if self.start is None or time is None or time - self.start > self.time + 1.5 / float(self.fps):
+                    return
+                yield from self.good([frame])
 
     def stopped(self, why: str) -> ReadingStopped:
         """Returns the line that says how far reading came, why it ended and what helps."""

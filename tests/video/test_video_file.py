@@ -122,6 +122,21 @@ def test_damage_inside_a_frame_ends_the_reading_and_keeps_what_came_before(tmp_p
     np.testing.assert_array_equal(good, sound[: len(good)])
 
 
+@pytest.mark.parametrize(("codec", "packet"), [("libx264", 26), ("libx265", 27)])
+def test_a_hole_of_zeros_ends_the_reading(tmp_path, codec, packet):
+    """Decoders turn zeros into a picture without an error."""
+    options = {"crf": "10", "x265-params": "log-level=none"} if codec == "libx265" else {"crf": "4"}
+    path = write_video(tmp_path / "a.mp4", map(noisy_picture, range(40)), codec=codec, options=options)
+    sound = [frame.rgb for frame in VideoFile(path)]
+    damage(path, packet, length=300, zeros=True)
+    good = []
+    with pytest.raises(ReadingStopped, match="damaged"):
+        for frame in VideoFile(path):
+            good.append(frame.rgb)
+    assert packet - 4 <= len(good) <= packet
+    np.testing.assert_array_equal(good, sound[: len(good)])
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 def test_a_file_cut_short_says_so_after_its_good_frames(tmp_path, suffix):
     path = write_video(tmp_path / f"a{suffix}", map(noisy_picture, range(60)))
