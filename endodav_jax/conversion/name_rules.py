@@ -7,7 +7,7 @@ module holds, its kind says.  Both directions are read from the same rules, so a
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,7 +73,9 @@ IGNORED = re.compile(r"(height|width|use_stereo|.*\.pos_encoder\.pe|.*\.num_batc
 def read_params(state_dict: Mapping[str, np.ndarray], expected: dict, rules: list[Rule], source: str) -> dict:
     """Fills the tree `expected` (of shapes) from a state dict by `rules`; otherwise as `params_from_torch`."""
     unused = {name for name in state_dict if not IGNORED.match(name)}
-    missing, misshapen, filled = [], [], {}
+    missing: list[str] = []
+    misshapen: list[str] = []
+    filled: dict[Path, np.ndarray] = {}
     for path, target in _flat(expected).items():
         leaf, names = _names_of(path, rules)
         present = [name for name in names if name in state_dict]
@@ -96,7 +98,7 @@ def read_params(state_dict: Mapping[str, np.ndarray], expected: dict, rules: lis
 
 def write_params(params: dict, rules: list[Rule]) -> dict[str, np.ndarray]:
     """The state dict of a tree of weights by `rules`, every alias included."""
-    state_dict = {}
+    state_dict: dict[str, np.ndarray] = {}
     for path, array in _flat(params).items():
         leaf, names = _names_of(path, rules)
         state_dict |= dict.fromkeys(names, np.ascontiguousarray(leaf.write(np.asarray(array))))
@@ -125,10 +127,10 @@ def _pattern(path: str, suffix: str) -> re.Pattern:
     return re.compile(re.escape(dotted).replace(r"\{\}", r"(\d+)"))
 
 
-def _flat(tree: dict, prefix: Path = ()) -> dict[Path, object]:
+def _flat(tree: dict, prefix: Path = ()) -> dict[Path, Any]:
     if not isinstance(tree, dict):
         return {prefix: tree}
-    flat = {}
+    flat: dict[Path, Any] = {}
     for name, branch in tree.items():
         flat |= _flat(branch, (*prefix, name))
     return flat

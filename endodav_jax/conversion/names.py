@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def depth_rules(config: DepthModelConfig) -> list[Rule]:
     return _encoder_rules(config) + _head_rules("head") + _motion_module_rules(config)
 
 
-def with_common_names(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def with_common_names(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """A depth network's state dict with its encoder called `pretrained`; EndoDAC's own program calls it `encoder`."""
     return {re.sub(r"^encoder\.", "pretrained.", name): array for name, array in state_dict.items()}
 

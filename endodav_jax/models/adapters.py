@@ -58,16 +58,11 @@ class AdaptedLinear(nnx.Module):
         kernel_init=None,
     ):
         linear = numerics.linear(n_in, n_out, rngs, kernel_init=kernel_init)
+        assert linear.bias is not None
         self.kernel, self.bias = linear.kernel, linear.bias
         self.numerics = numerics
         self.scale = low_rank_scale(config)
-        adapter = config.adapter if adapted else "none"
-        if adapter == "ssb":
-            self.adapter = ScaleVectors(n_in, n_out)
-        elif adapter in ("lora", "dvlora"):
-            self.adapter = LowRank(n_in, n_out, config.rank, adapter == "dvlora", rngs)
-        else:
-            self.adapter = None
+        self.adapter = _adapter(n_in, n_out, config, rngs) if adapted else None
 
     def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
         """The adapted layer.  Scales act on inputs and outputs, not on the kernel, whose gradient is never needed."""
@@ -85,6 +80,14 @@ class AdaptedLinear(nnx.Module):
 
     def _product(self, x: Array, kernel: Array) -> Array:
         return jnp.matmul(x, kernel, precision=self.numerics.precision)
+
+
+def _adapter(n_in: int, n_out: int, config: DepthModelConfig, rngs: nnx.Rngs) -> ScaleVectors | LowRank | None:
+    if config.adapter == "ssb":
+        return ScaleVectors(n_in, n_out)
+    if config.adapter in ("lora", "dvlora"):
+        return LowRank(n_in, n_out, config.rank, config.adapter == "dvlora", rngs)
+    return None
 
 
 def low_rank_factors(adapter: dict) -> tuple[Float[Array, "n_in r"], Float[Array, "r n_out"]]:

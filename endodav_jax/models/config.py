@@ -1,7 +1,7 @@
 """What a depth network is made of, as data: presets of the backbone and the configuration of a whole network."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 Family = Literal["vda", "endodav", "endodac"]
 Adapter = Literal["none", "lora", "dvlora", "ssb"]
@@ -105,19 +105,20 @@ class DepthModelConfig:
         return self.image_shape[0] // PATCH_SIZE, self.image_shape[1] // PATCH_SIZE
 
     @classmethod
-    def vda(cls, preset: str, **fields) -> "DepthModelConfig":
+    def vda(cls, preset: str, **fields: Any) -> "DepthModelConfig":
         """Video-Depth-Anything as published: no adapter."""
-        return cls(**{"family": "vda", "preset": preset, "adapter": "none", "temporal_adapter": False} | fields)
+        published: dict[str, Any] = {"family": "vda", "preset": preset, "adapter": "none", "temporal_adapter": False}
+        return cls(**published | fields)
 
     @classmethod
-    def endodav(cls, preset: str, **fields) -> "DepthModelConfig":
+    def endodav(cls, preset: str, **fields: Any) -> "DepthModelConfig":
         """EndoDAV as published: SSB on the encoder and the motion modules."""
         return cls(**{"family": "endodav", "preset": preset} | fields)
 
     @classmethod
-    def endodac(cls, preset: str, **fields) -> "DepthModelConfig":
+    def endodac(cls, preset: str, **fields: Any) -> "DepthModelConfig":
         """EndoDAC as published: DV-LoRA, residual blocks, four heads, no normalisation."""
-        published = {
+        published: dict[str, Any] = {
             "family": "endodac", "preset": preset, "adapter": "dvlora", "temporal_adapter": False,
             "head": "multi", "residual_blocks": (2, 5, 8, 11), "normalise": False,
         }  # fmt: skip

@@ -38,6 +38,7 @@ class PatchUpsample(nnx.Module):
 
     def __init__(self, channels: int, size: int, numerics: Numerics, rngs: nnx.Rngs):
         conv = numerics.conv(channels, channels, size, rngs)
+        assert conv.bias is not None
         self.kernel, self.bias = conv.kernel, conv.bias
         self.numerics = numerics
 
@@ -88,7 +89,7 @@ class OutputConvolutions(nnx.Module):
         self.conv2 = full.conv(features // 2, OUTPUT_WIDTH, 3, rngs)
         self.conv3 = full.conv(OUTPUT_WIDTH, 1, 1, rngs)
         # A random output is negative everywhere as likely as not, and its ReLU would then let no gradient through.
-        self.conv3.bias[...] = jnp.ones((1,), jnp.float32)
+        self.conv3.bias = nnx.Param(jnp.ones((1,), jnp.float32))
 
     def __call__(self, x: Float[Array, "N h w F"], shape: tuple[int, int]) -> Float[Array, "N height width"]:
         x = resize_align_corners(self.conv1(x), shape).astype(jnp.float32)
@@ -148,15 +149,19 @@ class DPTHead(nnx.Module):
         """
         level_3 = self.level_convs[2](temporal(0, features.level_3))
         level_4 = self.level_convs[3](temporal(1, features.level_4))
-        path_4 = temporal(2, self.fusions[3](level_4, level_3.shape[1:3]))
+        path_4 = temporal(2, self.fusions[3](level_4, _size(level_3)))
         path_3 = path_4 + self.fusions[2].unit1(level_3)
-        path_3 = temporal(3, self.fusions[2](path_3, features.skip_2.shape[1:3]))
+        path_3 = temporal(3, self.fusions[2](path_3, _size(features.skip_2)))
         return path_4, path_3
 
     def fine(
         self, path_3: Float[Array, "N 2*h 2*w F"], skip_2: Array, skip_1: Array
     ) -> tuple[Float[Array, "N 4*h 4*w F"], Float[Array, "N 8*h 8*w F"]]:
         """The paths of levels 2 and 1."""
-        path_2 = self.fusions[1](path_3 + skip_2, skip_1.shape[1:3])
+        path_2 = self.fusions[1](path_3 + skip_2, _size(skip_1))
         path_1 = self.fusions[0](path_2 + skip_1, (2 * skip_1.shape[1], 2 * skip_1.shape[2]))
         return path_2, path_1
+
+
+def _size(x: Float[Array, "N h w C"]) -> tuple[int, int]:
+    return x.shape[1], x.shape[2]

@@ -14,7 +14,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -56,7 +56,7 @@ class GroupCount(NamedTuple):
     trained: bool
 
 
-def group_of(path: Sequence[str | int]) -> str:
+def group_of(path: Sequence[Hashable]) -> str:
     """The group of a parameter, by its path in a depth network or in `TrainingNetworks`."""
     path = tuple(path)[1:] if path[0] == "depth" else tuple(path)
     if any(path[: len(unused)] == unused for unused in _UNUSED):
@@ -88,9 +88,9 @@ def trainable_groups(config: DepthModelConfig) -> frozenset[str]:
 
 def parameter_table(model: nnx.Module, trained: frozenset[str]) -> list[GroupCount]:
     """The groups that a network (or its abstract form) has, in the order of `GROUPS`; `trained` names the trained."""
-    counts: dict[str, list[int]] = {}
+    sizes: dict[str, list[int]] = {}
     for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param)):
-        count = counts.setdefault(group_of(path), [0, 0])
-        count[0] += 1
-        count[1] += math.prod(jax.tree.leaves(variable)[0].shape)
-    return [GroupCount(group, *counts[group], group in trained) for group in GROUPS if group in counts]
+        sizes.setdefault(group_of(path), []).append(math.prod(jax.tree.leaves(variable)[0].shape))
+    return [
+        GroupCount(group, len(sizes[group]), sum(sizes[group]), group in trained) for group in GROUPS if group in sizes
+    ]

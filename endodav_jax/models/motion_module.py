@@ -116,8 +116,8 @@ class MotionModule(nnx.Module):
         return x + change.reshape(x.shape)
 
     def step(
-        self, x: Float[Array, "B h w C"], cache: tuple[Array, Array], positions: Int[Array, "S"]
-    ) -> tuple[Float[Array, "B h w C"], tuple[Array, Array]]:
+        self, x: Float[Array, "B h w C"], cache: Cache, positions: Int[Array, "S"]
+    ) -> tuple[Float[Array, "B h w C"], Cache]:
         """One frame of B streams, with S < 32 earlier frames kept in `cache`.
 
         Args:

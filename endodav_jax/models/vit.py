@@ -30,6 +30,7 @@ class PatchEmbedding(nnx.Module):
 
     def __init__(self, width: int, numerics: Numerics, rngs: nnx.Rngs):
         conv = numerics.conv(3, width, PATCH_SIZE, rngs, stride=PATCH_SIZE, padding=0)
+        assert conv.bias is not None
         self.kernel, self.bias = conv.kernel, conv.bias
         self.numerics = numerics
 
