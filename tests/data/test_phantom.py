@@ -72,6 +72,22 @@ def test_a_batch_of_scenes_is_its_clips():
         assert (np.asarray(batch["frame"])[i] != alone["frame"]).mean() < 1e-3
 
 
+@pytest.mark.slow
+def test_frames_rendered_side_by_side_are_frames_rendered_one_by_one():
+    frames = np.arange(4, dtype=np.int32)
+    side_by_side = render_clip(draw_scene(CONFIG, 0), frames, height=HEIGHT, width=WIDTH, frames_at_once=2)
+    alone = clip(CONFIG, 0)
+    np.testing.assert_allclose(np.asarray(side_by_side["depth_mm"]), alone["depth_mm"][:4], rtol=1e-4, atol=2e-2)
+    assert (np.abs(np.asarray(side_by_side["frame"]).astype(int) - alone["frame"][:4]) > 2).mean() < 1e-3
+
+
+@pytest.mark.slow
+def test_any_size_can_be_rendered():
+    views = render_clip(draw_scene(CONFIG, 0), np.array([0], np.int32), height=50, width=63)
+    assert views["frame"].shape == (1, 50, 63, 3)
+    assert (np.asarray(views["depth_mm"])[np.asarray(views["view_mask"])] > 0).mean() > 0.999
+
+
 def test_one_program_renders_every_scene_of_a_family():
     clip(CONFIG, 0)
     draws, renders = draw_scene.__globals__["_draw"]._cache_size(), render_clip._cache_size()
@@ -94,7 +110,7 @@ def test_scenes_drawn_together_are_scenes_drawn_alone():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("family", "stomach"), ("light", "moon"), ("height", 100), ("width", 8), ("focal", (0.9, 0.5)), ("frames", 0),
+        ("family", "stomach"), ("light", "moon"), ("height", 9), ("width", 8), ("focal", (0.9, 0.5)), ("frames", 0),
         ("sequences", 0), ("seed", -1), ("noise", -1.0), ("tool", 1.5), ("circular_view", 2.0), ("speed", (1.0, 9.0)),
         ("tissue_motion_mm", 20.0), ("exposure_drift", 3.0), ("principal_jitter", 1.0),
     ],

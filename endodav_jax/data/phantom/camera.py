@@ -58,7 +58,7 @@ class Path:
       look_rad: [SWAYS,3] amplitudes of pitch, yaw and roll.
       look_period: [SWAYS,3].
       look_phase: [SWAYS,3].
-      upright_rad: roll of the first frame.
+      gaze_rad: (pitch, yaw, roll) that the camera keeps.
       ahead_mm: how far ahead the camera looks in a tube.
       margin_mm: the wall pushes the camera back within this distance.
     """
@@ -70,7 +70,7 @@ class Path:
     look_rad: jax.Array
     look_period: jax.Array
     look_phase: jax.Array
-    upright_rad: jax.Array
+    gaze_rad: jax.Array
     ahead_mm: jax.Array
     margin_mm: jax.Array
 
@@ -93,13 +93,15 @@ def draw_path(key: jax.Array, shape, speed: jax.Array) -> Path:
         sway = wide * jnp.array([[0.2], [0.06], [0.005]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
         share = jnp.array([[0.25], [0.15], [0.06]], jnp.float32)
         margin = jnp.maximum(1.8, 0.13 * shape.radius_mm)
-        upright = d.uniform(-jnp.pi, jnp.pi)
+        # Two in three look down the tube, the others at its side.
+        aside = jnp.where(d.chance(1 / 3) > 0, 0.7, 0.15) * d.uniform(-1.0, 1.0, (2,))
+        gaze = jnp.concatenate([aside, d.uniform(-jnp.pi, jnp.pi, (1,))])
     else:
         sway = jnp.array([[12.0], [3.0], [0.05]], jnp.float32) * d.uniform(0.5, 1.0, (SWAYS, 3))
         sway = sway * jnp.array([1.0, 0.5, 0.8], jnp.float32)
         share = jnp.array([[0.6], [0.3], [0.06]], jnp.float32)
         margin = jnp.float32(6.0)
-        upright = d.uniform(-0.3, 0.3)
+        gaze = d.uniform(-1.0, 1.0, (3,)) * jnp.array([0.15, 0.15, 0.3], jnp.float32)
     period = 2 * jnp.pi * sway / (share * pace) * d.uniform(1.0, 1.4, (SWAYS, 3))
     look = jnp.array([[0.22], [0.06], [0.002]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
     return Path(
@@ -111,7 +113,7 @@ def draw_path(key: jax.Array, shape, speed: jax.Array) -> Path:
         # Peak rates of 0.35, 0.22 and 0.08 degrees a frame an axis.
         look_period=2 * jnp.pi * look / jnp.array([[0.0061], [0.0038], [0.0014]], jnp.float32),
         look_phase=d.uniform(0.0, 1.0, (SWAYS, 3)),
-        upright_rad=upright,
+        gaze_rad=gaze,
         ahead_mm=d.uniform(2.2, 3.4) * (shape.radius_mm if isinstance(shape, ColonShape) else 20.0),
         margin_mm=margin,
     )
@@ -120,9 +122,9 @@ def draw_path(key: jax.Array, shape, speed: jax.Array) -> Path:
 def camera_pose(shape, path: Path, t: jax.Array) -> jax.Array:
     """`cam_from_world` [4,4] float32 of frame number `t`."""
     if isinstance(shape, ColonShape):
-        turn = t / path.advance[0] + path.advance[1]
+        round_trip = t / path.advance[0] + path.advance[1]
         # A rounded triangle wave: nearly constant speed, smooth turns.
-        z = REACH_MM * (0.5 + jnp.arcsin(0.96 * jnp.sin(2 * jnp.pi * turn)) / (2 * jnp.arcsin(0.96)))
+        z = REACH_MM * (0.5 + jnp.arcsin(0.96 * jnp.sin(2 * jnp.pi * round_trip)) / (2 * jnp.arcsin(0.96)))
         position = shape.centre(z) + path.sway(t)
         target = shape.centre(z + path.ahead_mm) + 0.3 * path.sway(t)
         target = target + (position - shape.centre(z)) * jnp.array([0.0, 0.0, 1.0], jnp.float32)
@@ -134,8 +136,8 @@ def camera_pose(shape, path: Path, t: jax.Array) -> jax.Array:
     else:
         raise TypeError(f"no path for {type(shape).__name__}")
     position = _away_from_wall(shape, position, path.margin_mm)
-    pitch, yaw, roll = path.look(t)
-    cam_from_world = _turn(pitch, yaw, roll + path.upright_rad) @ _look_at(target - position, up)
+    turn = _turn(*(path.gaze_rad + path.look(t)))
+    cam_from_world = jnp.matmul(turn, _look_at(target - position, up), precision=_HIGHEST)
     translation = -jnp.matmul(cam_from_world, position, precision=_HIGHEST)
     top = jnp.concatenate([cam_from_world, translation[:, None]], 1)
     return jnp.concatenate([top, jnp.array([[0, 0, 0, 1]], jnp.float32)])

@@ -19,7 +19,6 @@ from endodav_jax.data.phantom.shapes import (
 POLYPS = 4
 BRANCHES = 2
 REACH_MM = 55.0  # how far along the tube the camera travels
-PARTS = 2  # wall, polyps
 
 
 @jax.tree_util.register_dataclass
@@ -108,7 +107,7 @@ class ColonShape:
             branch_radii_mm=jnp.full((BRANCHES, 2), -20.0, jnp.float32),
             polyp_centre_mm=jnp.zeros((POLYPS, 3), jnp.float32),
             polyp_radius_mm=jnp.full((POLYPS,), -20.0, jnp.float32),
-            polyp_stretch=d.uniform(1.0, 1.6, (POLYPS,)),
+            polyp_stretch=jnp.ones((POLYPS,), jnp.float32),
         )
         return bare._with_branches(d)._with_polyps(d)
 
@@ -131,18 +130,22 @@ class ColonShape:
         z = d.uniform(8.0, 95.0, (POLYPS,))
         angle = d.uniform(0.0, 2 * jnp.pi, (POLYPS,))
         out = jnp.stack([jnp.cos(angle), jnp.sin(angle), jnp.zeros(POLYPS, jnp.float32)], -1)
-        size = d.uniform(0.08, 0.28, (POLYPS,)) * self.radius_mm
+        # Two in three are polyps, which stand out by about their size; the others long, broad bulges.
+        bulge = d.chance(1 / 3, (POLYPS,)) > 0
+        size = jnp.where(bulge, d.uniform(0.4, 0.9, (POLYPS,)), d.uniform(0.08, 0.28, (POLYPS,)))
+        proud = jnp.where(bulge, d.uniform(0.12, 0.38, (POLYPS,)), size * d.uniform(0.5, 1.4, (POLYPS,)))
+        stretch = jnp.where(bulge, d.uniform(1.0, 3.5, (POLYPS,)), d.uniform(1.0, 1.6, (POLYPS,)))
 
         # Walk from the centreline outwards to the wall, then sit on it.
         def outwards(_, at):
             return at + out * 0.5 * jnp.maximum(self.wall((at[:, 0], at[:, 1], at[:, 2])), 0.0)[:, None]
 
         at = jax.lax.fori_loop(0, 24, outwards, self.centre(z))
-        sunk = d.uniform(-0.4, 0.5, (POLYPS,)) * size
         return dataclasses.replace(
             self,
-            polyp_centre_mm=at + out * sunk[:, None],
-            polyp_radius_mm=jnp.where(d.chance(0.5, (POLYPS,)) > 0, size, -20.0),
+            polyp_centre_mm=at + out * ((size - proud) * self.radius_mm)[:, None],
+            polyp_radius_mm=jnp.where(d.chance(0.5, (POLYPS,)) > 0, size * self.radius_mm, -20.0),
+            polyp_stretch=stretch,
         )
 
     def centre(self, z: jax.Array) -> jax.Array:
@@ -203,7 +206,7 @@ class ColonShape:
         return self.fold_height_mm * profile * crescent * crescent * (3.0 - 2.0 * crescent)
 
     def parts(self, points: Points) -> tuple[jax.Array, ...]:
-        """The fields of (wall, polyps)."""
+        """The fields of (wall, polyps and bulges)."""
         polyps = sphere(points, self.polyp_centre_mm[0], self.polyp_radius_mm[0], self.polyp_stretch[0])
         for i in range(1, POLYPS):
             other = sphere(points, self.polyp_centre_mm[i], self.polyp_radius_mm[i], self.polyp_stretch[i])

@@ -133,7 +133,7 @@ class Sensor:
         period = jnp.stack([d.uniform(60.0, 160.0), d.uniform(15.0, 40.0)])
         white = d.uniform(0.92, 1.08, (3,))
         return cls(
-            target=d.uniform(0.4, 0.95) if colon else d.uniform(0.45, 0.65),
+            target=d.uniform(0.48, 0.95) if colon else d.uniform(0.45, 0.65),
             drift=jnp.stack([amplitude, period, d.uniform(0.0, 1.0, (2,))], -1),
             vignette=vignette * (d.uniform(0.0, 0.5) if colon else d.uniform(0.2, 0.5)),
             blur=blur * d.uniform(0.0, 0.22),

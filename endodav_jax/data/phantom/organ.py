@@ -11,7 +11,6 @@ from endodav_jax.data.phantom.shapes import Points, ellipsoid, smooth_min, torus
 LOBES = 2
 LOOPS = 3
 FAT = 4
-PARTS = 4  # cavity wall, organ, bowel, fat
 PIVOT_MM = (0.0, -24.0, -34.0)  # the trocar's end: the camera stays near it, y points to the floor
 CLEAR_MM = 30.0  # nothing but the wall comes nearer to the pivot than this
 

@@ -7,7 +7,15 @@ import jax.numpy as jnp
 
 from endodav_jax.data.phantom.camera import camera_pose
 from endodav_jax.data.phantom.scene import Scene
-from endodav_jax.data.phantom.trace import HIT_MM, field_and_gradient, points_at, ray_directions, rotate, trace
+from endodav_jax.data.phantom.trace import (
+    HIT_MM,
+    field_and_gradient,
+    points_at,
+    pose_of_rays,
+    ray_directions,
+    rotate,
+    trace,
+)
 
 SUN = (0.48, -0.6, 0.64)  # direction to the lamp of the `flat` light, in the world
 
@@ -22,9 +30,8 @@ def render_frame(scene: Scene, frame_index: jax.Array, height: int, width: int) 
     t = frame_index.astype(jnp.float32)
     intrinsics = scene.lens.intrinsics(height, width)
     cam_from_world = camera_pose(scene.shape, scene.path, t)
-    world_from_cam = cam_from_world[:3, :3].T
-    origin = -world_from_cam @ cam_from_world[:3, 3]
-    rays = ray_directions(intrinsics, height, width, 1)
+    world_from_cam, origin = pose_of_rays(cam_from_world)
+    rays = ray_directions(intrinsics, height, width)
     directions = rotate(world_from_cam, rays)
 
     def field(points):

@@ -134,7 +134,7 @@ _draw_many = jax.jit(jax.vmap(_draw, in_axes=(None, None, 0)), static_argnums=0)
 
 
 def _curvature(shape: ColonShape | OrganShape, d: Draws) -> jax.Array:
-    """Strong concave second derivative of the field, from differences of slopes at many points of free space."""
+    """Strong concave second derivative of the field, from second differences at many points of free space."""
     points = shape.sample(d.key(), CURVATURE_SAMPLES)
     direction = jax.random.normal(d.key(), (3, CURVATURE_SAMPLES), jnp.float32)
     direction = tuple(direction / jnp.linalg.norm(direction, axis=0))

@@ -168,12 +168,12 @@ class Mucosa:
         mottle, warp = at(self.mottle_mm, 1)
         bend = 0.35 * self.mottle_mm * (warp - 0.5)
         shift = (bend, 0.35 * self.mottle_mm * (mottle - 0.5), -bend)
-        large = at(self.vessel_mm[0], 2, shift)
-        large = [*(_level_line(n, self.vessel_width[0]) for n in large), large[0]]
+        coarse = at(self.vessel_mm[0], 2, shift)
+        large = [_level_line(n, self.vessel_width[0]) for n in coarse]
         small = [_level_line(n, self.vessel_width[1]) for n in at(self.vessel_mm[1], 3, shift)]
         fine, _ = at(self.grain_mm, 4)
 
-        ragged = patch + 0.3 * (mottle - 0.5) + 0.25 * (large[2] - 0.5)
+        ragged = patch + 0.3 * (mottle - 0.5) + 0.25 * (coarse[0] - 0.5)
         weight = jax.nn.sigmoid(self.patch_edge[1] * 4.0 * (ragged - self.patch_edge[0]))
         strength = jnp.tensordot(self.vessels, share, ((0,), (0,)))  # [2, ...]
         thin = jnp.clip(3.0 * density - 0.8, 0.0, 1.0)

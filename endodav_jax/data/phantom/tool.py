@@ -86,9 +86,9 @@ class Tool:
         base, tip = self.ends(t)
         length = jnp.linalg.norm(tip - base)
         axis = (tip - base) / length
-        # Cylinder: |ray d - (axis . ray d) axis ...| = radius, a quadratic in the depth d; then the ball at the tip.
+        # The shaft, where the part of depth * ray - base across the axis is one radius long; then the ball at the tip.
         along_ray = axis[0] * rays[0] + axis[1] * rays[1] + axis[2]
-        along_base = axis @ base
+        along_base = (axis * base).sum()
         across = tuple(r - along_ray * a for r, a in zip(rays, axis, strict=True))
         off = base - along_base * axis
         depth = _quadratic(across, off, self.radius)

@@ -26,14 +26,18 @@ SLOPE_STEP_MM = 0.03
 ARRIVED_MM = 0.5 * HIT_MM  # before the last step, which is Newton's and leaves far less
 
 
-def ray_directions(intrinsics: jax.Array, height: int, width: int, cell: int) -> Points:
-    """Directions with z = 1 in camera coordinates through the middles of cells, each [height/cell * width/cell]."""
+def ray_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1) -> Points:
+    """Directions with z = 1 in camera coordinates through the middles of cells, each [rows * columns of cells].
+
+    Cells of `cell` pixels a side start at the top left; the last ones may reach over the edge.
+    """
     fx, fy, cx, cy = intrinsics
+    rows, columns = -(-height // cell), -(-width // cell)
     middle = (cell - 1) / 2
-    u = (jnp.arange(width // cell, dtype=jnp.float32) * cell + middle - cx) / fx
-    v = (jnp.arange(height // cell, dtype=jnp.float32) * cell + middle - cy) / fy
-    x = jnp.broadcast_to(u, (height // cell, width // cell)).reshape(-1)
-    y = jnp.broadcast_to(v[:, None], (height // cell, width // cell)).reshape(-1)
+    u = (jnp.arange(columns, dtype=jnp.float32) * cell + middle - cx) / fx
+    v = (jnp.arange(rows, dtype=jnp.float32) * cell + middle - cy) / fy
+    x = jnp.broadcast_to(u, (rows, columns)).reshape(-1)
+    y = jnp.broadcast_to(v[:, None], (rows, columns)).reshape(-1)
     return x, y, jnp.ones_like(x)
 
 
@@ -41,6 +45,12 @@ def rotate(rotation: jax.Array, vectors: Points) -> Points:
     """`rotation` [3,3] times vectors given by their coordinates."""
     x, y, z = vectors
     return tuple(row[0] * x + row[1] * y + row[2] * z for row in rotation)
+
+
+def pose_of_rays(cam_from_world: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(rotation world from camera [3,3], the camera's place in the world [3] mm), in full float32 on any device."""
+    world_from_cam = cam_from_world[:3, :3].T
+    return world_from_cam, -jnp.matmul(world_from_cam, cam_from_world[:3, 3], precision=jax.lax.Precision.HIGHEST)
 
 
 def points_at(origin: jax.Array, directions: Points, depth: jax.Array) -> Points:
@@ -71,21 +81,20 @@ def trace(
       curvature: upper bound of the field's concave second derivatives, per mm.
       cam_from_world: [4,4].
       intrinsics: [4].
-      height: multiple of 8.
-      width: multiple of 8.
+      height: in pixels.
+      width: in pixels.
 
     Returns:
       depth_mm [H*W] float32.
     """
-    world_from_cam = cam_from_world[:3, :3].T
-    origin = -world_from_cam @ cam_from_world[:3, 3]
+    world_from_cam, origin = pose_of_rays(cam_from_world)
     directions = rotate(world_from_cam, ray_directions(intrinsics, height, width, CONE_CELL))
     # Half a cell's diagonal at z = 1.
     widening = 0.5 * CONE_CELL * jnp.sqrt(1 / intrinsics[0] ** 2 + 1 / intrinsics[1] ** 2)
     depth = _march_cones(field, curvature, origin, directions, widening)
-    depth = depth.reshape(height // CONE_CELL, width // CONE_CELL)
-    depth = jnp.repeat(jnp.repeat(depth, CONE_CELL, 0), CONE_CELL, 1).reshape(-1)
-    directions = rotate(world_from_cam, ray_directions(intrinsics, height, width, 1))
+    depth = depth.reshape(-(-height // CONE_CELL), -1)
+    depth = jnp.repeat(jnp.repeat(depth, CONE_CELL, 0), CONE_CELL, 1)[:height, :width].reshape(-1)
+    directions = rotate(world_from_cam, ray_directions(intrinsics, height, width))
     state = (depth, depth, jnp.ones_like(depth))
     few = depth.size // FEW
     state = _march(field, curvature, origin, directions, state, few, PIXEL_STEPS[0])
