@@ -13,6 +13,7 @@ from flax import nnx
 from jax.nn import initializers
 
 from endodav_jax.models.config import Precision
+from endodav_jax.models.convolution import convolve
 
 # On a CPU the scores of many frames' attention and the hidden layers of many frames' blocks leave the cache,
 # and memory is then what time goes to; so frames go through in groups of at most this many.
@@ -98,6 +99,7 @@ class Numerics:
             precision=self.precision,
             kernel_init=kernel_init or torch_uniform,
             bias_init=initializers.zeros if kernel_init else _bias_uniform(n_in * size * size),
+            conv_general_dilated=convolve,
             rngs=rngs,
         )
 

@@ -1,0 +1,32 @@
+"""Convolution of maps smaller than the kernel."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from endodav_jax.models.convolution import convolve
+
+OPTIONS = {
+    "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
+    "precision": jax.lax.Precision.HIGHEST,
+}
+
+
+@pytest.mark.parametrize("size", [(2, 3), (1, 1), (2, 2), (4, 5), (6, 2), (9, 9)])
+@pytest.mark.parametrize(("stride", "pad"), [(1, 1), (2, 1), (1, 0)])
+def test_values_and_derivatives_are_those_of_the_library(size, stride, pad):
+    if min(size) + 2 * pad < 3:
+        pytest.skip("no window fits")
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(2, *size, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 4, 5)), jnp.float32)
+    arguments = ((stride, stride), ((pad, pad), (pad, pad)))
+    ours, pull = jax.vjp(lambda x, k: convolve(x, k, *arguments, **OPTIONS), images, kernel)
+    theirs, pull_theirs = jax.vjp(
+        lambda x, k: jax.lax.conv_general_dilated(x, k, *arguments, **OPTIONS), images, kernel
+    )
+    cotangent = jnp.asarray(rng.normal(size=ours.shape), jnp.float32)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    for mine, expected in zip(pull(cotangent), pull_theirs(cotangent), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-4)
