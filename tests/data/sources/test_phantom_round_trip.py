@@ -15,7 +15,6 @@ from endodav_jax.data.sources.simcol3d import Simcol3dSource
 from tests.data import fixtures
 from tests.data.sources.compare import assert_frames
 
-
 # The phantom is rendered in float32, so its poses are rigid to about 1e-6 only.
 pytestmark = pytest.mark.slow
 
