@@ -17,10 +17,11 @@ __all__ = ["DepthEstimator", "load"]
 
 
 def load(path, precision: "Precision | None" = None) -> "DepthEstimator":
-    """The network of a checkpoint folder (as `endodav convert` or training writes it), ready for videos.
+    """The network of a checkpoint, ready for videos.
 
     Args:
-      path: the folder.
+      path: a folder that `endodav convert` or training wrote, or published weights (`.pth`, `.safetensors`, a training
+        folder), which are converted in memory.
       precision: `float32` or `bfloat16`, in place of the checkpoint's own.
 
     Raises:

@@ -1,0 +1,83 @@
+"""What a person sees of a step, and mistakes found before anything is compiled."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from endodav_jax.config import Config
+from endodav_jax.data.config import DataConfig
+from endodav_jax.errors import UserError
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.checks import check_config, check_frame_size
+from endodav_jax.training.config import TrainConfig
+from endodav_jax.training.depth_objective import Pictures
+from endodav_jax.training.pictures import flow_colours, panel
+
+ENDODAV = DepthModelConfig.endodav("vits")
+
+
+def test_a_panel_shows_the_frame_and_what_both_neighbours_say():
+    rng = np.random.default_rng(0)
+    pictures = Pictures(
+        frame=rng.random((32, 40, 3)),
+        warped=rng.random((2, 32, 40, 3)),
+        refined=rng.random((2, 32, 40, 3)),
+        occlusion=np.ones((2, 32, 40)),
+        disparity=rng.random((32, 40)).astype(np.float32),
+        depth=rng.random((32, 40)),
+        flow=rng.standard_normal((2, 32, 40, 2)),
+    )
+    image = panel(pictures)
+    assert (image.shape, image.dtype) == ((96, 160, 3), np.uint8)
+    np.testing.assert_array_equal(image[:32, :40], np.round(255 * pictures.frame).astype(np.uint8))
+    assert image[32:64, 80:120].min() == 255  # seen by the neighbour everywhere
+
+
+def test_opposite_flows_have_opposite_colours_and_no_flow_is_black():
+    flow = np.zeros((1, 3, 2))
+    flow[0, 0] = (0, 1)
+    flow[0, 1] = (0, -1)
+    right, left, none = flow_colours(flow)[0].astype(int)
+    np.testing.assert_array_equal(right, (255, 0, 0))
+    np.testing.assert_array_equal(left, (0, 255, 255))
+    np.testing.assert_array_equal(none, (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (Config(model=DepthModelConfig.vda("vits")), "config.model.family: vda has nothing to train"),
+        (Config(model=ENDODAV), "config.data.path: names no data set"),
+        (Config(model=ENDODAV, data=DataConfig(path="/nowhere")), "config.data.path: /nowhere does not exist"),
+        (Config(model=ENDODAV, data=DataConfig(clip_length=33)), "config.data.clip_length: 33 frames"),
+        (Config(model=DepthModelConfig.endodac("vits")), "config.data.clip_length: EndoDAC sees single frames"),
+        (Config(model=ENDODAV, data=DataConfig(path="."), weights="/nowhere"), "config.weights: /nowhere does not"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused_in_one_line(config, line):
+    with pytest.raises(UserError, match=line.replace(".", r"\.")) as caught:
+        check_config(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_frames_must_fit_the_motion_networks():
+    check_frame_size(256, 320, (0, 1, 2, 3))
+    with pytest.raises(UserError, match=r"frames of 250x320: the height must be a multiple of 32"):
+        check_frame_size(250, 320, (0,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"schedule": "linear"}, "train.schedule: 'linear' is not one of step, constant, cosine"),
+        ({"on_nan": "cry"}, "train.on_nan"),
+        ({"resnet_layers": 20}, "train.resnet_layers: 20 is not one of 18, 34, 50"),
+        ({"epochs": 0}, "train.epochs"),
+        ({"save_every": 0}, "train.save_every"),
+        ({"ema_decay": 1.0}, "train.ema_decay"),
+    ],
+)
+def test_a_section_that_contradicts_itself_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        dataclasses.replace(TrainConfig(), **fields)
