@@ -23,8 +23,15 @@ def toy_config(**train) -> Config:
 
 
 def toy_step(config: Config, axis_name: str | None = None):
-    """Returns (step, state before the first, frozen groups)."""
+    """Returns (step, state before the first, frozen groups).
+
+    The motion modules' last layers start at zero, as published, and would let no gradient through to their adapters.
+    """
     start = initial_networks(config, axis_name)
+    backbone = start.frozen["backbone"]
+    rng = np.random.default_rng(0)
+    for path in (path for path in backbone if path.endswith("proj_out.kernel")):
+        backbone[path] = rng.normal(0, 0.05, backbone[path].shape).astype(np.float32)
     step = TrainStep(start.graphdef, config.train, lambda number: np.float32(1) + 0 * number, axis_name)
     return step, new_state(start.trained, start.statistics, config.train), start.frozen
 
