@@ -12,7 +12,7 @@ from endodav_jax.conversion.name_rules import Rule, read_params, write_params
 from endodav_jax.models.flow import FlowNet, TransformNet
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
-from endodav_jax.models.resnet import last_width, stacked_stem
+from endodav_jax.models.resnet import stacked_stem
 
 
 def resnet_rules(here: str = "encoder.", there: str = "encoder.") -> list[Rule]:
@@ -129,7 +129,7 @@ def abstract_motion_params(network: str, layers: int = 18) -> dict:
     numerics = Numerics.of("float32")
     build = {
         "pose": lambda: PoseNet(nnx.Rngs(0), layers=layers, numerics=numerics),
-        "intrinsics": lambda: IntrinsicsHead(nnx.Rngs(0), encoder_width=last_width(layers)),
+        "intrinsics": lambda: IntrinsicsHead(nnx.Rngs(0), layers=layers),
         "flow": lambda: FlowNet(nnx.Rngs(0), layers=layers, numerics=numerics),
         "transform": lambda: TransformNet(nnx.Rngs(0), layers=layers, numerics=numerics),
     }

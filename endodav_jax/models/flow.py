@@ -8,9 +8,8 @@ from jaxtyping import Array, Float
 
 from endodav_jax.geometry.resize import upsample_half_pixel
 from endodav_jax.models.layers import Numerics
-from endodav_jax.models.resnet import ResNet
+from endodav_jax.models.resnet import RESNETS, ResNet
 
-DECODER_WIDTHS = (16, 32, 64, 128, 256)
 SCALES = 4
 FLOW_DEVIATION = 1e-5  # of the flow heads' first weights, so that flow starts at nothing
 
@@ -23,18 +22,18 @@ def reflected(conv: nnx.Conv, x: Float[Array, "B H W C"]) -> Float[Array, "B H W
 class UNetDecoder(nnx.Module):
     """From the coarsest level up: convolve, double, join the encoder's level, convolve."""
 
-    def __init__(self, widths: tuple[int, ...], numerics: Numerics, rngs: nnx.Rngs):
+    def __init__(self, encoder: tuple[int, ...], widths: tuple[int, ...], numerics: Numerics, rngs: nnx.Rngs):
         before, after = [], []
-        for i, n_out in enumerate(DECODER_WIDTHS):
-            n_in = widths[-1] if i == len(DECODER_WIDTHS) - 1 else DECODER_WIDTHS[i + 1]
+        for i, n_out in enumerate(widths):
+            n_in = encoder[-1] if i == len(widths) - 1 else widths[i + 1]
             before.append(numerics.conv(n_in, n_out, 3, rngs, padding=0))
-            after.append(numerics.conv(n_out + (widths[i - 1] if i else 0), n_out, 3, rngs, padding=0))
+            after.append(numerics.conv(n_out + (encoder[i - 1] if i else 0), n_out, 3, rngs, padding=0))
         self.before, self.after = nnx.List(before), nnx.List(after)
 
     def __call__(self, features: list[Float[Array, "B h w C"]]) -> list[Float[Array, "B H W D"]]:
         """Maps at scales 1, 1/2, 1/4, 1/8 of the image."""
         x, maps = features[-1], []
-        for i in reversed(range(len(DECODER_WIDTHS))):
+        for i in reversed(range(len(self.before))):
             x = upsample_half_pixel(jax.nn.elu(reflected(self.before[i], x)))
             if i:
                 x = jnp.concatenate([x, features[i - 1]], -1)
@@ -50,8 +49,9 @@ class FlowNet(nnx.Module):
         full = Numerics.of("float32")
         init = initializers.normal(FLOW_DEVIATION)
         self.encoder = ResNet(layers, 2, numerics, axis_name, rngs)
-        self.decoder = UNetDecoder(self.encoder.widths, numerics, rngs)
-        self.heads = nnx.List([full.conv(n, 2, 3, rngs, kernel_init=init) for n in DECODER_WIDTHS[:SCALES]])
+        widths = RESNETS[layers].decoder
+        self.decoder = UNetDecoder(self.encoder.widths, widths, numerics, rngs)
+        self.heads = nnx.List([full.conv(n, 2, 3, rngs, kernel_init=init) for n in widths[:SCALES]])
 
     def __call__(
         self, first: Float[Array, "B H W 3"], second: Float[Array, "B H W 3"], train: bool
@@ -67,8 +67,9 @@ class TransformNet(nnx.Module):
     def __init__(self, rngs: nnx.Rngs, *, layers: int = 18, numerics: Numerics, axis_name: str | None = None):
         full = Numerics.of("float32")
         self.encoder = ResNet(layers, 2, numerics, axis_name, rngs)
-        self.decoder = UNetDecoder(self.encoder.widths, numerics, rngs)
-        self.heads = nnx.List([full.conv(n, 3, 3, rngs, padding=0) for n in DECODER_WIDTHS[:SCALES]])
+        widths = RESNETS[layers].decoder
+        self.decoder = UNetDecoder(self.encoder.widths, widths, numerics, rngs)
+        self.heads = nnx.List([full.conv(n, 3, 3, rngs, padding=0) for n in widths[:SCALES]])
 
     def __call__(
         self, first: Float[Array, "B H W 3"], second: Float[Array, "B H W 3"], train: bool

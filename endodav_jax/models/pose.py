@@ -8,9 +8,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from endodav_jax.models.layers import Numerics
-from endodav_jax.models.resnet import ResNet
+from endodav_jax.models.resnet import RESNETS, ResNet, last_width
 
-WIDTH = 256
 MOTION_SCALE = 0.001  # keeps the first motions small
 MOTIONS = 2  # that the last layer has room for; only the first is used
 
@@ -21,7 +20,7 @@ class Motion(NamedTuple):
     Attributes:
       axis_angle: [B,3] radians, rotation of the camera.
       translation: [B,3], in the unit of depth.
-      features: [B,h,w,256], from which `IntrinsicsHead` reads the intrinsics.
+      features: [B,h,w,D], from which `IntrinsicsHead` reads the intrinsics.
     """
 
     axis_angle: Float[Array, "B 3"]
@@ -32,11 +31,11 @@ class Motion(NamedTuple):
 class PoseDecoder(nnx.Module):
     """Four convolutions on the encoder's coarsest level."""
 
-    def __init__(self, width: int, numerics: Numerics, rngs: nnx.Rngs):
-        self.squeeze = numerics.conv(width, WIDTH, 1, rngs)
-        self.conv0 = numerics.conv(WIDTH, WIDTH, 3, rngs)
-        self.conv1 = numerics.conv(WIDTH, WIDTH, 3, rngs)
-        self.conv2 = Numerics.of("float32").conv(WIDTH, 6 * MOTIONS, 1, rngs)
+    def __init__(self, n_in: int, width: int, numerics: Numerics, rngs: nnx.Rngs):
+        self.squeeze = numerics.conv(n_in, width, 1, rngs)
+        self.conv0 = numerics.conv(width, width, 3, rngs)
+        self.conv1 = numerics.conv(width, width, 3, rngs)
+        self.conv2 = Numerics.of("float32").conv(width, 6 * MOTIONS, 1, rngs)
 
     def __call__(self, x: Float[Array, "B h w C"]) -> Motion:
         x = jax.nn.relu(self.conv0(jax.nn.relu(self.squeeze(x))))
@@ -50,7 +49,7 @@ class PoseNet(nnx.Module):
 
     def __init__(self, rngs: nnx.Rngs, *, layers: int = 18, numerics: Numerics, axis_name: str | None = None):
         self.encoder = ResNet(layers, 2, numerics, axis_name, rngs)
-        self.decoder = PoseDecoder(self.encoder.widths[-1], numerics, rngs)
+        self.decoder = PoseDecoder(self.encoder.widths[-1], RESNETS[layers].pose, numerics, rngs)
 
     def __call__(self, first: Float[Array, "B H W 3"], second: Float[Array, "B H W 3"], train: bool) -> Motion:
         """Motion from two frames in [0, 1], in the order the published program stacks them."""
@@ -63,11 +62,12 @@ class IntrinsicsHead(nnx.Module):
     `squeeze` is part of published checkpoints and is used by nothing here.
     """
 
-    def __init__(self, rngs: nnx.Rngs, *, encoder_width: int = 512):
+    def __init__(self, rngs: nnx.Rngs, *, layers: int = 18):
         numerics = Numerics.of("float32")
-        self.squeeze = numerics.conv(encoder_width, WIDTH, 1, rngs)
-        self.focal = numerics.linear(WIDTH, 2, rngs, use_bias=False)
-        self.offset = numerics.linear(WIDTH, 2, rngs, use_bias=False)
+        width = RESNETS[layers].pose
+        self.squeeze = numerics.conv(last_width(layers), width, 1, rngs)
+        self.focal = numerics.linear(width, 2, rngs, use_bias=False)
+        self.offset = numerics.linear(width, 2, rngs, use_bias=False)
 
     def __call__(self, features: Float[Array, "B h w D"], height: int, width: int) -> Float[Array, "B 4"]:
         """(fx, fy, cx, cy) in pixels of frames of `height` x `width`, from `Motion.features`."""

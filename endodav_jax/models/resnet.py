@@ -1,5 +1,6 @@
 """ResNet encoders (He et al. 2016; torchvision's variant) on one or more stacked frames, five feature levels."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -12,12 +13,38 @@ from jaxtyping import Array, Float
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.norms import BatchNorm
 
-STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
-STAGE_WIDTHS = (64, 128, 256, 512)
-BOTTLENECKS = (50,)
 BOTTLENECK_RATIO = 4
-STEM_WIDTH = 64
 CLASSES = 1000  # of ImageNet
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNetSize:
+    """What a ResNet is made of, and the decoder that belongs to it.
+
+    Attributes:
+      blocks: of each stage.
+      widths: of each stage, before a bottleneck's fourfold output.
+      bottleneck: whether its steps are bottlenecks.
+      stem: channels of the first convolution.
+      decoder: channels of a U-Net decoder's levels, from the finest.
+      pose: channels of the pose decoder.
+    """
+
+    blocks: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    bottleneck: bool = False
+    stem: int = 64
+    decoder: tuple[int, int, int, int, int] = (16, 32, 64, 128, 256)
+    pose: int = 256
+
+
+RESNETS = {
+    # Our own narrow one, for the embedded default: its three networks have 0.9 million parameters.
+    10: ResNetSize((1, 1, 1, 1), (16, 32, 48, 64), stem=16, decoder=(16, 16, 24, 32, 48), pose=64),
+    18: ResNetSize((2, 2, 2, 2)),
+    34: ResNetSize((3, 4, 6, 3)),
+    50: ResNetSize((3, 4, 6, 3), bottleneck=True),
+}
 
 he_normal_out = initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -60,7 +87,7 @@ class ResNet(nnx.Module):
     `classifier` is part of published checkpoints and is used by nothing here.
 
     Args:
-      layers: 18, 34 or 50.
+      layers: a key of `RESNETS`.
       images: how many frames are stacked.
       numerics: precision of the convolutions.
       axis_name: see `BatchNorm`.
@@ -68,22 +95,23 @@ class ResNet(nnx.Module):
     """
 
     def __init__(self, layers: int, images: int, numerics: Numerics, axis_name: str | None, rngs: nnx.Rngs):
-        if layers not in STAGES:
-            raise ValueError(f"ResNet has {', '.join(map(str, STAGES))} layers, not {layers}")
+        if layers not in RESNETS:
+            raise ValueError(f"ResNet has {', '.join(map(str, RESNETS))} layers, not {layers}")
+        size = RESNETS[layers]
         make = functools.partial(ConvNorm, numerics=numerics, axis_name=axis_name, rngs=rngs)
         self.numerics = numerics
-        self.stem = make(3 * images, STEM_WIDTH, 7, 2)
-        stages, n_in = [], STEM_WIDTH
-        for number, (blocks, width) in enumerate(zip(STAGES[layers], STAGE_WIDTHS, strict=True)):
+        self.stem = make(3 * images, size.stem, 7, 2)
+        stages, n_in = [], size.stem
+        for number, (blocks, width) in enumerate(zip(size.blocks, size.widths, strict=True)):
             stage = []
             for i in range(blocks):
                 stride = 2 if number and i == 0 else 1
-                stage.append(ResidualStep(n_in, width, stride, layers in BOTTLENECKS, make))
+                stage.append(ResidualStep(n_in, width, stride, size.bottleneck, make))
                 n_in = stage[-1].n_out
             stages.append(nnx.List(stage))
         self.stages = nnx.List(stages)
         self.classifier = Numerics.of("float32").linear(n_in, CLASSES, rngs)
-        self.widths = (STEM_WIDTH, *(stage[-1].n_out for stage in stages))
+        self.widths = (size.stem, *(stage[-1].n_out for stage in stages))
 
     def __call__(self, images: Float[Array, "B H W 3*n"], train: bool) -> list[Float[Array, "B h w C"]]:
         """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, `widths` channels each."""
@@ -98,7 +126,8 @@ class ResNet(nnx.Module):
 
 def last_width(layers: int) -> int:
     """Channels of the coarsest level."""
-    return STAGE_WIDTHS[-1] * (BOTTLENECK_RATIO if layers in BOTTLENECKS else 1)
+    size = RESNETS[layers]
+    return size.widths[-1] * (BOTTLENECK_RATIO if size.bottleneck else 1)
 
 
 def stacked_stem(kernel: Float[Array, "7 7 3 C"], images: int) -> Float[Array, "7 7 3*n C"]:

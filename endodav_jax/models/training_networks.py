@@ -17,7 +17,7 @@ class TrainingNetworks(nnx.Module):
     Args:
       config: of the depth network.
       rngs: of the initial weights.
-      layers: of the motion networks' ResNets: 18, 34 or 50.
+      layers: of the motion networks' ResNets: 18, 34 or 50, or 10 for our own narrow ones.
       precision: of the motion networks; statistics and the last layers are float32 always.
       axis_name: the mapped axis of devices over which batch norm takes its statistics, or None.
       remat: see `VideoDepth`.
@@ -36,6 +36,6 @@ class TrainingNetworks(nnx.Module):
         numerics = Numerics.of(precision)
         self.depth = build_depth_model(config, rngs, remat)
         self.pose = PoseNet(rngs, layers=layers, numerics=numerics, axis_name=axis_name)
-        self.intrinsics = IntrinsicsHead(rngs, encoder_width=self.pose.encoder.widths[-1])
+        self.intrinsics = IntrinsicsHead(rngs, layers=layers)
         self.flow = FlowNet(rngs, layers=layers, numerics=numerics, axis_name=axis_name)
         self.transform = TransformNet(rngs, layers=layers, numerics=numerics, axis_name=axis_name)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from endodav_jax.models.config import Precision
+from endodav_jax.models.resnet import RESNETS
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 
@@ -40,7 +41,7 @@ class TrainConfig:
       clip_norm: gradients of each update are scaled down to this norm; 0 leaves them.
       ema_decay: keep averaged weights, which validation and export then use; 0 keeps none.
       objective: the losses.
-      resnet_layers: of the motion networks: 18, 34 or 50.
+      resnet_layers: of the motion networks: 18, 34 or 50 as published, 10 for our own narrow ones.
       resnet_weights: converted or torchvision ResNet weights for their encoders; empty for random ones.
       precision: of the motion networks; the depth network's is `model.precision`.
       remat: recompute the depth network's blocks in its backward pass, for a fraction of the memory.
@@ -87,7 +88,7 @@ class TrainConfig:
         for field, allowed in (
             ("schedule", ("step", "constant", "cosine")),
             ("on_nan", ("stop", "skip")),
-            ("resnet_layers", (18, 34, 50)),
+            ("resnet_layers", tuple(RESNETS)),
             ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, field) not in allowed:

@@ -20,7 +20,7 @@ def _shapes(kind, function, *arrays):
     return jax.eval_shape(lambda *arrays: function(kind(), *arrays), *arrays)
 
 
-@pytest.mark.parametrize("layers", [18, 34, 50])
+@pytest.mark.parametrize("layers", [10, 18, 34, 50])
 def test_encoders_give_five_levels_each_half_the_one_before(layers):
     encoder = lambda: ResNet(layers, 2, Numerics.of("float32"), None, nnx.Rngs(0))  # noqa: E731
     stacked = jax.ShapeDtypeStruct((2, 64, 96, 6), jnp.float32)
@@ -30,7 +30,7 @@ def test_encoders_give_five_levels_each_half_the_one_before(layers):
 
 
 def test_other_depths_are_refused():
-    with pytest.raises(ValueError, match="ResNet has 18, 34, 50 layers, not 101"):
+    with pytest.raises(ValueError, match="ResNet has 10, 18, 34, 50 layers, not 101"):
         ResNet(101, 2, Numerics.of("float32"), None, nnx.Rngs(0))
 
 

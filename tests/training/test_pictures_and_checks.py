@@ -72,7 +72,7 @@ def test_frames_must_fit_the_motion_networks():
     [
         ({"schedule": "linear"}, "train.schedule: 'linear' is not one of step, constant, cosine"),
         ({"on_nan": "cry"}, "train.on_nan"),
-        ({"resnet_layers": 20}, "train.resnet_layers: 20 is not one of 18, 34, 50"),
+        ({"resnet_layers": 20}, "train.resnet_layers: 20 is not one of 10, 18, 34, 50"),
         ({"epochs": 0}, "train.epochs"),
         ({"save_every": 0}, "train.save_every"),
         ({"ema_decay": 1.0}, "train.ema_decay"),
