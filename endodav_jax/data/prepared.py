@@ -13,6 +13,8 @@ from endodav_jax.data.builders.features import skip_image_decoding
 from endodav_jax.data.builders.video import SEQUENCES_FILE, tfds_split
 from endodav_jax.errors import UserError
 
+_LEVELS = ("", "*/", "*/*/", "*/*/*/")  # a data set lies at ROOT/NAME/CONFIG/VERSION; any of them may be named
+
 
 @dataclasses.dataclass(frozen=True)
 class PreparedSplit:
@@ -80,24 +82,33 @@ def find_prepared(path: str | Path) -> Path:
     Raises:
       UserError: there is none, only a build that is not finished, or there are several.
     """
+    found = prepared_folders(path)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{path}: several data sets; name one of {', '.join(map(str, found))}")
+    path = Path(path).expanduser()
+    if any(begun for level in _LEVELS for begun in path.glob(f"{level}*.building")):
+        raise UserError(f"{path}: its build is not finished; repeat the `endodav prepare` command to finish it")
+    raise UserError(f"{path}: no prepared data set; make it with `endodav prepare`")
+
+
+def prepared_folders(path: str | Path) -> list[Path]:
+    """Returns the folders of all finished data sets at or below `path`, sorted.
+
+    Raises:
+      UserError: `path` is no folder.
+    """
     path = Path(path).expanduser()
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; make it with `endodav prepare`")
-    levels = ("", "*/", "*/*/", "*/*/*/")
-    named = [file.parent for level in levels for file in path.glob(f"{level}{SEQUENCES_FILE}")]
-    found = sorted(
+    named = [file.parent for level in _LEVELS for file in path.glob(f"{level}{SEQUENCES_FILE}")]
+    return sorted(
         # TFDS writes the second file last, and then takes the prefix away.
         folder
         for folder in named
         if (folder / "dataset_info.json").exists() and not folder.name.startswith("incomplete.")
     )
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(f"{path}: several data sets; name one of {', '.join(map(str, found))}")
-    if any(begun for level in levels for begun in path.glob(f"{level}*.building")):
-        raise UserError(f"{path}: its build is not finished; repeat the `endodav prepare` command to finish it")
-    raise UserError(f"{path}: no prepared data set; make it with `endodav prepare`")
 
 
 def read_cards(folder: Path) -> dict[str, list[dict]]:

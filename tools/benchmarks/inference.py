@@ -11,7 +11,6 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -21,8 +20,9 @@ from benchmarks import _machine, _networks
 
 from endodav_jax.inference import programs
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.inference.timing import paced
 from endodav_jax.inference.windowed import Batching
-from endodav_jax.inference.windows import CONTEXT_SLOTS, OVERLAP, STEP, WINDOW_FRAMES, Window
+from endodav_jax.inference.windows import OVERLAP, STEP, WINDOW_FRAMES, Window
 
 HELP = "milliseconds per output frame on a long video, and the share of the machine's matrix-product rate"
 
@@ -71,10 +71,8 @@ def measure(args: argparse.Namespace) -> dict:
 
     list(estimator.iter_infer(frames[:1], args.align))  # everything has run once
     video = (frames[i % len(frames)] for i in range(args.frames))
-    seconds, window_starts = _timed(estimator.iter_infer(video, args.align))
+    seconds, per_window = paced(estimator.iter_infer(video, args.align))
     rates = {name: _machine.matrix_rate(jnp.dtype(name)) for name in ("float32", "bfloat16")}
-    # The first window encodes ten frames more and the last may be short; in between the pace is even.
-    per_window = float(np.median(np.diff(window_starts)))
     work = window_flops(flops, args.align, estimator.batching)
     gflops = work / per_window / 1e9
     return {
@@ -93,15 +91,6 @@ def measure(args: argparse.Namespace) -> dict:
         "compile_seconds": {"cold": cold, "from_cache": cached},
         "peak_memory": _machine.peak_memory(),
     }
-
-
-def _timed(disparities: Iterator) -> tuple[float, list[float]]:
-    """Seconds of the whole video, and when the first frame of each window but the first came out."""
-    started, starts = time.perf_counter(), []
-    for number, _ in disparities:
-        if number > CONTEXT_SLOTS and (number - CONTEXT_SLOTS) % STEP == 0:
-            starts.append(time.perf_counter())
-    return time.perf_counter() - started, starts
 
 
 def compile_all(estimator: DepthEstimator, frame_shape: tuple[int, int]) -> tuple[float, dict]:
