@@ -6,6 +6,9 @@ from typing import Literal
 from endodav_jax.evaluation.alignment import RULES, Rule
 from endodav_jax.evaluation.depth_errors import DepthRange
 
+Kind = Literal["depth", "disparity"]
+KINDS: tuple[Kind, ...] = ("depth", "disparity")
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
@@ -20,6 +23,8 @@ class EvaluateConfig:
       max_length: frames of each sequence that are looked at; 0 for all.
       min_depth, max_depth: depth of a disparity of 1 and of 0 (`geometry.depth_from_disparity`), before alignment.
       windows: how the windows of a long video are aligned: `endodav`, `vda` or `none`.
+      predictions: folder of another method's predictions, to be measured in place of a network.
+      kind: what those are: `depth` or `disparity`.
     """
 
     path: str = ""
@@ -32,12 +37,16 @@ class EvaluateConfig:
     min_depth: float = 0.1
     max_depth: float = 150.0
     windows: Literal["endodav", "vda", "none"] = "endodav"
+    predictions: str = ""
+    kind: Kind = "depth"
 
     def __post_init__(self):
         if self.align not in RULES:
             raise ValueError(f"evaluate.align: {self.align!r} is not one of {', '.join(RULES)}")
         if self.windows not in ("endodav", "vda", "none"):
             raise ValueError(f"evaluate.windows: {self.windows!r} is not one of endodav, vda, none")
+        if self.kind not in KINDS:
+            raise ValueError(f"evaluate.kind: {self.kind!r} is not one of {', '.join(KINDS)}")
         if not 0 <= self.near < self.far:
             raise ValueError(f"evaluate.near: {self.near} must lie below evaluate.far, {self.far}")
         if not 0 < self.min_depth < self.max_depth:

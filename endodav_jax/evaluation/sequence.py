@@ -14,6 +14,8 @@ from endodav_jax.evaluation.temporal_errors import projection_matrix, temporal_e
 
 TEMPORAL_ERRORS = ("tae", "tas")
 
+_SPARSE = 0.05  # share of valid pixels in the view below which ground truth is a set of points
+
 Truth = Callable[[], Iterator[EvaluationFrame]]  # starts the sequence anew, as often as it is called
 
 
@@ -79,14 +81,25 @@ def score_sequence(
         now = None
         if frame.cam_from_world is not None:
             now = (aligned, valid, projection_matrix(frame.intrinsics, frame.cam_from_world))
+            landing = _landing(valid, frame.view_mask)
             if before is not None:
-                pair = temporal_errors(*before, *now)
+                pair = temporal_errors(*before[:3], *now, before[3], landing)
                 if np.isfinite(pair).all():
                     pairs.append(pair)
+            now = (*now, landing)
         before = now
     if not errors:
         raise ValueError(f"{sequence}: no frame has a valid pixel of ground truth")
     return SequenceScores(sequence, count, np.array(errors), np.array(pairs).reshape(-1, 2), alignment)
+
+
+def _landing(valid: np.ndarray, view_mask: np.ndarray) -> np.ndarray:
+    """Returns where moved points are compared: valid pixels as published, all of the view where truth is sparse.
+
+    A point of structure from motion hardly ever lands on the very pixel of another; what it is compared with is the
+    predicted depth, which is known everywhere.
+    """
+    return view_mask if valid.sum() < _SPARSE * view_mask.sum() else valid
 
 
 def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) -> Alignment:

@@ -17,6 +17,8 @@ def temporal_errors(
     depth_b: np.ndarray,
     valid_b: np.ndarray,
     projection_b: np.ndarray,
+    landing_a: np.ndarray | None = None,
+    landing_b: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Returns (TAE in percent, TAS in [0, 1]) of two frames, both ways averaged.
 
@@ -24,14 +26,16 @@ def temporal_errors(
       depth_a, depth_b: [H,W] aligned depth, mm.
       valid_a, valid_b: bool [H,W], where the ground truth is valid.
       projection_a, projection_b: float64 [4,4], intrinsics @ cam_from_world.
+      landing_a, landing_b: bool [H,W], where points of the other frame are compared; as published, where the ground
+        truth is valid.
 
     Returns:
-      NaN for both where no point of one frame lands on a valid pixel of the other.
+      NaN for both where no point of one frame lands on a pixel of the other that counts.
     """
     a_from_b = projection_a @ np.linalg.inv(projection_b)
     b_from_a = projection_b @ np.linalg.inv(projection_a)
-    forward = _agreement(_moved(depth_a, valid_a, b_from_a, valid_b), depth_b)
-    backward = _agreement(_moved(depth_b, valid_b, a_from_b, valid_a), depth_a)
+    forward = _agreement(_moved(depth_a, valid_a, b_from_a, valid_b if landing_b is None else landing_b), depth_b)
+    backward = _agreement(_moved(depth_b, valid_b, a_from_b, valid_a if landing_a is None else landing_a), depth_a)
     return 50.0 * (forward[0] + backward[0]), 0.5 * (forward[1] + backward[1])
 
 

@@ -1,0 +1,257 @@
+"""All sequences of a split measured: a network's depth, or what any other method predicted, by the same rule."""
+
+import contextlib
+import dataclasses
+import math
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import endodav_jax
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.errors import UserError
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.depth_errors import DEPTH_ERRORS
+from endodav_jax.evaluation.motion import MotionEstimator, MotionScores, score_motion
+from endodav_jax.evaluation.predict import predicted_depth
+from endodav_jax.evaluation.predictions import read_predictions
+from endodav_jax.evaluation.sequence import TEMPORAL_ERRORS, SequenceScores, means_and_intervals, score_sequence
+from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.inference.estimator import DepthEstimator
+
+ERRORS = (*DEPTH_ERRORS, *TEMPORAL_ERRORS)
+_PACKAGES = ("jax", "flax", "numpy", "scipy", "opencv-python-headless")
+
+# Called with each sequence's scores and its predicted depth [H,W] by number, which is gone after the call.
+OnSequence = Callable[[SequenceScores, Sequence[np.ndarray]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What was measured on a split.
+
+    Attributes:
+      scores: of the sequences that could be measured, in the split's order.
+      failures: sequence -> one line that says why it could not be.
+      label: what was measured: a checkpoint, a method.
+      config: how.
+      data_set: name of the prepared data set, such as `scared_video`.
+      split: which list of it.
+      motion: sequence -> what was measured of the predicted camera; empty without a pose network.
+    """
+
+    scores: tuple[SequenceScores, ...]
+    failures: dict[str, str]
+    label: str
+    config: EvaluateConfig
+    data_set: str = ""
+    split: str = ""
+    motion: dict[str, MotionScores] = dataclasses.field(default_factory=dict)
+
+    def means(self) -> dict[str, float]:
+        """Means over all frames of all sequences by the names of `ERRORS`; NaN for what could not be measured."""
+        return self._means_and_intervals()[0]
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95% intervals of `means`; NaN where there is none."""
+        return self._means_and_intervals()[1]
+
+    def motion_means(self) -> dict[str, float]:
+        """Means of `ate` (mm) and `rotation_error` (radians) over all snippets; empty where none was measured."""
+        measured = [scores for scores in self.motion.values() if len(scores.trajectory_errors)]
+        if not measured:
+            return {}
+        return {
+            "ate": float(np.concatenate([scores.trajectory_errors for scores in measured]).mean()),
+            "rotation_error": float(np.concatenate([scores.rotation_errors for scores in measured]).mean()),
+        }
+
+    def alignment_line(self) -> str:
+        """Says how predictions were brought to the ground truth's scale."""
+        fitted = "fitted on every frame alone" if self.config.per_frame else "fitted once a sequence"
+        return f"{self.config.align}, {fitted}"
+
+    def to_json(self) -> dict:
+        """Returns everything as JSON can hold it; what is not known is None.
+
+        `overall` and every entry of `sequences` have the names of `ERRORS`, and their 95% intervals under `intervals`.
+        """
+        return {
+            "label": self.label,
+            "data_set": self.data_set,
+            "split": self.split,
+            "alignment": {"rule": self.config.align, "per_frame": self.config.per_frame},
+            "overall": {
+                "sequences": len(self.scores),
+                "frames": sum(score.frames for score in self.scores),
+                **_numbers(self.means(), self.intervals()),
+                **self.motion_means(),
+            },
+            "sequences": {score.sequence: self._sequence_json(score) for score in self.scores},
+            "failures": dict(self.failures),
+            "units": "sq_rel, rmse, ate in mm; tae in percent; rotation_error in radians; intrinsics in pixels",
+            "config": dataclasses.asdict(self.config),
+            "versions": versions(),
+        }
+
+    def _means_and_intervals(self):
+        if self.scores:
+            return means_and_intervals(self.scores)
+        nothing = float("nan")
+        return dict.fromkeys(ERRORS, nothing), dict.fromkeys(ERRORS, (nothing, nothing))
+
+    def _sequence_json(self, score: SequenceScores) -> dict:
+        about = {
+            "frames": score.frames,
+            "frames_measured": len(score.depth),
+            "pairs_measured": len(score.temporal),
+            **_numbers(*means_and_intervals([score])),
+        }
+        if score.alignment is not None:
+            about["scale_shift"] = [_number(score.alignment.scale), _number(score.alignment.shift)]
+        camera = self.motion.get(score.sequence)
+        if camera is not None:
+            about |= camera.means()
+            if camera.intrinsics is not None:
+                about["intrinsics"] = {"predicted": camera.intrinsics.tolist(), "true": camera.true_intrinsics.tolist()}
+        return about
+
+
+def evaluate_network(
+    estimator: DepthEstimator,
+    videos: EvaluationVideos,
+    config: EvaluateConfig,
+    label: str = "",
+    on_sequence: OnSequence | None = None,
+    motion: MotionEstimator | None = None,
+) -> Results:
+    """Measures a network on every sequence; one that cannot be measured is named in `failures`.
+
+    Args:
+      estimator: of depth.
+      videos: the sequences.
+      config: how.
+      label: what the network is, for reports.
+      on_sequence: see `OnSequence`.
+      motion: also measure the camera motion that this pose network predicts.
+    """
+    cameras: dict[str, MotionScores] = {}
+
+    def maps(sequence: str):
+        return predicted_depth(estimator, videos, sequence, config)
+
+    def camera(sequence: str) -> None:
+        if motion is not None:
+            found = score_motion(motion, videos.frames(sequence, config.max_length or None))
+            if found is not None:
+                cameras[sequence] = found
+
+    scores, failures = _score_all(videos, config, maps, on_sequence, camera)
+    return _results(scores, failures, label, config, videos, cameras)
+
+
+def evaluate_predictions(
+    folder: Path | str,
+    videos: EvaluationVideos,
+    config: EvaluateConfig,
+    label: str = "",
+    on_sequence: OnSequence | None = None,
+) -> Results:
+    """Measures what another method predicted; see `predictions.read_predictions` for what a folder may hold.
+
+    `config.kind` says whether it is depth or disparity; disparity becomes depth as a network's does.  One frame is in
+    memory at a time.  Where `config.max_length` is set, predictions of the whole sequence may be there all the same.
+
+    Raises:
+      UserError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise UserError(f"{folder}: no such folder of predictions")
+
+    @contextlib.contextmanager
+    def maps(sequence: str):
+        with read_predictions(folder, sequence, config.kind) as found:
+            whole = videos.length(sequence)
+            wanted = min(whole, config.max_length or whole)
+            if len(found) not in (whole, wanted):
+                raise ValueError(f"{len(found)} predictions for {wanted} frames of ground truth; give one a frame")
+            yield _AsDepth(found, wanted, config)
+
+    scores, failures = _score_all(videos, config, maps, on_sequence)
+    return _results(scores, failures, label, config, videos, {})
+
+
+def versions() -> dict[str, str]:
+    """Returns program -> version of everything that numbers may depend on."""
+    packages = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(ImportError):  # OpenCV comes under several names
+            packages[name] = version(name)
+    return {"endodav_jax": endodav_jax.__version__, "python": platform.python_version(), **packages}
+
+
+class _AsDepth(Sequence[np.ndarray]):
+    """The first `length` maps of another method as depth, each made when it is asked for."""
+
+    def __init__(self, maps: Sequence[np.ndarray], length: int, config: EvaluateConfig):
+        self._maps, self._length, self._config = maps, length, config
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number):
+        values = np.asarray(self._maps[number], np.float32)
+        if self._config.kind == "depth":
+            return values
+        return depth_from_disparity(np.maximum(values, 0), self._config.min_depth, self._config.max_depth)
+
+
+def _score_all(
+    videos: EvaluationVideos,
+    config: EvaluateConfig,
+    maps: Callable[[str], contextlib.AbstractContextManager[Sequence[np.ndarray]]],
+    on_sequence: OnSequence | None,
+    camera: Callable[[str], None] = lambda sequence: None,
+) -> tuple[list[SequenceScores], dict[str, str]]:
+    scores, failures = [], {}
+    for sequence in videos.sequences:
+        with contextlib.ExitStack() as stack:
+            try:
+                if not videos.length(sequence):
+                    raise ValueError("has no frames")
+                depth = stack.enter_context(maps(sequence))
+                score = score_sequence(
+                    sequence,
+                    lambda sequence=sequence: videos.frames(sequence, config.max_length or None),
+                    depth,
+                    config,
+                )
+                camera(sequence)
+            except (ValueError, UserError) as error:
+                failures[sequence] = str(error).removeprefix(f"{sequence}: ").replace("\n", " ")
+                continue
+            scores.append(score)
+            if on_sequence is not None:
+                on_sequence(score, depth)
+    return scores, failures
+
+
+def _results(scores, failures, label, config, videos: EvaluationVideos, cameras) -> Results:
+    # A data set lies at NAME/CONFIG/VERSION.
+    return Results(
+        tuple(scores), failures, label, config, videos.split.folder.parent.parent.name, videos.split.split, cameras
+    )
+
+
+def _numbers(means: dict[str, float], intervals: dict[str, tuple[float, float]]) -> dict:
+    known = {name: _number(value) for name, value in means.items()}
+    return known | {"intervals": {name: [_number(end) for end in ends] for name, ends in intervals.items()}}
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,220 @@
+"""Depth that any other method predicted, read from a folder, one frame in memory at a time."""
+
+import contextlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from endodav_jax.errors import UserError
+from endodav_jax.evaluation.config import KINDS, Kind
+from endodav_jax.video.image_files import natural_order
+
+_KEYS = {"depth": ("depths", "depth"), "disparity": ("disparities", "disparity")}  # of an npz, the first one found
+_FRAME_SUFFIXES = (".npy", ".png", ".exr")
+_FILE_ENDINGS = (".npz", ".npy", "_depths.npz")  # the last as `endodav infer` names it
+_INNER_FOLDERS = ("", "depth", "depths", "disparity", "disparities")
+_SCALE_FILE = "scale.json"  # beside 16-bit PNGs of `endodav infer`
+_SEARCHED_LEVELS = 3  # of folders, where no name fits exactly
+
+
+class FrameFiles(Sequence[np.ndarray]):
+    """The frames of a folder, each read when it is asked for: float32 [H,W].
+
+    Attributes:
+      paths: of the frames, in natural order.
+    """
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = list(paths)
+        sidecar = self.paths[0].parent / _SCALE_FILE
+        self._scale = json.loads(sidecar.read_text())["scale"] if sidecar.is_file() else 1.0
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number):
+        """Reads frame `number`.
+
+        Raises:
+          UserError: a file that cannot be read or is no map of depth.
+        """
+        path = self.paths[number]
+        try:
+            values = self._read(path)
+        except (OSError, ValueError, SyntaxError, RuntimeError, KeyError) as error:
+            raise UserError(f"{path}: cannot be read as {path.suffix[1:]}; write it again") from error
+        return _as_map(values, path)
+
+    def _read(self, path: Path) -> np.ndarray:
+        if path.suffix.lower() == ".npy":
+            return np.load(path)
+        if path.suffix.lower() == ".exr":
+            return _read_exr(path)
+        with Image.open(path) as image:
+            if not image.mode.startswith("I"):
+                raise UserError(f"{path}: is no 16-bit grey PNG; save depth with 16 bits, not as a picture")
+            return np.asarray(image, np.float32) / np.float32(self._scale)
+
+
+@contextlib.contextmanager
+def read_predictions(folder: Path, sequence: str, kind: Kind) -> Iterator[Sequence[np.ndarray]]:
+    """Yields the maps [H,W] of a sequence by number, not all in memory at once.
+
+    Args:
+      folder: holds for each sequence `NAME.npz` (keys `depths` or `depth`; `disparities` or `disparity`), `NAME.npy`,
+        [N,H,W] both, or a folder `NAME/` (or `NAME/depth/`) of npy, 16-bit PNG or EXR files, one a frame.  In names
+        `/` may be `_`, and where none fits, case and signs are overlooked.  It may be the very file or folder of
+        frames, too, which then serves every sequence.
+      sequence: its name.
+      kind: what the maps are.
+
+    Raises:
+      UserError: nothing of the sequence is there, or it cannot be read.
+    """
+    place = find_predictions(folder, sequence)
+    if place.is_dir():
+        yield FrameFiles(frames_in(place))
+    elif place.suffix.lower() == ".npz":
+        with _unpacked(place, kind) as maps:
+            yield maps
+    else:
+        yield _mapped(place, place)
+
+
+def find_predictions(folder: Path, sequence: str) -> Path:
+    """Returns the file or the folder of frames that belongs to a sequence; see `read_predictions`.
+
+    Raises:
+      UserError: there is none, or several fit equally.
+    """
+    if not folder.exists():
+        raise UserError(f"{folder}: no such folder of predictions")
+    if folder.is_file() or frames_in(folder):
+        return folder
+    names = dict.fromkeys([sequence, *(sequence.replace("/", sign) for sign in ("_", "__", "-"))])
+    for name in names:
+        for place in (*(folder / f"{name}{ending}" for ending in _FILE_ENDINGS), folder / name):
+            if place.is_file() or (place.is_dir() and frames_in(place)):
+                return place
+    alike = [place for place in _candidates(folder) if _letters(_stem(place, folder)) == _letters(sequence)]
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise UserError(f"{folder}: {' and '.join(sorted(place.name for place in alike))} both fit; keep one")
+    wanted = next(iter(names))
+    raise UserError(
+        f"{folder}: no prediction; looked for {wanted}.npz, {wanted}.npy and {wanted}/ with npy, 16-bit png or exr "
+        "frames (/ may be _)"
+    )
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """Returns the frames of a folder, or of `depth/` inside it, in natural order; of one kind, npy before png and exr.
+
+    A folder of sequences (`a.npy`, `b.npy`, one array [N,H,W] each) holds no frames.
+    """
+    for inner in _INNER_FOLDERS:
+        place = folder / inner
+        if not place.is_dir():
+            continue
+        for suffix in _FRAME_SUFFIXES:
+            found = sorted(
+                (path for path in place.iterdir() if path.suffix.lower() == suffix and path.name[0] != "."),
+                key=natural_order,
+            )
+            if found and not (suffix == ".npy" and _is_stack(found[0])):
+                return found
+    return []
+
+
+def _is_stack(path: Path) -> bool:
+    """Whether an npy file holds several maps, from its header alone."""
+    try:
+        shape = np.load(path, mmap_mode="r").shape
+    except (OSError, ValueError):
+        return False
+    return sum(size > 1 for size in shape) > 2
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """Yields every file or folder of frames a few levels down that could be a sequence."""
+    for level in range(1, _SEARCHED_LEVELS + 1):
+        for place in folder.glob("/".join("*" * level)):
+            if (place.is_file() and place.suffix.lower() in (".npz", ".npy")) or (
+                place.is_dir() and place.name not in _INNER_FOLDERS and frames_in(place)
+            ):
+                yield place
+
+
+def _stem(place: Path, folder: Path) -> str:
+    name = place.relative_to(folder).as_posix()
+    for ending in (*_FILE_ENDINGS[::-1], ""):
+        if name.endswith(ending):
+            return name.removesuffix(ending)
+    return name
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path, kind: Kind) -> Iterator[np.ndarray]:
+    """Yields the maps of an npz from a temporary file: what is inside of an archive cannot be mapped into memory."""
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            keys = [name.removesuffix(".npy") for name in archive.namelist()]
+            chosen = next((key for key in _KEYS[kind] if key in keys), None)
+            if chosen is None:
+                others = [other for other in KINDS if other != kind and any(key in keys for key in _KEYS[other])]
+                cure = f"say --kind {others[0]}" if others else "name the array so"
+                raise UserError(
+                    f"{path}: holds {', '.join(keys) or 'nothing'}, wanted {' or '.join(_KEYS[kind])}; {cure}"
+                )
+            extracted = Path(folder) / "maps.npy"
+            with archive.open(f"{chosen}.npy") as member, open(extracted, "wb") as file:
+                shutil.copyfileobj(member, file)
+            maps = _mapped(extracted, path)
+            yield maps
+            del maps
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path}: cannot be read as npz; write it again") from error
+
+
+def _mapped(path: Path, name: Path) -> np.ndarray:
+    """Returns an npy file's array [N,H,W] (or [H,W], [N,H,W,1], [N,1,H,W]), mapped into memory."""
+    try:
+        maps = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: cannot be read as npy; write it again") from error
+    if maps.ndim == 4 and 1 in (maps.shape[-1], maps.shape[1]):
+        maps = maps[..., 0] if maps.shape[-1] == 1 else maps[:, 0]
+    if maps.ndim == 2:
+        maps = maps[None]
+    if maps.ndim != 3 or maps.dtype.kind not in "fui":
+        raise UserError(f"{name}: is {maps.dtype} {maps.shape}; wanted one map a frame, numbers [N,H,W]")
+    return maps
+
+
+def _as_map(values: np.ndarray, path: Path) -> np.ndarray:
+    if values.dtype.kind not in "fui" or (values.ndim != 2 and values.squeeze().ndim != 2):
+        raise UserError(f"{path}: is {values.dtype} {values.shape}; wanted a map of numbers [H,W]")
+    return (values if values.ndim == 2 else values.squeeze()).astype(np.float32)
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise UserError(f"{path}: needs the package OpenEXR; pip install 'endodav-jax[exr]'") from error
+    with OpenEXR.File(str(path)) as file:
+        channels = file.channels()
+        name = next((name for name in ("Z", "Y", "depth") if name in channels), next(iter(channels)))
+        values = np.array(channels[name].pixels)
+    return values[..., 0] if values.ndim == 3 else values
