@@ -21,7 +21,9 @@ COMMANDS = {
     "prepare": "make a data set from a download, an own video, or the phantom",
     "verify": "check a download or a prepared data set and draw contact sheets",
     "train": "fine-tune on endoscopic video without labels, as a configuration says",
+    "evaluate": "measure a network's depth, or another method's predictions, against ground truth",
     "pretrain": "train a small foundation model on the phantom",
+    "reproduce": "the tables of the paper, ours beside theirs, from your data and weights",
 }
 
 

@@ -1,0 +1,218 @@
+"""Data sets and networks of the rows: prepared, converted and trained when a row first asks for them.
+
+Everything lies below one folder under a name that carries the digest of what it was made from, so that a run that
+was stopped finds what is finished, goes on with what is not, and never takes what belongs to other weights or data.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from endodav_jax.checkpoints import Card, convert, load_model, save_model
+from endodav_jax.checkpoints.card import CARD_NAME, Manifest
+from endodav_jax.checkpoints.store import is_checkpoint
+from endodav_jax.config import Config
+from endodav_jax.data.obtain import obtain_split
+from endodav_jax.data.prepared import read_cards, read_settings
+from endodav_jax.data.rendered import render
+from endodav_jax.errors import EXIT_PREEMPTED, UserError
+from endodav_jax.files import sha256_of
+from endodav_jax.models.build import build_depth_model
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.tables.kept import digest_of
+from endodav_jax.tables.needs import WHERE, Given
+from endodav_jax.tables.recipes import PhantomSize, training_sections
+from endodav_jax.tables.rows import DATA_NAMES, DataSet, Network
+from endodav_jax.training.loop import train
+
+_WEIGHT_FILES = (".pth", ".pt", ".safetensors")
+
+
+class Preempted(Exception):
+    """SIGTERM ended a training, which is saved; the same command goes on."""
+
+
+class Split(NamedTuple):
+    """A split to train or to evaluate on.
+
+    Attributes:
+      folder: of the prepared data set.
+      split: its name.
+      digest: of its sequences, their frames, and how it was made.
+      notes: lines that belong under the table.
+    """
+
+    folder: Path
+    split: str
+    digest: str
+    notes: tuple[str, ...]
+
+
+class Weights(NamedTuple):
+    """A network's checkpoint.
+
+    Attributes:
+      folder: of the checkpoint.
+      config: of the depth network, as it is run.
+      digest: of its weights.
+      notes: lines that belong under the table.
+    """
+
+    folder: Path
+    config: DepthModelConfig
+    digest: str
+    notes: tuple[str, ...]
+
+    def params(self) -> dict:
+        """Returns the depth network's weights, a pure nested dict of arrays."""
+        return load_model(self.folder)[1]["depth"]
+
+
+class Materials:
+    """What the rows need, made once each.
+
+    With a `PhantomSize`, phantoms stand in for the data sets and small networks for the published ones.
+    """
+
+    def __init__(self, given: Given, workdir: Path, size: PhantomSize | None = None):
+        self.given = given
+        self.workdir = workdir
+        self.size = size
+        self._made: dict[tuple, Any] = {}
+
+    def evaluation_split(self, data: DataSet) -> Split:
+        """Returns the split of a data set that rows are measured on.
+
+        Raises:
+          UserError: it is not there, or cannot be prepared.
+        """
+        return self._once(("split", data), lambda: self._split(data, self._evaluated(data)))
+
+    def network(self, name: Network) -> Weights:
+        """Returns a network: what the user gave, or what is trained here, which may take days.
+
+        Raises:
+          UserError: weights or data are missing or do not fit.
+          Preempted: SIGTERM came while it trained.
+        """
+        return self._once(("network", name), lambda: self._network(name))
+
+    def _network(self, name: Network) -> Weights:
+        if self.size is not None and name == "vda" and self.given.vda is None:
+            return self._random_start()
+        place = getattr(self.given, name)
+        if place is not None:
+            return self._converted(place, name, "endodav" if name.startswith("endodav") else name)
+        if name == "vda":
+            raise UserError(f"--vda: {WHERE['vda']}")
+        return self._trained(name)
+
+    def _trained(self, name: Network) -> Weights:
+        """Trains a network on SCARED, or goes on training it, or finds it trained."""
+        notes = []
+        if name == "endodac" and self.given.depth_anything is not None:
+            start = self._converted(self.given.depth_anything, "depth_anything", "endodac")
+        else:
+            start = self.network("vda")
+            if name == "endodac" and self.size is None:
+                notes.append("EndoDAC started from Video-Depth-Anything's weights; published: --depth-anything FILE")
+        if self.given.resnet is None and self.size is None:
+            notes.append(f"{name}: motion networks started from random weights; published: --resnet FILE")
+        data = self._once(("split", "scared", "train"), lambda: self._split("scared", "train"))
+        sections = training_sections(name, start.config.preset, self.size, self.given.precision)
+        identity = {
+            **{section: dataclasses.asdict(sections[section]) for section in ("model", "data", "train")},
+            "start": start.digest,
+            "resnet": _digest_of_files(self.given.resnet) if self.given.resnet else None,
+            "training data": data.digest,
+            "seed": self.given.seed,
+        }
+        workdir = self.workdir / "trained" / f"{name}-{digest_of(identity)}"
+        if not is_checkpoint(workdir / "model"):
+            print(f"training {name}: {workdir}", flush=True)
+            sections["data"] = dataclasses.replace(sections["data"], path=str(data.folder), split=data.split)
+            resnet = str(self.given.resnet or "")
+            sections["train"] = dataclasses.replace(sections["train"], resnet_weights=resnet)
+            if train(Config(weights=str(start.folder), seed=self.given.seed, **sections), workdir) == EXIT_PREEMPTED:
+                raise Preempted(str(workdir))
+        return self._as_run(workdir / "model", (*data.notes, *notes))
+
+    def _converted(self, place: Path, name: str, family: str) -> Weights:
+        """Returns a checkpoint as it is, published weights converted; the network is of `family`."""
+        folder = place.expanduser()
+        if not folder.exists():
+            raise UserError(f"--{name.replace('_', '-')}: {place} does not exist")
+        if not is_checkpoint(folder):
+            source, folder = folder, self.workdir / "weights" / f"{name}-{_digest_of_files(folder)}"
+            if not is_checkpoint(folder):
+                convert(source, folder, family=family)
+        weights = self._as_run(folder, ())
+        if weights.config.family != family:
+            raise UserError(f"--{name.replace('_', '-')}: {place} holds a network of {weights.config.family}")
+        return weights
+
+    def _random_start(self) -> Weights:
+        """Returns random weights as a checkpoint: rows of a phantom start there where no weights are given."""
+        config = self.size.start()
+        identity = {"model": dataclasses.asdict(config), "seed": self.given.seed}
+        folder = self.workdir / "weights" / f"random-{digest_of(identity)}"
+        if not is_checkpoint(folder):
+            params = nnx.state(build_depth_model(config, nnx.Rngs(self.given.seed)), nnx.Param)
+            card = Card(f"random weights of vda {config.preset}", "MIT, as this package")
+            save_model(folder, config, {"depth": jax.tree.map(np.asarray, nnx.to_pure_dict(params))}, card)
+        return self._as_run(folder, ("all rows start from random weights; --vda names others",))
+
+    def _as_run(self, folder: Path, notes: tuple[str, ...]) -> Weights:
+        manifest = Manifest.read(folder / CARD_NAME)
+        if manifest.config is None:
+            raise UserError(f"{folder}: holds {manifest.card.what}, not a depth network")
+        config = dataclasses.replace(manifest.config, precision=self.given.precision)
+        if self.size is not None:
+            config = dataclasses.replace(config, image_shape=self.size.image_shape)
+        return Weights(folder, config, digest_of(manifest.files), notes)
+
+    def _split(self, data: DataSet, split: str) -> Split:
+        if self.size is not None:
+            folder, notes = self._once(("phantom", data), lambda: self._rendered(data))[split != "train"], ()
+        else:
+            place = getattr(self.given, data)
+            if place is None:
+                raise UserError(f"--{data}: {WHERE[data]}")
+            folder, missing = obtain_split(data, place, split, self.workdir / "data")
+            notes = tuple(f"{DATA_NAMES[data]}, {split}: left out, not there: {line}" for line in missing)
+        identity = {"settings": read_settings(folder), "cards": read_cards(folder)[split]}
+        return Split(folder, split, digest_of(identity), notes)
+
+    def _rendered(self, data: DataSet) -> tuple[Path, Path]:
+        phantom = self.size.phantom(data)
+        root = self.workdir / "data" / f"{phantom.family}-{digest_of(dataclasses.asdict(phantom))}"
+        return render(phantom, root)
+
+    def _evaluated(self, data: DataSet) -> str:
+        return "test" if self.size is not None else getattr(self.given, f"{data}_split")
+
+    def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """Returns what was made under `key` before; what failed fails again, without another attempt."""
+        if key not in self._made:
+            try:
+                self._made[key] = make()
+            except UserError as error:
+                self._made[key] = error
+        if isinstance(self._made[key], UserError):
+            raise self._made[key]
+        return self._made[key]
+
+
+def _digest_of_files(place: Path) -> str:
+    """Returns the digest of a file of weights, or of all those in a folder."""
+    place = place.expanduser()
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in _WEIGHT_FILES)
+    with contextlib.suppress(OSError):
+        return digest_of({path.name: sha256_of(path) for path in files})
+    raise UserError(f"{place}: cannot be read")

@@ -1,0 +1,61 @@
+"""What the user has to bring for a row, and where it is to be had."""
+
+import dataclasses
+from pathlib import Path
+
+from endodav_jax.models.config import Precision
+from endodav_jax.tables.rows import Row
+
+# Option of the command -> what it wants and where that is to be had.
+WHERE = {
+    "scared": "SCARED: sign the challenge's agreement (endovissub2019-scared.grand-challenge.org) and download "
+    "dataset_1 to dataset_9; a folder that `endodav prepare scared` made will do as well",
+    "hamlyn": "Hamlyn: the rectified release of Endo-Depth-and-Motion (github.com/UZ-SLAMLab/Endo-Depth-and-Motion), "
+    "folders rectified01 to rectified27",
+    "vda": "video_depth_anything_vitb.pth, the Base weights of Video-Depth-Anything "
+    "(github.com/DepthAnything/Video-Depth-Anything), CC-BY-NC-4.0: no commercial use",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What the user brought; None for what was not given.
+
+    Attributes:
+      scared, hamlyn: downloads, or folders at or above prepared data sets.
+      vda: Video-Depth-Anything's weights, published or converted.
+      endodac, endodav, endodav_without_projection: trained networks, published or of this program, in place of
+        training them.
+      depth_anything: Depth Anything V1 weights, from which the published EndoDAC starts; without them it starts from
+        the encoder and head of `vda`.
+      resnet: ResNet-18 weights of torchvision for the motion networks; without them they start from random ones.
+      scared_split: which of the published lists is evaluated: `test`, `validation` or `eval`.
+      hamlyn_split: likewise: `test` is the list of 21 sequences, `validation` that of five.
+      precision: of training and inference.
+      seed: of all trainings.
+    """
+
+    scared: Path | None = None
+    hamlyn: Path | None = None
+    vda: Path | None = None
+    endodac: Path | None = None
+    endodav: Path | None = None
+    endodav_without_projection: Path | None = None
+    depth_anything: Path | None = None
+    resnet: Path | None = None
+    scared_split: str = "test"
+    hamlyn_split: str = "test"
+    precision: Precision = "float32"
+    seed: int = 0
+
+
+def missing_options(row: Row, given: Given) -> tuple[str, ...]:
+    """Returns the keys of `WHERE` without which a row cannot be run; a network that is given needs no training."""
+    needed = [row.data]
+    if row.network == "vda":
+        needed.append("vda")
+    elif getattr(given, row.network) is None:
+        needed.append("scared")
+        if row.network != "endodac" or given.depth_anything is None:
+            needed.append("vda")
+    return tuple(option for option in WHERE if option in needed and getattr(given, option) is None)

@@ -1,0 +1,68 @@
+"""How each network of the tables is trained: as published, or at toy size on a phantom."""
+
+import dataclasses
+
+from endodav_jax.data.config import PhantomSet
+from endodav_jax.models.config import DepthModelConfig, Precision
+from endodav_jax.tables.rows import DataSet, Network
+from endodav_jax.training import published
+from endodav_jax.training.phases import PhaseSchedule
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomSize:
+    """Everything that is small where the phantom stands in for the data sets.
+
+    Attributes:
+      image_shape: (height, width) that the networks run at.
+      height, width: of the phantom's frames.
+      sequences: to train on; an eighth as many, at least one, to evaluate on.
+      frames: of each sequence; more than 22 make a second window, so that depth alignment has something to do.
+      clip_length: frames of a training clip; EndoDAC sees as many single frames a step.
+      steps: of each training.
+    """
+
+    image_shape: tuple[int, int] = (112, 140)
+    height: int = 128
+    width: int = 160
+    sequences: int = 4
+    frames: int = 40
+    clip_length: int = 4
+    steps: int = 20
+
+    def phantom(self, data: DataSet) -> PhantomSet:
+        """Returns the phantom that stands in for a data set: two families, as unlike as SCARED and Hamlyn are."""
+        family = "organ" if data == "scared" else "colon"
+        return PhantomSet(family, 0, self.sequences, self.frames, self.height, self.width)
+
+    def start(self) -> DepthModelConfig:
+        """Returns the foundation model of random weights that all rows start from."""
+        return DepthModelConfig.vda("vitt", image_shape=self.image_shape)
+
+
+def training_sections(network: Network, preset: str, size: PhantomSize | None, precision: Precision) -> dict:
+    """Returns the sections of a training's configuration, without its data set and its weights.
+
+    Args:
+      network: any but `vda`, which is not trained.
+      preset: of the backbone.
+      size: of a phantom's run; None for the published one.
+      precision: of the networks' activations.
+    """
+    if network == "endodac":
+        sections = published.endodac(preset)
+    else:
+        sections = published.endodav(preset, projection=network == "endodav")
+    model = dataclasses.replace(sections["model"], precision=precision)
+    data = sections["data"]
+    train = dataclasses.replace(sections["train"], precision=precision, picture_every=0)
+    if size is not None:
+        model = dataclasses.replace(model, image_shape=size.image_shape)
+        frames = {"batch_size" if network == "endodac" else "clip_length": size.clip_length}
+        data = dataclasses.replace(data, **frames, threads=1, prefetch=1)
+        # Most of a short run is compilation: one program, and nothing in it computed twice to spare memory.
+        train = dataclasses.replace(
+            train, steps=size.steps, phases=PhaseSchedule(joint=True), resnet_layers=10, log_every=1, remat=False,
+            objective=dataclasses.replace(train.objective, remat=False),
+        )  # fmt: skip
+    return sections | {"model": model, "data": data, "train": train}

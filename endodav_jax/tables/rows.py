@@ -1,0 +1,81 @@
+"""What the rows of the paper's tables are: which network, on which data, with which alignment of windows."""
+
+import dataclasses
+from typing import Literal
+
+from endodav_jax.evaluation.published import TABLE_1, TABLE_2, PublishedScores
+from endodav_jax.inference.windows import AlignRule
+
+Network = Literal["vda", "endodac", "endodav", "endodav_without_projection"]
+DataSet = Literal["scared", "hamlyn"]
+
+DATA_NAMES: dict[DataSet, str] = {"scared": "SCARED", "hamlyn": "Hamlyn"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+      data: what is evaluated on; training is on SCARED always, so Hamlyn is zero-shot.
+      method: as the table calls it.
+      network: which weights.
+      windows: how windows of a long video are tied together; EndoDAC has none.
+      paper: the paper's figures.
+    """
+
+    data: DataSet
+    method: str
+    network: Network
+    windows: AlignRule
+    paper: PublishedScores
+
+    @property
+    def name(self) -> str:
+        """For people: `EndoDAV on SCARED`."""
+        return f"{self.method} on {DATA_NAMES[self.data]}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+      name: as the command calls it.
+      title: above the table.
+      rows: in the paper's order.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+
+
+def _of_method(paper: PublishedScores) -> Row:
+    network: Network = {"VDA": "vda", "EndoDAC": "endodac", "EndoDAV": "endodav"}[paper.method]
+    windows: AlignRule = {"vda": "vda", "endodac": "none", "endodav": "endodav"}[network]
+    return Row(paper.data, paper.method, network, windows, paper)
+
+
+def _of_ablation(paper: PublishedScores) -> Row:
+    projection, aligned = paper.projection_loss, paper.depth_alignment
+    method = f"projection loss {'on' if projection else 'off'}, depth alignment {'on' if aligned else 'off'}"
+    network: Network = "endodav" if projection else "endodav_without_projection"
+    return Row(paper.data, method, network, "endodav" if aligned else "none", paper)
+
+
+TABLES = {
+    table.name: table
+    for table in (
+        Table(
+            "table1",
+            "Table 1: VDA zero-shot, EndoDAC and EndoDAV trained on SCARED; Hamlyn zero-shot",
+            tuple(_of_method(paper) for paper in TABLE_1),
+        ),
+        Table(
+            "table2",
+            "Table 2: EndoDAV's projection loss and depth-aligned inference, each left out, on SCARED",
+            tuple(_of_ablation(paper) for paper in TABLE_2),
+        ),
+    )
+}

@@ -1,0 +1,155 @@
+"""Rows measured one after the other; one that cannot be is named, and the others are measured all the same."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from endodav_jax import __version__
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.errors import UserError
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.evaluate import evaluate_network
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.inference.timing import milliseconds_per_frame
+from endodav_jax.models.build import abstract_depth_model
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.groups import parameter_table, trainable_groups
+from endodav_jax.tables.kept import kept
+from endodav_jax.tables.materials import Materials, Split, Weights
+from endodav_jax.tables.needs import missing_options
+from endodav_jax.tables.rows import Row, Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a row.
+
+    Attributes:
+      row: which.
+      figures: our name for a column -> figure, None where it could not be measured; empty for a row that was not run.
+      about: what was measured on: `split`, `sequences`, `frames`, `preset`, `device`; empty likewise.
+      reason: one line that says why the row was not run; empty where it was.
+      missing: options of the command without which it cannot be run.
+      failures: sequence -> one line, for sequences of the row that could not be measured.
+      notes: lines that belong under the table.
+    """
+
+    row: Row
+    figures: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the row was measured on all of its sequences."""
+        return not self.reason and not self.failures
+
+    def to_json(self) -> dict:
+        """Returns the row, ours beside the paper's, as JSON can hold it."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "row"}
+        row = {"data": self.row.data, "method": self.row.method, "windows": self.row.windows}
+        return row | {"paper": dataclasses.asdict(self.row.paper)} | fields
+
+
+def run_table(table: Table, materials: Materials, say: Callable[[str], None] = print) -> list[Outcome]:
+    """Measures every row that can be measured.
+
+    Args:
+      table: which.
+      materials: data sets and networks.
+      say: takes a line when a row begins and when it is done.
+
+    Raises:
+      Preempted: SIGTERM came while a network trained.
+    """
+    outcomes = []
+    for number, row in enumerate(table.rows, 1):
+        missing = () if materials.size is not None else missing_options(row, materials.given)
+        if missing:
+            options = " and ".join(f"--{option}" for option in missing)
+            outcomes.append(Outcome(row, reason=f"needs {options}", missing=missing))
+        else:
+            say(f"[{number}/{len(table.rows)}] {row.name}")
+            try:
+                outcomes.append(measure(row, materials))
+            except UserError as error:
+                outcomes.append(Outcome(row, reason=str(error)))
+        if outcomes[-1].reason:
+            say(f"[{number}/{len(table.rows)}] {row.name}: not run: {outcomes[-1].reason}")
+    return outcomes
+
+
+def measure(row: Row, materials: Materials) -> Outcome:
+    """Measures one row, or finds it measured.
+
+    Raises:
+      UserError: its data or its network cannot be had.
+      Preempted: as of `Materials.network`.
+    """
+    split, weights = materials.evaluation_split(row.data), materials.network(row.network)
+    folder = materials.workdir / "results"
+    scores = _scores(row, split, weights, folder)
+    pace = _pace(row, weights, folder)
+    if not scores["overall"]["sequences"]:
+        raise UserError("; ".join(f"{name}: {why}" for name, why in scores["failures"].items()))
+    return Outcome(
+        row,
+        {name: scores["overall"][name] for name in ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3", "tae")}
+        | _millions(weights.config)
+        | {"milliseconds": pace["milliseconds"]},
+        {
+            "split": split.split,
+            "sequences": scores["overall"]["sequences"],
+            "frames": scores["overall"]["frames"],
+            "preset": weights.config.preset,
+            "device": pace["device"],
+            "checkpoint": str(weights.folder),
+        },
+        failures=scores["failures"],
+        notes=(*split.notes, *weights.notes),
+    )
+
+
+def _scores(row: Row, split: Split, weights: Weights, folder: Path) -> dict:
+    """Returns `Results.to_json()` of a row."""
+    config = EvaluateConfig(split=split.split, windows=row.windows)
+
+    def evaluate() -> dict:
+        estimator = DepthEstimator(weights.config, weights.params())
+        videos = EvaluationVideos(split.folder, split.split)
+        return evaluate_network(estimator, videos, config, row.name).to_json()
+
+    identity = {
+        "evaluate": dataclasses.asdict(config),
+        "data": split.digest,
+        "weights": weights.digest,
+        "model": dataclasses.asdict(weights.config),
+        "version": __version__,
+    }
+    return kept(folder, f"{row.data}-{row.network}-{row.windows}", identity, evaluate)[0]
+
+
+def _pace(row: Row, weights: Weights, folder: Path) -> dict:
+    """Returns `milliseconds` a frame on this machine's `device`."""
+    device = jax.devices()[0].device_kind
+
+    def clock() -> dict:
+        estimator = DepthEstimator(weights.config, weights.params())
+        return {"milliseconds": milliseconds_per_frame(estimator, align=row.windows), "device": device}
+
+    model = dataclasses.asdict(weights.config)
+    identity = {"model": model, "windows": row.windows, "device": device, "jax": jax.__version__}
+    return kept(folder, f"pace-{row.network}-{row.windows}", identity, clock)[0]
+
+
+def _millions(config: DepthModelConfig) -> dict[str, float | None]:
+    """Returns a network's `total` and `trainable` parameters in millions."""
+    groups = parameter_table(abstract_depth_model(config), trainable_groups(config))
+    trained = sum(group.parameters for group in groups if group.trained)
+    return {"total": sum(group.parameters for group in groups) / 1e6, "trainable": trained / 1e6 if trained else None}

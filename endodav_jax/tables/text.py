@@ -1,0 +1,77 @@
+"""A table for the terminal: our figures above the paper's, and what a reader has to know below."""
+
+from collections.abc import Sequence
+
+from endodav_jax.tables.needs import WHERE
+from endodav_jax.tables.rows import DATA_NAMES, Table
+from endodav_jax.tables.run import Outcome
+
+# Our name for a column -> its head and the digits after the point, as the paper prints it.
+COLUMNS: dict[str, tuple[str, int]] = {
+    "abs_rel": ("abs rel", 3),
+    "sq_rel": ("sq rel", 3),
+    "rmse": ("RMSE", 3),
+    "rmse_log": ("RMSE log", 3),
+    "a1": ("d<1.25", 3),
+    "tae": ("TAE", 2),
+    "total": ("total M", 1),
+    "trainable": ("trained M", 2),
+    "milliseconds": ("ms/frame", 1),
+}
+
+
+def cells(outcomes: Sequence[Outcome]) -> list[list[str]]:
+    """Returns the head and, for each row, ours and the paper's, as text; `-` for what there is not."""
+    lines = [["data", "method", "", *(head for head, _ in COLUMNS.values())]]
+    for outcome in outcomes:
+        row = outcome.row
+        for whose, figure in (("ours", outcome.figures.get), ("paper", row.paper.value)):
+            first = [DATA_NAMES[row.data], row.method] if whose == "ours" else ["", ""]
+            shown = [_text(figure(name), digits) for name, (_, digits) in COLUMNS.items()]
+            lines.append([*first, whose, *shown])
+    return lines
+
+
+def table_text(table: Table, outcomes: Sequence[Outcome]) -> str:
+    """Returns the whole table with the lines below it."""
+    lines = cells(outcomes)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    body = [
+        "  ".join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    rule = "-" * max(map(len, body))
+    below = remarks(outcomes)
+    return "\n".join([table.title, "", body[0], rule, *body[1:], *([""] if below else []), *below])
+
+
+def remarks(outcomes: Sequence[Outcome]) -> list[str]:
+    """Returns what was measured on, what was left out and why, and where missing things are to be had."""
+    lines = []
+    for data, name in DATA_NAMES.items():
+        run = [outcome for outcome in outcomes if outcome.figures and outcome.row.data == data]
+        if run:
+            about = run[0].about
+            lines.append(
+                f"{name}: list {about['split']}, {about['sequences']} sequences, {about['frames']} frames; predictions "
+                "aligned by median and mean deviation, once a sequence"
+            )
+    for device in sorted({outcome.about["device"] for outcome in outcomes if outcome.figures}):
+        lines.append(f"ms/frame: ours on {device}, at the pace of a long video; the paper's on its authors' machine")
+    presets = {outcome.about["preset"] for outcome in outcomes if outcome.figures} - {"vitb"}
+    if presets:
+        lines.append(f"ours with the backbone {', '.join(sorted(presets))}, the paper's with vitb")
+    for outcome in outcomes:
+        lines += [f"{outcome.row.name}: {sequence}: {why}" for sequence, why in outcome.failures.items()]
+        if outcome.reason:
+            lines.append(f"not run: {outcome.row.name}: {outcome.reason}")
+    missing = {option for outcome in outcomes for option in outcome.missing}
+    lines += [f"--{option}: {text}" for option, text in WHERE.items() if option in missing]
+    return lines + list(dict.fromkeys(note for outcome in outcomes for note in outcome.notes))
+
+
+def _text(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
