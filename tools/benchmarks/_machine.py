@@ -54,7 +54,9 @@ def matrix_flops(jaxpr: core.Jaxpr) -> int:
         elif name == "conv_general_dilated":
             kernel = equation.invars[1].aval
             channels_out = kernel.shape[params["dimension_numbers"].rhs_spec[0]]
-            total += 2 * kernel.size // channels_out * equation.outvars[0].aval.size
+            # Zeros that a derivative spreads its cotangent with are multiplied by nobody.
+            spread = math.prod(params["lhs_dilation"])
+            total += 2 * kernel.size // channels_out * equation.outvars[0].aval.size // spread
         times = params["length"] if name == "scan" else 1
         total += times * sum(matrix_flops(inner) for inner in _inner_jaxprs(params))
     return total
