@@ -1,0 +1,24 @@
+"""A row of the ablation (table 2) with the ViT-B backbone on SCARED: depth alignment, no projection loss.
+
+The projection loss weighs nothing; all else is as published.  Alignment is no matter of training: with
+`evaluate.windows="endodav"` the windows of a long video are tied together by EndoDAV's rule,
+in the validation after each epoch as in `evaluate`.  So the weights are those of `ablation_neither.py`, too;
+to measure this row with a network that is trained already, skip the first command.
+
+    python -m endodav_jax.main --config configs/ablation_alignment.py --workdir runs/ablation_alignment \\
+        --config.weights=weights/vda_vitb --config.data.path=data/scared/TRAIN \\
+        --config.train.validation_path=data/scared/VALIDATION
+    python -m endodav_jax.main --config configs/ablation_alignment.py --workdir runs/ablation_alignment/test \\
+        --config.job=evaluate --config.weights=runs/ablation_alignment/model --config.evaluate.path=data/scared/TEST
+
+Published: abs rel 0.162, RMSE 13.215 mm, delta 0.665, TAE 0.40.  Not run yet on SCARED by us.
+"""
+
+from endodav_jax.config import base_config
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.training import published
+
+
+def get_config():
+    """Returns the configuration; the data and the weights are left to say."""
+    return base_config(**published.endodav("vitb", projection=False), evaluate=EvaluateConfig(windows="endodav"))
