@@ -11,6 +11,7 @@ clock, since another program on the machine moves only the latter.
 import argparse
 import dataclasses
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def measure(config: Config, size: tuple[int, int], steps: int, names: list[str])
     rates = {name: _machine.matrix_rate(jnp.dtype(name)) for name in ("float32", "bfloat16")}
     results = {}
     for name, phase in phases.items():
+        print(f"{name} phase: compiling, then {steps + 1} steps", file=sys.stderr, flush=True)
         results[name], state = _one_phase(program, state, frozen, batch, phase, steps)
         seconds = results[name]["seconds_per_step"]
         results[name]["clips_per_second"] = config.data.batch_size / seconds
