@@ -36,7 +36,7 @@ def run_arguments(args: argparse.Namespace) -> int:
       `EXIT_SOME_FAILED` where a row or a sequence could not be measured, `EXIT_PREEMPTED` where SIGTERM came.
 
     Raises:
-      UserError: data sets are given together with `--phantom`.
+      UserError: data sets are given together with `--phantom`, or something that is given is not there.
     """
     from endodav_jax.tables.materials import Materials, Preempted
     from endodav_jax.tables.needs import Given
@@ -48,6 +48,9 @@ def run_arguments(args: argparse.Namespace) -> int:
 
     if args.phantom and (args.scared or args.hamlyn):
         raise UserError("--phantom: stands in for --scared and --hamlyn; leave them out")
+    for name, value in vars(args).items():
+        if isinstance(value, Path) and name != "output" and not value.expanduser().exists():
+            raise UserError(f"--{name.replace('_', '-')}: {value} does not exist")
     names = vars(args).keys() & Given.__dataclass_fields__.keys()
     given = Given(**{name: getattr(args, name) for name in names})
     table = ROWS[args.table]

@@ -146,8 +146,6 @@ class Materials:
     def _converted(self, place: Path, name: str, family: str) -> Weights:
         """Returns a checkpoint as it is, published weights converted; the network is of `family`."""
         folder = place.expanduser()
-        if not folder.exists():
-            raise UserError(f"--{name.replace('_', '-')}: {place} does not exist")
         if not is_checkpoint(folder):
             source, folder = folder, self.workdir / "weights" / f"{name}-{_digest_of_files(folder)}"
             if not is_checkpoint(folder):
