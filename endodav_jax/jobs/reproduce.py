@@ -3,8 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED, UserError
+
+if TYPE_CHECKING:
+    from endodav_jax.tables.needs import Given
+    from endodav_jax.tables.recipes import PhantomSize
 
 TABLES = ("table1", "table2")
 
@@ -33,34 +38,49 @@ def run_arguments(args: argparse.Namespace) -> int:
     """Measures the rows, prints the table and writes it to WORKDIR as text, JSON and HTML.
 
     Returns:
-      `EXIT_SOME_FAILED` where a row or a sequence could not be measured, `EXIT_PREEMPTED` where SIGTERM came.
+      As of `reproduce`.
 
     Raises:
       UserError: data sets are given together with `--phantom`, or something that is given is not there.
     """
-    from endodav_jax.tables.materials import Materials, Preempted
     from endodav_jax.tables.needs import Given
-    from endodav_jax.tables.outputs import write_outputs
     from endodav_jax.tables.recipes import PhantomSize
-    from endodav_jax.tables.rows import TABLES as ROWS
-    from endodav_jax.tables.run import run_table
-    from endodav_jax.tables.text import table_text
 
     if args.phantom and (args.scared or args.hamlyn):
         raise UserError("--phantom: stands in for --scared and --hamlyn; leave them out")
     for name, value in vars(args).items():
         if isinstance(value, Path) and name != "output" and not value.expanduser().exists():
             raise UserError(f"--{name.replace('_', '-')}: {value} does not exist")
-    names = vars(args).keys() & Given.__dataclass_fields__.keys()
-    given = Given(**{name: getattr(args, name) for name in names})
-    table = ROWS[args.table]
+    given = Given(**{name: getattr(args, name) for name in vars(args).keys() & Given.__dataclass_fields__.keys()})
+    return reproduce(args.table, given, args.output, PhantomSize() if args.phantom else None)
+
+
+def reproduce(table: str, given: "Given", workdir: Path, size: "PhantomSize | None") -> int:
+    """Runs a table.
+
+    Args:
+      table: one of `TABLES`.
+      given: what the user has.
+      workdir: for everything; what an earlier run finished there is found again.
+      size: of phantoms in place of the data sets; None for the data sets.
+
+    Returns:
+      The exit code: `EXIT_SOME_FAILED` where a row or a sequence could not be measured, `EXIT_PREEMPTED` where SIGTERM
+      ended a training.
+    """
+    from endodav_jax.tables.materials import Materials, Preempted
+    from endodav_jax.tables.outputs import write_outputs
+    from endodav_jax.tables.rows import TABLES as ROWS
+    from endodav_jax.tables.run import run_table
+    from endodav_jax.tables.text import table_text
+
     try:
-        outcomes = run_table(table, Materials(given, args.output, PhantomSize() if args.phantom else None))
+        outcomes = run_table(ROWS[table], Materials(given, workdir, size))
     except Preempted as stopped:
         print(f"stopped and saved in {stopped}; the same command goes on", file=sys.stderr)
         return EXIT_PREEMPTED
-    text = table_text(table, outcomes)
+    text = table_text(ROWS[table], outcomes)
     print(f"\n{text}\n")
-    for path in write_outputs(args.output, table, outcomes, text):
+    for path in write_outputs(workdir, ROWS[table], outcomes, text):
         print(path)
     return EXIT_OK if all(outcome.complete for outcome in outcomes) else EXIT_SOME_FAILED

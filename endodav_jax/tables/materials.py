@@ -45,13 +45,13 @@ class Split(NamedTuple):
       folder: of the prepared data set.
       split: its name.
       digest: of its sequences, their frames, and how it was made.
-      notes: lines that belong under the table.
+      left_out: says which sequences the download lacks; empty if it has all.
     """
 
     folder: Path
     split: str
     digest: str
-    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 class Weights(NamedTuple):
@@ -61,13 +61,15 @@ class Weights(NamedTuple):
       folder: of the checkpoint.
       config: of the depth network, as it is run.
       digest: of its weights.
-      notes: lines that belong under the table.
+      notes: what a reader should know of its training.
+      left_out: as of `Split`, of its training data.
     """
 
     folder: Path
     config: DepthModelConfig
     digest: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def params(self) -> dict:
         """Returns the depth network's weights, a pure nested dict of arrays."""
@@ -141,7 +143,7 @@ class Materials:
             sections["train"] = dataclasses.replace(sections["train"], resnet_weights=resnet)
             if train(Config(weights=str(start.folder), seed=self.given.seed, **sections), workdir) == EXIT_PREEMPTED:
                 raise Preempted(str(workdir))
-        return self._as_run(workdir / "model", (*data.notes, *notes))
+        return self._as_run(workdir / "model")._replace(notes=tuple(notes), left_out=data.left_out)
 
     def _converted(self, place: Path, name: str, family: str) -> Weights:
         """Returns a checkpoint as it is, published weights converted; the network is of `family`."""
@@ -150,7 +152,7 @@ class Materials:
             source, folder = folder, self.workdir / "weights" / f"{name}-{_digest_of_files(folder)}"
             if not is_checkpoint(folder):
                 convert(source, folder, family=family)
-        weights = self._as_run(folder, ())
+        weights = self._as_run(folder)
         if weights.config.family != family:
             raise UserError(f"--{name.replace('_', '-')}: {place} holds a network of {weights.config.family}")
         return weights
@@ -164,28 +166,29 @@ class Materials:
             params = nnx.state(build_depth_model(config, nnx.Rngs(self.given.seed)), nnx.Param)
             card = Card(f"random weights of vda {config.preset}", "MIT, as this package")
             save_model(folder, config, {"depth": jax.tree.map(np.asarray, nnx.to_pure_dict(params))}, card)
-        return self._as_run(folder, ("all rows start from random weights; --vda names others",))
+        return self._as_run(folder)._replace(notes=("all rows start from random weights; --vda names others",))
 
-    def _as_run(self, folder: Path, notes: tuple[str, ...]) -> Weights:
+    def _as_run(self, folder: Path) -> Weights:
         manifest = Manifest.read(folder / CARD_NAME)
         if manifest.config is None:
             raise UserError(f"{folder}: holds {manifest.card.what}, not a depth network")
         config = dataclasses.replace(manifest.config, precision=self.given.precision)
         if self.size is not None:
             config = dataclasses.replace(config, image_shape=self.size.image_shape)
-        return Weights(folder, config, digest_of(manifest.files), notes)
+        return Weights(folder, config, digest_of(manifest.files))
 
     def _split(self, data: DataSet, split: str) -> Split:
         if self.size is not None:
-            folder, notes = self._once(("phantom", data), lambda: self._rendered(data))[split != "train"], ()
+            folder, left_out = self._once(("phantom", data), lambda: self._rendered(data))[split != "train"], ()
         else:
             place = getattr(self.given, data)
             if place is None:
                 raise UserError(f"--{data}: {WHERE[data]}")
             folder, missing = obtain_split(data, place, split, self.workdir / "data")
-            notes = tuple(f"{DATA_NAMES[data]}, {split}: left out, not there: {line}" for line in missing)
+            more = f" (and {len(missing) - 1} more sequences)" if len(missing) > 1 else ""
+            left_out = (f"{DATA_NAMES[data]}, {split}: not there and left out: {missing[0]}{more}",) if missing else ()
         identity = {"settings": read_settings(folder), "cards": read_cards(folder)[split]}
-        return Split(folder, split, digest_of(identity), notes)
+        return Split(folder, split, digest_of(identity), left_out)
 
     def _rendered(self, data: DataSet) -> tuple[Path, Path]:
         phantom = self.size.phantom(data)

@@ -34,7 +34,8 @@ class Outcome:
       reason: one line that says why the row was not run; empty where it was.
       missing: options of the command without which it cannot be run.
       failures: sequence -> one line, for sequences of the row that could not be measured.
-      notes: lines that belong under the table.
+      left_out: says which sequences were not there to be measured or trained on.
+      notes: what a reader should know besides.
     """
 
     row: Row
@@ -43,12 +44,13 @@ class Outcome:
     reason: str = ""
     missing: tuple[str, ...] = ()
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether the row was measured on all of its sequences."""
-        return not self.reason and not self.failures
+        """Whether the row was measured, and all its sequences were there and could be measured."""
+        return not (self.reason or self.failures or self.left_out)
 
     def to_json(self) -> dict:
         """Returns the row, ours beside the paper's, as JSON can hold it."""
@@ -112,7 +114,8 @@ def measure(row: Row, materials: Materials) -> Outcome:
             "checkpoint": str(weights.folder),
         },
         failures=scores["failures"],
-        notes=(*split.notes, *weights.notes),
+        left_out=(*split.left_out, *weights.left_out),
+        notes=weights.notes,
     )
 
 
@@ -145,7 +148,7 @@ def _pace(row: Row, weights: Weights, folder: Path) -> dict:
 
     model = dataclasses.asdict(weights.config)
     identity = {"model": model, "windows": row.windows, "device": device, "jax": jax.__version__}
-    return kept(folder, f"pace-{row.network}-{row.windows}", identity, clock)[0]
+    return kept(folder, f"pace-{weights.config.family}-{weights.config.preset}-{row.windows}", identity, clock)[0]
 
 
 def _millions(config: DepthModelConfig) -> dict[str, float | None]:

@@ -70,7 +70,7 @@ def remarks(outcomes: Sequence[Outcome]) -> list[str]:
             lines.append(f"not run: {outcome.row.name}: {outcome.reason}")
     missing = {option for outcome in outcomes for option in outcome.missing}
     lines += [f"--{option}: {text}" for option, text in WHERE.items() if option in missing]
-    return lines + list(dict.fromkeys(note for outcome in outcomes for note in outcome.notes))
+    return lines + list(dict.fromkeys(line for outcome in outcomes for line in (*outcome.left_out, *outcome.notes)))
 
 
 def _text(value: float | None, digits: int) -> str:
