@@ -1,0 +1,165 @@
+"""`endodav evaluate`: errors of a network's depth, or of what any other method predicted, on a prepared data set."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from endodav_jax.config import Config
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.data.obtain import obtain_split
+from endodav_jax.data.prepared import prepared_folders
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.evaluation.alignment import RULES
+from endodav_jax.evaluation.config import KINDS, EvaluateConfig
+from endodav_jax.files import whole_file
+from endodav_jax.inference.config import ALIGN
+
+_NOTHING_NAMED = "name what to measure: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fills in the arguments of `endodav evaluate`."""
+    defaults = EvaluateConfig()
+    add = parser.add_argument
+    add("data", metavar="DATA", help="a data set made by `endodav prepare`")
+    add(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for results.json, report.html, trajectories"
+    )
+    add("--weights", default="", metavar="FOLDER", help="a checkpoint (see: endodav convert --help)")
+    add("--predictions", default=defaults.predictions, metavar="FOLDER",
+        help="of another method: a file NAME.npz or NAME.npy a sequence, or a folder of npy, 16-bit png or exr "
+        "frames")  # fmt: skip
+    add("--kind", default=defaults.kind, choices=KINDS, help="what the predictions are (%(default)s)")
+    add("--label", default="", help="name of what is measured, for the report")
+    add("--split", default=defaults.split, help="list of sequences: test, validation, eval, ... (%(default)s)")
+    add("--align", default=defaults.align, choices=RULES, help="rule that brings depth to scale (%(default)s)")
+    add("--per-frame", action="store_true", help="fit the rule on every frame alone")
+    add("--windows", default=defaults.windows, choices=ALIGN, help="rule that ties windows together (%(default)s)")
+    add("--near", type=float, default=defaults.near, metavar="MM", help="least depth that counts (%(default)s)")
+    add("--far", type=float, default=defaults.far, metavar="MM", help="greatest depth that counts (%(default)s)")
+    add("--max-length", type=int, default=defaults.max_length, metavar="N", help="first N frames of each sequence")
+
+
+def run_arguments(args: argparse.Namespace) -> int:
+    """Runs the job as the command line says."""
+    try:
+        config = EvaluateConfig(
+            path=args.data,
+            split=args.split,
+            align=args.align,
+            per_frame=args.per_frame,
+            near=args.near,
+            far=args.far,
+            max_length=args.max_length,
+            windows=args.windows,
+            predictions=args.predictions,
+            kind=args.kind,
+        )
+    except ValueError as error:
+        field, _, what = str(error).removeprefix("evaluate.").partition(":")
+        raise UserError(f"--{field.replace('_', '-')}:{what}") from error
+    return evaluate(config, args.weights, args.output, args.label)
+
+
+def run(config: Config, workdir: Path) -> int:
+    """Runs the `evaluate` section of a configuration with its `weights`; a configured phantom is rendered first."""
+    from endodav_jax.data.rendered import with_rendered_phantom
+
+    section = config.evaluate
+    if not section.path:
+        _, rendered = with_rendered_phantom(config.data, workdir / "data")
+        if not rendered:
+            raise UserError("config.evaluate.path: is empty; name a data set made by `endodav prepare`")
+        section = dataclasses.replace(section, path=rendered)
+    return evaluate(section, config.weights, workdir)
+
+
+def evaluate(config: EvaluateConfig, weights: str, folder: Path, label: str = "") -> int:
+    """Measures, prints a table and writes `results.json`, `report.html` and trajectories into `folder`.
+
+    Returns:
+      `EXIT_OK`, or `EXIT_SOME_FAILED` where a sequence could not be measured, which is said on stderr.
+
+    Raises:
+      UserError: neither or both of weights and predictions are named, or they or the data are missing.
+    """
+    if bool(weights) == bool(config.predictions):
+        raise UserError(_NOTHING_NAMED if not weights else "--predictions: --weights is given as well; name one")
+    videos = open_videos(config.path, config.split)
+    # JAX is imported here and not before, so that mistakes in the arguments are told at once.
+    from endodav_jax.evaluation.evaluate import evaluate_predictions
+    from endodav_jax.evaluation.motion import write_tum
+    from endodav_jax.report import write_report
+    from endodav_jax.report.album import Album
+    from endodav_jax.report.evaluation import evaluation_sections
+
+    album = Album(videos, config)
+
+    def said(score, depth) -> None:
+        album(score, depth)
+        print(f"{score.sequence}: {score.frames} frames, abs rel {score.means()['abs_rel']:.3f}", file=sys.stderr)
+
+    if config.predictions:
+        name = label or f"predictions in {Path(config.predictions).name}"
+        results = evaluate_predictions(config.predictions, videos, config, name, said)
+    else:
+        results = _evaluate_checkpoint(weights, videos, config, label, said)
+    for sequence, camera in results.motion.items():
+        write_tum(
+            folder / "trajectories" / f"{sequence.replace('/', '_')}.txt", camera.world_from_cam, camera.frame_index
+        )
+    with whole_file(folder / "results.json") as part:
+        part.write_text(json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
+    write_report(folder / "report.html", f"Evaluation: {results.label}", evaluation_sections(results, album))
+    _print(results, folder)
+    for sequence, reason in results.failures.items():
+        print(f"endodav evaluate: {sequence}: {reason}", file=sys.stderr)
+    return EXIT_SOME_FAILED if results.failures else EXIT_OK
+
+
+def open_videos(path: str, split: str) -> EvaluationVideos:
+    """Opens the split; of several data sets below `path`, the one that has it.
+
+    Raises:
+      UserError: no prepared data set, or none or several with the split.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir() and prepared_folders(place):
+        place = obtain_split("", place, split, place).folder
+    return EvaluationVideos(place, split)
+
+
+def _evaluate_checkpoint(weights: str, videos: EvaluationVideos, config: EvaluateConfig, label: str, on_sequence):
+    from endodav_jax.checkpoints import load_model
+    from endodav_jax.evaluation.evaluate import evaluate_network
+    from endodav_jax.evaluation.motion import MotionEstimator
+    from endodav_jax.inference.estimator import DepthEstimator
+
+    model, params, card = load_model(weights)
+    motion = MotionEstimator(params) if "pose" in params else None
+    name = label or f"{Path(weights).name} ({card.what})"
+    return evaluate_network(DepthEstimator(model, params["depth"]), videos, config, name, on_sequence, motion)
+
+
+def _print(results, folder: Path) -> None:
+    from endodav_jax.report.evaluation import (
+        COLUMNS,
+        MOTION_HEADER,
+        about_lines,
+        error_rows,
+        motion_rows,
+        published_rows,
+        terminal_table,
+    )
+
+    print("\n".join(about_lines(results)))
+    if results.scores:
+        print("\n" + terminal_table(error_rows(results), ("sequence", *COLUMNS.values())))
+        paper = published_rows(results)
+        if paper:
+            print("\nbeside the paper's Table 1\n" + terminal_table(paper[1:], paper[0]))
+    if results.motion:
+        print("\n" + terminal_table(motion_rows(results), MOTION_HEADER))
+    print(f"\n{folder}: results.json, report.html" + (", trajectories/" if results.motion else ""))

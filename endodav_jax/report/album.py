@@ -1,0 +1,107 @@
+"""A few pictures of each measured sequence, collected while its predictions are at hand."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.evaluation.alignment import Alignment, fit_alignment
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.sequence import SequenceScores
+from endodav_jax.report.page import Block
+from endodav_jax.report.pictures import depth_picture, error_picture, images, small, small_map
+
+MOST_ERROR = 0.3  # relative; where the colours of an error map end
+
+_LARGEST_STRIP = 320  # frames of a strip; longer sequences are thinned out
+_RANGE = (2, 98)  # percentiles of the ground truth that the colours of depth span
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """One frame, reduced: uint8 [h,w,3] and maps [h,w] in mm."""
+
+    number: int
+    frame: np.ndarray
+    predicted: np.ndarray
+    truth: np.ndarray
+    valid: np.ndarray
+
+
+class Album:
+    """Collects pictures as `evaluate_network` and `evaluate_predictions` go: pass it as `on_sequence`.
+
+    Args:
+      videos: that are evaluated.
+      config: the same.
+      frames: shown of a sequence.
+      sequences: shown at most, the first ones, so that a report stays small.
+    """
+
+    def __init__(self, videos: EvaluationVideos, config: EvaluateConfig, frames: int = 3, sequences: int = 8):
+        self._videos, self._config, self._frames, self._sequences = videos, config, frames, sequences
+        self._pages: dict[str, tuple[Block, Block]] = {}
+
+    def __call__(self, score: SequenceScores, depth: Sequence[np.ndarray]) -> None:
+        """Looks at a sequence once more."""
+        if len(self._pages) < self._sequences:
+            self._pages[score.sequence] = self._page(score, depth)
+
+    def blocks(self, sequence: str) -> tuple[Block, ...]:
+        """Returns frames beside depth and error maps, and strips over time; nothing for a sequence not shown."""
+        return self._pages.get(sequence, ())
+
+    def _page(self, score: SequenceScores, depth: Sequence[np.ndarray]) -> tuple[Block, Block]:
+        chosen = set(np.linspace(0, score.frames - 1, self._frames + 2).round().astype(int)[1:-1].tolist())
+        every = -(-score.frames // _LARGEST_STRIP)
+        shown: list[_Shown] = []
+        strips: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for number, frame in enumerate(self._videos.frames(score.sequence, score.frames)):
+            wanted = number in chosen
+            if not wanted and number % every:
+                continue
+            valid = self._config.depth_range.valid(frame.depth_mm) & frame.view_mask
+            predicted = np.asarray(depth[number], np.float32)
+            rule = score.alignment or _of_frame(predicted, frame.depth_mm, valid, self._config)
+            aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)
+            truth = np.where(valid, frame.depth_mm, 0)
+            if number % every == 0:
+                middle = frame.frame.shape[1] // 2
+                strips.append((frame.frame[:, middle], aligned[:, middle], truth[:, middle]))
+            if wanted:
+                maps = (small_map(values) for values in (aligned, truth, valid))
+                shown.append(_Shown(frame.frame_index, small(frame.frame), *maps))
+        depths = np.concatenate([picture.truth[picture.valid] for picture in shown] or [np.zeros(0)])
+        near, far = np.percentile(depths, _RANGE) if len(depths) else (1.0, 100.0)
+        span = (float(near), float(max(far, near * 1.01)))
+        return _frames(shown, *span), _strips(strips, *span)
+
+
+def _of_frame(predicted: np.ndarray, truth_mm: np.ndarray, valid: np.ndarray, config: EvaluateConfig) -> Alignment:
+    """The rule of a frame that has its own; as it is where nothing can be fitted."""
+    return fit_alignment(config.align, predicted[valid], truth_mm[valid]) if valid.any() else Alignment(1.0, 0.0)
+
+
+def _frames(shown: Sequence[_Shown], near: float, far: float) -> Block:
+    rows = [
+        [
+            picture.frame,
+            depth_picture(picture.predicted, near, far),
+            depth_picture(picture.truth, near, far),
+            error_picture(picture.predicted, picture.truth, picture.valid, MOST_ERROR),
+        ]
+        for picture in shown
+    ]
+    columns = ("frame", f"depth, {near:.0f} to {far:.0f} mm", "ground truth", f"relative error, 0 to {MOST_ERROR}")
+    return images(rows, columns, [f"frame {picture.number}" for picture in shown])
+
+
+def _strips(columns: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], near: float, far: float) -> Block:
+    """The middle column of every frame side by side: time runs to the right, flicker shows as vertical stripes."""
+    colour, predicted, truth = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
+    step = -(-len(predicted) // 120)
+    rows = [[colour], [depth_picture(predicted, near, far)], [depth_picture(truth, near, far)]]
+    wide = -(-160 // predicted.shape[1])  # short sequences are stretched
+    rows = [[np.repeat(picture[::step], wide, axis=1)] for (picture,) in rows]
+    return images(rows, ("middle column over time",), ("frame", "depth", "ground truth"))

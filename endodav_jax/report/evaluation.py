@@ -1,0 +1,186 @@
+"""An evaluation as words: a table for the terminal, and the sections of a report."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from endodav_jax.evaluation.evaluate import ERRORS, Results, versions
+from endodav_jax.evaluation.motion import MotionScores
+from endodav_jax.evaluation.published import published_for
+from endodav_jax.evaluation.sequence import means_and_intervals
+from endodav_jax.report.album import Album
+from endodav_jax.report.charts import bars, lines
+from endodav_jax.report.page import Block, Section, definitions, table, text
+
+COLUMNS = {
+    "abs_rel": "abs rel", "sq_rel": "sq rel", "rmse": "RMSE", "rmse_log": "RMSE log",
+    "a1": "d<1.25", "a2": "d<1.25²", "a3": "d<1.25³", "tae": "TAE %", "tas": "TAS",
+}  # fmt: skip
+_CHARTS = {"abs_rel": "", "rmse": "mm", "a1": "", "tae": "%"}
+_SCARED_LISTS = {
+    "validation": "val_files, 3 sequences",
+    "test": "test_files, 8 sequences of data sets 8 and 9",
+    "eval": "eval_files, 3 sequences",
+}
+NOT_KNOWN = "-"
+
+Row = list[str]
+
+
+def error_rows(results: Results) -> list[Row]:
+    """Returns a row a sequence, the mean over all frames and its 95% interval below it: words of all `COLUMNS`."""
+    rows = [[score.sequence, *_words(score.means())] for score in results.scores]
+    intervals = results.intervals()
+    return [
+        *rows,
+        [f"all {sum(len(score.depth) for score in results.scores)} frames", *_words(results.means())],
+        ["95% interval", *(_interval(*intervals[name]) for name in ERRORS)],
+    ]
+
+
+def published_rows(results: Results) -> list[Row]:
+    """Returns ours and the paper's rows of Table 1 for SCARED and Hamlyn; nothing for other data."""
+    published = published_for(results.data_set)
+    if not published:
+        return []
+    names = [name for name in ERRORS if published[0].value(name) is not None or name == "tae"]
+    ours = results.means()
+    return [
+        ["", *(COLUMNS[name] for name in names)],
+        ["ours", *(_word(name, ours[name]) for name in names)],
+        *([f"paper, {row.method}", *(_word(name, row.value(name)) for name in names)] for row in published),
+    ]
+
+
+def terminal_table(rows: Sequence[Row], header: Sequence[str]) -> str:
+    """Returns lines of columns that stand below each other."""
+    every = [list(header), *rows]
+    widths = [max(len(row[i]) for row in every) for i in range(len(header))]
+    lines_ = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in every]
+    return "\n".join([lines_[0], "-" * max(map(len, lines_)), *lines_[1:]])
+
+
+def about_lines(results: Results) -> list[str]:
+    """Says what was measured, on which list, with which alignment, and what the lines of the table are."""
+    config = results.config
+    data_set = f"{results.data_set}, split {results.split!r}"
+    if results.data_set.startswith("scared") and results.split in _SCARED_LISTS:
+        data_set += f" (EndoDAV's {_SCARED_LISTS[results.split]})"
+    first = f"the first {config.max_length} frames of each sequence, " if config.max_length else ""
+    said = [
+        f"{results.label}: {data_set}",
+        f"alignment to ground truth: {results.alignment_line()}; {first}depth between {config.near:g} and "
+        f"{config.far:g} mm",
+        "a sequence's line is the mean over its frames; sq rel and RMSE in mm, TAE in percent",
+    ]
+    if not config.predictions:
+        said.insert(2, f"windows of the network tied together by: {config.windows}")
+    without = sum(score.frames - len(score.depth) for score in results.scores)
+    if without:
+        said.append(f"{without} frames have no valid pixel of ground truth and are left out")
+    return said
+
+
+def motion_rows(results: Results) -> list[Row]:
+    """Returns a row a sequence with a predicted camera: ATE, rotation error, intrinsics predicted and true."""
+    rows = []
+    for sequence, camera in results.motion.items():
+        means = camera.means()
+        ate = f"{means['ate']:.4f}" if means else NOT_KNOWN
+        rotation = f"{means['rotation_error']:.5f}" if means else NOT_KNOWN
+        predicted = _camera(camera.intrinsics) if camera.intrinsics is not None else NOT_KNOWN
+        rows.append([sequence, ate, rotation, predicted, _camera(camera.true_intrinsics)])
+    return rows
+
+
+MOTION_HEADER = ("sequence", "ATE mm", "rotation error rad", "fx, fy, cx, cy predicted", "given")
+
+
+def evaluation_sections(results: Results, album: Album | None = None) -> list[Section]:
+    """Returns the sections of a report: tables, bars, pictures, trajectories, configuration."""
+    header = ("sequence", *COLUMNS.values())
+    rows = error_rows(results)
+    blocks: list[Block] = [text(*about_lines(results)), table(header, rows, strong=[len(rows) - 2])]
+    paper = published_rows(results)
+    if paper:
+        blocks.append(table(paper[0], paper[1:], "Beside Table 1 of the paper", strong=[0]))
+    if results.failures:
+        blocks.append(table(("not measured", "why"), [[name, why] for name, why in results.failures.items()]))
+    sections = [Section("Results", blocks)]
+    if results.scores:
+        sections.append(Section("Sequence by sequence", sequence_bars(results)))
+    if album is not None and results.scores:
+        shown = [(score.sequence, album.blocks(score.sequence)) for score in results.scores]
+        sections += [Section(f"Frames of {sequence}", pictures) for sequence, pictures in shown if pictures]
+    if results.motion:
+        plots = [plot for name, camera in results.motion.items() for plot in trajectory_plots(name, camera)]
+        sections.append(Section("Camera motion", [table(MOTION_HEADER, motion_rows(results)), *plots]))
+    return [*sections, settings_section(dataclasses.asdict(results.config))]
+
+
+def sequence_bars(results: Results) -> list[Block]:
+    """Returns a chart for each of the main errors, with 95% intervals."""
+    labels = [score.sequence for score in results.scores]
+    measured = [means_and_intervals([score]) for score in results.scores]
+    charts = []
+    for name, unit in _CHARTS.items():
+        values = [means[name] for means, _ in measured]
+        if np.isfinite(values).any():
+            intervals = {name: [ends[name] for _, ends in measured]}
+            charts.append(bars(labels, {name: values}, f"{COLUMNS[name]}, mean and 95% interval", intervals, unit))
+    return charts
+
+
+def trajectory_plots(sequence: str, camera: MotionScores) -> list[Block]:
+    """Returns the trajectory from above and from the side, beside the true one where it is known."""
+    known = {"predicted": camera.world_from_cam}
+    if camera.truth_world_from_cam is not None:
+        known["ground truth"] = camera.truth_world_from_cam
+    plots = []
+    for (first, second), view in (((0, 2), "from above"), ((0, 1), "from the front")):
+        series = {name: (poses[:, first, 3], poses[:, second, 3]) for name, poses in known.items()}
+        plots.append(
+            lines(
+                series,
+                f"{sequence}, {view}",
+                f"{'xyz'[first]}, mm",
+                f"{'xyz'[second]}, mm",
+                equal=True,
+                size=(320, 240),
+            )
+        )
+    return plots
+
+
+def settings_section(config: dict) -> Section:
+    """Returns the configuration and the versions of what made the numbers."""
+    flat = dict(_flattened(config))
+    return Section("Configuration and versions", [definitions(flat, "Configuration"), definitions(versions())])
+
+
+def _flattened(values: dict, prefix: str = ""):
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _words(means: dict[str, float]) -> list[str]:
+    return [_word(name, means[name]) for name in ERRORS]
+
+
+def _word(name: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return NOT_KNOWN
+    return f"{value:.2f}" if name == "tae" else f"{value:.3f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.3f}..{high:.3f}" if math.isfinite(low) else NOT_KNOWN
+
+
+def _camera(intrinsics: np.ndarray) -> str:
+    return ", ".join(f"{value:.1f}" for value in intrinsics)
