@@ -27,6 +27,7 @@ def test_every_file_is_built_names_a_job_and_says_how_it_is_run(name):
     assert f"configs/{name}" in note, "its docstring has the command"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "counts"),
     [
