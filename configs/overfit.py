@@ -1,0 +1,45 @@
+"""Two hundred steps on one short real video: a check that the objective falls there, before a long run is begun.
+
+A `vitt` from random weights, small motion networks, given intrinsics, high learning rates, and no chance in the clips
+beyond where they begin.  What it gives is no depth worth keeping.  The folder holds `frames/`, `mask.png` and, in
+`geometry.npz`, intrinsics and poses, or whatever of these there is (`endodav_jax/data/sources/frames.py`):
+
+    endodav prepare frames sinus/ data/overfit --split train --size 96x96
+    python -m endodav_jax.main --config configs/overfit.py --workdir runs/overfit \\
+        --config.data.path=data/overfit
+    python tools/overfit_report.py runs/overfit data/overfit
+
+The last command prints the photometric error of the first and of the last steps and, where poses are known, how well
+the directions of the learned camera motion agree with theirs.  Its figures for a sinus endoscopy of 35 frames stand in
+the README.
+"""
+
+from endodav_jax.config import base_config
+from endodav_jax.data.config import DataConfig
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.config import LearningRates, TrainConfig
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.phases import PhaseSchedule
+
+RATE = 1e-3
+GROUPS = ("spatial_adapters", "temporal_adapters", "output_convolutions", "pose", "transform", "flow")
+
+
+def get_config():
+    """Returns the configuration; the data are left to say."""
+    return base_config(
+        job="train",
+        model=DepthModelConfig.endodav("vitt", image_shape=(84, 84)),
+        data=DataConfig(clip_length=4, jitter_probability=0.0, mirror_probability=0.0, threads=1, prefetch=2),
+        train=TrainConfig(
+            steps=200,
+            learning_rates=LearningRates(**dict.fromkeys(GROUPS, RATE)),
+            schedule="constant",
+            phases=PhaseSchedule(joint=True),
+            objective=ObjectiveConfig(learn_intrinsics=False),
+            resnet_layers=10,
+            save_every=200,
+            log_every=1,
+            picture_every=100,
+        ),
+    )
