@@ -147,12 +147,13 @@ class Materials:
 
     def _converted(self, place: Path, name: str, family: str) -> Weights:
         """Returns a checkpoint as it is, published weights converted; the network is of `family`."""
-        folder = place.expanduser()
+        folder, digest = place.expanduser(), ""
         if not is_checkpoint(folder):
-            source, folder = folder, self.workdir / "weights" / f"{name}-{_digest_of_files(folder)}"
+            digest = _digest_of_files(folder)
+            source, folder = folder, self.workdir / "weights" / f"{name}-{digest}"
             if not is_checkpoint(folder):
                 convert(source, folder, family=family)
-        weights = self._as_run(folder)
+        weights = self._as_run(folder, digest)
         if weights.config.family != family:
             raise UserError(f"--{name.replace('_', '-')}: {place} holds a network of {weights.config.family}")
         return weights
@@ -161,21 +162,24 @@ class Materials:
         """Returns random weights as a checkpoint: rows of a phantom start there where no weights are given."""
         config = self.size.start()
         identity = {"model": dataclasses.asdict(config), "seed": self.given.seed}
-        folder = self.workdir / "weights" / f"random-{digest_of(identity)}"
+        digest = digest_of(identity)
+        folder = self.workdir / "weights" / f"random-{digest}"
         if not is_checkpoint(folder):
             params = nnx.state(build_depth_model(config, nnx.Rngs(self.given.seed)), nnx.Param)
             card = Card(f"random weights of vda {config.preset}", "MIT, as this package")
             save_model(folder, config, {"depth": jax.tree.map(np.asarray, nnx.to_pure_dict(params))}, card)
-        return self._as_run(folder)._replace(notes=("all rows start from random weights; --vda names others",))
+        notes = ("all rows start from random weights; --vda names others",)
+        return self._as_run(folder, digest)._replace(notes=notes)
 
-    def _as_run(self, folder: Path) -> Weights:
+    def _as_run(self, folder: Path, digest: str = "") -> Weights:
+        """Returns a checkpoint; where `digest` does not say what it was made from, its files do."""
         manifest = Manifest.read(folder / CARD_NAME)
         if manifest.config is None:
             raise UserError(f"{folder}: holds {manifest.card.what}, not a depth network")
         config = dataclasses.replace(manifest.config, precision=self.given.precision)
         if self.size is not None:
             config = dataclasses.replace(config, image_shape=self.size.image_shape)
-        return Weights(folder, config, digest_of(manifest.files))
+        return Weights(folder, config, digest or digest_of(manifest.files))
 
     def _split(self, data: DataSet, split: str) -> Split:
         if self.size is not None:
