@@ -10,9 +10,9 @@ from endodav_jax.report.page import Block
 
 COLOURS = 6  # that the style has
 
-_WIDTH = 460
+_WIDTH = 330
 _ROW = 20
-_LETTER = 6.6  # pixels of the style's 12 pixel font, on average
+_LETTER = 7.4  # pixels of the style's 12 pixel font, on average
 
 
 def bars(

@@ -36,7 +36,7 @@ def error_rows(results: Results) -> list[Row]:
     return [
         *rows,
         [f"all {sum(len(score.depth) for score in results.scores)} frames", *_words(results.means())],
-        ["95% interval", *(_interval(*intervals[name]) for name in ERRORS)],
+        ["95% interval", *(_half_width(name, *intervals[name]) for name in ERRORS)],
     ]
 
 
@@ -178,8 +178,10 @@ def _word(name: str, value: float | None) -> str:
     return f"{value:.2f}" if name == "tae" else f"{value:.3f}"
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{low:.3f}..{high:.3f}" if math.isfinite(low) else NOT_KNOWN
+def _half_width(name: str, low: float, high: float) -> str:
+    """Student's interval lies evenly about the mean."""
+    half = _word(name, (high - low) / 2)
+    return half if half == NOT_KNOWN else f"±{half}"
 
 
 def _camera(intrinsics: np.ndarray) -> str:
