@@ -18,6 +18,7 @@ from endodav_jax.checkpoints import Card, convert, load_model, save_model
 from endodav_jax.checkpoints.card import CARD_NAME, Manifest
 from endodav_jax.checkpoints.store import is_checkpoint
 from endodav_jax.config import Config
+from endodav_jax.data.config import PhantomSet
 from endodav_jax.data.obtain import obtain_split
 from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.rendered import render
@@ -107,7 +108,7 @@ class Materials:
 
     def _network(self, name: Network) -> Weights:
         if self.size is not None and name == "vda" and self.given.vda is None:
-            return self._random_start()
+            return self._random_start(self.size.start())
         place = getattr(self.given, name)
         if place is not None:
             return self._converted(place, name, "endodav" if name.startswith("endodav") else name)
@@ -158,9 +159,8 @@ class Materials:
             raise UserError(f"--{name.replace('_', '-')}: {place} holds a network of {weights.config.family}")
         return weights
 
-    def _random_start(self) -> Weights:
+    def _random_start(self, config: DepthModelConfig) -> Weights:
         """Returns random weights as a checkpoint: rows of a phantom start there where no weights are given."""
-        config = self.size.start()
         identity = {"model": dataclasses.asdict(config), "seed": self.given.seed}
         digest = digest_of(identity)
         folder = self.workdir / "weights" / f"random-{digest}"
@@ -182,20 +182,22 @@ class Materials:
         return Weights(folder, config, digest or digest_of(manifest.files))
 
     def _split(self, data: DataSet, split: str) -> Split:
+        left_out: tuple[str, ...] = ()
         if self.size is not None:
-            folder, left_out = self._once(("phantom", data), lambda: self._rendered(data))[split != "train"], ()
+            phantom = self.size.phantom(data)
+            folder = self._once(("phantom", data), lambda: self._rendered(phantom))[split != "train"]
         else:
             place = getattr(self.given, data)
             if place is None:
                 raise UserError(f"--{data}: {WHERE[data]}")
             folder, missing = obtain_split(data, place, split, self.workdir / "data")
             more = f" (and {len(missing) - 1} more sequences)" if len(missing) > 1 else ""
-            left_out = (f"{DATA_NAMES[data]}, {split}: not there and left out: {missing[0]}{more}",) if missing else ()
+            if missing:
+                left_out = (f"{DATA_NAMES[data]}, {split}: not there and left out: {missing[0]}{more}",)
         identity = {"settings": read_settings(folder), "cards": read_cards(folder)[split]}
         return Split(folder, split, digest_of(identity), left_out)
 
-    def _rendered(self, data: DataSet) -> tuple[Path, Path]:
-        phantom = self.size.phantom(data)
+    def _rendered(self, phantom: PhantomSet) -> tuple[Path, Path]:
         root = self.workdir / "data" / f"{phantom.family}-{digest_of(dataclasses.asdict(phantom))}"
         return render(phantom, root)
 

@@ -51,7 +51,7 @@ class Given:
 
 def missing_options(row: Row, given: Given) -> tuple[str, ...]:
     """Returns the keys of `WHERE` without which a row cannot be run; a network that is given needs no training."""
-    needed = [row.data]
+    needed: list[str] = [row.data]
     if row.network == "vda":
         needed.append("vda")
     elif getattr(given, row.network) is None:

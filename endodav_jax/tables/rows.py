@@ -51,17 +51,27 @@ class Table:
     rows: tuple[Row, ...]
 
 
+# Method -> its network and its own way to tie windows together.
+_METHODS: dict[str, tuple[Network, AlignRule]] = {
+    "VDA": ("vda", "vda"),
+    "EndoDAC": ("endodac", "none"),
+    "EndoDAV": ("endodav", "endodav"),
+}
+
+
 def _of_method(paper: PublishedScores) -> Row:
-    network: Network = {"VDA": "vda", "EndoDAC": "endodac", "EndoDAV": "endodav"}[paper.method]
-    windows: AlignRule = {"vda": "vda", "endodac": "none", "endodav": "endodav"}[network]
-    return Row(paper.data, paper.method, network, windows, paper)
+    return Row(_data_of(paper), paper.method, *_METHODS[paper.method], paper)
 
 
 def _of_ablation(paper: PublishedScores) -> Row:
     projection, aligned = paper.projection_loss, paper.depth_alignment
     method = f"projection loss {'on' if projection else 'off'}, depth alignment {'on' if aligned else 'off'}"
     network: Network = "endodav" if projection else "endodav_without_projection"
-    return Row(paper.data, method, network, "endodav" if aligned else "none", paper)
+    return Row(_data_of(paper), method, network, "endodav" if aligned else "none", paper)
+
+
+def _data_of(paper: PublishedScores) -> DataSet:
+    return next(data for data in DATA_NAMES if data == paper.data)
 
 
 TABLES = {
