@@ -30,7 +30,7 @@ class Outcome:
     Attributes:
       row: which.
       figures: our name for a column -> figure, None where it could not be measured; empty for a row that was not run.
-      about: what was measured on: `split`, `sequences`, `frames`, `preset`, `device`; empty likewise.
+      about: what was measured on: `phantom`, `split`, `sequences`, `frames`, `preset`, `device`; empty likewise.
       reason: one line that says why the row was not run; empty where it was.
       missing: options of the command without which it cannot be run.
       failures: sequence -> one line, for sequences of the row that could not be measured.
@@ -106,6 +106,7 @@ def measure(row: Row, materials: Materials) -> Outcome:
         | _millions(weights.config)
         | {"milliseconds": pace["milliseconds"]},
         {
+            "phantom": materials.size is not None,
             "split": split.split,
             "sequences": scores["overall"]["sequences"],
             "frames": scores["overall"]["frames"],

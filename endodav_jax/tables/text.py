@@ -51,6 +51,8 @@ def table_text(table: Table, outcomes: Sequence[Outcome]) -> str:
 def remarks(outcomes: Sequence[Outcome]) -> list[str]:
     """Returns what was measured on, what was left out and why, and where missing things are to be had."""
     lines = []
+    if any(outcome.about.get("phantom") for outcome in outcomes):
+        lines.append("ours on phantoms that stand in for the data sets: a trial of the command, not of the method")
     for data, name in DATA_NAMES.items():
         run = [outcome for outcome in outcomes if outcome.figures and outcome.row.data == data]
         if run:

@@ -72,3 +72,9 @@ def test_a_sequence_that_fails_makes_its_row_incomplete():
 def test_a_remark_common_to_several_rows_stands_once():
     outcomes = [Outcome(row, FIGURES, ABOUT, notes=("said once",)) for row in TABLE.rows]
     assert table_text(TABLE, outcomes).count("said once") == 1
+
+
+def test_phantoms_are_not_taken_for_the_data_sets():
+    row = TABLE.rows[0]
+    assert "stand in" in table_text(TABLE, [Outcome(row, FIGURES, ABOUT | {"phantom": True})])
+    assert "stand in" not in table_text(TABLE, [Outcome(row, FIGURES, ABOUT)])
