@@ -1,8 +1,10 @@
 """Resizing of channels-last images by separable linear rules, each with a backward pass that gathers.
 
-Every rule is a small matrix for each axis with a few weights a row ("taps").  Forward, a tap is one gather
-and one multiply; backward, the transposed matrix has few taps too, so the gradient is gathered just the same
-and no scatter is left.  Both run in float32, whatever the type of the image, which the result has again.
+Every rule is a small matrix for each axis with a few weights a row ("taps").  A tap is one gather and one multiply;
+backward, the transposed matrix is applied in the same way, so that no scatter is left.  Where a row has many taps
+(the gradient of a fourfold upsampling or more) the matrix is multiplied as it is: those images have few channels, and
+long sums of gathers take compilers minutes.  All run in float32, whatever the type of the image, which the result has
+again.
 
 Pixel convention: integer coordinates are pixel centres.  `align_corners` maps the corner pixels' centres to
 one another; the others map the images' outer edges to one another ("half-pixel").
@@ -17,6 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 CUBIC_A = -0.75  # of PyTorch and OpenCV alike
+
+MOST_TAPS = 5  # that are gathered one by one
 
 Rule = Literal["align_corners", "half_pixel", "antialias", "cubic"]
 
@@ -94,7 +98,7 @@ def _resample(image: Array, plans: tuple[AxisPlan, AxisPlan]) -> Array:
     result = image.astype(jnp.float32)
     for plan, axis in zip(plans, (-3, -2), strict=True):
         if not _is_identity(plan):
-            result = _gather_taps(result, _taps(plan), axis)
+            result = _apply(result, _matrix(plan), axis)
     return result.astype(image.dtype)
 
 
@@ -106,29 +110,24 @@ def _resample_backward(plans, _, cotangent):
     gradient = cotangent.astype(jnp.float32)
     for plan, axis in reversed(list(zip(plans, (-3, -2), strict=True))):
         if not _is_identity(plan):
-            gradient = _gather_taps(gradient, _transposed_taps(plan), axis)
+            gradient = _apply(gradient, _matrix(plan).T, axis)
     return (gradient.astype(cotangent.dtype),)
 
 
 _resample.defvjp(_resample_forward, _resample_backward)
 
 
-def _gather_taps(image: Array, taps: tuple[np.ndarray, np.ndarray], axis: int) -> Array:
-    """Sum over k of image[index[:, k]] * weight[:, k] along `axis`; axes are counted from the end."""
-    indices, weights = taps
+def _apply(image: Array, matrix: np.ndarray, axis: int) -> Array:
+    """Multiplies one axis (counted from the end) by a matrix [size_out, size_in], as cheaply as its nonzeros allow."""
+    indices, weights = _nonzeros(matrix)
+    if indices.shape[1] > MOST_TAPS:
+        subscripts = "oi,...ixc->...oxc" if axis == -3 else "oi,...ic->...oc"
+        return jnp.einsum(subscripts, matrix.astype(np.float32), image, precision=jax.lax.Precision.HIGHEST)
     column = (slice(None),) + (None,) * (-axis - 1)  # weights vary along `axis` alone
     before = (slice(None),) * (image.ndim + axis)
+    # Without the barrier a compiler may compute the other axis' taps again for each tap of this one.
+    image = jax.lax.optimization_barrier(image) if indices.shape[1] > 2 else image
     return sum(image[(*before, index)] * weight[column] for index, weight in zip(indices.T, weights.T, strict=True))
-
-
-@functools.lru_cache(maxsize=256)
-def _taps(plan: AxisPlan) -> tuple[np.ndarray, np.ndarray]:
-    return _nonzeros(_matrix(plan))
-
-
-@functools.lru_cache(maxsize=256)
-def _transposed_taps(plan: AxisPlan) -> tuple[np.ndarray, np.ndarray]:
-    return _nonzeros(_matrix(plan).T)
 
 
 def _is_identity(plan: AxisPlan) -> bool:
@@ -142,6 +141,7 @@ def _nonzeros(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return indices.astype(np.int32), np.take_along_axis(matrix, indices, 1).astype(np.float32)
 
 
+@functools.lru_cache(maxsize=256)
 def _matrix(plan: AxisPlan) -> np.ndarray:
     """The dense float64 matrix [size_out, size_in] of a plan."""
     rule, size_in, size_out, step = plan

@@ -87,7 +87,10 @@ class TrainStep:
         }
         finite = jnp.all(jnp.isfinite(jnp.stack(list(metrics.values()))))
         new = {"params": params, "opt": opt, "statistics": depth_aux.statistics, "ema": self._average(state, params)}
-        new = jax.tree.map(lambda now, before: jnp.where(finite, now, before), new, {name: state[name] for name in new})
+        # A branch and not a choice number by number: nothing to compile, and nothing to compute.
+        new = jax.lax.cond(
+            finite, lambda now, _: now, lambda _, before: before, new, {name: state[name] for name in new}
+        )
         new |= {"step": number, "skipped": state["skipped"] + (1 - finite.astype(jnp.int32))}
         metrics |= {"finite": finite, "learning_rate_factor": factor}
         return new, metrics, _one_frame(depth_aux.pictures)
