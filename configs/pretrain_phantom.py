@@ -17,5 +17,18 @@ def get_config():
     return base_config(
         job="pretrain",
         model=DepthModelConfig.vda("vitt", image_shape=(112, 140)),
-        pretrain=PretrainConfig(cache="out/phantom_cache"),
+        pretrain=PretrainConfig(
+            cache="out/phantom_cache",
+            scenes=3000,
+            clips=300,
+            motion_clips=300,
+            image_steps=1400,
+            clip_steps=300,
+            motion_steps=1500,
+            image_learning_rate=1e-3,
+            clip_learning_rate=3e-4,
+            warm_up_steps=150,
+            ema_decay=0.995,
+            picture_every=200,
+        ),
     )

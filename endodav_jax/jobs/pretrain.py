@@ -2,11 +2,16 @@
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
+
+import numpy as np
 
 from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.pretraining.loop import pretrain
+
+_CURVE_POINTS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +27,32 @@ def run_arguments(args: argparse.Namespace) -> int | None:
     return run(config_from_dict(load_config_file(args.config).to_dict()), args.output)
 
 
+def loss_curves(workdir: Path) -> dict[str, list[tuple[int, float]]]:
+    """Returns stage -> (step, mean loss up to it) at up to `_CURVE_POINTS` steps, from a run's log."""
+    losses: dict[str, dict[int, float]] = {}
+    for line in (workdir / "metrics.jsonl").read_text().splitlines():
+        values = json.loads(line)
+        losses.setdefault(values["kind"], {})[values["step"]] = values["loss"]  # a resumed run logs some steps again
+    curves = {}
+    for stage, by_step in losses.items():
+        pieces = np.array_split(np.array(sorted(by_step.items())), min(_CURVE_POINTS, len(by_step)))
+        curves[stage] = [(int(piece[-1, 0]), round(float(piece[:, 1].mean()), 4)) for piece in pieces]
+    return curves
+
+
 def run(config: Config, workdir: Path) -> int | None:
     """Trains, and writes the network to `workdir/model`."""
-    params = pretrain(config.model, config.pretrain, config.seed, workdir)
+    networks = pretrain(config.model, config.pretrain, config.seed, workdir)
     card = Card(
-        what="depth network pretrained with supervision on the phantom",
+        what=f"{config.model.preset} and motion networks pretrained with supervision on the phantom",
         licence="MIT, as this package",
-        entries={"seed": config.seed, "pretrain": dataclasses.asdict(config.pretrain)},
+        entries={
+            "resnet_layers": config.pretrain.resnet_layers,
+            "seed": config.seed,
+            "pretrain": dataclasses.asdict(config.pretrain),
+            "loss_curves": loss_curves(workdir),
+        },
     )
-    save_model(workdir / "model", config.model, {"depth": params}, card, overwrite=True)
-    print(f"{workdir / 'model'}: the trained network")
+    save_model(workdir / "model", config.model, networks, card, overwrite=True)
+    print(f"{workdir / 'model'}: the trained networks")
     return None

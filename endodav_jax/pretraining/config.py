@@ -3,14 +3,16 @@
 import dataclasses
 
 from endodav_jax.models.config import MAX_FRAMES
+from endodav_jax.models.resnet import RESNETS
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig:
-    """Two stages, as Video-Depth-Anything has them.  Contradictions raise `ValueError` when it is built.
+    """Three stages.  Contradictions raise `ValueError` when it is built.
 
     First the encoder and the head learn from single frames of many scenes; then the encoder rests and the head, its
-    motion modules included, learns from clips.
+    motion modules included, learns from clips, as Video-Depth-Anything does.  Last the motion networks, which
+    fine-tuning needs, learn from short clips with known motion.
 
     Attributes:
       family: of the phantom: `colon` or `organ`.
@@ -21,10 +23,15 @@ class PretrainConfig:
       clips: how many scenes of the second stage; each gives one clip.
       clip_length: frames of a clip.
       cache: folder that rendered scenes are kept in, so that each is rendered once; empty for none.
-      image_steps, clip_steps: steps of the two stages.
+      image_steps, clip_steps, motion_steps: steps of the three stages.
       scenes_per_step: scenes of a batch in the first stage.
       clips_per_step: clips of a batch in the second stage.
-      image_learning_rate, clip_learning_rate: at their highest; warmed up, then let down along a cosine.
+      motion_clips: how many scenes of the third stage; each gives one clip.
+      motion_clip_length: frames of its clips.
+      motion_clips_per_step: clips of its batches.
+      resnet_layers: of the motion networks, as `train.resnet_layers`.
+      image_learning_rate, clip_learning_rate, motion_learning_rate: at their highest; warmed up, then let down along
+        a cosine.
       warm_up_steps: of each stage.
       weight_decay: of matrices and convolution kernels.
       clip_norm: gradients are scaled down to this norm.
@@ -50,8 +57,14 @@ class PretrainConfig:
     clip_steps: int = 2_000
     scenes_per_step: int = 4
     clips_per_step: int = 1
+    motion_clips: int = 400
+    motion_clip_length: int = 6
+    motion_clips_per_step: int = 2
+    motion_steps: int = 3_000
+    resnet_layers: int = 10
     image_learning_rate: float = 5e-4
     clip_learning_rate: float = 1e-4
+    motion_learning_rate: float = 1e-3
     warm_up_steps: int = 300
     weight_decay: float = 0.02
     clip_norm: float = 1.0
@@ -66,8 +79,17 @@ class PretrainConfig:
     def __post_init__(self):
         if not 2 <= self.clip_length <= MAX_FRAMES:
             raise ValueError(f"pretrain.clip_length: {self.clip_length} must lie between 2 and {MAX_FRAMES}")
-        for field in ("scenes", "clips", "frames_per_scene", "scenes_per_step", "clips_per_step", "save_every"):
+        for field in (
+            "scenes", "clips", "motion_clips", "frames_per_scene", "scenes_per_step", "clips_per_step",
+            "motion_clips_per_step", "save_every",
+        ):  # fmt: skip
             if getattr(self, field) < 1:
                 raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be at least 1")
+        if self.motion_clip_length < 2:
+            raise ValueError(f"pretrain.motion_clip_length: {self.motion_clip_length} frames hold no motion; use 2")
+        if self.resnet_layers not in RESNETS:
+            raise ValueError(
+                f"pretrain.resnet_layers: {self.resnet_layers} is not one of {', '.join(map(str, RESNETS))}"
+            )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"pretrain.ema_decay: {self.ema_decay} must lie in [0, 1)")

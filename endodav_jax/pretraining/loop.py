@@ -1,7 +1,8 @@
-"""Both stages of pretraining from the first step to the last, resumable at any of them."""
+"""All stages of pretraining from the first step to the last, resumable at any of them."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -15,18 +16,19 @@ from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.models import build_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
-from endodav_jax.pretraining.scenes import PhantomScenes, scene_batches
+from endodav_jax.pretraining.motion_step import MotionNetworks, motion_step
+from endodav_jax.pretraining.scenes import PICTURES, PhantomScenes, scene_batches
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import flatten, unflatten
-from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run
+from endodav_jax.training.run_checkpoint import open_run
 
 ADAM_BETAS = (0.9, 0.98)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One of the two: what it trains, on what, for how long."""
+    """One of the three: on what it trains, for how long."""
 
     name: str
     steps: int
@@ -35,14 +37,14 @@ class Stage:
     batch_size: int
 
     def trains(self, path: str) -> bool:
-        """Single frames say nothing of time; clips train the head alone, on a resting encoder."""
+        """Which of the depth network's weights: single frames say nothing of time; clips train the head alone."""
         if self.name == "image":
             return "motion_modules" not in path
-        return path.startswith("head.")
+        return self.name == "clip" and path.startswith("head.")
 
 
-def stages_of(config: PretrainConfig) -> tuple[Stage, Stage]:
-    """Returns the stage of single frames and the stage of clips."""
+def stages_of(config: PretrainConfig) -> tuple[Stage, Stage, Stage]:
+    """Returns the stages of single frames, of clips, and of the motion networks."""
 
     def scenes(count: int, frames: int, consecutive: bool, seed: int) -> PhantomScenes:
         phantom = PhantomConfig(
@@ -53,64 +55,91 @@ def stages_of(config: PretrainConfig) -> tuple[Stage, Stage]:
 
     image = scenes(config.scenes, config.frames_per_scene, False, config.data_seed)
     clip = scenes(config.clips, config.clip_length, True, config.data_seed + 1)
+    motion = scenes(config.motion_clips, config.motion_clip_length, True, config.data_seed + 2)
     return (
         Stage("image", config.image_steps, config.image_learning_rate, image, config.scenes_per_step),
         Stage("clip", config.clip_steps, config.clip_learning_rate, clip, config.clips_per_step),
+        Stage("motion", config.motion_steps, config.motion_learning_rate, motion, config.motion_clips_per_step),
     )
 
 
 def pretrain(model_config: DepthModelConfig, config: PretrainConfig, seed: int, workdir: Path) -> dict:
-    """Trains a depth network from random weights and returns its averaged weights, a pure nested dict.
+    """Trains all networks from random weights and returns them by name, pure nested dicts.
 
     Goes on from the newest checkpoint below `workdir`; a stage that is done is not done again.
     """
-    model = build_depth_model(model_config, nnx.Rngs(seed))
-    graphdef, state = nnx.split(model)
-    weights = flatten(nnx.to_pure_dict(state))
+    *depth_stages, motion_stage = stages_of(config)
     with RunLog(workdir) as log:
-        for stage in stages_of(config):
-            with open_run(workdir / f"{stage.name}_stage") as checkpoints:
-                weights = _run_stage(stage, graphdef, weights, config, seed, checkpoints, log)
-    return unflatten(weights)
+        run = functools.partial(_run_stage, config=config, seed=seed, workdir=workdir, log=log)
+        graphdef, state = nnx.split(build_depth_model(model_config, nnx.Rngs(seed)))
+        weights = flatten(nnx.to_pure_dict(state))
+        for stage in depth_stages:
+            weights |= flatten(run(stage, *_depth_stage(stage, graphdef, weights, config))["ema"])
+        motion = run(motion_stage, *_motion_stage(motion_stage, config, seed))
+    networks = unflatten(flatten(motion["params"]) | flatten(motion["statistics"]))
+    return {"depth": unflatten(weights)} | networks
 
 
-def _run_stage(
-    stage: Stage,
-    graphdef: nnx.GraphDef,
-    weights: dict,
-    config: PretrainConfig,
-    seed: int,
-    checkpoints: RunCheckpoints,
-    log: RunLog,
-) -> dict:
-    """Runs one stage on flat weights and returns them with the trained ones averaged."""
-    optimiser = _optimiser(stage.steps, stage.learning_rate, config)
+# state, batch -> state, losses and, of the depth stages, "disparity" [B,T,h,w]
+Step = Callable[[dict, dict], tuple[dict, dict]]
+
+
+def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: PretrainConfig) -> tuple[dict, Step]:
+    """Returns the state before the first step of a stage on flat weights, and its step."""
+    optimiser = _optimiser(stage, config)
     params = unflatten({path: leaf for path, leaf in weights.items() if stage.trains(path)})
     frozen = unflatten({path: leaf for path, leaf in weights.items() if not stage.trains(path)})
     # The average starts as a copy: a donated array may stand in the state once only.
     state = {"params": params, "ema": jax.tree.map(jnp.copy, params), "opt": optimiser.init(params)}
-    done = 0
-    restored = checkpoints.restore(jax.tree.map(leaf_to_restore, state))
-    if restored is not None:
-        done, state, _ = restored
-        print(f"{stage.name} stage: going on from step {done} of {stage.steps}")
-    batches = scene_batches(stage.scenes, stage.batch_size, seed, done)
-    bar = tqdm(range(done, stage.steps), initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0)
-    for step in bar:
-        batch = _as_frames(next(batches)) if stage.name == "image" else next(batches)
-        state, aux = pretrain_step(state, frozen, batch, graphdef=graphdef, optimiser=optimiser, config=config)
-        number = step + 1
-        if number % config.log_every == 0:
-            scalars = {name: float(value) for name, value in aux.items() if value.ndim == 0}
-            if not np.isfinite(scalars["loss"]):
-                raise FloatingPointError(f"{stage.name} stage, step {number}: the loss is {scalars['loss']}")
-            bar.set_postfix(loss=f"{scalars['loss']:.3f}")
-            log.scalars(number, stage.name, scalars)
-        if number % config.picture_every == 0:
-            log.picture(number, stage.name, _picture(batch, np.asarray(aux["disparity"])))
-        if number % config.save_every == 0 or number == stage.steps:
-            checkpoints.save(number, state, {"stage": stage.name})
-    return weights | flatten(state["ema"])
+
+    def step(state, batch):
+        if stage.name == "image":
+            batch = _as_frames(batch)
+        batch = {key: batch[key] for key in ("frames", "depth_mm", "jitter", "jitter_order")}
+        return pretrain_step(state, frozen, batch, graphdef=graphdef, optimiser=optimiser, config=config)
+
+    return state, step
+
+
+def _motion_stage(stage: Stage, config: PretrainConfig, seed: int) -> tuple[dict, Step]:
+    optimiser = _optimiser(stage, config)
+    networks = MotionNetworks(nnx.Rngs(seed), config.resnet_layers)
+    graphdef, params, statistics = nnx.split(networks, nnx.Param, nnx.BatchStat)
+    params, statistics = nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
+    state = {"params": params, "statistics": statistics, "opt": optimiser.init(params)}
+    return state, functools.partial(motion_step, graphdef=graphdef, optimiser=optimiser)
+
+
+def _run_stage(
+    stage: Stage, state: dict, step: Step, *, config: PretrainConfig, seed: int, workdir: Path, log: RunLog
+) -> dict:
+    """Runs one stage to its end, from its newest checkpoint if there is one, and returns its state."""
+    with open_run(workdir / f"{stage.name}_stage") as checkpoints:
+        done = 0
+        restored = checkpoints.restore(jax.tree.map(leaf_to_restore, state))
+        if restored is not None:
+            done, state, _ = restored
+            print(f"{stage.name} stage: going on from step {done} of {stage.steps}")
+        batches = scene_batches(stage.scenes, stage.batch_size, seed, done)
+        bar = tqdm(
+            range(done, stage.steps), initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0
+        )
+        for number in range(done + 1, stage.steps + 1):
+            batch = next(batches)
+            state, aux = step(state, batch)
+            bar.update()
+            if number % config.log_every == 0:
+                scalars = {name: float(value) for name, value in aux.items() if value.ndim == 0}
+                if not np.isfinite(scalars["loss"]):
+                    raise FloatingPointError(f"{stage.name} stage, step {number}: the loss is {scalars['loss']}")
+                bar.set_postfix(loss=f"{scalars['loss']:.3f}")
+                log.scalars(number, stage.name, scalars)
+            if number % config.picture_every == 0 and "disparity" in aux:
+                log.picture(number, stage.name, _picture(batch, np.asarray(aux["disparity"])))
+            if number % config.save_every == 0 or number == stage.steps:
+                checkpoints.save(number, state, {"stage": stage.name})
+        bar.close()
+    return state
 
 
 def leaf_to_restore(leaf: jax.Array) -> jax.ShapeDtypeStruct:
@@ -118,10 +147,9 @@ def leaf_to_restore(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
-def _optimiser(steps: int, learning_rate: float, config: PretrainConfig) -> optax.GradientTransformation:
-    return _cached_optimiser(
-        steps, learning_rate, min(config.warm_up_steps, steps // 2), config.weight_decay, config.clip_norm
-    )
+def _optimiser(stage: Stage, config: PretrainConfig) -> optax.GradientTransformation:
+    warm_up = min(config.warm_up_steps, stage.steps // 2)
+    return _cached_optimiser(stage.steps, stage.learning_rate, warm_up, config.weight_decay, config.clip_norm)
 
 
 @functools.cache  # it is a static argument of the step: an equal one must be the same one
@@ -142,7 +170,7 @@ def _as_frames(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Makes each frame of a scene a clip of its own: [B,T,...] becomes [B*T,1,...]."""
     length = batch["frames"].shape[1]
     return {
-        name: np.repeat(array, length, axis=0) if name.startswith("jitter") else array.reshape(-1, 1, *array.shape[2:])
+        name: array.reshape(-1, 1, *array.shape[2:]) if name in PICTURES else np.repeat(array, length, axis=0)
         for name, array in batch.items()
     }
 
