@@ -29,7 +29,8 @@ class Config:
 
     Attributes:
       job: a name of `endodav_jax.jobs` that takes a configuration (`describe`, `infer`, `train`, ...).
-      weights: folder of a converted checkpoint to start from; empty for random weights.
+      weights: folder of a converted checkpoint to start from; `shipped` for the weights that come with the package;
+        empty for random ones (and for the shipped ones where depth is only wanted, as in `infer`).
       seed: of every random number of the run.
     """
 

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save_adapter
 from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
+from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
 from endodav_jax.checkpoints.store import is_checkpoint, load_checkpoint, load_origin, save_model
 from endodav_jax.conversion.convert import DEPTH_FILE, Origin, Published, published_state_dicts, read_published
 from endodav_jax.conversion.weights_file import read_weights_file
@@ -43,12 +44,14 @@ def load_networks(source: Path | str, family: str | None = None) -> Networks:
     """Reads a checkpoint folder, or converts published weights (a file or a folder) in memory.
 
     Args:
-      source: the folder or file.
+      source: the folder or file, or `shipped` for the weights that come with the package.
       family: settles what published keys leave open; see `conversion.recognise.recognise_depth`.
 
     Raises:
       UserError: missing, damaged, or no weights of a network known here.
     """
+    if str(source) == SHIPPED:
+        return Networks(*load_shipped(), None)
     source = Path(source)
     if is_checkpoint(source):
         if family is not None:
@@ -69,8 +72,8 @@ def load_model(path: Path | str, family: str | None = None) -> tuple[DepthModelC
     """Reads a depth network and the motion networks beside it.
 
     Args:
-      path: a checkpoint folder, or published weights: a `.pth`, `.pt` or `.safetensors` file or a folder of them,
-        which are converted in memory.
+      path: a checkpoint folder, `shipped`, or published weights: a `.pth`, `.pt` or `.safetensors` file or a folder of
+        them, which are converted in memory.
       family: as of `load_networks`.
 
     Returns:

@@ -97,14 +97,14 @@ def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[s
     except Exception as error:  # Orbax and TensorStore raise bare Exceptions and a dozen other kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{weights}: cannot be restored ({reason}){damaged}") from error
-    return manifest.config, _with_list_indices(params), manifest.card
+    return manifest.config, with_list_indices(params), manifest.card
 
 
-def _with_list_indices(tree):
+def with_list_indices(tree):
     """Turns keys such as "0" back into the integers that `nnx.to_pure_dict` gives lists; Orbax keeps strings."""
     if not isinstance(tree, dict):
         return tree
-    return {int(k) if str(k).isdecimal() else k: _with_list_indices(v) for k, v in tree.items()}
+    return {int(k) if str(k).isdecimal() else k: with_list_indices(v) for k, v in tree.items()}
 
 
 def load_origin(folder: Path | str) -> Origin | None:

@@ -1,5 +1,6 @@
 """The estimator that `infer` and `stream` use, from the weights that the user names."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from endodav_jax.errors import UserError
@@ -9,9 +10,9 @@ if TYPE_CHECKING:
     from endodav_jax.checkpoints import Card
     from endodav_jax.inference.estimator import DepthEstimator
 
-HOW_TO_GET_WEIGHTS = (
-    "--weights: none given; convert published ones first: "
-    "endodav convert video_depth_anything_vits.pth -o weights/vda_vits"
+NOTHING_NAMED = (
+    "no --weights given: using the small network that comes with the package, trained on rendered scenes alone; "
+    "published weights are far better: endodav convert video_depth_anything_vits.pth -o weights/vda_vits"
 )
 
 
@@ -21,18 +22,20 @@ def load_estimator(weights: str, encoder: str, precision: Precision) -> "tuple[D
     JAX is imported here and not before, so that mistakes in everything else are told at once.
 
     Args:
-      weights: the folder.
+      weights: the folder; empty for the weights that come with the package, which is said.
       encoder: the preset that is wanted; empty is any.
       precision: of activations.
 
     Raises:
-      UserError: no weights, weights that do not fit, or another preset than wanted.
+      UserError: weights that are missing or do not fit, or another preset than wanted.
     """
-    if not weights:
-        raise UserError(HOW_TO_GET_WEIGHTS)
     from endodav_jax.checkpoints import load_model
+    from endodav_jax.checkpoints.shipped import SHIPPED
     from endodav_jax.inference.estimator import DepthEstimator
 
+    if not weights:
+        print(NOTHING_NAMED, file=sys.stderr)
+        weights = SHIPPED
     config, params, card = load_model(weights)
     if encoder and config.preset != encoder:
         raise UserError(

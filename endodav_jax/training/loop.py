@@ -22,7 +22,7 @@ from endodav_jax.training import parallel
 from endodav_jax.training.checks import check_config, check_frame_size
 from endodav_jax.training.initial import digest_of, initial_networks
 from endodav_jax.training.logs import RunLog
-from endodav_jax.training.partition import Groups, join_groups
+from endodav_jax.training.partition import Groups, flatten, join_groups, unflatten
 from endodav_jax.training.phases import phase_of_step
 from endodav_jax.training.pictures import panel
 from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run
@@ -145,6 +145,8 @@ class Run:
     def write_model(self, folder: Path) -> None:
         """Writes the networks as a checkpoint that `infer`, `evaluate` and `export` take."""
         tree = join_groups(self._weights(), self.frozen)
+        statistics = parallel.unreplicate(self.state["statistics"])
+        tree = unflatten(flatten(tree) | flatten(statistics))
         card = Card(
             what=f"{self.config.model.family} {self.config.model.preset}, trained for {self._steps_done()} steps",
             licence=self.base_card.licence if self.base_card else "MIT, as this package",

@@ -272,11 +272,18 @@ def test_settings_that_make_no_sense_are_one_line(endodav, video, arguments, par
     one_line(err, *parts)
 
 
-def test_no_input_and_no_weights_say_what_to_give(video, tmp_path, capsys):
+def test_no_input_says_what_to_give(tmp_path, capsys):
     assert cli.main(["infer", "-o", str(tmp_path / "out")]) == 2
     one_line(capsys.readouterr().err, "INPUT: none given")
-    assert cli.main(["infer", str(video), "-o", str(tmp_path / "out")]) == 2
-    one_line(capsys.readouterr().err, "--weights: none given", "endodav convert")
+
+
+def test_without_weights_the_shipped_network_is_used_and_said(capsys):
+    estimator, card = job.load_estimator("", "", "float32")
+    said = capsys.readouterr().err
+    assert "no --weights given: using the small network that comes with the package" in said
+    assert said.count("\n") == 1
+    assert estimator.config.preset == "vitt"
+    assert "phantom" in card.what
 
 
 def test_an_output_folder_that_is_a_file_is_one_line(video, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,68 @@
+"""The weights that come with the package: one safetensors file of half floats, its card in the file's header.
+
+They are what `configs/pretrain_phantom.py` trains; the name `SHIPPED` stands for them wherever weights are named.
+"""
+
+import dataclasses
+import json
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from flax import traverse_util
+from safetensors.numpy import save_file
+
+from endodav_jax.checkpoints.card import Card, config_from_json
+from endodav_jax.checkpoints.store import load_checkpoint, with_list_indices
+from endodav_jax.errors import UserError
+from endodav_jax.files import whole_file
+from endodav_jax.models.config import DepthModelConfig
+
+SHIPPED = "shipped"
+_FILE = "phantom_vitt.safetensors"
+
+
+def load_shipped() -> tuple[DepthModelConfig, dict[str, dict], Card]:
+    """Reads the shipped networks, as `read_packed` does.
+
+    Raises:
+      UserError: the installation lacks the file.
+    """
+    with resources.as_file(resources.files("endodav_jax.checkpoints") / _FILE) as path:
+        if not path.is_file():
+            raise UserError(f"{path}: is missing from the installation; install the package again, or name --weights")
+        return read_packed(path)
+
+
+def read_packed(path: Path) -> tuple[DepthModelConfig, dict[str, dict], Card]:
+    """Returns the configuration of `depth`, network -> nested dict of float32 arrays, and the card."""
+    with safetensors.safe_open(path, framework="numpy") as stored:
+        about = json.loads(stored.metadata()["about"])
+        leaves = {name: stored.get_tensor(name).astype(np.float32) for name in stored.keys()}  # noqa: SIM118
+    params = with_list_indices(traverse_util.unflatten_dict(leaves, sep="."))
+    return config_from_json(about["config"]), params, Card.from_json(about["card"])
+
+
+def pack(checkpoint: Path, file: Path, notes: tuple[str, ...] = ()) -> None:
+    """Writes a checkpoint's networks as such a file.
+
+    Args:
+      checkpoint: a folder of `save_model` with a depth network.
+      file: to write; replaced if it is there.
+      notes: added to the card.
+
+    Raises:
+      UserError: the checkpoint is missing or damaged.
+    """
+    config, params, card = load_checkpoint(checkpoint)
+    if config is None:
+        raise UserError(f"{checkpoint}: holds no depth network")
+    card = dataclasses.replace(card, notes=(*card.notes, *notes))
+    about = {"config": dataclasses.asdict(config), "card": dataclasses.asdict(card)}
+    leaves = {
+        ".".join(map(str, path)): np.ascontiguousarray(leaf, np.float16)
+        for path, leaf in traverse_util.flatten_dict(params).items()
+    }
+    with whole_file(file, overwrite=True) as part:
+        save_file(leaves, part, {"about": json.dumps(about)})
