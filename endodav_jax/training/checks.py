@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import jax
-
 from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import MAX_FRAMES
+from endodav_jax.training import parallel
 
 _SIZE_MULTIPLE = 32  # five halvings in the motion networks
 
@@ -26,12 +25,7 @@ def check_config(config: Config) -> None:
         )
     if config.model.family == "endodac" and config.data.clip_length != 1:
         raise UserError("config.data.clip_length: EndoDAC sees single frames; use 1 and a larger data.batch_size")
-    devices = jax.device_count()
-    if config.data.batch_size % devices:
-        raise UserError(
-            f"config.data.batch_size: {config.data.batch_size} clips cannot be shared out over {devices} devices; "
-            "use a multiple"
-        )
+    parallel.check_batch_size(config.data.batch_size)
     if not config.data.path:
         raise UserError("config.data.path: names no data set; prepare one with `endodav prepare`")
     for field, path in (

@@ -133,9 +133,10 @@ class Run:
             if config.picture_every and (number % config.picture_every == 0 or number == 1):
                 self.log.picture(number, "step", panel(parallel.unreplicate(pictures)))
             ends_epoch = number % self.epoch_steps == 0 or number == self.total_steps
-            if terminated or ends_epoch or number % config.save_every == 0:
+            stop = parallel.any_process(bool(terminated))
+            if stop or ends_epoch or number % config.save_every == 0:
                 self._save(number)
-            if terminated:
+            if stop:
                 self.checkpoints.wait()
                 return number == self.total_steps
             if ends_epoch:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from endodav_jax.errors import UserError
@@ -45,8 +46,18 @@ def check_batch_size(batch_size: int) -> None:
     devices = jax.device_count()
     if batch_size % devices:
         raise UserError(
-            f"data.batch_size: {batch_size} clips cannot be shared out over {devices} devices; use a multiple"
+            f"config.data.batch_size: {batch_size} clips cannot be shared out over {devices} devices; use a multiple"
         )
+
+
+def any_process(flag: bool) -> bool:
+    """Returns whether any process says so; all must ask at the same step.
+
+    A signal reaches hosts at different steps, and a host that stopped alone would leave the others waiting.
+    """
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
 def replicate(tree: Any) -> Any:

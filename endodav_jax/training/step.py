@@ -64,7 +64,8 @@ class TrainStep:
           phase: what the second update trains; static.
 
         Returns:
-          The new state; losses, gradient norms by group and `finite` (averaged over devices); pictures of one frame.
+          The new state; losses, gradient norms by group (averaged over devices), `finite` and `skipped`, the steps that
+          were not; pictures of one frame.
         """
         number = state["step"] + 1
         clip = objective_batch(batch)
@@ -92,7 +93,7 @@ class TrainStep:
             finite, lambda now, _: now, lambda _, before: before, new, {name: state[name] for name in new}
         )
         new |= {"step": number, "skipped": state["skipped"] + (1 - finite.astype(jnp.int32))}
-        metrics |= {"finite": finite, "learning_rate_factor": factor}
+        metrics |= {"finite": finite, "skipped": new["skipped"], "learning_rate_factor": factor}
         return new, metrics, _one_frame(depth_aux.pictures)
 
     def _gradients(self, objective, names: frozenset[str], params: Groups, frozen: Groups, statistics, clip, **kwargs):

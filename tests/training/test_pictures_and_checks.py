@@ -61,6 +61,12 @@ def test_a_configuration_that_cannot_work_is_refused_in_one_line(config, line):
     assert "\n" not in str(caught.value)
 
 
+def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setattr("jax.device_count", lambda: 4)
+    with pytest.raises(UserError, match=r"config.data.batch_size: 6 clips cannot be shared out over 4 devices"):
+        check_config(Config(model=ENDODAV, data=DataConfig(path=".", batch_size=6)))
+
+
 def test_frames_must_fit_the_motion_networks():
     check_frame_size(256, 320, (0, 1, 2, 3))
     with pytest.raises(UserError, match=r"frames of 250x320: the height must be a multiple of 32"):
