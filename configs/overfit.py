@@ -10,8 +10,7 @@ beyond where they begin.  What it gives is no depth worth keeping.  The folder h
     python tools/overfit_report.py runs/overfit data/overfit
 
 The last command prints the photometric error of the first and of the last steps and, where poses are known, how well
-the directions of the learned camera motion agree with theirs.  Its figures for a sinus endoscopy of 35 frames stand in
-the README.
+the directions of the learned camera motion agree with theirs.  It has not been run to its end here yet.
 """
 
 from endodav_jax.config import base_config
