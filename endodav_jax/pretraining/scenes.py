@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import threading
 from pathlib import Path
 
 import grain
@@ -11,6 +12,7 @@ import numpy as np
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
 from endodav_jax.files import whole_file
 
+_RENDERING = threading.Lock()
 _SCENES = 2**40  # more than any run draws
 FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from this long a stretch of its path
 
@@ -41,12 +43,12 @@ class PhantomScenes:
         if not self.cache:
             return self._render(scene)
         path = self._folder / f"{scene:06d}.npz"
-        if not path.exists():
-            rendered = self._render(scene)
-            with whole_file(path) as part:
-                # Half floats hold 3..150 mm to 0.05%; the finer digits teach nothing.
-                np.savez(part, **rendered | {"depth_mm": rendered["depth_mm"].astype(np.float16)})
-            return rendered
+        with _RENDERING:  # two threads may ask for one scene at once
+            if not path.exists():
+                rendered = self._render(scene)
+                with whole_file(path) as part:
+                    # Half floats hold 3..150 mm to 0.05%; the finer digits teach nothing.
+                    np.savez(part, **rendered | {"depth_mm": rendered["depth_mm"].astype(np.float16)})
         with np.load(path) as file:
             return {**file, "depth_mm": file["depth_mm"].astype(np.float32)}
 
