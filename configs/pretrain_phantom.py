@@ -3,8 +3,13 @@
     python -m endodav_jax.main --config configs/pretrain_phantom.py --workdir DIR
 
 Supervised, as Video-Depth-Anything is: an error of disparity that is blind to scale and shift with multi-scale
-gradient matching on single frames, then temporal gradient matching on clips with the encoder at rest.  A run that is
-killed goes on from its last checkpoint.
+gradient matching on single frames, then temporal gradient matching on clips with the encoder at rest.  Last come the
+motion networks, with known motion.  A run that is killed goes on from its last checkpoint.
+
+The shipped depth network came from the first two stages: about an hour on one core of a CPU, the first 600 steps at the
+learning rate of a schedule of 2,400.  The third stage has not been run to its end.  To ship a result:
+
+    python tools/pack_weights.py DIR/model endodav_jax/checkpoints/phantom_vitt.safetensors
 """
 
 from endodav_jax.config import base_config
