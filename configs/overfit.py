@@ -1,7 +1,7 @@
 """Two hundred steps on one short real video: a check that the objective falls there, before a long run is begun.
 
-A `vitt` from random weights, small motion networks, given intrinsics, high learning rates, and no chance in the clips
-beyond where they begin.  What it gives is no depth worth keeping.  The folder holds `frames/`, `mask.png` and, in
+The shipped networks, given intrinsics, high learning rates, and no chance in the clips beyond where they begin.  The
+folder holds `frames/`, `mask.png` and, in
 `geometry.npz`, intrinsics and poses, or whatever of these there is (`endodav_jax/data/sources/frames.py`):
 
     endodav prepare frames sinus/ data/overfit --split train --size 96x96
@@ -10,9 +10,10 @@ beyond where they begin.  What it gives is no depth worth keeping.  The folder h
     python tools/overfit_report.py runs/overfit data/overfit
 
 The last command prints the photometric error of the first and of the last steps and, where poses are known, how well
-the directions of the learned camera motion agree with theirs.  It has not been run to its end here yet.
+the directions of the camera motion agree with theirs, before and after.
 """
 
+from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import base_config
 from endodav_jax.data.config import DataConfig
 from endodav_jax.models.config import DepthModelConfig
@@ -28,6 +29,7 @@ def get_config():
     """Returns the configuration; the data are left to say."""
     return base_config(
         job="train",
+        weights=SHIPPED,
         model=DepthModelConfig.endodav("vitt", image_shape=(84, 84)),
         data=DataConfig(clip_length=4, jitter_probability=0.0, mirror_probability=0.0, threads=1, prefetch=2),
         train=TrainConfig(

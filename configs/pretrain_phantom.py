@@ -4,10 +4,11 @@
 
 Supervised, as Video-Depth-Anything is: an error of disparity that is blind to scale and shift with multi-scale
 gradient matching on single frames, then temporal gradient matching on clips with the encoder at rest.  Last come the
-motion networks, with known motion.  A run that is killed goes on from its last checkpoint.
+motion networks, with known motion: flow and brightness, then the camera.
 
-The shipped depth network came from the first two stages: about an hour on one core of a CPU, the first 600 steps at the
-learning rate of a schedule of 2,400.  The third stage has not been run to its end.  To ship a result:
+The shipped networks came from this in two hours on one core of a CPU, with two differences: the first 600 steps went at
+the learning rate of a schedule of 2,400, and beside flow and transform trained a pose network that was left out.  To
+ship a result:
 
     python tools/pack_weights.py DIR/model endodav_jax/checkpoints/phantom_vitt.safetensors
 """
@@ -29,7 +30,8 @@ def get_config():
             motion_clips=300,
             image_steps=1400,
             clip_steps=300,
-            motion_steps=1500,
+            flow_steps=1500,
+            camera_steps=3000,
             image_learning_rate=1e-3,
             clip_learning_rate=3e-4,
             warm_up_steps=150,

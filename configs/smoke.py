@@ -2,15 +2,17 @@
 
     python -m endodav_jax.main --config configs/smoke.py --workdir /tmp/smoke
 
-A vitt from random weights on a phantom of two short sequences.  It learns nothing worth keeping, but checkpoints, a
+The shipped networks on a phantom of two short sequences.  They learn nothing worth keeping, but checkpoints, a
 validation and pictures occur, and the tests that kill and resume a run use it.  Spatial and temporal adapters train
-together, since most of its time is compilation and a second phase would be a second program.
+together and only the finest scale is compared, since most of its time is compilation.
 """
 
+from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import base_config
 from endodav_jax.data.config import DataConfig, PhantomSet
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.config import TrainConfig
+from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 
 
@@ -18,6 +20,7 @@ def get_config():
     """Returns the configuration."""
     return base_config(
         job="train",
+        weights=SHIPPED,
         model=DepthModelConfig.endodav("vitt", image_shape=(28, 28)),
         data=DataConfig(
             phantom=PhantomSet(family="organ", sequences=2, frames=10, height=64, width=64),
@@ -28,6 +31,9 @@ def get_config():
         train=TrainConfig(
             steps=20,
             phases=PhaseSchedule(joint=True),
+            objective=ObjectiveConfig(scales=(0,), remat=False),
+            resnet_layers=10,
+            remat=False,
             save_every=5,
             log_every=1,
             picture_every=10,

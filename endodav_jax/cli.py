@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "check a download or a prepared data set and draw contact sheets",
     "train": "fine-tune on endoscopic video without labels, as a configuration says",
     "evaluate": "measure a network's depth, or another method's predictions, against ground truth",
+    "quickstart": "everything on a rendered phantom: measure, fine-tune without labels, measure again, report",
     "pretrain": "train a small foundation model on the phantom",
     "reproduce": "the tables of the paper, ours beside theirs, from your data and weights",
 }

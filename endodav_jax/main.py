@@ -16,7 +16,7 @@ from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job writes.")
 
-JOBS = ("describe", "infer", "pretrain", "train", "evaluate")
+JOBS = ("describe", "infer", "pretrain", "train", "evaluate", "quickstart")
 
 
 def run(_) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.checkpoints import load_model
+from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.motion import MotionEstimator
@@ -26,7 +27,7 @@ def main(run: Path, prepared: Path, split: str = "train") -> dict:
 
     Returns:
       `photometric`: [before, after], means of the first and last steps at scale 0; `steps`; and where the video has
-      poses what `agreement` says of them.
+      poses what `agreement` says of the shipped networks (`before`) and of the run's (`after`).
     """
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     errors = [line[PHOTOMETRIC] for line in lines if line["kind"] == "train"]
@@ -35,14 +36,17 @@ def main(run: Path, prepared: Path, split: str = "train") -> dict:
         "steps": lines[-1]["step"],
         "photometric": [float(np.mean(errors[:ends])), float(np.mean(errors[-ends:]))],
     }
-    estimator = MotionEstimator(load_model(run / "model")[1])
+    estimators = {"before": SHIPPED, "after": run / "model"}
+    estimators = {name: MotionEstimator(load_model(weights)[1]) for name, weights in estimators.items()}
     videos = EvaluationVideos(str(prepared), split)
     for sequence in videos.sequences:
         poses = [frame.cam_from_world for frame in videos.frames(sequence)]
         if all(pose is not None for pose in poses):
-            found = [motion for motion, _ in estimator(videos.frames(sequence))]
-            known = [now @ inverse_rigid(before) for before, now in itertools.pairwise(poses)]
-            figures[sequence] = agreement(np.stack(found), np.stack(known))
+            known = np.stack([now @ inverse_rigid(before) for before, now in itertools.pairwise(poses)])
+            figures[sequence] = {
+                name: agreement(np.stack([motion for motion, _ in estimator(videos.frames(sequence))]), known)
+                for name, estimator in estimators.items()
+            }
     return figures
 
 

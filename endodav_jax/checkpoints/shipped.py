@@ -3,8 +3,10 @@
 They are what `configs/pretrain_phantom.py` trains; the name `SHIPPED` stands for them wherever weights are named.
 """
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from safetensors.numpy import save_file
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.checkpoints.store import load_checkpoint, with_list_indices
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import sha256_of, whole_file
 from endodav_jax.models.config import DepthModelConfig
 
 SHIPPED = "shipped"
@@ -29,10 +31,26 @@ def load_shipped() -> tuple[DepthModelConfig, dict[str, dict], Card]:
     Raises:
       UserError: the installation lacks the file.
     """
+    with _shipped_file() as path:
+        return read_packed(path)
+
+
+def sha256_of_shipped() -> str:
+    """Returns the SHA-256 of the file that `load_shipped` reads.
+
+    Raises:
+      UserError: the installation lacks the file.
+    """
+    with _shipped_file() as path:
+        return sha256_of(path)
+
+
+@contextlib.contextmanager
+def _shipped_file() -> Iterator[Path]:
     with resources.as_file(resources.files("endodav_jax.checkpoints") / _FILE) as path:
         if not path.is_file():
             raise UserError(f"{path}: is missing from the installation; install the package again, or name --weights")
-        return read_packed(path)
+        yield path
 
 
 def read_packed(path: Path) -> tuple[DepthModelConfig, dict[str, dict], Card]:

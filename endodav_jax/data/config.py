@@ -11,7 +11,8 @@ class PhantomSet:
     Attributes:
       family: `colon` or `organ`; empty for none, the data set then being `data.path`.
       seed: of everything.
-      sequences: to train on; an eighth as many to validate and to test on.
+      sequences: to train on.
+      held_out: to validate on, and as many to test on; 0 for an eighth of `sequences`.
       frames: of each sequence.
       height, width: in pixels, multiples of 32 to train on.
     """
@@ -19,6 +20,7 @@ class PhantomSet:
     family: Literal["", "colon", "organ"] = ""
     seed: int = 0
     sequences: int = 8
+    held_out: int = 0
     frames: int = 48
     height: int = 128
     width: int = 160

@@ -7,8 +7,7 @@ from absl import logging
 
 from endodav_jax.data.kinds import source_class
 from endodav_jax.data.prepare import build, find_sequences, forms_of
-from endodav_jax.data.prepared import prepared_folders, read_cards
-from endodav_jax.errors import UserError
+from endodav_jax.data.prepared import find_split, prepared_folders
 
 
 class Obtained(NamedTuple):
@@ -40,9 +39,8 @@ def obtain_split(kind: str, place: Path, split: str, out: Path, quiet: bool = Fa
       UserError: nothing is there, no sequence of the split is, a frame is bad, or several data sets have the split.
     """
     place = place.expanduser()
-    prepared = prepared_folders(place) if place.is_dir() else []
-    if prepared:
-        return Obtained(_the_one_with(split, prepared, place), ())
+    if place.is_dir() and prepared_folders(place):
+        return Obtained(find_split(place, split), ())
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # TFDS warns of every configuration that is not its own
     try:
@@ -53,16 +51,3 @@ def obtain_split(kind: str, place: Path, split: str, out: Path, quiet: bool = Fa
     finally:
         logging.set_verbosity(verbosity)
     return Obtained(folder, tuple(missing))
-
-
-def _the_one_with(split: str, prepared: list[Path], place: Path) -> Path:
-    having = [folder for folder in prepared if split in read_cards(folder)]
-    if len(having) > 1:
-        raise UserError(f"{place}: several data sets have a split {split!r}; name one of {', '.join(map(str, having))}")
-    if not having:
-        known = sorted({name for folder in prepared for name in read_cards(folder)})
-        raise UserError(
-            f"{place}: no split {split!r} was prepared, only {', '.join(known)}; add it: endodav prepare ... "
-            f"--split {split}"
-        )
-    return having[0]

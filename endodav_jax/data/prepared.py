@@ -39,12 +39,10 @@ class PreparedSplit:
         """Opens a split and checks that its files are there at full length.
 
         Raises:
-          UserError: no or several data sets under `path`, no such split, a file missing or cut short.
+          UserError: no data set with the split at or below `path`, or several; a file missing or cut short.
         """
-        folder = find_prepared(path)
+        folder = find_split(path, split)
         cards = read_cards(folder)
-        if split not in cards:
-            raise UserError(f"{folder}: no split {split!r}; it has {', '.join(cards)}")
         files = tfds.builder_from_directory(folder).info.splits[tfds_split(split)].filepaths
         for file, card in zip(map(Path, files), cards[split], strict=True):
             found = file.stat().st_size if file.exists() else 0
@@ -91,6 +89,27 @@ def find_prepared(path: str | Path) -> Path:
     if any(begun for level in _LEVELS for begun in path.glob(f"{level}*.building")):
         raise UserError(f"{path}: its build is not finished; repeat the `endodav prepare` command to finish it")
     raise UserError(f"{path}: no prepared data set; make it with `endodav prepare`")
+
+
+def find_split(path: str | Path, split: str) -> Path:
+    """Returns the folder of the one prepared data set at or below `path` that has the split.
+
+    Raises:
+      UserError: none has it, or several have.
+    """
+    found = prepared_folders(path)
+    if len(found) < 2:
+        found = [find_prepared(path)]
+    having = [folder for folder in found if split in read_cards(folder)]
+    if len(having) > 1:
+        raise UserError(f"{path}: several data sets have a split {split!r}; name one of {', '.join(map(str, having))}")
+    if not having:
+        known = sorted({name for folder in found for name in read_cards(folder)})
+        raise UserError(
+            f"{path}: no split {split!r} was prepared, only {', '.join(known)}; add it: endodav prepare ... "
+            f"--split {split}"
+        )
+    return having[0]
 
 
 def prepared_folders(path: str | Path) -> list[Path]:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
-from endodav_jax.data.obtain import obtain_split
-from endodav_jax.data.prepared import prepared_folders
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.evaluation.alignment import RULES
 from endodav_jax.evaluation.config import KINDS, EvaluateConfig
@@ -87,7 +85,7 @@ def evaluate(config: EvaluateConfig, weights: str, folder: Path, label: str = ""
     """
     if bool(weights) == bool(config.predictions):
         raise UserError(_NOTHING_NAMED if not weights else "--predictions: --weights is given as well; name one")
-    videos = open_videos(config.path, config.split)
+    videos = EvaluationVideos(config.path, config.split)
     # JAX is imported here and not before, so that mistakes in the arguments are told at once.
     from endodav_jax.evaluation.evaluate import evaluate_predictions
     from endodav_jax.evaluation.motion import write_tum
@@ -117,18 +115,6 @@ def evaluate(config: EvaluateConfig, weights: str, folder: Path, label: str = ""
     for sequence, reason in results.failures.items():
         print(f"endodav evaluate: {sequence}: {reason}", file=sys.stderr)
     return EXIT_SOME_FAILED if results.failures else EXIT_OK
-
-
-def open_videos(path: str, split: str) -> EvaluationVideos:
-    """Opens the split; of several data sets below `path`, the one that has it.
-
-    Raises:
-      UserError: no prepared data set, or none or several with the split.
-    """
-    place = Path(path).expanduser()
-    if place.is_dir() and prepared_folders(place):
-        place = obtain_split("", place, split, place).folder
-    return EvaluationVideos(place, split)
 
 
 def _evaluate_checkpoint(weights: str, videos: EvaluationVideos, config: EvaluateConfig, label: str, on_sequence):

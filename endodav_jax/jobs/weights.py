@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NOTHING_NAMED = (
     "no --weights given: using the small network that comes with the package, trained on rendered scenes alone; "
-    "published weights are far better: endodav convert video_depth_anything_vits.pth -o weights/vda_vits"
+    "published weights are far better: endodav convert video_depth_anything_vits.pth weights/vda_vits"
 )
 
 

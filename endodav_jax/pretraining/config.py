@@ -8,11 +8,11 @@ from endodav_jax.models.resnet import RESNETS
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig:
-    """Three stages.  Contradictions raise `ValueError` when it is built.
+    """Four stages.  Contradictions raise `ValueError` when it is built.
 
     First the encoder and the head learn from single frames of many scenes; then the encoder rests and the head, its
-    motion modules included, learns from clips, as Video-Depth-Anything does.  Last the motion networks, which
-    fine-tuning needs, learn from short clips with known motion.
+    motion modules included, learns from clips, as Video-Depth-Anything does.  Last the networks that fine-tuning needs
+    besides learn from short clips with known motion: those of flow and brightness, then those of the camera.
 
     Attributes:
       family: of the phantom: `colon` or `organ`.
@@ -23,10 +23,10 @@ class PretrainConfig:
       clips: how many scenes of the second stage; each gives one clip.
       clip_length: frames of a clip.
       cache: folder that rendered scenes are kept in, so that each is rendered once; empty for none.
-      image_steps, clip_steps, motion_steps: steps of the three stages.
+      image_steps, clip_steps, flow_steps, camera_steps: steps of the four stages.
       scenes_per_step: scenes of a batch in the first stage.
       clips_per_step: clips of a batch in the second stage.
-      motion_clips: how many scenes of the third stage; each gives one clip.
+      motion_clips: how many scenes of the last two stages; each gives one clip.
       motion_clip_length: frames of its clips.
       motion_clips_per_step: clips of its batches.
       resnet_layers: of the motion networks, as `train.resnet_layers`.
@@ -60,7 +60,8 @@ class PretrainConfig:
     motion_clips: int = 400
     motion_clip_length: int = 6
     motion_clips_per_step: int = 2
-    motion_steps: int = 3_000
+    flow_steps: int = 3_000
+    camera_steps: int = 3_000
     resnet_layers: int = 10
     image_learning_rate: float = 5e-4
     clip_learning_rate: float = 1e-4

@@ -1,5 +1,6 @@
 """All stages of pretraining from the first step to the last, resumable at any of them."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -16,7 +17,15 @@ from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.models import build_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
-from endodav_jax.pretraining.motion_step import MotionNetworks, motion_step
+from endodav_jax.pretraining.motion_step import (
+    CameraNetworks,
+    FlowNetworks,
+    Losses,
+    camera_from_flow,
+    camera_losses,
+    flow_losses,
+    motion_step,
+)
 from endodav_jax.pretraining.scenes import PICTURES, PhantomScenes, scene_batches
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
@@ -28,7 +37,7 @@ ADAM_BETAS = (0.9, 0.98)
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One of the three: on what it trains, for how long."""
+    """One of the four: on what it trains, for how long."""
 
     name: str
     steps: int
@@ -43,8 +52,8 @@ class Stage:
         return self.name == "clip" and path.startswith("head.")
 
 
-def stages_of(config: PretrainConfig) -> tuple[Stage, Stage, Stage]:
-    """Returns the stages of single frames, of clips, and of the motion networks."""
+def stages_of(config: PretrainConfig) -> tuple[Stage, Stage, Stage, Stage]:
+    """Returns the stages of single frames, of clips, of flow, and of the camera."""
 
     def scenes(count: int, frames: int, consecutive: bool, seed: int) -> PhantomScenes:
         phantom = PhantomConfig(
@@ -59,7 +68,8 @@ def stages_of(config: PretrainConfig) -> tuple[Stage, Stage, Stage]:
     return (
         Stage("image", config.image_steps, config.image_learning_rate, image, config.scenes_per_step),
         Stage("clip", config.clip_steps, config.clip_learning_rate, clip, config.clips_per_step),
-        Stage("motion", config.motion_steps, config.motion_learning_rate, motion, config.motion_clips_per_step),
+        Stage("flow", config.flow_steps, config.motion_learning_rate, motion, config.motion_clips_per_step),
+        Stage("camera", config.camera_steps, config.motion_learning_rate, motion, config.motion_clips_per_step),
     )
 
 
@@ -68,16 +78,21 @@ def pretrain(model_config: DepthModelConfig, config: PretrainConfig, seed: int, 
 
     Goes on from the newest checkpoint below `workdir`; a stage that is done is not done again.
     """
-    *depth_stages, motion_stage = stages_of(config)
+    *depth_stages, flow_stage, camera_stage = stages_of(config)
     with RunLog(workdir) as log:
         run = functools.partial(_run_stage, config=config, seed=seed, workdir=workdir, log=log)
         graphdef, state = nnx.split(build_depth_model(model_config, nnx.Rngs(seed)))
         weights = flatten(nnx.to_pure_dict(state))
         for stage in depth_stages:
             weights |= flatten(run(stage, *_depth_stage(stage, graphdef, weights, config))["ema"])
-        motion = run(motion_stage, *_motion_stage(motion_stage, config, seed))
-    networks = unflatten(flatten(motion["params"]) | flatten(motion["statistics"]))
-    return {"depth": unflatten(weights)} | networks
+        flow, step = _motion_stage(flow_stage, config, FlowNetworks(nnx.Rngs(seed), config.resnet_layers), flow_losses)
+        flow = run(flow_stage, flow, step)
+        camera, step = _motion_stage(
+            camera_stage, config, CameraNetworks(nnx.Rngs(seed), config.resnet_layers), camera_losses
+        )
+        camera = run(camera_stage, camera_from_flow(camera, flow), step)
+    networks = [flatten(state[part]) for state in (flow, camera) for part in ("params", "statistics")]
+    return {"depth": unflatten(weights)} | unflatten(dict(collections.ChainMap(*networks)))
 
 
 # state, batch -> state, losses and, of the depth stages, "disparity" [B,T,h,w]
@@ -101,13 +116,12 @@ def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: Pr
     return state, step
 
 
-def _motion_stage(stage: Stage, config: PretrainConfig, seed: int) -> tuple[dict, Step]:
+def _motion_stage(stage: Stage, config: PretrainConfig, networks: nnx.Module, losses: Losses) -> tuple[dict, Step]:
     optimiser = _optimiser(stage, config)
-    networks = MotionNetworks(nnx.Rngs(seed), config.resnet_layers)
     graphdef, params, statistics = nnx.split(networks, nnx.Param, nnx.BatchStat)
     params, statistics = nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
     state = {"params": params, "statistics": statistics, "opt": optimiser.init(params)}
-    return state, functools.partial(motion_step, graphdef=graphdef, optimiser=optimiser)
+    return state, functools.partial(motion_step, graphdef=graphdef, losses=losses, optimiser=optimiser)
 
 
 def _run_stage(

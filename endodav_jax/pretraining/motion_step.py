@@ -1,11 +1,12 @@
-"""One step of supervised training of the motion networks, where depth and camera motion are known.
+"""Steps of supervised training of the motion networks, where depth and camera motion are known.
 
-They learn what self-supervised training will ask of them: flow and motion between neighbouring frames, the
-intrinsics, and the change of brightness between a frame and its registered neighbour.
+They learn what self-supervised training will ask of them: first flow between neighbouring frames and the change of
+brightness between a frame and its registered neighbour, then the camera's motion and intrinsics.
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,31 +30,47 @@ State = dict[str, Any]  # params, statistics: pure nested dicts; opt
 DEPTH_UNIT = 0.1  # depth of a disparity of 1: fine-tuning starts with networks that agree on the scale
 INTRINSICS_WEIGHT = 5.0  # of a deviation given in widths of the frame, against errors in pixels
 TRANSFORM_WEIGHT = 10.0
+LAST_LAYER_FACTOR = 30.0  # of the pose decoder, at the start
 TRANSFORM_SMOOTHNESS = 0.1
 
 
-class MotionNetworks(nnx.Module):
-    """The motion networks of `TrainingNetworks`, under the same names."""
+class FlowNetworks(nnx.Module):
+    """What registers two frames, under the names of `TrainingNetworks`."""
 
     def __init__(self, rngs: nnx.Rngs, layers: int):
         numerics = Numerics.of("float32")
-        self.pose = PoseNet(rngs, layers=layers, numerics=numerics)
-        self.intrinsics = IntrinsicsHead(rngs, layers=layers)
         self.flow = FlowNet(rngs, layers=layers, numerics=numerics)
         self.transform = TransformNet(rngs, layers=layers, numerics=numerics)
 
 
-@functools.partial(jax.jit, static_argnames=("graphdef", "optimiser"), donate_argnames="state")
+class CameraNetworks(nnx.Module):
+    """What knows the camera, under the names of `TrainingNetworks`."""
+
+    def __init__(self, rngs: nnx.Rngs, layers: int):
+        self.pose = PoseNet(rngs, layers=layers, numerics=Numerics.of("float32"))
+        self.intrinsics = IntrinsicsHead(rngs, layers=layers)
+
+
+Losses = Callable[[Any, dict[str, Array]], dict[str, Float[Array, ""]]]
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "losses", "optimiser"), donate_argnames="state")
 def motion_step(
-    state: State, batch: dict[str, Array], *, graphdef: nnx.GraphDef, optimiser: optax.GradientTransformation
+    state: State,
+    batch: dict[str, Array],
+    *,
+    graphdef: nnx.GraphDef,
+    losses: Losses,
+    optimiser: optax.GradientTransformation,
 ) -> tuple[State, dict[str, Array]]:
-    """Trains all motion networks on the neighbouring frames of a batch of clips, in both orders.
+    """Trains networks on the neighbouring frames of a batch of clips, in both orders.
 
     Args:
       state: parameters, BatchNorm statistics and optimiser state.
       batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], cam_from_world float32 [B,T,4,4] (mm), intrinsics
         float32 [B,4], jitter float32 [B,4], jitter_order int32 [B,4].
-      graphdef: of `MotionNetworks`.
+      graphdef: of the networks.
+      losses: `flow_losses` or `camera_losses`.
       optimiser: of the parameters.
 
     Returns:
@@ -62,52 +79,87 @@ def motion_step(
 
     def objective(params):
         networks = nnx.merge(graphdef, params, state["statistics"], copy=True)
-        losses = motion_losses(networks, batch)
-        return sum(losses.values()), (losses, nnx.to_pure_dict(nnx.state(networks, nnx.BatchStat)))
+        found = losses(networks, batch)
+        return sum(found.values()), (found, nnx.to_pure_dict(nnx.state(networks, nnx.BatchStat)))
 
-    (loss, (losses, statistics)), grads = jax.value_and_grad(objective, has_aux=True)(state["params"])
+    (loss, (found, statistics)), grads = jax.value_and_grad(objective, has_aux=True)(state["params"])
     updates, opt = optimiser.update(grads, state["opt"], state["params"])
     params = optax.apply_updates(state["params"], updates)
-    return {"params": params, "statistics": statistics, "opt": opt}, losses | {"loss": loss}
+    return {"params": params, "statistics": statistics, "opt": opt}, found | {"loss": loss}
 
 
-def motion_losses(networks: MotionNetworks, batch: dict[str, Array]) -> dict[str, Float[Array, ""]]:
-    """Returns what the networks, in training mode, get wrong: flow and reprojection in pixels, and the rest."""
-    plain = to_float(batch["frames"])
-    seen = colour_jitter(plain, batch["jitter"], batch["jitter_order"])
-    frame, neighbour = _ordered_pairs(plain)
-    seen_frame, seen_neighbour = _ordered_pairs(seen)
-    shape = frame.shape[1:3]
-    depth, _ = _ordered_pairs(_in_units(batch["depth_mm"], batch["depth_mm"]))
-    motion = _relative_motion(batch)
-    intrinsics = jnp.repeat(batch["intrinsics"], frame.shape[0] // batch["frames"].shape[0], axis=0)
+def flow_losses(networks: FlowNetworks, batch: dict[str, Array]) -> dict[str, Float[Array, ""]]:
+    """Returns what flow (in pixels) and transform, in training mode, get wrong."""
+    pairs = _pairs(batch)
+    shape = pairs.frame.shape[1:3]
+    registration = warp_by_flow(pairs.neighbour, pairs.flow, "border")
+    flows = networks.flow(pairs.seen_neighbour, pairs.seen_frame, train=True)
+    flow_errors = [_length(resize_align_corners(flow, shape) - pairs.flow) for flow in flows]
 
-    true_flow = rigid_flow(depth, intrinsics, motion)
-    counted = (depth > 0) & _inside(flow_targets(true_flow))
-    registration = warp_by_flow(neighbour, true_flow, "border")
-
-    flows = networks.flow(seen_neighbour, seen_frame, train=True)
-    flow_errors = [_length(resize_align_corners(flow, shape) - true_flow) for flow in flows]
-
-    predicted = networks.pose(seen_neighbour, seen_frame, train=True)
-    there, _ = reproject(depth, intrinsics, rigid_from_axis_angle(predicted.axis_angle, predicted.translation))
-    found_intrinsics = networks.intrinsics(predicted.features, *shape)
-
-    transforms = networks.transform(registration, frame, train=True)
-    masks = pair_masks(counted)
+    transforms = networks.transform(registration, pairs.frame, train=True)
+    masks = pair_masks(pairs.counted)
     transform_loss = jnp.float32(0)
     for transform in transforms:
         transform = resize_align_corners(transform, shape)
-        transform_loss += masked_mean(jnp.abs(frame + transform - registration).mean(-1), counted)
-        pairs = edge_aware_differences(transform, frame - registration)
-        transform_loss += TRANSFORM_SMOOTHNESS * masked_mean_of_pairs(*pairs, masks)
-
+        transform_loss += masked_mean(jnp.abs(pairs.frame + transform - registration).mean(-1), pairs.counted)
+        differences = edge_aware_differences(transform, pairs.frame - registration)
+        transform_loss += TRANSFORM_SMOOTHNESS * masked_mean_of_pairs(*differences, masks)
     return {
-        "flow": sum(masked_mean(error, counted) for error in flow_errors) / len(flow_errors),
-        "reprojection": masked_mean(_length(there - flow_targets(true_flow)), counted),
-        "intrinsics": INTRINSICS_WEIGHT * jnp.mean(jnp.abs(found_intrinsics - intrinsics)) / shape[1],
+        "flow": sum(masked_mean(error, pairs.counted) for error in flow_errors) / len(flow_errors),
         "transform": TRANSFORM_WEIGHT * transform_loss / len(transforms),
     }
+
+
+def camera_losses(networks: CameraNetworks, batch: dict[str, Array]) -> dict[str, Float[Array, ""]]:
+    """Returns what motion (pixels between where points go and where they are seen) and intrinsics get wrong."""
+    pairs = _pairs(batch)
+    shape = pairs.frame.shape[1:3]
+    predicted = networks.pose(pairs.seen_neighbour, pairs.seen_frame, train=True)
+    motion = rigid_from_axis_angle(predicted.axis_angle, predicted.translation)
+    there, _ = reproject(pairs.depth, pairs.intrinsics, motion)
+    found = networks.intrinsics(predicted.features, *shape)
+    return {
+        "reprojection": masked_mean(_length(there - flow_targets(pairs.flow)), pairs.counted),
+        "intrinsics": INTRINSICS_WEIGHT * jnp.mean(jnp.abs(found - pairs.intrinsics)) / shape[1],
+    }
+
+
+def camera_from_flow(state: State, flow_state: State) -> State:
+    """Lets the pose network start where it can learn: with the flow's encoder, and room for its answers.
+
+    From a random encoder, and with a last layer of the usual size behind `MOTION_SCALE`, it answered "no motion" for
+    1,500 steps; so begun, it explains half of the motion after 300.
+    """
+    params, statistics = dict(state["params"]), dict(state["statistics"])
+    decoder = params["pose"]["decoder"]
+    last = {name: leaf * LAST_LAYER_FACTOR for name, leaf in decoder["conv2"].items()}
+    params["pose"] = {"encoder": flow_state["params"]["flow"]["encoder"], "decoder": decoder | {"conv2": last}}
+    statistics["pose"] = statistics["pose"] | {"encoder": flow_state["statistics"]["flow"]["encoder"]}
+    return state | {"params": jax.tree.map(jnp.copy, params), "statistics": jax.tree.map(jnp.copy, statistics)}
+
+
+class _Pairs(NamedTuple):
+    """Every two neighbouring frames, in both orders, with all that is known of them; `seen` is colour-jittered."""
+
+    frame: Float[Array, "N H W 3"]
+    neighbour: Float[Array, "N H W 3"]
+    seen_frame: Float[Array, "N H W 3"]
+    seen_neighbour: Float[Array, "N H W 3"]
+    depth: Float[Array, "N H W"]
+    intrinsics: Float[Array, "N 4"]
+    flow: Float[Array, "N H W 2"]
+    counted: Bool[Array, "N H W"]
+
+
+def _pairs(batch: dict[str, Array]) -> _Pairs:
+    plain = to_float(batch["frames"])
+    seen = colour_jitter(plain, batch["jitter"], batch["jitter_order"])
+    frame, neighbour = _ordered_pairs(plain)
+    depth, _ = _ordered_pairs(_in_units(batch["depth_mm"], batch["depth_mm"]))
+    intrinsics = jnp.repeat(batch["intrinsics"], frame.shape[0] // batch["frames"].shape[0], axis=0)
+    flow = rigid_flow(depth, intrinsics, _relative_motion(batch))
+    counted = (depth > 0) & _inside(flow_targets(flow))
+    return _Pairs(frame, neighbour, *_ordered_pairs(seen), depth, intrinsics, flow, counted)
 
 
 def _ordered_pairs(clips: Float[Array, "B T ..."]) -> tuple[Array, Array]:

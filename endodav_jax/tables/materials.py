@@ -10,12 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-from flax import nnx
-
-from endodav_jax.checkpoints import Card, convert, load_model, save_model
+from endodav_jax.checkpoints import convert, load_model
 from endodav_jax.checkpoints.card import CARD_NAME, Manifest
+from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
 from endodav_jax.config import Config
 from endodav_jax.data.config import PhantomSet
@@ -24,7 +21,6 @@ from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.rendered import render
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
 from endodav_jax.files import sha256_of
-from endodav_jax.models.build import build_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.tables.kept import digest_of
 from endodav_jax.tables.needs import WHERE, Given
@@ -108,7 +104,7 @@ class Materials:
 
     def _network(self, name: Network) -> Weights:
         if self.size is not None and name == "vda" and self.given.vda is None:
-            return self._random_start(self.size.start())
+            return self._shipped()
         place = getattr(self.given, name)
         if place is not None:
             return self._converted(place, name, "endodav" if name.startswith("endodav") else name)
@@ -159,16 +155,13 @@ class Materials:
             raise UserError(f"--{name.replace('_', '-')}: {place} holds a network of {weights.config.family}")
         return weights
 
-    def _random_start(self, config: DepthModelConfig) -> Weights:
-        """Returns random weights as a checkpoint: rows of a phantom start there where no weights are given."""
-        identity = {"model": dataclasses.asdict(config), "seed": self.given.seed}
-        digest = digest_of(identity)
-        folder = self.workdir / "weights" / f"random-{digest}"
+    def _shipped(self) -> Weights:
+        """Returns the networks that come with the package: rows of a phantom start there where none are given."""
+        digest = digest_of(sha256_of_shipped())
+        folder = self.workdir / "weights" / f"shipped-{digest}"
         if not is_checkpoint(folder):
-            params = nnx.state(build_depth_model(config, nnx.Rngs(self.given.seed)), nnx.Param)
-            card = Card(f"random weights of vda {config.preset}", "MIT, as this package")
-            save_model(folder, config, {"depth": jax.tree.map(np.asarray, nnx.to_pure_dict(params))}, card)
-        notes = ("all rows start from random weights; --vda names others",)
+            convert(SHIPPED, folder)
+        notes = ("all rows start from the network that comes with the package; --vda names others",)
         return self._as_run(folder, digest)._replace(notes=notes)
 
     def _as_run(self, folder: Path, digest: str = "") -> Weights:

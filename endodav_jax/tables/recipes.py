@@ -3,7 +3,7 @@
 import dataclasses
 
 from endodav_jax.data.config import PhantomSet
-from endodav_jax.models.config import DepthModelConfig, Precision
+from endodav_jax.models.config import Precision
 from endodav_jax.tables.rows import DataSet, Network
 from endodav_jax.training import published
 from endodav_jax.training.phases import PhaseSchedule
@@ -33,11 +33,7 @@ class PhantomSize:
     def phantom(self, data: DataSet) -> PhantomSet:
         """Returns the phantom that stands in for a data set: other scenes of one family, so one renderer compiles."""
         seed = 0 if data == "scared" else 1
-        return PhantomSet("organ", seed, self.sequences, self.frames, self.height, self.width)
-
-    def start(self) -> DepthModelConfig:
-        """Returns the foundation model of random weights that all rows start from."""
-        return DepthModelConfig.vda("vitt", image_shape=self.image_shape)
+        return PhantomSet("organ", seed, self.sequences, frames=self.frames, height=self.height, width=self.width)
 
 
 def training_sections(network: Network, preset: str, size: PhantomSize | None, precision: Precision) -> dict:

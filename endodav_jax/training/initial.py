@@ -1,6 +1,7 @@
 """The weights that a run starts from: random ones, with converted checkpoints laid over them."""
 
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -48,16 +49,19 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
     Raises:
       UserError: weights that are missing or do not fit.
     """
-    networks = TrainingNetworks(
-        config.model,
-        nnx.Rngs(config.seed),
-        layers=config.train.resnet_layers,
-        precision=config.train.precision,
-        axis_name=axis_name,
-        remat=config.train.remat,
-    )
-    graphdef, params, statistics = nnx.split(networks, nnx.Param, nnx.BatchStat)
-    params, statistics = flatten(nnx.to_pure_dict(params)), flatten(nnx.to_pure_dict(statistics))
+
+    def build() -> TrainingNetworks:
+        return TrainingNetworks(
+            config.model,
+            nnx.Rngs(config.seed),
+            layers=config.train.resnet_layers,
+            precision=config.train.precision,
+            axis_name=axis_name,
+            remat=config.train.remat,
+        )
+
+    graphdef, *abstract = nnx.split(nnx.eval_shape(build), nnx.Param, nnx.BatchStat)
+    params, statistics = (flatten(nnx.to_pure_dict(part)) for part in abstract)
     if config.train.resnet_weights:
         found = load_networks(config.train.resnet_weights)
         for user in _RESNET_USERS:
@@ -69,6 +73,7 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
             if name in found.params:
                 _lay_over(f"{name}.", found.params[name], params, statistics, config.weights)
         card = found.card
+    _fill(build, params, statistics)
     groups = split_by_group(unflatten(params), group_of)
     trained = trained_groups(config)
     return Initial(
@@ -101,6 +106,26 @@ def digest_of(frozen: Groups) -> str:
             digest.update(f"{group} {path} {leaf.dtype} {leaf.shape}\n".encode())
             digest.update(leaf.data if leaf.size else b"")
     return digest.hexdigest()
+
+
+def _fill(build: Callable[[], TrainingNetworks], params: dict, statistics: dict) -> None:
+    """Initialises the leaves that no checkpoint gave.
+
+    Random numbers of many shapes take a minute to compile on a small machine.  Where most leaves are there, one
+    program makes just the others (adapters, mostly of ones); to make all of them leaf by leaf is the faster way.
+    """
+    missing = {path for part in (params, statistics) for path, leaf in part.items() if not isinstance(leaf, jax.Array)}
+    networks = {path.split(".")[0] for path in missing}
+
+    def leaves() -> dict[str, jax.Array]:
+        _, *parts = nnx.split(build(), nnx.Param, nnx.BatchStat)
+        made = {path: leaf for part in parts for path, leaf in flatten(nnx.to_pure_dict(part)).items()}
+        return {path: made[path] for path in missing}
+
+    whole = any(all(path in missing for path in params if path.startswith(f"{name}.")) for name in networks)
+    made = leaves() if whole else jax.jit(leaves)()
+    for part in (params, statistics):
+        part.update({path: made[path] for path in part if path in made})
 
 
 def _lay_over(prefix: str, tree: dict, params: dict, statistics: dict, source: str) -> None:

@@ -83,7 +83,7 @@ class Run:
             learning_rate_factor(config.train, self.total_steps, self.epoch_steps),
             parallel.AXIS,
         )
-        self._step = parallel.data_parallel(step)
+        self._step = parallel.DataParallel(step)
         self._frozen_on_devices = parallel.replicate(frozen)
         self.state = parallel.replicate(self._restored(new_state(params, statistics, config.train)))
         self.validation = Validation(config) if config.train.validation_path else None

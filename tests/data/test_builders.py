@@ -254,7 +254,7 @@ def test_several_data_sets_below_a_path_are_listed(tmp_path):
     prepare_tiny(tmp_path, source, name="two")
     with pytest.raises(UserError, match="several data sets"):
         find_prepared(tmp_path)
-    with pytest.raises(UserError, match="no split 'validation'; it has train"):
+    with pytest.raises(UserError, match="no split 'validation' was prepared, only train"):
         PreparedSplit.open(one, "validation")
 
 

@@ -13,9 +13,13 @@ SIZE = 64  # the motion networks halve it five times, and reflect at the border 
 LENGTH = 2
 
 
-def toy_config(**train) -> Config:
-    """EndoDAV with the smallest backbone, one clip of two frames."""
+def toy_config(weights: str = "", **train) -> Config:
+    """EndoDAV with the smallest backbone, one clip of two frames.
+
+    The shipped weights (with `resnet_layers=10`) are there at once; random ones are most of a minute's compilation.
+    """
     return Config(
+        weights=weights,
         model=DepthModelConfig.endodav("vitt", image_shape=(28, 28)),
         data=DataConfig(clip_length=LENGTH),
         train=TrainConfig(**train),

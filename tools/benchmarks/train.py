@@ -86,7 +86,7 @@ def measure(config: Config, size: tuple[int, int], steps: int, names: list[str])
     start = initial_networks(config, parallel.AXIS)
     phases = {name: phase_named(name, frozenset(start.trained)) for name in names}
     step = TrainStep(start.graphdef, config.train, lambda number: jnp.ones_like(number, jnp.float32), parallel.AXIS)
-    program = parallel.data_parallel(step)
+    program = parallel.DataParallel(step)
     parameters = sum(leaf.size for groups in (start.trained, start.frozen) for leaf in jax.tree.leaves(groups))
     state = parallel.replicate(new_state(start.trained, start.statistics, config.train))
     frozen = parallel.replicate(start.frozen)
@@ -123,9 +123,9 @@ def measure(config: Config, size: tuple[int, int], steps: int, names: list[str])
 
 def _one_phase(program, state, frozen, batch: dict, phase: Phase, steps: int) -> tuple[dict, dict]:
     """Compiles the step of a phase, runs it once and then `steps` times; returns the figures and the state."""
-    jaxpr = jax.make_jaxpr(program, static_argnums=3)(state, frozen, batch, phase)
+    jaxpr = jax.make_jaxpr(program.mapped, static_argnums=3)(state, frozen, batch, phase)
     started = time.perf_counter()
-    compiled = program.lower(state, frozen, batch, phase).compile()
+    compiled = program.compiled(state, frozen, batch, phase)
     compile_seconds = time.perf_counter() - started
     seconds, processor = [], []
     for _ in range(steps + 1):

@@ -15,7 +15,7 @@ _SEEDS = 2**29  # seeds a user can choose; the splits lie this far apart
 
 
 class PhantomSource(SequenceSource):
-    """One family; `validation` and `test` have an eighth as many sequences as `train`, at least one."""
+    """One family; `validation` and `test` have `held_out` sequences each."""
 
     name = "phantom"
     splits = tuple(_SEED_STEP)
@@ -30,6 +30,7 @@ class PhantomSource(SequenceSource):
         height: int = 128,
         width: int = 160,
         light: Literal["endoscope", "flat"] = "endoscope",
+        held_out: int = 0,
     ):
         """Takes a family's preset.
 
@@ -41,6 +42,7 @@ class PhantomSource(SequenceSource):
           height: in pixels, a multiple of 8.
           width: in pixels, a multiple of 8.
           light: `endoscope`, or `flat` for an ideal Lambertian world under a lamp that stays.
+          held_out: how many to validate and how many to test on; 0 for an eighth of `sequences`, at least one.
 
         Raises:
           UserError: there is no such family, or a value is out of range.
@@ -55,7 +57,7 @@ class PhantomSource(SequenceSource):
             self._configs = {
                 split: preset(
                     seed=seed + step * _SEEDS,
-                    sequences=sequences if split == "train" else max(1, sequences // 8),
+                    sequences=sequences if split == "train" else held_out or max(1, sequences // 8),
                     **fields,
                 )
                 for split, step in _SEED_STEP.items()

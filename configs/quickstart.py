@@ -1,0 +1,44 @@
+"""Everything on a phantom, in minutes, with nothing to bring: measure, fine-tune without labels, measure again, report.
+
+python -m endodav_jax.main --config configs/quickstart.py --workdir out/quickstart
+"""
+
+from endodav_jax.checkpoints.shipped import SHIPPED
+from endodav_jax.config import base_config
+from endodav_jax.data.config import DataConfig, PhantomSet
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.config import LearningRates, TrainConfig
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.phases import PhaseSchedule
+
+ADAPTERS = ("spatial_adapters", "temporal_adapters", "output_convolutions")
+
+
+def get_config():
+    """Returns the configuration."""
+    return base_config(
+        job="quickstart",
+        weights=SHIPPED,
+        model=DepthModelConfig.endodav("vitt", image_shape=(112, 140)),
+        data=DataConfig(
+            phantom=PhantomSet(family="organ", sequences=8, held_out=4, frames=40, height=96, width=128),
+            clip_length=4,
+            frame_max_interval=2,
+            threads=1,
+            prefetch=2,
+        ),
+        train=TrainConfig(
+            steps=60,
+            learning_rates=LearningRates(**dict.fromkeys(ADAPTERS, 1e-3)),
+            schedule="cosine",
+            phases=PhaseSchedule(joint=True),
+            objective=ObjectiveConfig(scales=(0,), learn_intrinsics=False, remat=False),
+            resnet_layers=10,
+            remat=False,
+            save_every=1000,
+            log_every=2,
+            picture_every=30,
+        ),
+        evaluate=EvaluateConfig(split="test"),
+    )

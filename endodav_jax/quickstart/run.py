@@ -1,0 +1,170 @@
+"""The method shown on a phantom: measured as it comes, fine-tuned without labels, measured again, and taken apart."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from endodav_jax.checkpoints import load_model
+from endodav_jax.config import Config
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.data.rendered import with_rendered_phantom
+from endodav_jax.errors import EXIT_PREEMPTED, UserError
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.evaluate import Results, evaluate_network, versions
+from endodav_jax.files import whole_file
+from endodav_jax.inference.config import Align
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.quickstart.story import Story, Variant, say_story, write_story
+from endodav_jax.report.album import Album
+from endodav_jax.training.loop import train
+
+SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")  # of `results.json`
+_STEPS = 6
+# Row of the ablation -> whether its network learned with the projection loss, and how its windows are tied together.
+_ABLATION: dict[str, tuple[bool, Align]] = {
+    "neither": (False, "none"),
+    "projection loss": (True, "none"),
+    "depth alignment": (False, "endodav"),
+    "both": (True, "endodav"),
+}
+
+
+# Writes the depth of a folder of frames: (frames, intrinsics [4] in pixels, weights, rule of windows, folder to write).
+WriteDepth = Callable[[Path, np.ndarray, str, Align, Path], object]
+
+
+def quickstart(config: Config, workdir: Path, write_depth: WriteDepth) -> int | None:
+    """Runs everything and writes `results.json`, `report.html`, depth videos and point clouds below `workdir`.
+
+    `config` is a training's configuration with a phantom for its data; the network is measured on the phantom's test
+    sequences.  Run again, it goes on with a training that was stopped and does not repeat one that is finished.
+
+    Returns:
+      `EXIT_PREEMPTED` where SIGTERM ended a training, which is saved.
+
+    Raises:
+      UserError: no phantom or no weights are configured, or they do not fit.
+    """
+    began = time.perf_counter()
+    if not config.data.phantom.family or not config.weights:
+        raise UserError("config.data.phantom.family, config.weights: the quickstart needs both")
+    say = _Steps()
+
+    say(f"rendering the phantom's {config.data.phantom.family} family, which the network has not seen")
+    data, held_out = with_rendered_phantom(config.data, workdir / "data")
+    config = dataclasses.replace(config, data=data)
+    videos = EvaluationVideos(held_out, config.evaluate.split)
+
+    say("zero-shot: the network as it comes, on sequences that nothing trains on")
+    before, before_album = _measured(config, config.weights, "vda", "before fine-tuning", videos)
+
+    runs: dict[bool, Path] = {}
+    for projection in (True, False):
+        kind = "with" if projection else "without"
+        say(f"fine-tuning without labels, {kind} projection loss: {config.train.steps} steps")
+        runs[projection] = workdir / f"{kind}_projection_loss"
+        if train(_training(config, projection), runs[projection]) == EXIT_PREEMPTED:
+            return EXIT_PREEMPTED
+
+    say("measuring again: projection loss and depth alignment, each on and off")
+    ablation: dict[str, Results] = {}
+    for name, (projection, windows) in _ABLATION.items():
+        ablation[name], after_album = _measured(config, str(runs[projection] / "model"), windows, name, videos)
+
+    say("depth video and point clouds of a held-out sequence")
+    after = Variant("after fine-tuning", ablation["both"], after_album)
+    frames, intrinsics = _frames_of(videos, videos.sequences[0], workdir / "frames")
+    shown: tuple[tuple[str, str | Path, Align], ...] = (
+        ("before", config.weights, "vda"),
+        ("after", runs[True] / "model", "endodav"),
+    )
+    for folder, weights, windows in shown:
+        write_depth(frames, intrinsics, str(weights), windows, workdir / f"depth_{folder}")
+
+    story = Story(
+        config, Variant("before fine-tuning", before, before_album), after, ablation, runs, time.perf_counter() - began
+    )
+    with whole_file(workdir / "results.json") as part:
+        part.write_text(json.dumps(_to_json(story), indent=1, allow_nan=False) + "\n")
+    write_story(workdir / "report.html", story)
+    print("\n" + say_story(story))
+    print(f"\n{workdir}: report.html, results.json, depth_before/, depth_after/")
+    return None
+
+
+class _Steps:
+    """Says which part of the run begins."""
+
+    def __init__(self):
+        self._number = 0
+
+    def __call__(self, what: str) -> None:
+        self._number += 1
+        print(f"\n[{self._number}/{_STEPS}] {what}", flush=True)
+
+
+def _training(config: Config, projection: bool) -> Config:
+    """The configuration, or the same without projection loss."""
+    weight = config.train.objective.projection_weight if projection else 0.0
+    objective = dataclasses.replace(config.train.objective, projection_weight=weight)
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, objective=objective))
+
+
+def _measured(
+    config: Config, weights: str, windows: Align, label: str, videos: EvaluationVideos
+) -> tuple[Results, Album]:
+    """Measures a checkpoint at the size that the run is configured for."""
+    model, params, _ = load_model(weights)
+    model = dataclasses.replace(model, image_shape=config.model.image_shape)
+    section: EvaluateConfig = dataclasses.replace(config.evaluate, windows=windows)
+    album = Album(videos, section, sequences=3)
+    results = evaluate_network(DepthEstimator(model, params["depth"]), videos, section, label, album)
+    means = results.means()
+    print(f"{label}: abs rel {means['abs_rel']:.3f}, TAE {means['tae']:.2f}%", flush=True)
+    return results, album
+
+
+def _frames_of(videos: EvaluationVideos, sequence: str, folder: Path) -> tuple[Path, np.ndarray]:
+    """Writes the frames of a sequence as images and returns their folder and the camera's intrinsics."""
+    folder = folder / sequence
+    folder.mkdir(parents=True, exist_ok=True)
+    intrinsics = np.zeros(4)
+    for frame in videos.frames(sequence):
+        Image.fromarray(frame.frame).save(folder / f"{frame.frame_index:06d}.png")
+        intrinsics = frame.intrinsics
+    return folder, intrinsics
+
+
+def _to_json(story: Story) -> dict:
+    def figures(results: Results) -> dict:
+        overall = results.to_json()["overall"]
+        return {name: overall[name] for name in SHOWN}
+
+    return {
+        "before": figures(story.before.results),
+        "after": figures(story.after.results),
+        "ablation": [
+            {
+                "row": name,
+                "projection_loss": _ABLATION[name][0],
+                "depth_alignment": _ABLATION[name][1] == "endodav",
+                **figures(results),
+            }
+            for name, results in story.ablation.items()
+        ],
+        "data": {
+            "phantom": dataclasses.asdict(story.config.data.phantom),
+            "split": story.config.evaluate.split,
+            "sequences": len(story.after.results.scores),
+            "frames": sum(score.frames for score in story.after.results.scores),
+        },
+        "seconds": round(story.seconds, 1),
+        "sequences": {variant.name: variant.results.to_json()["sequences"] for variant in (story.before, story.after)},
+        "config": dataclasses.asdict(story.config),
+        "versions": versions(),
+    }

@@ -1,0 +1,134 @@
+"""Every command of the README runs: on stand-ins in the real layouts, at small size."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from endodav_jax.checkpoints import Card, save_model
+from endodav_jax.data.splits import published_counts, published_list
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
+from endodav_jax.models.config import DepthModelConfig
+from tests.conversion.torch_writer import write_pth
+from tests.conversion.weights import params_of, state_dict_of
+from tests.data import fixtures
+from tests.data.scene import render_truth
+from tests.media_fixtures import moving_picture, write_video
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+_FRAMES = 6
+
+# Commands that tests of their own run: how they begin -> the file with the test.
+RUN_ELSEWHERE = {
+    "pip install": ".ci/run",
+    "python -m pytest": ".ci/run",
+    "python -m endodav_jax.main --config configs/quickstart.py": "tests/quickstart/test_quickstart.py",
+}
+
+# What makes a command small: a part of it -> words that are added.
+_SMALL_TRAINING = (
+    "--config.model.preset=vitt", "--config.model.image_shape=(28, 28)", "--config.data.clip_length=2",
+    "--config.train.steps=1", "--config.train.resnet_layers=10", "--config.train.remat=False",
+    "--config.train.objective.scales=(0,)", "--config.train.objective.remat=False",
+)  # fmt: skip
+SMALLER = {
+    "prepare frames": ("--size", "64x64"),
+    "prepare scared": ("--split", "train,validation,test", "--size", "64x64"),
+    "prepare phantom": ("--sequences", "1", "--frames", "4", "--height", "64", "--width", "64"),
+    "configs/finetune_own.py": _SMALL_TRAINING,
+    "configs/endodav_vitb_scared.py": _SMALL_TRAINING,
+    "configs/smoke.py": (*_SMALL_TRAINING, "--config.data.phantom.frames=4"),
+    # What would train for days is given.
+    "reproduce table1": ("--endodav", "weights/endodav_vitb", "--endodac", "weights/endodac_vitb"),
+    "reproduce table2": (
+        "--endodav", "weights/endodav_vitb", "--endodav-without-projection", "weights/endodav_vitb",
+    ),
+}  # fmt: skip
+
+
+def blocks(language: str) -> list[str]:
+    """The README's blocks of code in a language; of the shell if that is empty."""
+    parts = re.split(r"^```(.*)\n", README, flags=re.MULTILINE)
+    # Text, language, code, "", text, ...
+    return [code for opening, code in zip(parts[1::4], parts[2::4], strict=True) if opening == language]
+
+
+def commands() -> list[str]:
+    """The commands of all blocks, in order."""
+    lines = "\n".join(blocks("")).replace("\\\n", " ").splitlines()
+    return [" ".join(line.split("#")[0].split()) for line in lines if line.strip()]
+
+
+def test_the_readme_has_commands_and_those_tested_elsewhere_are():
+    assert len(commands()) > 12
+    for beginning, place in RUN_ELSEWHERE.items():
+        assert any(command.startswith(beginning) for command in commands())
+        assert (ROOT / place).is_file()
+
+
+def test_files_that_the_readme_names_are_there():
+    named = set(re.findall(r"(?:configs|tools|tests)/[\w/]+(?:\.\w+)?", README)) | set(
+        re.findall(r"!\[.*?\]\((.*?)\)", README)
+    )
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+@pytest.fixture
+def site(tmp_path) -> Path:
+    """A folder with everything that the README's user has."""
+    write_video(tmp_path / "procedure.mp4", map(moving_picture, range(10)))
+    (tmp_path / "my_videos").mkdir()
+    write_video(tmp_path / "my_videos" / "a.mp4", (moving_picture(i, 64, 64) for i in range(8)))
+    truth = render_truth(_FRAMES, 64, 64)
+    for name in published_counts("scared_video"):
+        dataset, keyframe = re.findall(r"\d+", name)
+        fixtures.write_scared_download(tmp_path / f"downloads/scared/dataset_{dataset}/keyframe_{keyframe}", truth)
+    for name in published_list("hamlyn_video", "val_files_all"):
+        fixtures.write_hamlyn(tmp_path / "downloads/hamlyn" / name, truth)
+    for preset in ("vits", "vitb"):  # only the names are those of the large files
+        state = state_dict_of(DepthModelConfig.vda("vitt"))
+        write_pth(tmp_path / f"video_depth_anything_{preset}.pth", state)
+    for name in ("endodav", "endodac"):
+        config = getattr(DepthModelConfig, name)("vitt", image_shape=(28, 28))
+        save_model(tmp_path / f"weights/{name}_vitb", config, {"depth": params_of(config)}, Card("random", "MIT"))
+    (tmp_path / "other_method").mkdir()
+    for name in published_list("scared_video", "test_files"):
+        place = tmp_path / "other_method" / f"{'/'.join(name.split('/')[-3:])}.npy"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        np.save(place, np.stack([1 / frame.depth_mm for frame in truth]).astype(np.float32))
+    for name in ("configs", "tools"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def run(words: list[str], site: Path, code: int = EXIT_OK) -> None:
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+    done = subprocess.run(words, cwd=site, env=os.environ | quick, capture_output=True, text=True)
+    assert done.returncode == code, f"{' '.join(words)}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(site):
+    for command in commands():
+        if any(command.startswith(beginning) for beginning in RUN_ELSEWHERE):
+            continue
+        words = shlex.split(command)
+        words = (
+            [sys.executable, *words[1:]]
+            if words[0] == "python"
+            else [sys.executable, "-m", "endodav_jax.cli", *words[1:]]
+        )
+        words = [re.sub("^/data", str(site / "downloads"), word) for word in words]
+        added = [extra for part, extras in SMALLER.items() if part in command for extra in extras]
+        # A copy with six frames a sequence is not whole, and `verify` says so.
+        run([*words, *added], site, EXIT_SOME_FAILED if "endodav verify" in command else EXIT_OK)
+    (program,) = blocks("python")
+    given = "import numpy as np\nframes = np.zeros((3, 28, 42, 3), np.uint8)\nreader = list(frames)\n"
+    run([sys.executable, "-c", given + program], site)

@@ -1,0 +1,61 @@
+"""Sharing a batch out over devices and processes does not change what is learned."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def run(out: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
+    """Trains three steps on four clips and returns what was learned."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.training.devices_worker", out, *map(str, (devices, processes, i, port))],
+            cwd=ROOT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(processes)
+    ]
+    for worker in workers:
+        _, error = worker.communicate()
+        assert worker.returncode == 0, error[-2000:]
+    with np.load(out) as file:
+        return dict(file)
+
+
+def largest_difference(found, wanted, part) -> float:
+    """Largest over arrays of ||found - wanted|| / ||wanted||, of those that are not zero throughout."""
+    names = [name for name in wanted if name.startswith(part) and np.linalg.norm(wanted[name]) > 1e-12]
+    return max(np.linalg.norm(found[n] - wanted[n]) / np.linalg.norm(wanted[n]) for n in names)
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("one") / "out.npz", 1)
+
+
+@pytest.mark.parametrize(("devices", "processes"), [(4, 1), (2, 2)])
+def test_devices_and_processes_learn_what_one_device_learns(one_device, tmp_path, devices, processes):
+    shared = run(tmp_path / "out.npz", devices, processes)
+    assert shared["loss"] == pytest.approx(float(one_device["loss"]), rel=1e-5)
+    # Sums in another order, in float32: first moments, the mean of three gradients, tell the gradients apart.
+    assert largest_difference(shared, one_device, "moments/") < 5e-4
+    assert largest_difference(shared, one_device, "statistics/") < 1e-5
+    # Adam moves an entry whose gradient is noise by up to the learning rate (1e-4) a step either way.
+    for name in (name for name in one_device if name.startswith("params/")):
+        assert np.abs(shared[name] - one_device[name]).max() <= 6.1e-4, name
+    assert largest_difference(shared, one_device, "params/") < 1e-3
