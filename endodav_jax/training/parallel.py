@@ -107,6 +107,8 @@ class DataParallel:
 
     def __call__(self, state: Any, frozen: Any, batch: Any, phase: Phase) -> tuple:
         """Runs a step; see `TrainStep`."""
+        if jax.process_count() > 1:  # a program of `pmap` that was compiled ahead wants the arrays of all processes
+            return self.mapped(state, frozen, batch, phase)
         return self.compiled(state, frozen, batch, phase)(state, frozen, batch)
 
 

@@ -30,9 +30,12 @@ def run(out: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
         )
         for i in range(processes)
     ]
+    errors = []
     for worker in workers:
-        _, error = worker.communicate()
-        assert worker.returncode == 0, error[-2000:]
+        if any(other.returncode for other in workers):
+            worker.kill()  # it would wait for the others for long
+        errors.append(worker.communicate()[1])
+    assert not any(worker.returncode for worker in workers), errors[0][-2000:]
     with np.load(out) as file:
         return dict(file)
 
