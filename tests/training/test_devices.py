@@ -40,10 +40,13 @@ def run(out: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def largest_difference(found, wanted, part) -> float:
-    """Largest over arrays of ||found - wanted|| / ||wanted||, of those that are not zero throughout."""
-    names = [name for name in wanted if name.startswith(part) and np.linalg.norm(wanted[name]) > 1e-12]
-    return max(np.linalg.norm(found[n] - wanted[n]) / np.linalg.norm(wanted[n]) for n in names)
+def differences(found, wanted, part) -> tuple[float, float]:
+    """||found - wanted|| / ||wanted|| of all arrays of a part as one, and the largest of any that is not all zero."""
+    names = [name for name in wanted if name.startswith(part)]
+    off = np.array([np.linalg.norm(found[name] - wanted[name]) for name in names])
+    size = np.array([np.linalg.norm(wanted[name]) for name in names])
+    known = size > 1e-12
+    return np.linalg.norm(off) / np.linalg.norm(size), (off[known] / size[known]).max()
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +58,14 @@ def one_device(tmp_path_factory):
 def test_devices_and_processes_learn_what_one_device_learns(one_device, tmp_path, devices, processes):
     shared = run(tmp_path / "out.npz", devices, processes)
     assert shared["loss"] == pytest.approx(float(one_device["loss"]), rel=1e-5)
-    # Sums in another order, in float32: first moments, the mean of three gradients, tell the gradients apart.
-    assert largest_difference(shared, one_device, "moments/") < 5e-4
-    assert largest_difference(shared, one_device, "statistics/") < 1e-5
+    # Sums in another order, in float32.  First moments, means of three gradients, tell gradients apart; measured:
+    # 2e-4 together, 1e-3 for the array that is most of all a small difference of large sums.  A gradient that is not
+    # averaged would be off by more than half.
+    together, largest = differences(shared, one_device, "moments/")
+    assert together < 1e-3
+    assert largest < 1e-2
+    assert differences(shared, one_device, "statistics/")[1] < 1e-5
+    assert differences(shared, one_device, "params/")[0] < 1e-5
     # Adam moves an entry whose gradient is noise by up to the learning rate (1e-4) a step either way.
     for name in (name for name in one_device if name.startswith("params/")):
         assert np.abs(shared[name] - one_device[name]).max() <= 6.1e-4, name
-    assert largest_difference(shared, one_device, "params/") < 1e-3
