@@ -10,7 +10,7 @@ folder holds `frames/`, `mask.png` and, in
     python tools/overfit_report.py runs/overfit data/overfit
 
 The last command prints the photometric error of the first and of the last steps and, where poses are known, how well
-the directions of the camera motion agree with theirs, before and after.
+the directions of the camera motion agree with theirs, for the shipped networks and for the run's.
 """
 
 from endodav_jax.checkpoints.shipped import SHIPPED

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.checkpoints import Card, save_model
+from endodav_jax.cli import COMMANDS
 from endodav_jax.data.splits import published_counts, published_list
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
 from endodav_jax.models.config import DepthModelConfig
@@ -40,7 +41,6 @@ _SMALL_TRAINING = (
 SMALLER = {
     "prepare frames": ("--size", "64x64"),
     "prepare scared": ("--split", "train,validation,test", "--size", "64x64"),
-    "prepare phantom": ("--sequences", "1", "--frames", "4", "--height", "64", "--width", "64"),
     "configs/finetune_own.py": _SMALL_TRAINING,
     "configs/endodav_vitb_scared.py": _SMALL_TRAINING,
     "configs/smoke.py": (*_SMALL_TRAINING, "--config.data.phantom.frames=4"),
@@ -67,6 +67,7 @@ def commands() -> list[str]:
 
 def test_the_readme_has_commands_and_those_tested_elsewhere_are():
     assert len(commands()) > 12
+    assert all(any(part in command for command in commands()) for part in SMALLER)
     for beginning, place in RUN_ELSEWHERE.items():
         assert any(command.startswith(beginning) for command in commands())
         assert (ROOT / place).is_file()
@@ -78,6 +79,15 @@ def test_files_that_the_readme_names_are_there():
     )
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_commands_within_the_text_are_known():
+    text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`(endodav|python tools/benchmark\.py) (\w+)", text)
+    assert inline
+    parts = {path.stem for path in (ROOT / "tools" / "benchmarks").glob("[a-z]*.py")}
+    unknown = [name for program, name in inline if name not in (COMMANDS if program == "endodav" else parts)]
+    assert unknown == []
 
 
 @pytest.fixture

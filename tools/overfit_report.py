@@ -27,7 +27,7 @@ def main(run: Path, prepared: Path, split: str = "train") -> dict:
 
     Returns:
       `photometric`: [before, after], means of the first and last steps at scale 0; `steps`; and where the video has
-      poses what `agreement` says of the shipped networks (`before`) and of the run's (`after`).
+      poses what `agreement` says of the networks that come with the package (`shipped`) and of the run's (`trained`).
     """
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     errors = [line[PHOTOMETRIC] for line in lines if line["kind"] == "train"]
@@ -36,7 +36,7 @@ def main(run: Path, prepared: Path, split: str = "train") -> dict:
         "steps": lines[-1]["step"],
         "photometric": [float(np.mean(errors[:ends])), float(np.mean(errors[-ends:]))],
     }
-    estimators = {"before": SHIPPED, "after": run / "model"}
+    estimators = {"shipped": SHIPPED, "trained": run / "model"}
     estimators = {name: MotionEstimator(load_model(weights)[1]) for name, weights in estimators.items()}
     videos = EvaluationVideos(str(prepared), split)
     for sequence in videos.sequences:

@@ -97,9 +97,7 @@ def find_split(path: str | Path, split: str) -> Path:
     Raises:
       UserError: none has it, or several have.
     """
-    found = prepared_folders(path)
-    if len(found) < 2:
-        found = [find_prepared(path)]
+    found = prepared_folders(path) or [find_prepared(path)]  # the latter says what is wrong
     having = [folder for folder in found if split in read_cards(folder)]
     if len(having) > 1:
         raise UserError(f"{path}: several data sets have a split {split!r}; name one of {', '.join(map(str, having))}")

@@ -14,16 +14,14 @@ from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.rendered import with_rendered_phantom
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
-from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import Results, evaluate_network, versions
 from endodav_jax.files import whole_file
 from endodav_jax.inference.config import Align
 from endodav_jax.inference.estimator import DepthEstimator
-from endodav_jax.quickstart.story import Story, Variant, say_story, write_story
+from endodav_jax.quickstart.story import BEFORE, SHOWN, Story, Variant, say_story, write_story
 from endodav_jax.report.album import Album
 from endodav_jax.training.loop import train
 
-SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")  # of `results.json`
 _STEPS = 6
 # Row of the ablation -> whether its network learned with the projection loss, and how its windows are tied together.
 _ABLATION: dict[str, tuple[bool, Align]] = {
@@ -55,13 +53,13 @@ def quickstart(config: Config, workdir: Path, write_depth: WriteDepth) -> int | 
         raise UserError("config.data.phantom.family, config.weights: the quickstart needs both")
     say = _Steps()
 
-    say(f"rendering the phantom's {config.data.phantom.family} family, which the network has not seen")
+    say(f"rendering the phantom's {config.data.phantom.family} family")
     data, held_out = with_rendered_phantom(config.data, workdir / "data")
     config = dataclasses.replace(config, data=data)
     videos = EvaluationVideos(held_out, config.evaluate.split)
 
     say("zero-shot: the network as it comes, on sequences that nothing trains on")
-    before, before_album = _measured(config, config.weights, "vda", "before fine-tuning", videos)
+    before = _measured(config, config.weights, "vda", BEFORE, videos)
 
     runs: dict[bool, Path] = {}
     for projection in (True, False):
@@ -72,23 +70,17 @@ def quickstart(config: Config, workdir: Path, write_depth: WriteDepth) -> int | 
             return EXIT_PREEMPTED
 
     say("measuring again: projection loss and depth alignment, each on and off")
-    ablation: dict[str, Results] = {}
-    for name, (projection, windows) in _ABLATION.items():
-        ablation[name], after_album = _measured(config, str(runs[projection] / "model"), windows, name, videos)
+    ablation = {
+        name: _measured(config, str(runs[projection] / "model"), windows, name, videos)
+        for name, (projection, windows) in _ABLATION.items()
+    }
 
     say("depth video and point clouds of a held-out sequence")
-    after = Variant("after fine-tuning", ablation["both"], after_album)
     frames, intrinsics = _frames_of(videos, videos.sequences[0], workdir / "frames")
-    shown: tuple[tuple[str, str | Path, Align], ...] = (
-        ("before", config.weights, "vda"),
-        ("after", runs[True] / "model", "endodav"),
-    )
-    for folder, weights, windows in shown:
-        write_depth(frames, intrinsics, str(weights), windows, workdir / f"depth_{folder}")
+    write_depth(frames, intrinsics, config.weights, "vda", workdir / "depth_before")
+    write_depth(frames, intrinsics, str(runs[True] / "model"), "endodav", workdir / "depth_after")
 
-    story = Story(
-        config, Variant("before fine-tuning", before, before_album), after, ablation, runs, time.perf_counter() - began
-    )
+    story = Story(config, before, ablation, runs, time.perf_counter() - began)
     with whole_file(workdir / "results.json") as part:
         part.write_text(json.dumps(_to_json(story), indent=1, allow_nan=False) + "\n")
     write_story(workdir / "report.html", story)
@@ -115,18 +107,16 @@ def _training(config: Config, projection: bool) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, objective=objective))
 
 
-def _measured(
-    config: Config, weights: str, windows: Align, label: str, videos: EvaluationVideos
-) -> tuple[Results, Album]:
+def _measured(config: Config, weights: str, windows: Align, label: str, videos: EvaluationVideos) -> Variant:
     """Measures a checkpoint at the size that the run is configured for."""
     model, params, _ = load_model(weights)
     model = dataclasses.replace(model, image_shape=config.model.image_shape)
-    section: EvaluateConfig = dataclasses.replace(config.evaluate, windows=windows)
+    section = dataclasses.replace(config.evaluate, windows=windows)
     album = Album(videos, section, sequences=3)
     results = evaluate_network(DepthEstimator(model, params["depth"]), videos, section, label, album)
     means = results.means()
     print(f"{label}: abs rel {means['abs_rel']:.3f}, TAE {means['tae']:.2f}%", flush=True)
-    return results, album
+    return Variant(results, album)
 
 
 def _frames_of(videos: EvaluationVideos, sequence: str, folder: Path) -> tuple[Path, np.ndarray]:
@@ -153,9 +143,9 @@ def _to_json(story: Story) -> dict:
                 "row": name,
                 "projection_loss": _ABLATION[name][0],
                 "depth_alignment": _ABLATION[name][1] == "endodav",
-                **figures(results),
+                **figures(variant.results),
             }
-            for name, results in story.ablation.items()
+            for name, variant in story.ablation.items()
         ],
         "data": {
             "phantom": dataclasses.asdict(story.config.data.phantom),
@@ -164,7 +154,9 @@ def _to_json(story: Story) -> dict:
             "frames": sum(score.frames for score in story.after.results.scores),
         },
         "seconds": round(story.seconds, 1),
-        "sequences": {variant.name: variant.results.to_json()["sequences"] for variant in (story.before, story.after)},
+        "sequences": {
+            name: variant.results.to_json()["sequences"] for name, variant in story.before_and_after().items()
+        },
         "config": dataclasses.asdict(story.config),
         "versions": versions(),
     }

@@ -15,7 +15,8 @@ from endodav_jax.report import Section, bars, lines, table, text, write_report
 from endodav_jax.report.album import Album
 from endodav_jax.report.evaluation import COLUMNS, settings_section, terminal_table
 
-_SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
+BEFORE, AFTER = "before fine-tuning", "after fine-tuning"
+SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
 _LOSSES = {"loss": "whole loss", "loss/loss_reprojection/0": "photometric error, finest scale"}
 
 
@@ -23,7 +24,6 @@ _LOSSES = {"loss": "whole loss", "loss/loss_reprojection/0": "photometric error,
 class Variant:
     """One way to estimate depth, measured; `album` holds its pictures."""
 
-    name: str
     results: Results
     album: Album
 
@@ -34,35 +34,43 @@ class Story:
 
     Attributes:
       config: of the run.
-      before, after: the network as it came, and fine-tuned with projection loss, its windows aligned by depth.
-      ablation: row -> its results, in the paper's order.
+      before: the network as it came.
+      ablation: row -> a fine-tuned network, in the paper's order; the last has everything.
       runs: with projection loss or not -> folder of the training.
       seconds: that the whole run took.
     """
 
     config: Config
     before: Variant
-    after: Variant
-    ablation: dict[str, Results]
+    ablation: dict[str, Variant]
     runs: dict[bool, Path]
     seconds: float
+
+    @property
+    def after(self) -> Variant:
+        """The network fine-tuned with projection loss, its windows aligned by depth."""
+        return list(self.ablation.values())[-1]
+
+    def before_and_after(self) -> dict[str, Variant]:
+        """Returns what readers compare, by the names that they are told."""
+        return {BEFORE: self.before, AFTER: self.after}
 
 
 def comparison(story: Story) -> list[list[str]]:
     """Returns the rows of the main table: before, after, and the change in percent."""
     before, after = story.before.results.means(), story.after.results.means()
-    changes = [f"{100 * (after[name] / before[name] - 1):+.0f}%" if before[name] else "-" for name in _SHOWN]
-    return [[story.before.name, *_words(before)], [story.after.name, *_words(after)], ["change", *changes]]
+    changes = [f"{100 * (after[name] / before[name] - 1):+.0f}%" if before[name] else "-" for name in SHOWN]
+    return [[BEFORE, *_words(before)], [AFTER, *_words(after)], ["change", *changes]]
 
 
 def ablation_rows(story: Story) -> list[list[str]]:
     """Returns a row for each combination of projection loss and depth alignment."""
-    return [[name, *_words(results.means())] for name, results in story.ablation.items()]
+    return [[name, *_words(variant.results.means())] for name, variant in story.ablation.items()]
 
 
 def say_story(story: Story) -> str:
     """Returns both tables for the terminal."""
-    header = ["", *(COLUMNS[name] for name in _SHOWN)]
+    header = ["", *(COLUMNS[name] for name in SHOWN)]
     count = len(story.after.results.scores)
     return "\n\n".join(
         [
@@ -95,7 +103,7 @@ def learning_curves(run: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _sections(story: Story) -> list[Section]:
-    header = ["", *(COLUMNS[name] for name in _SHOWN)]
+    header = ["", *(COLUMNS[name] for name in SHOWN)]
     phantom = story.config.data.phantom
     steps = story.config.train.steps
     paper = [[f"paper, SCARED: {row.method}", *_words(vars(row))] for row in TABLE_2]
@@ -104,10 +112,11 @@ def _sections(story: Story) -> list[Section]:
             "Before and after",
             [
                 text(
-                    f"The network that comes with the package has been trained on one family of rendered scenes. Here "
-                    f"it meets another, {phantom.family}: other shapes, textures and light. It is measured as it comes,"
-                    f" fine-tuned for {steps} steps on {phantom.sequences} sequences without their depth or poses, and "
-                    "measured again on sequences that it was not trained on.",
+                    f"The network (weights: {story.config.weights}) meets a family of rendered scenes, "
+                    f"{phantom.family}. The shipped network has been trained on the other one, with other shapes, "
+                    f"textures and light. It is measured as it comes, fine-tuned for {steps} steps on "
+                    f"{phantom.sequences} sequences without their depth or poses, and measured again on sequences that "
+                    "it was not trained on.",
                     "sq rel and RMSE in mm, TAE in percent; depth brought to the ground truth's scale by "
                     f"{story.after.results.alignment_line()}. What is small here says how the method works, not how "
                     "well it works on patients.",
@@ -130,10 +139,10 @@ def _sections(story: Story) -> list[Section]:
     ]
     for score in story.after.results.scores:
         blocks = []
-        for variant in (story.before, story.after):
+        for name, variant in story.before_and_after().items():
             pictures = variant.album.blocks(score.sequence)
             if pictures:
-                blocks += [text(variant.name), *pictures]
+                blocks += [text(name), *pictures]
         if blocks:
             sections.append(Section(f"Frames of {score.sequence}", blocks))
     return [*sections, settings_section(dataclasses.asdict(story.config))]
@@ -144,8 +153,8 @@ def _sequence_bars(story: Story) -> list[str]:
     charts = []
     for name in ("abs_rel", "tae"):
         series = {
-            variant.name: [score.means()[name] for score in variant.results.scores]
-            for variant in (story.before, story.after)
+            label: [score.means()[name] for score in variant.results.scores]
+            for label, variant in story.before_and_after().items()
         }
         if all(len(values) == len(sequences) for values in series.values()):
             charts.append(bars(sequences, series, COLUMNS[name]))
@@ -171,4 +180,4 @@ def _words(values) -> Sequence[str]:
             return "-"
         return f"{value:.2f}" if name == "tae" else f"{value:.3f}"
 
-    return [word(name) for name in _SHOWN]
+    return [word(name) for name in SHOWN]

@@ -97,7 +97,7 @@ def test_steps_train_every_network_and_move_the_statistics(batch):
         for _ in range(8):
             state, aux = motion_step(state, batch, graphdef=graphdef, losses=losses, optimiser=optimiser)
             seen.append(float(aux["loss"]))
-        assert min(seen[-3:]) < seen[0]
+        assert seen[-1] < seen[0]
         for name, network in before["params"].items():
             moved = jax.tree.map(lambda old, new: not np.array_equal(old, new), network, state["params"][name])
             assert any(jax.tree.leaves(moved)), name

@@ -81,6 +81,15 @@ def test_run_again_it_trains_nothing_anew(finished):
     assert again["ablation"] == before["ablation"]
 
 
+def test_the_benchmark_of_the_adapters_says_what_the_truth_would_teach_them(finished):
+    command = ["tools/benchmark.py", "adapters", "--steps", "2", "--clip-length", "2", "--workdir"]
+    done = subprocess.run([sys.executable, *command, finished[0]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["before"] != figures["after"]
+    assert 0 < figures["motion_pixels"] < 10
+
+
 def test_without_a_phantom_it_says_so_in_one_line(tmp_path):
     done = run(tmp_path, "--config.data.phantom.family=")
     assert done.returncode == 2
