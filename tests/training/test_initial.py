@@ -6,7 +6,7 @@ import pytest
 
 from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
 from endodav_jax.training.initial import initial_networks
-from endodav_jax.training.partition import flatten
+from endodav_jax.training.partition import flatten, join_groups
 from tests.training.toy import toy_config
 
 
@@ -16,10 +16,7 @@ def start():
 
 
 def test_every_leaf_of_the_checkpoint_is_taken(start):
-    found = {
-        path: leaf for part in (start.trained, start.frozen) for group in part.values() for path, leaf in group.items()
-    }
-    found |= flatten(start.statistics)
+    found = flatten(join_groups(start.trained, start.frozen)) | flatten(start.statistics)
     shipped = flatten(load_shipped()[1])
     assert set(shipped) <= set(found)
     for path, leaf in shipped.items():

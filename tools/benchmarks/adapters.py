@@ -117,8 +117,7 @@ def _motion(videos: EvaluationVideos) -> float:
         for before, after in itertools.pairwise(videos.frames(sequence)):
             depth = jnp.asarray(before.depth_mm, jnp.float32)[None]
             motion = after.cam_from_world @ inverse_rigid(before.cam_from_world)
-            flow = rigid_flow(
-                depth, jnp.asarray(before.intrinsics, jnp.float32)[None], jnp.asarray(motion[None], jnp.float32)
-            )
+            camera, motion = (jnp.asarray(values, jnp.float32)[None] for values in (before.intrinsics, motion))
+            flow = rigid_flow(depth, camera, motion)
             lengths.append(float(jnp.mean(jnp.linalg.norm(flow, axis=-1), where=depth > 0)))
     return sum(lengths) / len(lengths)
