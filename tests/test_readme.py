@@ -41,9 +41,9 @@ _SMALL_TRAINING = (
 SMALLER = {
     "prepare frames": ("--size", "64x64"),
     "prepare scared": ("--split", "train,validation,test", "--size", "64x64"),
-    "configs/finetune_own.py": _SMALL_TRAINING,
-    "configs/endodav_vitb_scared.py": _SMALL_TRAINING,
-    "configs/smoke.py": (*_SMALL_TRAINING, "--config.data.phantom.frames=4"),
+    "main --config configs/finetune_own.py": _SMALL_TRAINING,
+    "main --config configs/endodav_vitb_scared.py": _SMALL_TRAINING,
+    "main --config configs/smoke.py": (*_SMALL_TRAINING, "--config.data.phantom.frames=4"),
     # What would train for days is given.
     "reproduce table1": ("--endodav", "weights/endodav_vitb", "--endodac", "weights/endodac_vitb"),
     "reproduce table2": (
