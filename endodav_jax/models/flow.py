@@ -6,6 +6,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
+from endodav_jax.geometry.padding import reflect_border
 from endodav_jax.geometry.resize import upsample_half_pixel
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.resnet import RESNETS, ResNet
@@ -16,7 +17,7 @@ FLOW_DEVIATION = 1e-5  # of the flow heads' first weights, so that flow starts a
 
 def reflected(conv: nnx.Conv, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
     """A 3x3 convolution, made with padding 0, of the image reflected at its edges."""
-    return conv(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect"))
+    return conv(reflect_border(x))
 
 
 class UNetDecoder(nnx.Module):
