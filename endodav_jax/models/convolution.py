@@ -22,7 +22,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 ORDER = ("NHWC", "HWIO", "NHWC")
 LARGE_BYTES = 16 * 2**20  # more than stays in a CPU's cache
 FEW_IN = 32  # channels up to which the CPU's convolution lays out all windows in memory, those of all frames at once
-FEW_OUT = 4
+FEW_OUT = 4  # channels up to which one matrix product and shifted sums are faster
 
 
 def convolve(
@@ -110,16 +110,26 @@ def _multiply_and_shift(images, kernel, padding, precision) -> Array:
     rows, columns, n_in, n_out = kernel.shape
     padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
     height, width = padded.shape[1] - rows + 1, padded.shape[2] - columns + 1
-    products = jnp.matmul(padded, kernel.transpose(2, 0, 1, 3).reshape(n_in, -1), precision=precision)
+    products = jnp.matmul(
+        padded,
+        kernel.transpose(2, 0, 1, 3).reshape(n_in, -1),
+        precision=precision,
+        preferred_element_type=_sum_dtype(images),
+    )
     taps = [(i, j, (i * columns + j) * n_out) for i in range(rows) for j in range(columns)]
-    return sum(products[:, i : i + height, j : j + width, at : at + n_out] for i, j, at in taps)
+    total = sum(products[:, i : i + height, j : j + width, at : at + n_out] for i, j, at in taps)
+    return total.astype(images.dtype)
+
+
+def _sum_dtype(images) -> jnp.dtype:
+    return jnp.promote_types(images.dtype, jnp.float32)
 
 
 def _kernel_gradient(images, cotangent, strides, axes, precision) -> Array:
     """The images, channels as batch, under the cotangent as a kernel over images; frame by frame where those are large.
 
     Turning the axes of all frames at once, and what the convolution lays out for itself, leave the cache: a frame at
-    a time is twice to three times faster, and a step of vits then takes a gigabyte less.
+    a time is up to three times faster.  Frames are added in float32 at least.
     """
     pads = [(low, k + (n - 1) * stride - size - low) for size, k, n, stride, (low, _) in axes]
     convolution = functools.partial(
@@ -142,7 +152,7 @@ def _kernel_gradient(images, cotangent, strides, axes, precision) -> Array:
         return total + d_kernel, None
 
     shape = (images.shape[3], *(k for _, k, *_ in axes), cotangent.shape[3])
-    total, _ = jax.lax.scan(add_frame, jnp.zeros(shape, jnp.float32), (images, cotangent))
+    total, _ = jax.lax.scan(add_frame, jnp.zeros(shape, _sum_dtype(images)), (images, cotangent))
     return total.transpose(1, 2, 0, 3).astype(images.dtype)
 
 
