@@ -1,5 +1,7 @@
 """Optical flow and brightness change between two frames, each a ResNet with a U-Net decoder (AF-SfMLearner)."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -8,11 +10,15 @@ from jaxtyping import Array, Float
 
 from endodav_jax.geometry.padding import reflect_border
 from endodav_jax.geometry.resize import upsample_half_pixel
-from endodav_jax.models.layers import Numerics
+from endodav_jax.models.layers import Numerics, map_frames
 from endodav_jax.models.resnet import RESNETS, ResNet
 
 SCALES = 4
+FINE_LEVELS = 2  # of the decoder, at 1 and 1/2 of the image
+FINE_BYTES = 2**24  # of the encoder's finest level, for as many frames as go through those together
 FLOW_DEVIATION = 1e-5  # of the flow heads' first weights, so that flow starts at nothing
+
+Head = Callable[[int, Float[Array, "B h w C"]], Float[Array, "B h w D"]]
 
 
 def reflected(conv: nnx.Conv, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
@@ -21,7 +27,11 @@ def reflected(conv: nnx.Conv, x: Float[Array, "B H W C"]) -> Float[Array, "B H W
 
 
 class UNetDecoder(nnx.Module):
-    """From the coarsest level up: convolve, double, join the encoder's level, convolve."""
+    """From the coarsest level up: convolve, double, join the encoder's level, convolve; a head on the finest four.
+
+    No level mixes frames.  On a CPU the finest two, whose maps are as large as all others together, are run for a few
+    frames at a time and again for the derivative: so they stay in the cache, and none is kept.
+    """
 
     def __init__(self, encoder: tuple[int, ...], widths: tuple[int, ...], numerics: Numerics, rngs: nnx.Rngs):
         before, after = [], []
@@ -31,16 +41,27 @@ class UNetDecoder(nnx.Module):
             after.append(numerics.conv(n_out + (encoder[i - 1] if i else 0), n_out, 3, rngs, padding=0))
         self.before, self.after = nnx.List(before), nnx.List(after)
 
-    def __call__(self, features: list[Float[Array, "B h w C"]]) -> list[Float[Array, "B H W D"]]:
-        """Maps at scales 1, 1/2, 1/4, 1/8 of the image."""
-        x, maps = features[-1], []
-        for i in reversed(range(len(self.before))):
-            x = upsample_half_pixel(jax.nn.elu(reflected(self.before[i], x)))
-            if i:
-                x = jnp.concatenate([x, features[i - 1]], -1)
-            x = jax.nn.elu(reflected(self.after[i], x))
-            maps.append(x)
-        return maps[::-1][:SCALES]
+    def __call__(self, features: list[Float[Array, "B h w C"]], head: Head) -> tuple[Float[Array, "B H W D"], ...]:
+        """What `head(scale, map)` makes of the maps at scales 1, 1/2, 1/4, 1/8 of the image (`scale` 0 to 3)."""
+        x, outputs = features[-1], []
+        for i in reversed(range(FINE_LEVELS, len(self.before))):
+            x = self._level(i, x, features[i - 1])
+            if i < SCALES:
+                outputs.append(head(i, x))
+
+        def fine(x, skip):
+            x = self._level(1, x, skip)
+            return head(0, self._level(0, x, None)), head(1, x)
+
+        frame_bytes = features[0][0].nbytes
+        fine_outputs = map_frames(fine, x, features[0], frames=max(1, FINE_BYTES // frame_bytes), remat=True)
+        return (*fine_outputs, *reversed(outputs))
+
+    def _level(self, i: int, x: Array, skip: Array | None) -> Array:
+        x = upsample_half_pixel(jax.nn.elu(reflected(self.before[i], x)))
+        if skip is not None:
+            x = jnp.concatenate([x, skip], -1)
+        return jax.nn.elu(reflected(self.after[i], x))
 
 
 class FlowNet(nnx.Module):
@@ -58,8 +79,8 @@ class FlowNet(nnx.Module):
         self, first: Float[Array, "B H W 3"], second: Float[Array, "B H W 3"], train: bool
     ) -> tuple[Float[Array, "B h w 2"], ...]:
         """Flow (y, x) float32 in pixels of the full size at scales 1, 1/2, 1/4, 1/8, from frames in [0, 1]."""
-        maps = self.decoder(self.encoder(jnp.concatenate([first, second], -1), train))
-        return tuple(head(x.astype(jnp.float32)) for head, x in zip(self.heads, maps, strict=True))
+        features = self.encoder(jnp.concatenate([first, second], -1), train)
+        return self.decoder(features, lambda scale, x: self.heads[scale](x.astype(jnp.float32)))
 
 
 class TransformNet(nnx.Module):
@@ -76,6 +97,5 @@ class TransformNet(nnx.Module):
         self, first: Float[Array, "B H W 3"], second: Float[Array, "B H W 3"], train: bool
     ) -> tuple[Float[Array, "B h w 3"], ...]:
         """What to add to colours, float32 in (-1, 1), at scales 1, 1/2, 1/4, 1/8, from frames in [0, 1]."""
-        maps = self.decoder(self.encoder(jnp.concatenate([first, second], -1), train))
-        pairs = zip(self.heads, maps, strict=True)
-        return tuple(jnp.tanh(reflected(head, x.astype(jnp.float32))) for head, x in pairs)
+        features = self.encoder(jnp.concatenate([first, second], -1), train)
+        return self.decoder(features, lambda scale, x: jnp.tanh(reflected(self.heads[scale], x.astype(jnp.float32))))

@@ -27,16 +27,19 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def map_frames(function: Callable, *arrays, frames: int = CPU_FRAMES):
+def map_frames(function: Callable, *arrays, frames: int = CPU_FRAMES, remat: bool = False):
     """Applies `function` to arrays (or trees) that share their first axis, on a CPU a group at a time.
 
     `function` must treat the first axis' elements independently.  Groups are equal: the largest divisor of the
-    axis that is at most `frames`, so that only one size is compiled.
+    axis that is at most `frames`, so that only one size is compiled.  With `remat` groups are computed again for
+    the derivative, and nothing of them is kept.
     """
     count = jax.tree.leaves(arrays)[0].shape[0]
     size = next(n for n in range(min(frames, count), 0, -1) if count % n == 0)
     if not on_cpu() or size == count:
         return function(*arrays)
+    if remat:
+        function = jax.checkpoint(function, prevent_cse=False)
     groups = jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), arrays)
     results = jax.lax.map(lambda group: function(*group), groups)
     return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), results)

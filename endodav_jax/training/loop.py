@@ -85,7 +85,7 @@ class Run:
         )
         self._step = parallel.DataParallel(step)
         self._frozen_on_devices = parallel.replicate(frozen)
-        self.state = parallel.replicate(self._restored(new_state(params, statistics, config.train)))
+        self.state = parallel.replicate(self._restored(new_state(params, statistics, config.train)), owned=True)
         self.validation = Validation(config) if config.train.validation_path else None
 
     def describe(self) -> str:

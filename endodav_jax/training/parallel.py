@@ -63,17 +63,23 @@ def any_process(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
-def replicate(tree: Any) -> Any:
+def replicate(tree: Any, *, owned: bool = False) -> Any:
     """Copies every leaf to each local device: [...] becomes [devices, ...], one slice on each.
 
     Through NumPy, since `device_put` of a device's own array may alias it, and a donated alias is gone for good.
+
+    Args:
+      tree: arrays of host or device.
+      owned: a CPU may alias NumPy's memory, which a step that is given it cannot write into, and so holds it twice;
+        with `owned` the copies are the devices' own.  For what is donated.
     """
     devices = jax.local_devices()
     sharding = NamedSharding(Mesh(np.asarray(devices), (AXIS,)), PartitionSpec(AXIS))
-    return jax.tree.map(
+    placed = jax.tree.map(
         lambda leaf: jax.device_put(np.broadcast_to(leaf, (len(devices), *np.shape(leaf))), sharding),
         jax.tree.map(np.asarray, tree),
     )
+    return jax.device_put(placed, sharding, may_alias=False) if owned else placed
 
 
 def unreplicate(tree: Any) -> Any:

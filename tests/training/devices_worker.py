@@ -21,7 +21,7 @@ def main(out: str, devices: int, processes: int, process: int, port: int) -> Non
     config = toy_config(SHIPPED, resnet_layers=10, remat=False, objective=ObjectiveConfig(scales=(0,), remat=False))
     step, state, frozen = toy_step(config, parallel.AXIS)
     phase = phase_of_step(1, PhaseSchedule(joint=True), frozenset(state["params"]))
-    state, frozen = parallel.replicate(state), parallel.replicate(frozen)
+    state, frozen = parallel.replicate(state, owned=True), parallel.replicate(frozen)
     step = parallel.DataParallel(step)
     own = slice(process * 4 // processes, (process + 1) * 4 // processes)
     for number in range(3):

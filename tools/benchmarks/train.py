@@ -88,7 +88,7 @@ def measure(config: Config, size: tuple[int, int], steps: int, names: list[str])
     step = TrainStep(start.graphdef, config.train, lambda number: jnp.ones_like(number, jnp.float32), parallel.AXIS)
     program = parallel.DataParallel(step)
     parameters = sum(leaf.size for groups in (start.trained, start.frozen) for leaf in jax.tree.leaves(groups))
-    state = parallel.replicate(new_state(start.trained, start.statistics, config.train))
+    state = parallel.replicate(new_state(start.trained, start.statistics, config.train), owned=True)
     frozen = parallel.replicate(start.frozen)
     batch = parallel.shard(made_up_batch(config, size))
     del start, step
