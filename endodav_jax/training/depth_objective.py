@@ -16,7 +16,6 @@ from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.geometry.splat import occlusion_mask
 from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, refined_target
-from endodav_jax.losses.photometric import photometric_error
 from endodav_jax.losses.projection import flow_depth_error, projection_error
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
@@ -28,6 +27,7 @@ from endodav_jax.training.objective import (
     Clip,
     clip_of,
     mean_over_scales,
+    photometric_errors,
     statistics_of,
     to_full_size,
     train_passes,
@@ -271,7 +271,7 @@ def _terms(
     pixels, depth_there = reproject(depth, intrinsics, pair.neighbour_from_frame)
     warped = sample_bilinear(pair.neighbour, pixels, "border")
     refined = refined_target(clip.frames, pair.transform, pair.occlusion)
-    error = photometric_error(warped, refined, config.ssim_weight)
+    error = photometric_errors(warped, refined, config)
     terms[REPROJECTION] = mean(error, pair.occlusion * clip.valid_windows)
 
     if TRANSFORM in wanted:

@@ -12,7 +12,6 @@ from endodav_jax.geometry.flow import warp_by_flow
 from endodav_jax.geometry.splat import occlusion_mask
 from endodav_jax.losses.brightness import refined_target
 from endodav_jax.losses.ncc import local_ncc
-from endodav_jax.losses.photometric import photometric_error
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, pair_masks
 from endodav_jax.models.layers import map_frames
@@ -21,6 +20,7 @@ from endodav_jax.training.objective import (
     Clip,
     clip_of,
     mean_over_scales,
+    photometric_errors,
     statistics_of,
     to_full_size,
     training_mode,
@@ -79,7 +79,7 @@ def flow_objective(
     def one_side(total, pair):
         neighbour, occlusion, flow, transform = pair
         refined = refined_target(clip.frames, transform, occlusion)
-        error = photometric_error(warp_by_flow(neighbour, flow, "border"), refined, config.ssim_weight)
+        error = photometric_errors(warp_by_flow(neighbour, flow, "border"), refined, config)
         return total + masked_mean(error, occlusion * clip.valid_windows, axis_name) / 2, None
 
     def one_scale(_, scale_maps):

@@ -18,6 +18,8 @@ from jaxtyping import Array, Bool, Float
 
 from endodav_jax.data.pyramid import pyramid
 from endodav_jax.geometry.resize import resize_align_corners
+from endodav_jax.losses.photometric import photometric_error
+from endodav_jax.models.layers import map_frames
 from endodav_jax.training.objective_config import ObjectiveConfig
 
 BEFORE, AFTER = 0, 1  # which neighbour
@@ -142,6 +144,13 @@ def train_passes(network: nnx.Module, first: Array, second: Array, remat: bool):
     statistics, outputs = jax.lax.scan(one_pass, mode.statistics, (first, second))
     nnx.update(network, statistics)
     return outputs
+
+
+def photometric_errors(
+    a: Float[Array, "N H W 3"], b: Float[Array, "N H W 3"], config: ObjectiveConfig
+) -> Float[Array, "N H W"]:
+    """`losses.photometric_error`; on a CPU a frame at a time, whose dozen maps stay in the cache."""
+    return map_frames(lambda a, b: photometric_error(a, b, config.ssim_weight), a, b, frames=1, remat=True)
 
 
 def statistics_of(networks: nnx.Module) -> dict:
