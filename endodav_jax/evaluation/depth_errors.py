@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 DEPTH_ERRORS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 
@@ -59,5 +59,5 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, tuple[float, floa
     mean = float(values.mean())
     if len(values) < 2:
         return mean, (float("nan"), float("nan"))
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, (mean - half, mean + half)

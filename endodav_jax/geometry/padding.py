@@ -1,5 +1,7 @@
 """Images widened by their own reflection."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,9 +33,11 @@ reflect_border.defvjp(_reflect_forward, _reflect_backward)
 def _fold(padded: Array, axis: int) -> Array:
     """Takes the border off along an axis, and adds it where it was reflected from."""
     n = padded.shape[axis] - 2
-    inner = jax.lax.slice_in_dim(padded, 1, n + 1, axis=axis)
-    for source, target in ((0, 1), (n + 1, n - 2)):
-        line = jax.lax.slice_in_dim(inner, target, target + 1, axis=axis)
-        line += jax.lax.slice_in_dim(padded, source, source + 1, axis=axis)
-        inner = jax.lax.dynamic_update_slice_in_dim(inner, line, target, axis)
-    return inner
+    part = functools.partial(jax.lax.slice_in_dim, padded, axis=axis)
+
+    def placed(line: Array, at: int) -> Array:
+        around = [(0, 0, 0)] * padded.ndim
+        around[axis] = (at, n - 1 - at, 0)
+        return jax.lax.pad(line, jnp.zeros((), padded.dtype), around)
+
+    return part(1, n + 1) + placed(part(0, 1), 1) + placed(part(n + 1, n + 2), n - 2)

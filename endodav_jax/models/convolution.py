@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -48,15 +49,21 @@ def convolve(
 
 
 def _multiply_windows(images, kernel, strides, padding, out, precision) -> Array:
-    padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
-    rows, columns = (stride * (n - 1) + 1 for stride, n in zip(strides, out, strict=True))
-    windows = [
-        padded[:, i : i + rows : strides[0], j : j + columns : strides[1]]
-        for i in range(kernel.shape[0])
-        for j in range(kernel.shape[1])
-    ]
-    matrix = kernel.reshape(-1, kernel.shape[-1])
-    return jnp.matmul(jnp.concatenate(windows, -1), matrix, precision=precision)
+    rows, columns = (
+        _taps(size, *axis)
+        for size, *axis in zip(images.shape[1:3], kernel.shape[:2], strides, padding, out, strict=True)
+    )
+    taps = np.einsum("hky,wlx->hwklyx", rows, columns).reshape(-1, math.prod(images.shape[1:3]))
+    pixels = images.reshape(len(images), -1, images.shape[3])
+    windows = jnp.einsum("pq,nqc->npc", jnp.asarray(taps, images.dtype), pixels, precision=precision)
+    windows = windows.reshape(len(images), *out, -1)
+    return jnp.matmul(windows, kernel.reshape(-1, kernel.shape[-1]), precision=precision)
+
+
+def _taps(size: int, k: int, stride: int, padding: tuple[int, int], out: int) -> np.ndarray:
+    """Which of `size` pixels each of `k` taps of each of `out` windows sees: [out,k,size], 1 or 0."""
+    seen = np.arange(out)[:, None] * stride + np.arange(k) - padding[0]
+    return (seen[..., None] == np.arange(size)).astype(np.float32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
