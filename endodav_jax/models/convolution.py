@@ -140,34 +140,62 @@ def _sum_dtype(images) -> jnp.dtype:
 
 
 def _kernel_gradient(images, cotangent, strides, axes, precision) -> Array:
-    """The images, channels as batch, under the cotangent as a kernel over images; frame by frame where those are large.
+    """What the kernel's derivative is: each pixel times the cotangent it meets under each tap, [k,l,C,D].
 
-    Turning the axes of all frames at once, and what the convolution lays out for itself, leave the cache: a frame at
-    a time is up to three times faster.  Frames are added in float32 at least.
+    Frame by frame where those are large: turning the axes of all at once, and what the convolution lays out for
+    itself, leave the cache, and a frame at a time is up to three times faster.  Sums are float32 at least.
     """
     pads = [(low, k + (n - 1) * stride - size - low) for size, k, n, stride, (low, _) in axes]
-    convolution = functools.partial(
-        jax.lax.conv_general_dilated,
-        window_strides=(1, 1),
-        padding=pads,
-        rhs_dilation=strides,
-        dimension_numbers=ORDER,
-        precision=precision,
-    )
+    few = cotangent.shape[3] <= FEW_OUT and strides == (1, 1)
+    method = _shift_and_multiply if few else functools.partial(_convolve_by_cotangent, strides=strides)
+    product = functools.partial(method, pads=pads, precision=precision, dtype=_sum_dtype(images))
     if len(images) == 1 or images.nbytes + cotangent.nbytes < LARGE_BYTES:
-        d_kernel = convolution(images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3))
-        return d_kernel.transpose(1, 2, 0, 3)
+        return product(images, cotangent).transpose(1, 2, 0, 3).astype(images.dtype)
 
     def add_frame(total, frame):
         image, kernel = frame
-        d_kernel = convolution(
-            image.transpose(2, 0, 1)[..., None], kernel[:, :, None], preferred_element_type=total.dtype
-        )
-        return total + d_kernel, None
+        return total + product(image[None], kernel[None]), None
 
     shape = (images.shape[3], *(k for _, k, *_ in axes), cotangent.shape[3])
     total, _ = jax.lax.scan(add_frame, jnp.zeros(shape, _sum_dtype(images)), (images, cotangent))
     return total.transpose(1, 2, 0, 3).astype(images.dtype)
+
+
+def _convolve_by_cotangent(images, cotangent, *, strides, pads, precision, dtype) -> Array:
+    """The images, channels as batch, under the cotangent as a kernel with frames as its channels: [C,k,l,D]."""
+    return jax.lax.conv_general_dilated(
+        images.transpose(3, 1, 2, 0),
+        cotangent.transpose(1, 2, 0, 3),
+        (1, 1),
+        pads,
+        rhs_dilation=strides,
+        dimension_numbers=ORDER,
+        precision=precision,
+        preferred_element_type=dtype,
+    )
+
+
+def _shift_and_multiply(images, cotangent, *, pads, precision, dtype) -> Array:
+    """The same for few channels of the cotangent, which is shifted below the images for each tap: [C,k,l,D].
+
+    A row of taps is one matrix product.
+    """
+    padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
+    height, width = padded.shape[1:3]
+    rows, columns = height - cotangent.shape[1] + 1, width - cotangent.shape[2] + 1
+    around = jnp.pad(cotangent, ((0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)))
+    shifted = jnp.concatenate([around[:, :, j : j + width] for j in reversed(range(columns))], -1)
+    products = [
+        jax.lax.dot_general(
+            padded,
+            shifted[:, i : i + height],
+            (((0, 1, 2), (0, 1, 2)), ((), ())),
+            precision=precision,
+            preferred_element_type=dtype,
+        )
+        for i in reversed(range(rows))
+    ]
+    return jnp.stack(products, 1).reshape(images.shape[3], rows, columns, cotangent.shape[3])
 
 
 _convolve.defvjp(_convolve_forward, _convolve_backward)

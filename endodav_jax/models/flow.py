@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from endodav_jax.geometry.padding import reflect_border
 from endodav_jax.geometry.resize import upsample_half_pixel
-from endodav_jax.models.layers import Numerics, map_frames
+from endodav_jax.models.layers import Numerics, kept, map_frames
 from endodav_jax.models.resnet import RESNETS, ResNet
 
 SCALES = 4
@@ -30,7 +30,7 @@ class UNetDecoder(nnx.Module):
     """From the coarsest level up: convolve, double, join the encoder's level, convolve; a head on the finest four.
 
     No level mixes frames.  On a CPU the finest two, whose maps are as large as all others together, are run for a few
-    frames at a time and again for the derivative: so they stay in the cache, and none is kept.
+    frames at a time and again for the derivative: so they stay in the cache, and none is kept.  The others' are.
     """
 
     def __init__(self, encoder: tuple[int, ...], widths: tuple[int, ...], numerics: Numerics, rngs: nnx.Rngs):
@@ -45,7 +45,7 @@ class UNetDecoder(nnx.Module):
         """What `head(scale, map)` makes of the maps at scales 1, 1/2, 1/4, 1/8 of the image (`scale` 0 to 3)."""
         x, outputs = features[-1], []
         for i in reversed(range(FINE_LEVELS, len(self.before))):
-            x = self._level(i, x, features[i - 1])
+            x = self._level(i, x, features[i - 1], kept)
             if i < SCALES:
                 outputs.append(head(i, x))
 
@@ -57,11 +57,11 @@ class UNetDecoder(nnx.Module):
         fine_outputs = map_frames(fine, x, features[0], frames=max(1, FINE_BYTES // frame_bytes), remat=True)
         return (*fine_outputs, *reversed(outputs))
 
-    def _level(self, i: int, x: Array, skip: Array | None) -> Array:
-        x = upsample_half_pixel(jax.nn.elu(reflected(self.before[i], x)))
+    def _level(self, i: int, x: Array, skip: Array | None, keep: Callable[[Array], Array] = lambda x: x) -> Array:
+        x = upsample_half_pixel(jax.nn.elu(keep(reflected(self.before[i], x))))
         if skip is not None:
             x = jnp.concatenate([x, skip], -1)
-        return jax.nn.elu(reflected(self.after[i], x))
+        return jax.nn.elu(keep(reflected(self.after[i], x)))
 
 
 class FlowNet(nnx.Module):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.nn import initializers
 
 from endodav_jax.models.config import Precision
@@ -18,6 +19,8 @@ from endodav_jax.models.convolution import convolve
 # On a CPU the scores of many frames' attention and the hidden layers of many frames' blocks leave the cache,
 # and memory is then what time goes to; so frames go through in groups of at most this many.
 CPU_FRAMES = 4
+
+KEPT = "kept"  # maps that `recomputed` does not compute again
 
 torch_uniform = initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # ±1/sqrt(fan in)
 
@@ -43,6 +46,17 @@ def map_frames(function: Callable, *arrays, frames: int = CPU_FRAMES, remat: boo
     groups = jax.tree.map(lambda a: a.reshape(count // size, size, *a.shape[1:]), arrays)
     results = jax.lax.map(lambda group: function(*group), groups)
     return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), results)
+
+
+def recomputed(function: Callable) -> Callable:
+    """`function`, whose derivative computes again what it needs of the function's insides, but for what is `kept`."""
+    policy = jax.checkpoint_policies.save_only_these_names(KEPT)
+    return jax.checkpoint(function, prevent_cse=False, policy=policy)
+
+
+def kept(x: jax.Array) -> jax.Array:
+    """Marks a map that is small beside the work it takes, which `recomputed` then does once."""
+    return checkpoint_name(x, KEPT)
 
 
 @dataclasses.dataclass(frozen=True)

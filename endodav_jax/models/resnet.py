@@ -10,7 +10,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
-from endodav_jax.models.layers import Numerics
+from endodav_jax.models.layers import Numerics, kept
 from endodav_jax.models.norms import BatchNorm
 
 BOTTLENECK_RATIO = 4
@@ -56,8 +56,9 @@ class ConvNorm(nnx.Module):
         self.conv = numerics.conv(n_in, n_out, size, rngs, stride=stride, use_bias=False, kernel_init=he_normal_out)
         self.norm = BatchNorm(n_out, axis_name)
 
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w D"]:
-        return self.norm(self.conv(x), train)
+    def __call__(self, x: Float[Array, "B H W C"], train: bool, keep: bool = False) -> Float[Array, "B h w D"]:
+        x = self.conv(x)
+        return self.norm(kept(x) if keep else x, train)
 
 
 class ResidualStep(nnx.Module):
@@ -74,10 +75,10 @@ class ResidualStep(nnx.Module):
         self.shortcut = make(n_in, n_out, 1, stride) if stride != 1 or n_in != n_out else None
         self.n_out = n_out
 
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w D"]:
+    def __call__(self, x: Float[Array, "B H W C"], train: bool, keep: bool) -> Float[Array, "B h w D"]:
         y = x
         for i, step in enumerate(self.steps):
-            y = step(jax.nn.relu(y) if i else y, train)
+            y = step(jax.nn.relu(y) if i else y, train, keep)
         return jax.nn.relu(y + (x if self.shortcut is None else self.shortcut(x, train)))
 
 
@@ -114,12 +115,15 @@ class ResNet(nnx.Module):
         self.widths = (size.stem, *(stage[-1].n_out for stage in stages))
 
     def __call__(self, images: Float[Array, "B H W 3*n"], train: bool) -> list[Float[Array, "B h w C"]]:
-        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, `widths` channels each."""
+        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, `widths` channels each.
+
+        From stage to stage maps shrink and the work does not: after the first, convolutions are done once (`kept`).
+        """
         features = [jax.nn.relu(self.stem(images.astype(self.numerics.dtype), train))]
         x = _halving_max(_halving_max(features[0], 1), 2)
-        for stage in self.stages:
+        for i, stage in enumerate(self.stages):
             for step in stage:
-                x = step(x, train)
+                x = step(x, train, keep=i > 0)
             features.append(x)
         return features
 

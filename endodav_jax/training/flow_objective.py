@@ -14,7 +14,7 @@ from endodav_jax.losses.brightness import refined_target
 from endodav_jax.losses.ncc import local_ncc
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, pair_masks
-from endodav_jax.models.layers import map_frames
+from endodav_jax.models.layers import map_frames, recomputed
 from endodav_jax.training.objective import (
     Batch,
     Clip,
@@ -136,7 +136,7 @@ def _flows(network: nnx.Module, clip: Clip, config: ObjectiveConfig):
       forward flows at all scales [2,N,h,w,2], and the backward flow at full size [2,N,H,W,2].
     """
     mode = training_mode(network)
-    forward = jax.checkpoint(mode.run, prevent_cse=False) if config.remat else mode.run
+    forward = recomputed(mode.run) if config.remat else mode.run
     fixed = jax.lax.stop_gradient(mode.params)
 
     def one_neighbour(statistics, neighbour):

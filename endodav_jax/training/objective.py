@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 from endodav_jax.data.pyramid import pyramid
 from endodav_jax.geometry.resize import resize_align_corners
 from endodav_jax.losses.photometric import photometric_error
-from endodav_jax.models.layers import map_frames
+from endodav_jax.models.layers import map_frames, recomputed
 from endodav_jax.training.objective_config import ObjectiveConfig
 
 BEFORE, AFTER = 0, 1  # which neighbour
@@ -128,14 +128,14 @@ def training_mode(network: nnx.Module) -> TrainingMode:
 def train_passes(network: nnx.Module, first: Array, second: Array, remat: bool):
     """Runs `network` on each of `first` and `second` [P,N,H,W,3] in turn, as published: a batch's statistics a pass.
 
-    The network's running statistics are moved P times.  The passes are a loop, compiled once; with `remat` only its
-    outputs are kept, and one pass at a time is computed again for the derivative.
+    The network's running statistics are moved P times.  The passes are a loop, compiled once; with `remat` its
+    outputs and its small maps (`layers.kept`) stay, and one pass at a time is computed again for the derivative.
 
     Returns:
       the outputs, stacked along a first axis P.
     """
     mode = training_mode(network)
-    run = jax.checkpoint(mode.run, prevent_cse=False) if remat else mode.run
+    run = recomputed(mode.run) if remat else mode.run
 
     def one_pass(statistics, pair):
         outputs, statistics = run(mode.params, statistics, *pair)

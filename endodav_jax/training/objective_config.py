@@ -25,8 +25,8 @@ class ObjectiveConfig:
       learn_intrinsics: predict the camera's intrinsics instead of taking the batch's.
       highlight_threshold: pixels whose three channels all reach it are specular highlights and count in no term;
         None counts them.
-      remat: recompute what the motion networks keep for their backward passes; about a sixth more time for half
-        of the memory.
+      remat: recompute the motion networks' large maps in their backward passes; with `train.remat` about a tenth
+        more time for less than half of the temporary memory.
     """
 
     scales: tuple[int, ...] = (0, 1, 2, 3)

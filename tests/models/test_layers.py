@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from endodav_jax.models.attention import attention
-from endodav_jax.models.layers import Numerics, map_frames
+from endodav_jax.models.layers import Numerics, kept, map_frames, recomputed
 from endodav_jax.models.norms import BatchNorm
 from tests.golden_cases import relative_error
 
@@ -52,6 +52,19 @@ def test_frames_mapped_in_groups_come_back_in_order(count):
     doubled, sums = map_frames(lambda x, _: (2 * x, x.sum(-1)), frames, None)
     np.testing.assert_array_equal(doubled, 2 * frames)
     np.testing.assert_array_equal(sums, frames.sum(-1))
+
+
+@pytest.mark.parametrize(("mark", "products"), [(lambda x: x, 4), (kept, 3)])
+def test_the_derivative_computes_again_all_but_what_is_kept(mark, products):
+    """One product forward, two for its derivatives, and one to have it again."""
+
+    def function(x):
+        return jnp.sin(mark(x @ x)).sum()
+
+    x = jnp.eye(3) + 0.1
+    program = jax.make_jaxpr(jax.grad(recomputed(function)))(x)
+    assert str(program).count("dot_general[") == products
+    np.testing.assert_allclose(jax.grad(recomputed(function))(x), jax.grad(function)(x), rtol=1e-6)
 
 
 def test_batch_norm_over_devices_takes_the_statistics_of_the_whole_batch():
