@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from endodav_jax.errors import exit_code
 
 # Command -> one line of help.  The module is endodav_jax.jobs.<command>.
 COMMANDS = {
@@ -40,19 +40,12 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code; a `UserError` becomes one line on stderr."""
+    """Runs one command and returns its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if word in COMMANDS), None)
     args = build_parser(command).parse_args(argv)
     job = importlib.import_module(f"endodav_jax.jobs.{args.command}")
-    try:
-        return job.run_arguments(args) or EXIT_OK
-    except UserError as error:
-        print(f"endodav {args.command}: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        print(f"endodav {args.command}: stopped", file=sys.stderr)
-        return 130
+    return exit_code(f"endodav {args.command}", lambda: job.run_arguments(args))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ stands in one of those dataclasses and nowhere else.
 import dataclasses
 import difflib
 import importlib.util
+import traceback
 import types
 import typing
 from pathlib import Path
@@ -78,17 +79,25 @@ def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
     """Runs `get_config()` of a configuration file.
 
     Raises:
-      UserError: the file is missing or has no `get_config`.
+      UserError: the file is missing, is not Python, has no `get_config`, or fails.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None:
+        raise UserError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise UserError(f"{path}: defines no get_config()")
-    return module.get_config()
+    try:
+        spec.loader.exec_module(module)
+        get_config = getattr(module, "get_config", None)
+        if get_config is not None:
+            return get_config()
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        where = f"{path}:{lines[-1]}" if lines else str(path)
+        raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    raise UserError(f"{path}: defines no get_config()")
 
 
 def _checked(value, kind, where: str):

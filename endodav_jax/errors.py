@@ -5,11 +5,27 @@ file or field and the cure.  The command line prints that line and nothing else.
 fault of this program and keeps its traceback.
 """
 
+import sys
+from collections.abc import Callable
+
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1  # the rest was done and reported
 EXIT_USER_ERROR = 2
 EXIT_PREEMPTED = 75  # stopped by SIGTERM after saving (EX_TEMPFAIL: run the same command again)
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 
 class UserError(Exception):
     """Something the user can mend; `str(error)` is one line naming the file or field and the cure."""
+
+
+def exit_code(program: str, job: Callable[[], int | None]) -> int:
+    """Runs a job and returns its exit code; a `UserError` becomes one line on stderr, as does Ctrl-C."""
+    try:
+        return job() or EXIT_OK
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print(f"{program}: stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED

@@ -1,4 +1,4 @@
-"""Files that appear under their final name only when they are whole, and checksums of files."""
+"""Files that appear under their final name only when they are whole, folders, and checksums of files."""
 
 import contextlib
 import hashlib
@@ -36,6 +36,18 @@ def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
         _remove(part)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, if it is not there.
+
+    Raises:
+      UserError: it cannot be made, or something else has its name.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made a folder ({error.strerror}); choose another one") from error
 
 
 def _remove(path: Path) -> None:

@@ -5,14 +5,15 @@ Any field can be set on the command line: `--config.model.preset=vits`.
 
 import gc
 import importlib
+import itertools
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from endodav_jax.config import Config, config_from_dict
-from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.errors import EXIT_USER_ERROR, UserError, exit_code
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job writes.")
@@ -21,17 +22,17 @@ JOBS = ("describe", "infer", "pretrain", "train", "evaluate", "quickstart")
 
 
 def run(_) -> int:
-    """Builds the configuration and runs its job; a `UserError` becomes one line on stderr."""
+    """Builds the configuration, runs its job and returns the exit code."""
     logging.set_verbosity(logging.ERROR)  # libraries below report every file they write
     # Tracing a step of training makes millions of objects that live: looking through them all takes 5 s of a minute.
     gc.set_threshold(20_000, 10, 10)
-    try:
-        config = _configuration()
-        job = importlib.import_module(f"endodav_jax.jobs.{config.job}")
-        return job.run(config, Path(_WORKDIR.value)) or EXIT_OK
-    except UserError as error:
-        print(f"endodav_jax: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+    return exit_code("endodav_jax", _run_job)
+
+
+def _run_job() -> int | None:
+    config = _configuration()
+    job = importlib.import_module(f"endodav_jax.jobs.{config.job}")
+    return job.run(config, Path(_WORKDIR.value))
 
 
 def _configuration() -> Config:
@@ -47,18 +48,28 @@ def _configuration() -> Config:
 
 def _parse_flags(argv: list[str]) -> list[str]:
     """Parses the flags; a file, flag or field that does not exist is one line, not a traceback."""
-    files = [word.partition("=")[2] for word in argv if word.startswith("--config=")]
-    missing = [path for path in files if not Path(path).is_file()]
-    if missing:
-        print(f"endodav_jax: {missing[0]}: no such configuration file", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
     try:
+        for path in _named_files(argv):
+            load_config_file(path)  # the library's own errors are tracebacks
         return flags.FLAGS(argv)
+    except UserError as error:
+        print(f"endodav_jax: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
     except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
         # ml_collections names an unknown field in the repr of a KeyError of two lines.
         line = str(error.args[0]).replace("\\n", "\n").replace("\n", " ").replace("'", "").replace("\\", "")
         print(f"endodav_jax: --config: {line}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+
+
+def _named_files(argv: list[str]) -> list[str]:
+    """What `--config FILE` and `--config=FILE` name."""
+    files = []
+    for word, following in itertools.pairwise([*argv, ""]):
+        name, equals, value = word.partition("=")
+        if name in ("--config", "-config"):
+            files.append(value if equals else following)
+    return [path for path in files if path]
 
 
 if __name__ == "__main__":

@@ -41,6 +41,20 @@ def test_a_missing_configuration_file_is_named(tmp_path):
         load_config_file(tmp_path / "nowhere.py")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = (", r"broken\.py: SyntaxError: '\(' was never closed"),
+        ("\ndef get_config():\n    return nothing", r"broken\.py:3: NameError: name 'nothing' is not defined"),
+    ],
+)
+def test_a_file_that_fails_is_named_with_its_line(tmp_path, text, message):
+    (tmp_path / "broken.py").write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load_config_file(tmp_path / "broken.py")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_without_get_config_is_named(tmp_path):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(UserError, match=r"empty\.py: defines no get_config"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from endodav_jax import cli
-from endodav_jax.errors import EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, exit_code
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "endodav_vitb_scared.py"
@@ -31,8 +31,11 @@ def run_main(*arguments: str) -> subprocess.CompletedProcess:
     [
         ((), "endodav_jax: --config FILE and --workdir DIR are both needed"),
         (("--config=configs/nowhere.py", "--workdir=x"), "configs/nowhere.py: no such configuration file"),
+        (("--workdir", "x", "--config", "configs/nowhere.py"), "configs/nowhere.py: no such configuration file"),
+        (("--config", "setup.cfg", "--workdir=x"), "setup.cfg: not a Python file"),
         ((f"--config={CONFIG}", "--workdir=x", "--config.model.prest=vits"), "prest"),
         ((f"--config={CONFIG}", "--workdir=x", "--config.model.preset=vitx"), "config.model.preset: 'vitx' is not one"),
+        (("--config=configs/smoke.py", f"--workdir={CONFIG}"), "cannot be made a folder (Not a directory)"),
         ((f"--config={CONFIG}", "--workdir=x", "--config.job=bake"), "config.job: 'bake' is not one of describe"),
     ],
 )
@@ -41,6 +44,14 @@ def test_a_mistake_is_one_line_and_exit_code_two(arguments, line):
     assert result.returncode == EXIT_USER_ERROR
     assert line in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_ctrl_c_is_one_line_and_its_own_exit_code(capsys):
+    def job():
+        raise KeyboardInterrupt
+
+    assert exit_code("endodav infer", job) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "endodav infer: stopped\n"
 
 
 def test_a_field_is_set_on_the_command_line(tmp_path):

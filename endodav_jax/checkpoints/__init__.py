@@ -3,9 +3,10 @@
 from endodav_jax.checkpoints.adapter_file import apply_adapter, save_adapter
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.checkpoints.convert import convert, export_adapter, export_merged, load_model
-from endodav_jax.checkpoints.store import save_model
+from endodav_jax.checkpoints.store import MODEL_FOLDER, save_model
 
 __all__ = [
+    "MODEL_FOLDER",
     "Card",
     "apply_adapter",
     "convert",

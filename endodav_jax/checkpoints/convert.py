@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save_adapter
 from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
 from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
-from endodav_jax.checkpoints.store import is_checkpoint, load_checkpoint, load_origin, save_model
+from endodav_jax.checkpoints.store import MODEL_FOLDER, is_checkpoint, load_checkpoint, load_origin, save_model
 from endodav_jax.conversion.convert import DEPTH_FILE, Origin, Published, published_state_dicts, read_published
 from endodav_jax.conversion.weights_file import read_weights_file
 from endodav_jax.errors import UserError
@@ -44,7 +44,8 @@ def load_networks(source: Path | str, family: str | None = None) -> Networks:
     """Reads a checkpoint folder, or converts published weights (a file or a folder) in memory.
 
     Args:
-      source: the folder or file, or `shipped` for the weights that come with the package.
+      source: the folder or file, or `shipped` for the weights that come with the package.  The folder of a training
+        stands for the network it wrote there.
       family: settles what published keys leave open; see `conversion.recognise.recognise_depth`.
 
     Raises:
@@ -53,6 +54,8 @@ def load_networks(source: Path | str, family: str | None = None) -> Networks:
     if str(source) == SHIPPED:
         return Networks(*load_shipped(), None)
     source = Path(source)
+    if is_checkpoint(source / MODEL_FOLDER):
+        source = source / MODEL_FOLDER
     if is_checkpoint(source):
         if family is not None:
             raise UserError(f"{source}: is a checkpoint, which knows its family; leave --family out")

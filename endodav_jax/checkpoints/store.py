@@ -18,6 +18,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of, whole_file
 from endodav_jax.models.config import DepthModelConfig
 
+MODEL_FOLDER = "model"  # below a training's folder: the networks it trained
 WEIGHTS_FOLDER = "weights"
 ORIGIN_NAME = "origin.safetensors"  # what a conversion keeps of the source files beside parameters
 

@@ -11,7 +11,7 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.evaluation.alignment import RULES
 from endodav_jax.evaluation.config import KINDS, EvaluateConfig
-from endodav_jax.files import whole_file
+from endodav_jax.files import make_folder, whole_file
 from endodav_jax.inference.config import ALIGN
 
 _NOTHING_NAMED = "name what to measure: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"
@@ -96,6 +96,7 @@ def evaluate(config: EvaluateConfig, weights: str, folder: Path, label: str = ""
     album = Album(videos, config)
 
     def said(score, depth) -> None:
+        make_folder(folder)  # at the first sequence: after mistakes in what is read, before hours of measuring
         album(score, depth)
         print(f"{score.sequence}: {score.frames} frames, abs rel {score.means()['abs_rel']:.3f}", file=sys.stderr)
 

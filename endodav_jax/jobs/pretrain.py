@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from endodav_jax.checkpoints import Card, save_model
+from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.pretraining.loop import pretrain
 
@@ -53,6 +53,6 @@ def run(config: Config, workdir: Path) -> int | None:
             "loss_curves": loss_curves(workdir),
         },
     )
-    save_model(workdir / "model", config.model, networks, card, overwrite=True)
+    save_model(workdir / MODEL_FOLDER, config.model, networks, card, overwrite=True)
     print(f"{workdir / 'model'}: the trained networks")
     return None

@@ -30,8 +30,10 @@ def run_arguments(args: argparse.Namespace) -> int | None:
 def run(config: Config, workdir: Path) -> int | None:
     """Trains; see `training.loop.train`.  A configured phantom is rendered below `workdir` first."""
     from endodav_jax.data.rendered import with_rendered_phantom
+    from endodav_jax.training.checks import check_config
     from endodav_jax.training.loop import train
 
+    check_config(config)  # before anything is rendered
     data, validation = with_rendered_phantom(config.data, workdir / "data")
     section = config.train
     if validation and not section.validation_path:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import make_folder, whole_file
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference.config import InferConfig, fixed_range
 from endodav_jax.progress import progress_bar
@@ -90,11 +90,8 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) 
         if path.exists() and not overwrite:
             raise UserError(f"{path}: exists already; pass --overwrite to replace it")
     folder = paths["meta"].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made a folder ({error.strerror}); choose another one") from error
+    make_folder(folder)
+    free = shutil.disk_usage(folder).free
     pixels = (reader.count or 0) * reader.size[0] * reader.size[1]
     needed = pixels * (SPOOL_BYTES_PER_PIXEL + sum(BYTES_PER_PIXEL.get(kind, 0) for kind in paths))
     if needed > free:

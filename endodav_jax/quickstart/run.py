@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from endodav_jax.checkpoints import load_model
+from endodav_jax.checkpoints import MODEL_FOLDER, load_model
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.rendered import with_rendered_phantom
@@ -71,14 +71,14 @@ def quickstart(config: Config, workdir: Path, write_depth: WriteDepth) -> int | 
 
     say("measuring again: projection loss and depth alignment, each on and off")
     ablation = {
-        name: _measured(config, str(runs[projection] / "model"), windows, name, videos)
+        name: _measured(config, str(runs[projection] / MODEL_FOLDER), windows, name, videos)
         for name, (projection, windows) in _ABLATION.items()
     }
 
     say("depth video and point clouds of a held-out sequence")
     frames, intrinsics = _frames_of(videos, videos.sequences[0], workdir / "frames")
     write_depth(frames, intrinsics, config.weights, "vda", workdir / "depth_before")
-    write_depth(frames, intrinsics, str(runs[True] / "model"), "endodav", workdir / "depth_after")
+    write_depth(frames, intrinsics, str(runs[True] / MODEL_FOLDER), "endodav", workdir / "depth_after")
 
     story = Story(config, before, ablation, runs, time.perf_counter() - began)
     with whole_file(workdir / "results.json") as part:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from endodav_jax.checkpoints import convert, load_model
+from endodav_jax.checkpoints import MODEL_FOLDER, convert, load_model
 from endodav_jax.checkpoints.card import CARD_NAME, Manifest
 from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
@@ -133,14 +133,14 @@ class Materials:
             "seed": self.given.seed,
         }
         workdir = self.workdir / "trained" / f"{name}-{digest_of(identity)}"
-        if not is_checkpoint(workdir / "model"):
+        if not is_checkpoint(workdir / MODEL_FOLDER):
             print(f"training {name}: {workdir}", flush=True)
             sections["data"] = dataclasses.replace(sections["data"], path=str(data.folder), split=data.split)
             resnet = str(self.given.resnet or "")
             sections["train"] = dataclasses.replace(sections["train"], resnet_weights=resnet)
             if train(Config(weights=str(start.folder), seed=self.given.seed, **sections), workdir) == EXIT_PREEMPTED:
                 raise Preempted(str(workdir))
-        return self._as_run(workdir / "model")._replace(notes=tuple(notes), left_out=data.left_out)
+        return self._as_run(workdir / MODEL_FOLDER)._replace(notes=tuple(notes), left_out=data.left_out)
 
     def _converted(self, place: Path, name: str, family: str) -> Weights:
         """Returns a checkpoint as it is, published weights converted; the network is of `family`."""

@@ -6,7 +6,6 @@ from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import MAX_FRAMES
-from endodav_jax.training import parallel
 
 _SIZE_MULTIPLE = 32  # five halvings in the motion networks
 
@@ -14,8 +13,8 @@ _SIZE_MULTIPLE = 32  # five halvings in the motion networks
 def check_config(config: Config) -> None:
     """Raises a `UserError` naming the first field that cannot work.
 
-    What a section can see of itself it refuses when it is built; here stands what takes two sections, the file
-    system or the devices to see.
+    What a section can see of itself it refuses when it is built; here stands what takes two sections or the file
+    system to see.  Devices are left alone, which a cluster's processes must not ask for before they have met.
     """
     if config.model.family == "vda":
         raise UserError("config.model.family: vda has nothing to train; use endodav, or endodac")
@@ -25,8 +24,7 @@ def check_config(config: Config) -> None:
         )
     if config.model.family == "endodac" and config.data.clip_length != 1:
         raise UserError("config.data.clip_length: EndoDAC sees single frames; use 1 and a larger data.batch_size")
-    parallel.check_batch_size(config.data.batch_size)
-    if not config.data.path:
+    if not config.data.path and not config.data.phantom.family:
         raise UserError("config.data.path: names no data set; prepare one with `endodav prepare`")
     for field, path in (
         ("data.path", config.data.path),

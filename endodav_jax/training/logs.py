@@ -15,6 +15,8 @@ with warnings.catch_warnings():  # its protobuf stubs warn on import
     warnings.simplefilter("ignore")
     from tensorboardX import SummaryWriter
 
+from endodav_jax.files import make_folder
+
 
 class RunLog:
     """Writes below a run's folder; append-only, so a resumed run goes on in the same files.
@@ -28,7 +30,7 @@ class RunLog:
         self._folder = folder
         self._enabled = enabled
         if enabled:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._jsonl = open(folder / "metrics.jsonl", "a", buffering=1)  # noqa: SIM115 - closed in __exit__
             self._board = SummaryWriter(str(folder / "tensorboard"))
 

@@ -12,11 +12,12 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from endodav_jax.checkpoints import Card, save_model
+from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
 from endodav_jax.config import Config
 from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
+from endodav_jax.files import make_folder
 from endodav_jax.models.groups import GROUPS
 from endodav_jax.training import parallel
 from endodav_jax.training.checks import check_config, check_frame_size
@@ -43,6 +44,8 @@ def train(config: Config, workdir: Path) -> int:
     """
     parallel.start_processes(config.train.coordinator, config.train.processes, config.train.process)
     check_config(config)
+    parallel.check_batch_size(config.data.batch_size)
+    make_folder(workdir)
     first = jax.process_index() == 0
     with (
         ClipBatches(config.data, config.seed, jax.process_index(), jax.process_count()) as batches,
@@ -57,7 +60,7 @@ def train(config: Config, workdir: Path) -> int:
                 print(notice)
         finished = run.go_on(terminated)
         if first and finished:
-            run.write_model(workdir / "model")
+            run.write_model(workdir / MODEL_FOLDER)
     return EXIT_OK if finished else EXIT_PREEMPTED
 
 

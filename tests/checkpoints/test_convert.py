@@ -126,6 +126,15 @@ def test_image_weights_say_so_on_the_card(tmp_path):
     assert card["model"]["family"] == "vda"
 
 
+def test_the_folder_of_a_training_stands_for_its_network(tmp_path, vda_pth):
+    convert(vda_pth, tmp_path / "run" / "model")
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    _, params, card = load_model(tmp_path / "run")
+    _, same, _ = load_model(tmp_path / "run" / "model")
+    jax.tree.map(np.testing.assert_array_equal, params, same)
+    assert card.what
+
+
 def test_what_cannot_be_loaded_is_one_line(tmp_path, vda_pth):
     with pytest.raises(UserError, match="no such file or folder of weights"):
         load_model(tmp_path / "nothing.pth")

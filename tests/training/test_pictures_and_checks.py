@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from endodav_jax.config import Config
-from endodav_jax.data.config import DataConfig
+from endodav_jax.data.config import DataConfig, PhantomSet
 from endodav_jax.errors import UserError
+from endodav_jax.jobs.train import run
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.checks import check_config, check_frame_size
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import Pictures
+from endodav_jax.training.parallel import check_batch_size
 from endodav_jax.training.pictures import flow_colours, panel
 
 ENDODAV = DepthModelConfig.endodav("vits")
@@ -61,10 +63,17 @@ def test_a_configuration_that_cannot_work_is_refused_in_one_line(config, line):
     assert "\n" not in str(caught.value)
 
 
+def test_it_is_refused_before_its_phantom_is_rendered(tmp_path):
+    data = DataConfig(clip_length=33, phantom=PhantomSet(family="colon"))
+    with pytest.raises(UserError, match="33 frames"):
+        run(Config(model=ENDODAV, data=data), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
     monkeypatch.setattr("jax.device_count", lambda: 4)
     with pytest.raises(UserError, match=r"config.data.batch_size: 6 clips cannot be shared out over 4 devices"):
-        check_config(Config(model=ENDODAV, data=DataConfig(path=".", batch_size=6)))
+        check_batch_size(6)
 
 
 def test_frames_must_fit_the_motion_networks():
