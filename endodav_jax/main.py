@@ -53,13 +53,13 @@ def _parse_flags(argv: list[str]) -> list[str]:
             load_config_file(path)  # the library's own errors are tracebacks
         return flags.FLAGS(argv)
     except UserError as error:
-        print(f"endodav_jax: {error}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+        line = str(error)
     except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
         # ml_collections names an unknown field in the repr of a KeyError of two lines.
-        line = str(error.args[0]).replace("\\n", "\n").replace("\n", " ").replace("'", "").replace("\\", "")
-        print(f"endodav_jax: --config: {line}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+        what = str(error.args[0]).replace("\\n", "\n").replace("\n", " ").replace("'", "").replace("\\", "")
+        line = f"--config: {what}"
+    print(f"endodav_jax: {line}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)
 
 
 def _named_files(argv: list[str]) -> list[str]:

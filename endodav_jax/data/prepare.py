@@ -13,6 +13,7 @@ from endodav_jax.data.builders.video import VideoConfig
 from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.sources.base import OnBadFrame, SequenceInfo, Source
 from endodav_jax.errors import UserError
+from endodav_jax.files import make_folder
 from endodav_jax.progress import progress_bar
 
 TRAINING_SHAPE = (256, 320)  # height, width at which the published programs train
@@ -149,7 +150,8 @@ def build(
       quiet: no progress bar.
 
     Raises:
-      UserError: it exists with other settings, a frame is bad, or the disk is (or will be) full.
+      UserError: it exists with other settings, no folder can be made there, a frame is bad, or the disk is (or will
+        be) full.
     """
     config = VideoConfig(
         name=form.name,
@@ -160,10 +162,10 @@ def build(
     )
     names = {name for of_split in sequences.values() for name in of_split}
     total = sum(infos[name].frames for name in names)
+    out = Path(out).expanduser()
+    make_folder(out)
     with progress_bar(total, form.name, quiet) as bar:
-        builder = BUILDERS[kind](
-            source=source, config=config, data_dir=Path(out).expanduser(), workers=workers, progress=bar.update
-        )
+        builder = BUILDERS[kind](source=source, config=config, data_dir=out, workers=workers, progress=bar.update)
         folder = Path(builder.data_dir)
         if overwrite:
             shutil.rmtree(folder, ignore_errors=True)
@@ -172,7 +174,7 @@ def build(
             if read_settings(folder) == builder.settings:
                 return folder
             raise UserError(f"{folder}: exists already with other settings; pass --overwrite to build it anew")
-        _check_space(Path(out).expanduser(), form, [infos[name] for name in names], builder.staging_folder)
+        _check_space(out, form, [infos[name] for name in names], builder.staging_folder)
         builder.download_and_prepare()
     return folder
 

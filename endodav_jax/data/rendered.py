@@ -8,7 +8,6 @@ from absl import logging
 from endodav_jax.data.config import DataConfig, PhantomSet
 from endodav_jax.data.prepare import build, find_sequences, forms_of
 from endodav_jax.data.sources.phantom import PhantomSource
-from endodav_jax.files import make_folder
 
 
 def with_rendered_phantom(data: DataConfig, folder: Path) -> tuple[DataConfig, str]:
@@ -25,7 +24,6 @@ def with_rendered_phantom(data: DataConfig, folder: Path) -> tuple[DataConfig, s
 
 def render(phantom: PhantomSet, folder: Path) -> tuple[Path, Path]:
     """Builds the training and the evaluation data set of a phantom and returns their folders."""
-    make_folder(folder)
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # TFDS warns of every configuration that is not its own
     fields = dataclasses.asdict(phantom)

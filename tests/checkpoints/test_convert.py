@@ -129,10 +129,10 @@ def test_image_weights_say_so_on_the_card(tmp_path):
 def test_the_folder_of_a_training_stands_for_its_network(tmp_path, vda_pth):
     convert(vda_pth, tmp_path / "run" / "model")
     (tmp_path / "run" / "metrics.jsonl").write_text("")
-    _, params, card = load_model(tmp_path / "run")
-    _, same, _ = load_model(tmp_path / "run" / "model")
+    config, params, card = load_model(tmp_path / "run")
+    same_config, same, same_card = load_model(tmp_path / "run" / "model")
     jax.tree.map(np.testing.assert_array_equal, params, same)
-    assert card.what
+    assert (config, card) == (same_config, same_card)
 
 
 def test_what_cannot_be_loaded_is_one_line(tmp_path, vda_pth):

@@ -169,6 +169,12 @@ def test_a_disk_that_is_too_small_is_noticed_before_hours_are_spent(tmp_path, mo
     assert not list(tmp_path.glob("**/*.array_record*"))
 
 
+def test_a_place_that_is_no_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file: cannot be made a folder"):
+        build_tiny(tmp_path / "file")
+
+
 def test_a_bad_frame_is_one_line_of_the_command_or_left_out_and_counted(tmp_path, capsys):
     truth = render_truth(6, *SHAPE)
     folder = fixtures.write_scared_prepared(tmp_path / "raw/train/dataset7/keyframe4", truth)

@@ -8,8 +8,9 @@ from flax import nnx
 
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.flow import FlowNet
-from endodav_jax.models.layers import Numerics
-from endodav_jax.models.resnet import ResNet, last_width
+from endodav_jax.models.layers import Numerics, recomputed
+from endodav_jax.models.pose import PoseNet
+from endodav_jax.models.resnet import RESNETS, ResNet, last_width
 from endodav_jax.models.training_networks import TrainingNetworks
 
 FRAMES = jax.ShapeDtypeStruct((2, 64, 96, 3), jnp.float32)
@@ -49,6 +50,23 @@ def test_motion_networks_answer_in_float32_when_they_compute_in_bfloat16():
     assert intrinsics.shape == (2, 4)
     for channels, maps in ((2, flow), (3, transform)):
         assert [x.shape for x in maps] == [(2, 64 // 2**s, 96 // 2**s, channels) for s in range(4)]
+
+
+@pytest.mark.parametrize("network", [FlowNet, PoseNet])
+def test_maps_at_an_eighth_and_below_wait_for_the_derivative_and_larger_ones_are_computed_again(network):
+    graphdef, state = nnx.split(network(nnx.Rngs(0), layers=10, numerics=Numerics.of("float32")))
+    stages = RESNETS[10].widths
+
+    def waiting(wrap):
+        run = wrap(lambda state, x: nnx.merge(graphdef, state, copy=True)(x, x, train=True))
+        _, pull = jax.eval_shape(lambda x: jax.vjp(lambda state: run(state, x), state), FRAMES)
+        return {leaf.shape for leaf in jax.tree.leaves(pull) if leaf.ndim == 4}
+
+    kept = {(2, 64 // 2**i, 96 // 2**i, stages[i - 2]) for i in (3, 4, 5)}
+    large = {(2, 64 // 2**i, 96 // 2**i, stages[max(i - 2, 0)]) for i in (1, 2)}
+    assert waiting(recomputed) >= kept
+    assert not waiting(recomputed) & large
+    assert waiting(lambda run: run) >= kept | large
 
 
 def test_flow_starts_at_almost_nothing():

@@ -13,7 +13,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.checks import check_config, check_frame_size
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import Pictures
-from endodav_jax.training.parallel import check_batch_size
+from endodav_jax.training.loop import train
 from endodav_jax.training.pictures import flow_colours, panel
 
 ENDODAV = DepthModelConfig.endodav("vits")
@@ -70,10 +70,10 @@ def test_it_is_refused_before_its_phantom_is_rendered(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
+def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr("jax.device_count", lambda: 4)
     with pytest.raises(UserError, match=r"config.data.batch_size: 6 clips cannot be shared out over 4 devices"):
-        check_batch_size(6)
+        train(Config(model=ENDODAV, data=DataConfig(path=".", batch_size=6)), tmp_path)
 
 
 def test_frames_must_fit_the_motion_networks():
