@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from endodav_jax.models.layers import on_cpu
+from endodav_jax.models.platform import on_cpu, target_platform
 
 # Scores of one group stay in a CPU's cache when they take at most this many bytes.
 CPU_SCORE_BYTES = 4 << 20
@@ -33,9 +33,7 @@ def attention(
     """
     if on_cpu():
         return _chunked(query, key, value, chunk)
-    fused = (
-        jax.default_backend() == "gpu" and query.dtype == jnp.bfloat16 and query.shape[-1] % CUDNN_HEAD_MULTIPLE == 0
-    )
+    fused = target_platform() == "gpu" and query.dtype == jnp.bfloat16 and query.shape[-1] % CUDNN_HEAD_MULTIPLE == 0
     full = "highest" if query.dtype == jnp.float32 else "default"
     with jax.default_matmul_precision(full):
         return jax.nn.dot_product_attention(query, key, value, implementation="cudnn" if fused else None)

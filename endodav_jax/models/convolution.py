@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from endodav_jax.models.platform import on_cpu
+
 Pads = tuple[tuple[int, int], tuple[int, int]]
 ORDER = ("NHWC", "HWIO", "NHWC")
 LARGE_BYTES = 16 * 2**20  # more than stays in a CPU's cache
@@ -39,7 +41,7 @@ def convolve(
 
     `options` are the library's others, which Flax passes on; the CPU's own ways take none but their defaults.
     """
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         return jax.lax.conv_general_dilated(images, kernel, strides, padding, precision=precision, **options)
     sizes = tuple(zip(images.shape[1:3], kernel.shape[:2], strides, padding, strict=True))
     out = [(size + sum(pad) - k) // stride + 1 for size, k, stride, pad in sizes]

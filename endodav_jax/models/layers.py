@@ -15,6 +15,7 @@ from jax.nn import initializers
 
 from endodav_jax.models.config import Precision
 from endodav_jax.models.convolution import convolve
+from endodav_jax.models.platform import on_cpu
 
 # On a CPU the scores of many frames' attention and the hidden layers of many frames' blocks leave the cache,
 # and memory is then what time goes to; so frames go through in groups of at most this many.
@@ -23,11 +24,6 @@ CPU_FRAMES = 4
 KEPT = "kept"  # maps that `recomputed` does not compute again
 
 torch_uniform = initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # ±1/sqrt(fan in)
-
-
-def on_cpu() -> bool:
-    """Whether programs traced now are compiled for a CPU."""
-    return jax.default_backend() == "cpu"
 
 
 def map_frames(function: Callable, *arrays, frames: int = CPU_FRAMES, remat: bool = False):
