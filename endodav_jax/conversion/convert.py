@@ -111,15 +111,15 @@ def published_state_dicts(
 
 def _read_depth(file: WeightsFile, family: str | None, of_checkpoint: bool) -> Published:
     tensors = names.with_common_names(file.tensors)
-    found = recognise.recognise_depth(tensors, str(file.path), family, of_checkpoint)
-    config, notes = found.config, list(found.notes)
+    found = recognise.recognise_depth(tensors, file.name, family, of_checkpoint)
+    config, notes = found.config, [*file.notes, *found.notes]
     origin = _origin({DEPTH_FILE: file})
     if found.program == "depth_anything" and config.family == "vda":
-        params = _video_network_of_images(tensors, config, str(file.path))
+        params = _video_network_of_images(tensors, config, file.name)
         notes.append("Depth Anything's image weights: the motion modules are new and change nothing until trained")
         origin = Origin()
     else:
-        params = names.params_from_torch(tensors, config, str(file.path))
+        params = names.params_from_torch(tensors, config, file.name)
     if "metric" in file.path.stem.lower():
         notes.append("metric weights: where this program says disparity, these give depth")
     what = f"{_PROGRAM_TITLES[found.program]} {config.preset}{_adapter_text(config)}"
@@ -158,15 +158,15 @@ def _video_network_of_images(tensors: dict[str, np.ndarray], config: DepthModelC
 
 
 def _read_resnet(file: WeightsFile) -> Published:
-    layers = recognise.recognise_resnet(file.tensors, str(file.path))
-    params = motion_names.resnet_params_from_torchvision(file.tensors, source=str(file.path), layers=layers)
+    layers = recognise.recognise_resnet(file.tensors, file.name)
+    params = motion_names.resnet_params_from_torchvision(file.tensors, source=file.name, layers=layers)
     return Published(
         "resnet",
         f"ResNet-{layers} of torchvision, for two stacked frames",
         None,
         {RESNET: params},
         {file.path.name: file.sha256},
-        ("the first kernel is duplicated for two frames and halved",),
+        (*file.notes, "the first kernel is duplicated for two frames and halved"),
         {"resnet_layers": layers},
         _origin({RESNET: file}),
     )
@@ -198,7 +198,7 @@ def _read_folder(folder: Path, family: str | None) -> Published:
     for name, entry in motion_names.MOTION_FILES.items():
         if name in files:
             try:
-                part = motion_names.motion_params_from_torch(name, files[name].tensors, str(paths[name]), layers)
+                part = motion_names.motion_params_from_torch(name, files[name].tensors, files[name].name, layers)
                 motion[entry.network] = motion.get(entry.network, {}) | part[entry.network]
             except UserError as error:
                 errors.append(str(error))
@@ -206,6 +206,7 @@ def _read_folder(folder: Path, family: str | None) -> Published:
         raise UserError(" | ".join(errors))
 
     notes = list(depth.notes)
+    notes += [f"{file.path.name}: {note}" for name, file in files.items() if name != DEPTH_FILE for note in file.notes]
     missing = [f"{name}.pth" for name in motion_names.MOTION_FILES if name not in files]
     incomplete = {motion_names.MOTION_FILES[name].network for name in motion_names.MOTION_FILES if name not in files}
     if missing:

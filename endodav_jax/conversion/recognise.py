@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.models.config import BACKBONES, Adapter, DepthModelConfig
 
 Program = Literal["vda", "endodav", "endodac", "depth_anything"]
+KINDS = ("depth", "motion", "resnet")  # of networks, as `kind_of` tells them
 
 # For the files of a published checkpoint folder, a key that only that network's state dict has.
 _MOTION_KEYS = {
@@ -113,9 +114,19 @@ def recognise_resnet(tensors: Mapping[str, np.ndarray], name: str) -> int:
     return layers
 
 
-def is_resnet(tensors: Mapping[str, np.ndarray]) -> bool:
+def kind_of(names: Collection[str]) -> str | None:
+    """Returns which of `KINDS` a state dict is by its names alone, None where no network known here has them."""
+    encoder = any(name.startswith(("pretrained.blocks.0.", "encoder.blocks.0.")) for name in names)
+    if encoder and any(name.startswith(("head.", "depth_head.")) for name in names):
+        return "depth"
+    if any(key in names for key in _MOTION_KEYS.values()):
+        return "motion"
+    return "resnet" if is_resnet(names) else None
+
+
+def is_resnet(tensors: Collection[str]) -> bool:
     """Whether the keys are those of torchvision's ResNets."""
-    return {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight"} <= set(tensors)
+    return all(name in tensors for name in ("conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight"))
 
 
 def _has(tensors: Mapping[str, np.ndarray], part: str) -> bool:
@@ -188,4 +199,8 @@ def _other_than_depth(tensors: Mapping[str, np.ndarray]) -> str:
     if any(key.startswith("backbone.embeddings.") for key in tensors):
         return "has the names of the transformers library; use the file published with the original program"
     shown = ", ".join(ascii(key)[1:-1][:60] for key in sorted(tensors)[:3])
-    return f"is not a network known here; its keys are {shown}, ..."
+    return (
+        f"is not a network known here; its keys are {shown}, ... ({len(tensors)} tensors); looked for "
+        "pretrained.blocks.* or encoder.blocks.* with head.* or depth_head.*, also in entries such as state_dict and "
+        "behind prefixes such as module.; save model.state_dict() of the depth network"
+    )

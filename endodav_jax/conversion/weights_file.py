@@ -8,12 +8,10 @@ import numpy as np
 import safetensors
 
 from endodav_jax.conversion.torch_file import read_torch_file
+from endodav_jax.conversion.wrappings import Found, find_network, shown
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of
 
-# Keys under which training programs keep the state dict among epoch, optimiser and the like.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
-_MAX_WRAPPERS = 3
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
@@ -26,12 +24,21 @@ class WeightsFile:
       tensors: PyTorch name -> array in PyTorch's layout; possibly read-only views of the file.
       entries: entries that are no tensors, such as EndoDAV's `height`, `width`, `use_stereo`.
       metadata: of a safetensors file; empty for `.pth`.
+      place: the entry of the file that the tensors are from; empty where that is the file itself.
+      notes: what of the file was left out, one sentence each.
     """
 
     path: Path
     tensors: dict[str, np.ndarray]
     entries: dict[str, object]
     metadata: dict[str, str]
+    place: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file and the entry in it, for messages."""
+        return f"{self.path} (entry {self.place})" if self.place else str(self.path)
 
     @property
     def sha256(self) -> str:
@@ -42,8 +49,8 @@ class WeightsFile:
 def read_weights_file(path: Path | str) -> WeightsFile:
     """Reads a `.pth`, `.pt` or `.safetensors` file; the bytes decide which it is, not the suffix.
 
-    Dicts that only wrap the state dict (`{"model": ...}`, `{"state_dict": ...}`) and DataParallel's `module.` are
-    taken off.
+    Dicts around the state dict, what training programs save beside it, and the marks of wrappers in its names are
+    taken off; see `wrappings`.
 
     Raises:
       UserError: missing, unreadable, damaged, refused (see `torch_file`), or without a single tensor.
@@ -65,12 +72,9 @@ def read_weights_file(path: Path | str) -> WeightsFile:
         saved, metadata = _read_safetensors(path)
     else:
         saved = read_torch_file(path)
-    state = _unwrapped(path, saved)
-    tensors = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    entries = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return WeightsFile(path, tensors, entries, metadata)
+    found = _network(path, saved)
+    place = shown(found.place) if found.place else ""
+    return WeightsFile(path, found.tensors, found.entries, metadata, place, found.notes())
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -82,21 +86,16 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]
         raise UserError(f"{path}: is truncated or damaged ({reason}); download or copy it again") from error
 
 
-def _unwrapped(path: Path, saved) -> dict[str, object]:
-    """Returns the innermost dict that holds tensors."""
-    for _ in range(_MAX_WRAPPERS + 1):
-        if not isinstance(saved, dict):
-            break
-        if not all(isinstance(name, str) for name in saved):
-            raise UserError(f"{path}: is no state dict: its keys are not names; save model.state_dict()")
-        if any(isinstance(value, np.ndarray) for value in saved.values()):
-            if not all(name.isprintable() for name in saved):
-                raise UserError(f"{path}: refused: it has tensors with unprintable names")
-            return saved
-        if "param_groups" in saved:
+def _network(path: Path, saved) -> Found:
+    found = find_network(saved)
+    if found is None:
+        if isinstance(saved, dict) and "param_groups" in saved:
             raise UserError(f"{path}: is an optimiser's state (such as adam.pth); name the network's weights")
-        inner = next((saved[name] for name in _WRAPPERS if isinstance(saved.get(name), dict)), None)
-        if inner is None:
-            break
-        saved = inner
-    raise UserError(f"{path}: holds no tensors under names; save model.state_dict()")
+        if isinstance(saved, dict) and not all(isinstance(name, str) for name in saved):
+            raise UserError(f"{path}: is no state dict: its keys are not names; save model.state_dict()")
+        names = ", ".join(ascii(name)[1:-1][:60] for name in list(saved)[:5]) if isinstance(saved, dict) else ""
+        what = f"entries: {names}" if names else f"a {type(saved).__name__}"
+        raise UserError(f"{path}: holds no tensors under names ({what}); save model.state_dict()")
+    if not all(name.isprintable() for name in found.tensors):
+        raise UserError(f"{path}: refused: it has tensors with unprintable names")
+    return found

@@ -81,7 +81,7 @@ def test_a_folder_without_a_depth_network_is_refused(folder):
 def test_one_error_lists_all_that_does_not_fit_in_any_file(folder):
     depth, pose = state_dict_of(ENDODAV), motion_state_dicts()["pose"]
     del depth["pretrained.blocks.3.norm1.weight"], depth["head.scratch.refinenet2.out_conv.bias"]
-    depth |= {"pretrained.cls_token": np.zeros((1, 1, 7), np.float32), "stray": np.zeros(2, np.float32)}
+    depth |= {"pretrained.cls_token": np.zeros((1, 1, 7), np.float32), "head.stray": np.zeros(2, np.float32)}
     pose |= {"convs.more": np.zeros(1, np.float32)}
     write_pth(folder / "depth_model.pth", depth)
     write_pth(folder / "pose.pth", pose)
@@ -89,7 +89,7 @@ def test_one_error_lists_all_that_does_not_fit_in_any_file(folder):
         read_published(folder)
     line = str(caught.value)
     assert "missing (2): pretrained.blocks.3.norm1.weight, head.scratch.refinenet2.out_conv.bias" in line
-    assert "unused (1): stray" in line
+    assert "unused (1): head.stray" in line
     assert "misshapen (1): pretrained.cls_token [1, 1, 7] instead of [1, 1, 192]" in line
     assert re.search(r"pose\.pth: .*unused \(1\): convs\.more", line)
     assert "\n" not in line

@@ -1,11 +1,14 @@
 """Files of weights of either format become one flat state dict."""
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from endodav_jax.conversion.weights_file import read_weights_file
+from endodav_jax.conversion.wrappings import MAX_WRAPPERS
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of
 from tests.conversion.torch_writer import write_pth
@@ -64,7 +67,10 @@ def test_a_truncated_safetensors_file_is_one_line(tmp_path):
     [
         ({"state": {"0": {"exp_avg": WEIGHT}}, "param_groups": {"lr": 1}}, "optimiser"),
         ({"epoch": 3}, "no tensors"),
-        ({"model": {"model": {"model": {"model": {"weight": WEIGHT}}}}}, "no tensors"),
+        (
+            functools.reduce(lambda saved, _: {"model": saved}, range(MAX_WRAPPERS + 1), {"weight": WEIGHT}),
+            "no tensors",
+        ),
         ({"a\nb": WEIGHT}, "unprintable"),
         ({3: WEIGHT}, "not names"),
         (7, "no tensors"),
