@@ -15,16 +15,42 @@ Rule = Literal["scale_shift", "median", "least_squares", "disparity"]
 RULES: tuple[Rule, ...] = ("scale_shift", "median", "least_squares", "disparity")
 
 _LEAST_DEPTH = 1e-6  # keeps inverse depth finite
+_LARGEST = float(np.finfo(np.float32).max)  # depth is float32
 _LEAST_SPREAD = 1e-12  # a constant prediction carries no scale; it is moved to the truth's level as it is
 
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """predicted -> scale * predicted + shift, in depth, or in inverse depth where `inverse` says so."""
+    """predicted -> scale * predicted + shift, in depth, or in inverse depth where `inverse` says so.
+
+    Raises:
+      ValueError: scale or shift is not finite in float32.
+    """
 
     scale: float
     shift: float
     inverse: bool = False
+
+    def __post_init__(self):
+        if not (abs(self.scale) <= _LARGEST and abs(self.shift) <= _LARGEST):  # `not <=`, so that NaN is caught, too
+            raise ValueError(
+                f"cannot be aligned: scale {self.scale:g}, shift {self.shift:g}; the predictions span too much"
+            )
+
+    @classmethod
+    def of_medians(cls, found: float, level: float) -> "Alignment":
+        """The scale that brings the predicted median `found` to the true one.
+
+        Raises:
+          ValueError: the predicted median is not above 0, so that no scale does.
+        """
+        if not found > 0:
+            raise ValueError(
+                f"cannot be aligned: the median of the predicted depth is {found:g}; predict a positive depth for more "
+                "than half of the valid pixels, or align by another rule than median"
+            )
+        with np.errstate(over="ignore"):
+            return cls(float(np.divide(level, found)), 0.0)
 
     @classmethod
     def of_levels(cls, middle: float, spread: float, level: float, wanted: float) -> "Alignment":
@@ -50,7 +76,7 @@ def fit_alignment(rule: Rule, predicted: np.ndarray, truth: np.ndarray) -> Align
       truth: [N] ground truth, mm.
 
     Raises:
-      ValueError: no pixels, or a rule that does not exist.
+      ValueError: no pixels, a rule that does not exist, or one that these numbers give no fit for.
     """
     if len(predicted) == 0:
         raise ValueError("no valid pixel to align by")
@@ -59,7 +85,7 @@ def fit_alignment(rule: Rule, predicted: np.ndarray, truth: np.ndarray) -> Align
         middle, level = np.median(predicted), np.median(truth)
         return Alignment.of_levels(middle, np.mean(np.abs(predicted - middle)), level, np.mean(np.abs(truth - level)))
     if rule == "median":
-        return Alignment(float(np.median(truth) / np.median(predicted)), 0.0)
+        return Alignment.of_medians(float(np.median(predicted)), float(np.median(truth)))
     if rule in ("least_squares", "disparity"):
         return least_squares_of_sums([(predicted, truth)], inverse=rule == "disparity")
     raise ValueError(f"no alignment rule {rule!r}; there are {', '.join(RULES)}")
@@ -69,7 +95,7 @@ def least_squares_of_sums(pairs: Iterable[tuple[np.ndarray, np.ndarray]], invers
     """Fits (predicted, truth) given piece by piece: in depth, or, with `inverse`, in inverse depth.
 
     Raises:
-      ValueError: no pixels.
+      ValueError: no pixels, or numbers that give no fit.
     """
     moments = np.zeros(5)  # count, sums of p, t, p p, p t
     for predicted, truth in pairs:

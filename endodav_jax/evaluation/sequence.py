@@ -65,7 +65,8 @@ def score_sequence(
       config: the rule, the range of depths.
 
     Raises:
-      ValueError: no frame has a valid pixel, counts or sizes differ, or a prediction is not finite.
+      ValueError: no frame has a valid pixel, counts or sizes differ, a prediction is not finite, or the rule has no
+        fit for the sequence, or for one of its frames where each has its own.
     """
     alignment = None if config.per_frame else _fit(truth, predicted, config)
     errors, pairs, before = [], [], None
@@ -75,9 +76,9 @@ def score_sequence(
         if not valid.any():
             before = None
             continue
-        rule = alignment or fit_alignment(config.align, depth[valid], frame.depth_mm[valid])
+        rule = alignment or _fit_frame(frame, depth[valid], frame.depth_mm[valid], config)
         aligned = config.depth_range.clip(rule(depth))
-        errors.append(depth_errors(aligned, frame.depth_mm, valid))
+        errors.append(_finite_errors(frame, aligned, valid))
         now = None
         if frame.cam_from_world is not None:
             now = (aligned, valid, projection_matrix(frame.intrinsics, frame.cam_from_world))
@@ -91,6 +92,25 @@ def score_sequence(
     if not errors:
         raise ValueError(f"{sequence}: no frame has a valid pixel of ground truth")
     return SequenceScores(sequence, count, np.array(errors), np.array(pairs).reshape(-1, 2), alignment)
+
+
+def _fit_frame(frame: EvaluationFrame, predicted: np.ndarray, truth: np.ndarray, config: EvaluateConfig) -> Alignment:
+    """Fits a frame alone.  One that cannot be is not left out: means without the worst frames would flatter."""
+    try:
+        return fit_alignment(config.align, predicted, truth)
+    except ValueError as error:
+        raise ValueError(f"frame {frame.frame_index} {error}") from error
+
+
+def _finite_errors(frame: EvaluationFrame, aligned: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        errors = depth_errors(aligned, frame.depth_mm, valid)
+    if not np.isfinite(errors).all():
+        raise ValueError(
+            f"frame {frame.frame_index} has errors that are not finite, as for a predicted depth of 0; measure with "
+            "--near above 0"
+        )
+    return errors
 
 
 def _landing(valid: np.ndarray, view_mask: np.ndarray) -> np.ndarray:
@@ -121,7 +141,7 @@ def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) 
         raise ValueError("no frame has a valid pixel of ground truth")
     found, level = (median.value() for median in medians)
     if config.align == "median":
-        return Alignment(level / found, 0.0)
+        return Alignment.of_medians(found, level)
     sums = np.zeros(2)
     for depth, true in valid_pixels():
         sums += np.abs(depth.astype(np.float64) - found).sum(), np.abs(true.astype(np.float64) - level).sum()

@@ -235,3 +235,35 @@ def test_each_measured_sequence_is_shown_with_its_depth(tmp_path):
     )
     assert list(shown) == [FIRST]
     np.testing.assert_array_equal(shown[FIRST], TRUTH[2])
+
+
+@pytest.mark.parametrize("per_frame", [False, True])
+@pytest.mark.parametrize(
+    ("rule", "spoil", "words"),
+    [
+        ("median", lambda maps: np.where(np.arange(SHAPE[1]) < SHAPE[1] * 0.7, 0, maps), "median of the predicted"),
+        ("median", lambda maps: -maps, "median of the predicted depth is -"),
+        ("median", lambda maps: maps * np.float32(1e-43), "predictions span too much"),
+        ("least_squares", lambda maps: maps.astype(np.float64) * 1e36, None),
+    ],
+)
+def test_a_sequence_without_a_fit_is_named_and_the_others_are_measured(tmp_path, per_frame, rule, spoil, words):
+    write(tmp_path, TRUTH, FIRST)
+    write(tmp_path, spoil(TRUTH), SECOND)
+    results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig(align=rule, per_frame=per_frame))
+    assert results.scores[0].sequence == FIRST
+    assert np.isfinite(results.scores[0].depth).all()
+    if words is None:  # large numbers are a matter of scale alone
+        assert results.failures == {}
+        return
+    assert list(results.failures) == [SECOND]
+    assert words in results.failures[SECOND]
+    assert ("frame 0" in results.failures[SECOND]) == per_frame
+
+
+def test_errors_that_are_not_finite_are_named(tmp_path):
+    write(tmp_path, np.zeros_like(TRUTH), FIRST)
+    write(tmp_path, TRUTH, SECOND)
+    results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig(align="least_squares", near=0.0))
+    assert list(results.failures) == [FIRST]
+    assert "not finite" in results.failures[FIRST]

@@ -73,6 +73,24 @@ def test_a_failed_sequence_is_said_and_the_rest_is_reported(data, predictions, t
     assert "no prediction; looked for" in (out / "report.html").read_text()
 
 
+@pytest.mark.parametrize("words", [[], ["--per-frame"]])
+def test_a_sequence_whose_median_is_zero_is_one_line_and_the_rest_is_reported(
+    data, predictions, tmp_path, capsys, words
+):
+    file = predictions / f"{SECOND.replace('/', '_')}.npy"
+    np.save(file, np.where(np.arange(np.load(file).shape[-1]) < 20, 0, np.load(file)))
+    out = tmp_path / "out"
+    code = main(["evaluate", str(data), "--predictions", str(predictions), "-o", str(out), "--align", "median", *words])
+    assert code == EXIT_SOME_FAILED
+    said = capsys.readouterr()
+    (line,) = [line for line in said.err.splitlines() if line.startswith("endodav evaluate:")]
+    assert SECOND in line and "median of the predicted depth is 0" in line  # noqa: PT018
+    assert "all 6 frames" in said.out
+    results = json.loads((out / "results.json").read_text())
+    assert list(results["failures"]) == [SECOND]
+    assert results["overall"]["abs_rel"] < 1e-3
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
