@@ -5,7 +5,7 @@
 
 The weights are a folder that `endodav convert` wrote; what the network is, its card says.  Windows of 32 frames,
 tied together by EndoDAV's rule; outputs: videos of the source, of the depth and of both, `_depths.npz` and
-`_meta.json`.  Every field of `endodav_jax/inference/config.py` can be set: `--config.infer.align=vda`,
+`_meta.json`.  Every field of `endodav_jax/depth_video/config.py` can be set: `--config.infer.windows=vda`,
 `"--config.infer.save=('npz', 'exr')"`, `--config.infer.stereo=top`.
 """
 

@@ -16,12 +16,14 @@ from pathlib import Path
 import ml_collections
 
 from endodav_jax.data.config import DataConfig
+from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.inference.config import InferConfig
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.training.config import TrainConfig
+
+SHIPPED_CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +77,32 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
         raise UserError(f"config.{error}") from error
 
 
+def config_file(name: str | Path) -> Path:
+    """Returns the file of a configuration; a name without a slash or `.py` is one that comes with the package.
+
+    Raises:
+      UserError: there is no such file or name.
+    """
+    path = Path(name)
+    if path.name == str(name) and not path.suffix:
+        path = SHIPPED_CONFIGS / f"{name}.py"
+        if not path.is_file():
+            known = sorted(file.stem for file in SHIPPED_CONFIGS.glob("*.py"))
+            raise UserError(
+                f"{name}: no configuration of that name comes with the package; there are {', '.join(known)}"
+            )
+    if not path.is_file():
+        raise UserError(f"{path}: no such configuration file")
+    return path
+
+
 def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
-    """Runs `get_config()` of a configuration file.
+    """Runs `get_config()` of a configuration: a file, or the name of one that comes with the package.
 
     Raises:
       UserError: the file is missing, is not Python, has no `get_config`, or fails.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such configuration file")
+    path = config_file(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None:
         raise UserError(f"{path}: not a Python file")

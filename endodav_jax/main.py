@@ -1,21 +1,20 @@
-"""Runs the job that a configuration names: `python -m endodav_jax.main --config FILE --workdir DIR`.
+"""Runs the job that a configuration names: `python -m endodav_jax.main --config NAME --workdir DIR`.
 
 Any field can be set on the command line: `--config.model.preset=vits`.
 """
 
 import gc
 import importlib
-import itertools
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.config import Config, config_file, config_from_dict, load_config_file
 from endodav_jax.errors import EXIT_USER_ERROR, UserError, exit_code
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file, or the name of one of configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job writes.")
 
 JOBS = ("describe", "infer", "pretrain", "train", "evaluate", "quickstart")
@@ -32,7 +31,7 @@ def run(_) -> int:
 def _run_job() -> int | None:
     config = _configuration()
     job = importlib.import_module(f"endodav_jax.jobs.{config.job}")
-    return job.run(config, Path(_WORKDIR.value))
+    return job.run_config(config, Path(_WORKDIR.value))
 
 
 def _configuration() -> Config:
@@ -49,9 +48,7 @@ def _configuration() -> Config:
 def _parse_flags(argv: list[str]) -> list[str]:
     """Parses the flags; a file, flag or field that does not exist is one line, not a traceback."""
     try:
-        for path in _named_files(argv):
-            load_config_file(path)  # the library's own errors are tracebacks
-        return flags.FLAGS(argv)
+        return flags.FLAGS(_with_files(argv))
     except UserError as error:
         line = str(error)
     except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
@@ -62,14 +59,21 @@ def _parse_flags(argv: list[str]) -> list[str]:
     sys.exit(EXIT_USER_ERROR)
 
 
-def _named_files(argv: list[str]) -> list[str]:
-    """What `--config FILE` and `--config=FILE` name."""
-    files = []
-    for word, following in itertools.pairwise([*argv, ""]):
+def _with_files(argv: list[str]) -> list[str]:
+    """Returns the arguments with the files of the configurations that `--config` names, each of which is tried first.
+
+    Raises:
+      UserError: there is no such configuration, or it fails; the library's own errors are tracebacks.
+    """
+    words = list(argv)
+    for place, word in enumerate(argv):
         name, equals, value = word.partition("=")
-        if name in ("--config", "-config"):
-            files.append(value if equals else following)
-    return [path for path in files if path]
+        if name not in ("--config", "-config") or (not equals and place + 1 == len(argv)):
+            continue
+        path = config_file(value if equals else argv[place + 1])
+        load_config_file(path)
+        words[place if equals else place + 1] = f"{name}={path}" if equals else str(path)
+    return words
 
 
 if __name__ == "__main__":

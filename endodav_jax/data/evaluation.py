@@ -32,11 +32,11 @@ class EvaluationVideos:
         """Returns the number of frames of a sequence."""
         return self.split.lengths[self._index(sequence)]
 
-    def frames(self, sequence: str, max_length: int | None = None) -> Iterator[EvaluationFrame]:
-        """Streams a sequence's frames in order, the first `max_length` of them, in constant memory."""
+    def frames(self, sequence: str, max_len: int | None = None) -> Iterator[EvaluationFrame]:
+        """Streams a sequence's frames in order, the first `max_len` of them, in constant memory."""
         index = self._index(sequence)
         first = int(self.split.offsets[index])
-        last = first + min(self.split.lengths[index], max_length or self.split.lengths[index])
+        last = first + min(self.split.lengths[index], max_len or self.split.lengths[index])
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             ahead: collections.deque[concurrent.futures.Future] = collections.deque()
             for number in range(first, last):

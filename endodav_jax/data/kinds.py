@@ -1,14 +1,11 @@
 """Every kind of source by its name on the command line, and the options each one's constructor declares."""
 
-import argparse
 import dataclasses
 import importlib
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable
-from pathlib import Path
 
 from endodav_jax.data.sources.base import Source
 from endodav_jax.errors import UserError
@@ -28,31 +25,13 @@ KINDS = types.MappingProxyType(
 
 
 @dataclasses.dataclass(frozen=True)
-class SourceOption:
-    """A keyword of a source's constructor.
+class Options:
+    """What a source takes beside the place of its data; each kind has fields of its own."""
 
-    Attributes:
-      name: of the keyword.
-      kind: the type of its value, or a tuple of the strings it may be.
-      default: its default.
-      help: what the constructor's documentation says of it.
-    """
-
-    name: str
-    kind: type | tuple[str, ...]
-    default: object
-    help: str
-
-    def add_to(self, parser) -> None:
-        """Adds `--name` to a parser; nothing given leaves the constructor's default."""
-        flag = "--" + self.name.replace("_", "-")
-        text = f"{self.help} (default: {self.default})".replace("%", "%%")
-        if self.kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-        elif isinstance(self.kind, tuple):
-            parser.add_argument(flag, choices=self.kind, help=text)
-        else:
-            parser.add_argument(flag, type=self.kind, metavar=self.kind.__name__.upper(), help=text)
+    def given(self) -> dict:
+        """Returns the options that are not the defaults, by name."""
+        values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {field.name: value for field, value in values if value != field.default}
 
 
 def source_class(kind: str) -> Callable[..., Source]:
@@ -67,30 +46,22 @@ def source_class(kind: str) -> Callable[..., Source]:
     return getattr(importlib.import_module(module), name)
 
 
-def source_options(kind: str) -> list[SourceOption]:
-    """Returns what a kind's constructor takes beside the place of the data."""
+def options_type(kind: str) -> type[Options]:
+    """Returns a dataclass of what a kind's constructor takes beside the place of the data.
+
+    Its fields have the names, types and defaults of the keywords; its docstring is the constructor's.
+    """
     constructor = source_class(kind).__init__
-    hints = typing.get_type_hints(constructor)
-    texts = _documented_arguments(inspect.getdoc(constructor) or "")
-    return [
-        SourceOption(name, _value_type(hints[name]), parameter.default, texts.get(name, ""))
+    hints = typing.get_type_hints(constructor, include_extras=True)
+    fields = [
+        (name, hints[name], dataclasses.field(default=parameter.default))
         for name, parameter in inspect.signature(constructor).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
-
-
-def _value_type(hint) -> type | tuple[str, ...]:
-    """Returns what argparse needs to know of a type: `X | None` is X, a path is a path even if text will do."""
-    if typing.get_origin(hint) is typing.Literal:
-        return typing.get_args(hint)
-    options = [option for option in typing.get_args(hint) or (hint,) if option is not type(None)]
-    return Path if Path in options else options[0]
-
-
-def _documented_arguments(documentation: str) -> dict[str, str]:
-    """Returns name -> text of the section `Args:` of a docstring."""
-    section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)*)", documentation, re.MULTILINE)
-    if section is None:
-        return {}
-    entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section[1], re.MULTILINE)
-    return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
+    return dataclasses.make_dataclass(
+        f"{kind.capitalize()}Options",
+        fields,
+        bases=(Options,),
+        namespace={"__module__": __name__, "__doc__": inspect.getdoc(constructor)},
+        frozen=True,
+    )

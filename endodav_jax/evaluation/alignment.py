@@ -7,12 +7,12 @@ and `disparity` are the closest fit in depth and in inverse depth.
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 Rule = Literal["scale_shift", "median", "least_squares", "disparity"]
-RULES: tuple[Rule, ...] = ("scale_shift", "median", "least_squares", "disparity")
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 _LEAST_DEPTH = 1e-6  # keeps inverse depth finite
 _LARGEST = float(np.finfo(np.float32).max)  # depth is float32

@@ -1,58 +1,60 @@
-"""The `evaluate` section of a configuration."""
+"""The `evaluate` section of a configuration, which raises `ValueError` for contradictions when it is built.
+
+The docstrings of the fields are the help of `endodav evaluate`.
+"""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
-from endodav_jax.evaluation.alignment import RULES, Rule
+from endodav_jax.evaluation.alignment import Rule
 from endodav_jax.evaluation.depth_errors import DepthRange
+from endodav_jax.fields import check_choices, positional, spelled
+from endodav_jax.inference.windows import AlignRule
 
 Kind = Literal["depth", "disparity"]
-KINDS: tuple[Kind, ...] = ("depth", "disparity")
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """How predicted depth is measured.  Contradictions raise `ValueError` when it is built.
+    """How predicted depth is measured.
 
     Attributes:
-      path: prepared data set.
+      path: a data set made by `endodav prepare`.
       split: of it: `validation`, `test` or `eval` of SCARED, all of which the published evaluators use in turn.
       align: the rule that brings predictions to the ground truth's scale; `scale_shift` is the published default.
       per_frame: fit the rule on every frame alone instead of once for the sequence.
-      near, far: depths that count, mm; predictions are clipped to them.
-      max_length: frames of each sequence that are looked at; 0 for all.
-      min_depth, max_depth: depth of a disparity of 1 and of 0 (`geometry.depth_from_disparity`), before alignment.
+      near: least depth that counts, mm; predictions are clipped to it.
+      far: greatest depth that counts, mm; likewise.
+      max_len: frames of each sequence that are looked at; 0 for all.
+      min_depth: depth of a disparity of 1 (`geometry.depth_from_disparity`), before alignment.
+      max_depth: depth of a disparity of 0.
       windows: how the windows of a long video are aligned: `endodav`, `vda` or `none`.
-      predictions: folder of another method's predictions, to be measured in place of a network.
+      predictions: folder of another method's predictions, to be measured in place of a network: a file NAME.npz or
+        NAME.npy a sequence, or a folder of npy, 16-bit png or exr frames.
       kind: what those are: `depth` or `disparity`.
     """
 
-    path: str = ""
+    path: Annotated[str, *positional("DATA")] = ""
     split: str = "test"
     align: Rule = "scale_shift"
     per_frame: bool = False
     near: float = 1e-3
     far: float = 150.0
-    max_length: int = 0
+    max_len: Annotated[int, spelled("--max-length")] = 0
     min_depth: float = 0.1
     max_depth: float = 150.0
-    windows: Literal["endodav", "vda", "none"] = "endodav"
+    windows: AlignRule = "endodav"
     predictions: str = ""
     kind: Kind = "depth"
 
     def __post_init__(self):
-        if self.align not in RULES:
-            raise ValueError(f"evaluate.align: {self.align!r} is not one of {', '.join(RULES)}")
-        if self.windows not in ("endodav", "vda", "none"):
-            raise ValueError(f"evaluate.windows: {self.windows!r} is not one of endodav, vda, none")
-        if self.kind not in KINDS:
-            raise ValueError(f"evaluate.kind: {self.kind!r} is not one of {', '.join(KINDS)}")
+        check_choices(self, "evaluate")
         if not 0 <= self.near < self.far:
             raise ValueError(f"evaluate.near: {self.near} must lie below evaluate.far, {self.far}")
         if not 0 < self.min_depth < self.max_depth:
             raise ValueError(f"evaluate.min_depth: {self.min_depth} must lie below evaluate.max_depth")
-        if self.max_length < 0:
-            raise ValueError(f"evaluate.max_length: {self.max_length} must not be negative")
+        if self.max_len < 0:
+            raise ValueError(f"evaluate.max_len: {self.max_len} must not be negative")
 
     @property
     def depth_range(self) -> DepthRange:

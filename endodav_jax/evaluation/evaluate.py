@@ -145,7 +145,7 @@ def evaluate_network(
 
     def camera(sequence: str) -> None:
         if motion is not None:
-            found = score_motion(motion, videos.frames(sequence, config.max_length or None))
+            found = score_motion(motion, videos.frames(sequence, config.max_len or None))
             if found is not None:
                 cameras[sequence] = found
 
@@ -163,7 +163,7 @@ def evaluate_predictions(
     """Measures what another method predicted; see `predictions.read_predictions` for what a folder may hold.
 
     `config.kind` says whether it is depth or disparity; disparity becomes depth as a network's does.  One frame is in
-    memory at a time.  Where `config.max_length` is set, predictions of the whole sequence may be there all the same.
+    memory at a time.  Where `config.max_len` is set, predictions of the whole sequence may be there all the same.
 
     Raises:
       UserError: there is no such folder.
@@ -176,7 +176,7 @@ def evaluate_predictions(
     def maps(sequence: str):
         with read_predictions(folder, sequence, config.kind) as found:
             whole = videos.length(sequence)
-            wanted = min(whole, config.max_length or whole)
+            wanted = min(whole, config.max_len or whole)
             if len(found) not in (whole, wanted):
                 raise ValueError(f"{len(found)} predictions for {wanted} frames of ground truth; give one a frame")
             yield _AsDepth(found, wanted, config)
@@ -226,7 +226,7 @@ def _score_all(
                 depth = stack.enter_context(maps(sequence))
                 score = score_sequence(
                     sequence,
-                    lambda sequence=sequence: videos.frames(sequence, config.max_length or None),
+                    lambda sequence=sequence: videos.frames(sequence, config.max_len or None),
                     depth,
                     config,
                 )

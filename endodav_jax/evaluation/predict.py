@@ -18,7 +18,7 @@ def predicted_depth(
     estimator: DepthEstimator, videos: EvaluationVideos, sequence: str, config: EvaluateConfig
 ) -> Iterator[np.ndarray]:
     """Yields depth float32 [N,H,W] of a sequence as a memory-mapped temporary file, gone afterwards."""
-    length = min(videos.length(sequence), config.max_length or videos.length(sequence))
+    length = min(videos.length(sequence), config.max_len or videos.length(sequence))
     first = next(videos.frames(sequence, 1))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "depth.npy"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from endodav_jax.errors import UserError
-from endodav_jax.evaluation.config import KINDS, Kind
+from endodav_jax.evaluation.config import Kind
 from endodav_jax.video.image_files import natural_order
 
 _KEYS = {"depth": ("depths", "depth"), "disparity": ("disparities", "disparity")}  # of an npz, the first one found
@@ -172,7 +172,7 @@ def _unpacked(path: Path, kind: Kind) -> Iterator[np.ndarray]:
             keys = [name.removesuffix(".npy") for name in archive.namelist()]
             chosen = next((key for key in _KEYS[kind] if key in keys), None)
             if chosen is None:
-                others = [other for other in KINDS if other != kind and any(key in keys for key in _KEYS[other])]
+                others = [other for other in _KEYS if other != kind and any(key in keys for key in _KEYS[other])]
                 cure = f"say --kind {others[0]}" if others else "name the array so"
                 raise UserError(
                     f"{path}: holds {', '.join(keys) or 'nothing'}, wanted {' or '.join(_KEYS[kind])}; {cure}"

@@ -12,10 +12,10 @@ programs' `infer_video_depth`; the exact frames for many lengths are in the gold
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 AlignRule = Literal["endodav", "vda", "none"]
-ALIGN_RULES: tuple[AlignRule, ...] = ("endodav", "vda", "none")
+ALIGN_RULES: tuple[AlignRule, ...] = get_args(AlignRule)
 
 WINDOW_FRAMES = 32
 STEP = 22

@@ -1,48 +1,55 @@
 """`endodav convert`: published PyTorch weights to a checkpoint folder, and any weights back to PyTorch's names."""
 
-import argparse
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
 
 from endodav_jax.errors import UserError
+from endodav_jax.fields import positional, spelled
+from endodav_jax.models.config import Family
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Source, output and what to do where the source leaves it open."""
-    parser.add_argument(
-        "source",
-        metavar="SOURCE",
-        help="weights of Video-Depth-Anything, Depth Anything, EndoDAV, EndoDAC or torchvision's ResNets (.pth, .pt, "
-        ".safetensors), a training folder with depth_model.pth, or a checkpoint folder of this program",
-    )
-    parser.add_argument("out", metavar="OUT", nargs="?", help="folder to write (or FILE.safetensors)")
-    parser.add_argument("-o", "--output", metavar="OUT", help="the same, by name")
-    parser.add_argument(
-        "--to",
-        choices=("orbax", "safetensors"),
-        default="orbax",
-        help="orbax: a checkpoint folder of this program (default); safetensors: PyTorch's names and layouts",
-    )
-    parser.add_argument(
-        "--family",
-        choices=("vda", "endodav", "endodac"),
-        help="where the keys leave it open: vda or endodav for video weights without adapters, vda (V2) or endodac "
-        "(V1) for Depth Anything's image weights",
-    )
-    parser.add_argument(
-        "--adapter", metavar="FILE", help="add what fine-tuning saved (`endodav export --what adapter`) to the weights"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an older output")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Converts published PyTorch weights, or writes PyTorch's names back.
+
+    Attributes:
+      source: weights of Video-Depth-Anything, Depth Anything, EndoDAV, EndoDAC or torchvision's ResNets (.pth, .pt,
+        .safetensors), a training folder with depth_model.pth, or a checkpoint folder of this program.
+      out: folder to write (or FILE.safetensors).
+      output: the same, by name.
+      to: orbax for a checkpoint folder of this program; safetensors for PyTorch's names and layouts.
+      family: where the keys leave it open: vda or endodav for video weights without adapters, vda (V2) or endodac (V1)
+        for Depth Anything's image weights.
+      adapter: add what fine-tuning saved (`endodav export --what adapter`) to the weights.
+      overwrite: replace an older output.
+    """
+
+    source: Annotated[str, *positional("SOURCE")]
+    out: Annotated[Path | None, *positional("OUT")] = None
+    output: Annotated[Path | None, spelled("-o", metavar="OUT")] = None
+    to: Literal["orbax", "safetensors"] = "orbax"
+    family: Family | None = None
+    adapter: Annotated[Path | None, spelled(metavar="FILE")] = None
+    overwrite: bool = False
 
 
-def run_arguments(args: argparse.Namespace) -> None:
+def run(command: Command) -> None:
     """Converts and prints what was found."""
-    if (args.out is None) == (args.output is None):
-        raise UserError("OUT: name the output once: endodav convert SOURCE OUT")
+    out = named_output(command.out, command.output, "endodav convert SOURCE OUT")
     from endodav_jax.checkpoints import convert
 
-    out = args.out or args.output
-    card = convert(args.source, out, args.to, args.family, args.adapter, args.overwrite)
+    card = convert(command.source, out, command.to, command.family, command.adapter, command.overwrite)
     print(card.what)
     for note in card.notes:
         print(f"  {note}")
     print(f"licence: {card.licence}")
     print(f"written: {out}")
+
+
+def named_output(out: Path | None, output: Path | None, usage: str) -> Path:
+    """Returns the output, named as an argument or as an option; raises a `UserError` unless it is named once."""
+    named = [path for path in (out, output) if path is not None]
+    if len(named) != 1:
+        raise UserError(f"OUT: name the output once: {usage}")
+    return named[0]

@@ -1,34 +1,44 @@
 """The job `describe`: prints a network's groups of parameters, from shapes alone, so it answers in seconds."""
 
-import argparse
+import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.errors import UserError
+from endodav_jax.fields import spelled
 from endodav_jax.models.build import abstract_depth_model
-from endodav_jax.models.config import BACKBONES, DepthModelConfig
+from endodav_jax.models.config import DepthModelConfig, Family, Preset
 from endodav_jax.models.groups import GroupCount, parameter_table, trainable_groups
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A configuration file, or a published network by family and preset."""
-    parser.add_argument("--config", metavar="FILE", help="a file of configs/")
-    parser.add_argument("--family", choices=("vda", "endodav", "endodac"), help="a published network")
-    parser.add_argument("--preset", choices=tuple(BACKBONES), help="its size (default vitb)", default="vitb")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Prints a network and its table of parameter groups: of a configuration, or of a published network.
+
+    Attributes:
+      config: a configuration: a file, or the name of one that comes with the package.
+      family: a published network.
+      preset: its size.
+    """
+
+    config: Annotated[str, spelled(metavar="CONFIG")] = ""
+    family: Family | None = None
+    preset: Preset = "vitb"
 
 
-def run_arguments(args: argparse.Namespace) -> None:
+def run(command: Command) -> None:
     """Prints the table of what the arguments name."""
-    if (args.config is None) == (args.family is None):
+    if bool(command.config) == (command.family is not None):
         raise UserError("give either --config FILE or --family NAME (with --preset SIZE)")
-    if args.config is not None:
-        model = config_from_dict(load_config_file(args.config).to_dict()).model
+    if command.config:
+        model = config_from_dict(load_config_file(command.config).to_dict()).model
     else:
-        model = getattr(DepthModelConfig, args.family)(args.preset)
+        model = getattr(DepthModelConfig, command.family)(command.preset)
     print(describe(model))
 
 
-def run(config: Config, workdir: Path) -> None:
+def run_config(config: Config, workdir: Path) -> None:
     """Prints the table of a configuration's depth network; nothing is written to `workdir`."""
     print(describe(config.model))
 

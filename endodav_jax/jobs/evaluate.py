@@ -1,67 +1,45 @@
 """`endodav evaluate`: errors of a network's depth, or of what any other method predicted, on a prepared data set."""
 
-import argparse
 import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from endodav_jax.evaluation.alignment import RULES
-from endodav_jax.evaluation.config import KINDS, EvaluateConfig
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.fields import spelled
 from endodav_jax.files import make_folder, whole_file
-from endodav_jax.inference.config import ALIGN
 
 _NOTHING_NAMED = "name what to measure: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fills in the arguments of `endodav evaluate`."""
-    defaults = EvaluateConfig()
-    add = parser.add_argument
-    add("data", metavar="DATA", help="a data set made by `endodav prepare`")
-    add(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for results.json, report.html, trajectories"
-    )
-    add("--weights", default="", metavar="FOLDER", help="a checkpoint (see: endodav convert --help)")
-    add("--predictions", default=defaults.predictions, metavar="FOLDER",
-        help="of another method: a file NAME.npz or NAME.npy a sequence, or a folder of npy, 16-bit png or exr "
-        "frames")  # fmt: skip
-    add("--kind", default=defaults.kind, choices=KINDS, help="what the predictions are (%(default)s)")
-    add("--label", default="", help="name of what is measured, for the report")
-    add("--split", default=defaults.split, help="list of sequences: test, validation, eval, ... (%(default)s)")
-    add("--align", default=defaults.align, choices=RULES, help="rule that brings depth to scale (%(default)s)")
-    add("--per-frame", action="store_true", help="fit the rule on every frame alone")
-    add("--windows", default=defaults.windows, choices=ALIGN, help="rule that ties windows together (%(default)s)")
-    add("--near", type=float, default=defaults.near, metavar="MM", help="least depth that counts (%(default)s)")
-    add("--far", type=float, default=defaults.far, metavar="MM", help="greatest depth that counts (%(default)s)")
-    add("--max-length", type=int, default=defaults.max_length, metavar="N", help="first N frames of each sequence")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Measures a network's depth, or another method's predictions, against ground truth.
+
+    Attributes:
+      output: for results.json, report.html, trajectories.
+      weights: a checkpoint (see: endodav convert --help).
+      label: name of what is measured, for the report.
+    """
+
+    output: Annotated[Path, spelled("-o", metavar="FOLDER")]
+    weights: str = ""
+    label: str = ""
+    evaluate: tyro.conf.OmitArgPrefixes[EvaluateConfig]
 
 
-def run_arguments(args: argparse.Namespace) -> int:
+def run(command: Command) -> int:
     """Runs the job as the command line says."""
-    try:
-        config = EvaluateConfig(
-            path=args.data,
-            split=args.split,
-            align=args.align,
-            per_frame=args.per_frame,
-            near=args.near,
-            far=args.far,
-            max_length=args.max_length,
-            windows=args.windows,
-            predictions=args.predictions,
-            kind=args.kind,
-        )
-    except ValueError as error:
-        field, _, what = str(error).removeprefix("evaluate.").partition(":")
-        raise UserError(f"--{field.replace('_', '-')}:{what}") from error
-    return evaluate(config, args.weights, args.output, args.label)
+    return evaluate(command.evaluate, command.weights, command.output, command.label)
 
 
-def run(config: Config, workdir: Path) -> int:
+def run_config(config: Config, workdir: Path) -> int:
     """Runs the `evaluate` section of a configuration with its `weights`; a configured phantom is rendered first."""
     from endodav_jax.data.rendered import with_rendered_phantom
 

@@ -1,30 +1,36 @@
 """`pretrain`: a small foundation model from random weights, on the phantom."""
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.fields import spelled
 from endodav_jax.pretraining.loop import pretrain
 
 _CURVE_POINTS = 20
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command line can say; the rest stands in the configuration."""
-    parser.add_argument("--config", default="configs/pretrain_phantom.py", help="configuration file")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder of the run; an interrupted one goes on"
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Trains a small foundation model on the phantom.
+
+    Attributes:
+      output: folder of the run; rerun to resume.
+      config: a configuration: a file, or the name of one that comes with the package.
+    """
+
+    output: Annotated[Path, spelled("-o", metavar="FOLDER")]
+    config: Annotated[str, spelled(metavar="CONFIG")] = "pretrain_phantom"
 
 
-def run_arguments(args: argparse.Namespace) -> int | None:
+def run(command: Command) -> int | None:
     """Runs the job as the command line says."""
-    return run(config_from_dict(load_config_file(args.config).to_dict()), args.output)
+    return run_config(config_from_dict(load_config_file(command.config).to_dict()), command.output)
 
 
 def loss_curves(workdir: Path) -> dict[str, list[tuple[int, float]]]:
@@ -40,7 +46,7 @@ def loss_curves(workdir: Path) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
-def run(config: Config, workdir: Path) -> int | None:
+def run_config(config: Config, workdir: Path) -> int | None:
     """Trains, and writes the network to `workdir/model`."""
     networks = pretrain(config.model, config.pretrain, config.seed, workdir)
     card = Card(

@@ -1,33 +1,41 @@
-"""`train`: self-supervised training as a configuration says."""
+"""`endodav train`: self-supervised training as a configuration says."""
 
-import argparse
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.fields import positional, spelled
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command line can say; the rest stands in the configuration."""
-    parser.add_argument("config", help="configuration file, such as configs/endodav_vitb_scared.py")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder of the run; an interrupted one goes on"
-    )
-    parser.add_argument("--data", help="prepared data set (config.data.path)")
-    parser.add_argument("--weights", help="weights to start from (config.weights)")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Fine-tunes on endoscopic video without labels, as a configuration says.
+
+    Attributes:
+      config: a configuration: a file, or the name of one that comes with the package, such as finetune_own.
+      output: folder of the run; rerun to resume.
+      data: prepared data set (config.data.path).
+      weights: weights to start from (config.weights).
+    """
+
+    config: Annotated[str, *positional("CONFIG")]
+    output: Annotated[Path, spelled("-o", metavar="FOLDER")]
+    data: str = ""
+    weights: str = ""
 
 
-def run_arguments(args: argparse.Namespace) -> int | None:
+def run(command: Command) -> int | None:
     """Runs the job as the command line says."""
-    values = load_config_file(args.config)
-    if args.data:
-        values.data.path = args.data
-    if args.weights:
-        values.weights = args.weights
-    return run(config_from_dict(values.to_dict()), args.output)
+    values = load_config_file(command.config)
+    if command.data:
+        values.data.path = command.data
+    if command.weights:
+        values.weights = command.weights
+    return run_config(config_from_dict(values.to_dict()), command.output)
 
 
-def run(config: Config, workdir: Path) -> int | None:
+def run_config(config: Config, workdir: Path) -> int | None:
     """Trains; see `training.loop.train`.  A configured phantom is rendered below `workdir` first."""
     from endodav_jax.data.rendered import with_rendered_phantom
     from endodav_jax.training.checks import check_config

@@ -1,50 +1,96 @@
 """`endodav verify KIND PATH`: a table of what is whole, missing or odd, and contact sheets to look at."""
 
-import argparse
+import dataclasses
+import functools
+import operator
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, ClassVar
 
 import numpy as np
+import tyro
 
 from endodav_jax.data.contact_sheet import contact_row, save_contact_sheet
-from endodav_jax.data.kinds import KINDS, source_class, source_options
+from endodav_jax.data.kinds import KINDS, options_type, source_class
 from endodav_jax.data.verify import Report, table, verify_prepared, verify_source
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
-
-HELP = "check a download or a prepared data set and draw contact sheets"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds a sub-command for each kind of download, and one for what is prepared."""
-    places = {"prepared": "folder that `endodav prepare` made"} | {kind: place for kind, (_, place) in KINDS.items()}
-    kinds = parser.add_subparsers(dest="kind", metavar="{" + ",".join(places) + "}", required=True)
-    for kind, place in places.items():
-        of_kind = kinds.add_parser(kind, help=place)
-        of_kind.add_argument("path", metavar="PATH", help=place)
-        of_kind.add_argument("--split", help="splits, separated by commas (default: all there are)")
-        of_kind.add_argument("--samples", type=int, default=4, metavar="N", help="frames of each sequence to look at")
-        of_kind.add_argument("--contact-sheet", metavar="PNG", help="draw these frames and their depth")
-        if kind != "prepared":
-            of_kind.add_argument("--every-frame", action="store_true", help="decode all frames and name every bad one")
-            for option in source_options(kind):
-                option.add_to(of_kind)
+from endodav_jax.fields import Listed, positional, spelled
 
 
-def run_arguments(args: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verify:
+    """What is whole, missing or odd in a prepared data set.
+
+    Attributes:
+      path: the folder.
+      split: splits, separated by commas; none for all there are.
+      samples: frames of each sequence to look at.
+      contact_sheet: draw these frames and their depth.
+    """
+
+    path: Annotated[str, *positional("PATH")]
+    split: Annotated[tuple[str, ...], Listed] = ()
+    samples: int = 4
+    contact_sheet: Annotated[Path | None, spelled(metavar="PNG")] = None
+
+    def reports(self) -> Iterable[Report]:
+        """Looks at one sequence after the other."""
+        return verify_prepared(self.path, self.split, samples=self.samples)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifySource(Verify):
+    """What is whole, missing or odd in a download.
+
+    Attributes:
+      every_frame: decode all frames and name every bad one.
+    """
+
+    kind: ClassVar[str]
+
+    every_frame: bool = False
+
+    def reports(self) -> Iterable[Report]:
+        """Looks at one sequence after the other."""
+        source = source_class(self.kind)(self.path, **getattr(self, self.kind).given())
+        return verify_source(source, self.split, samples=self.samples, every_frame=self.every_frame)
+
+
+def _of_kind(kind: str, place: str) -> object:
+    """Returns the arguments for one kind of download: with the options of its source."""
+    options = options_type(kind)
+    command = dataclasses.make_dataclass(
+        f"Verify{kind.capitalize()}",
+        [(kind, tyro.conf.OmitArgPrefixes[options], dataclasses.field(default=options()))],
+        bases=(VerifySource,),
+        namespace={
+            "__module__": __name__,
+            "kind": kind,
+            "__doc__": f"What is whole, missing or odd in a download of {kind}. PATH: {place}.",
+        },
+        frozen=True,
+        kw_only=True,
+    )
+    return Annotated[command, tyro.conf.subcommand(kind, description=place)]
+
+
+Command = functools.reduce(
+    operator.or_,
+    (_of_kind(kind, place) for kind, (_, place) in KINDS.items()),
+    Annotated[Verify, tyro.conf.subcommand("prepared", description="folder that `endodav prepare` made")],
+)
+
+
+def run(command: Verify) -> int:
     """Prints the table and returns 1 if anything is missing or odd."""
-    splits = [split.strip() for split in args.split.split(",")] if args.split else []
-    if args.kind == "prepared":
-        reports = verify_prepared(args.path, splits, samples=args.samples)
-    else:
-        given = {option.name: getattr(args, option.name) for option in source_options(args.kind)}
-        source = source_class(args.kind)(args.path, **{k: v for k, v in given.items() if v is not None})
-        reports = verify_source(source, splits, samples=args.samples, every_frame=args.every_frame)
+    reports = command.reports()
     counts = {"whole": 0, "odd": 0, "missing": 0}
-    rows: list[np.ndarray] | None = [] if args.contact_sheet else None
+    rows: list[np.ndarray] | None = [] if command.contact_sheet else None
     for line in table(_noted(reports, counts, rows)):
         print(line, flush=True)
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if rows is not None:
-        save_contact_sheet(args.contact_sheet, rows)
+        save_contact_sheet(command.contact_sheet, rows)
     return EXIT_OK if counts["whole"] == sum(counts.values()) else EXIT_SOME_FAILED
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 Family = Literal["vda", "endodav", "endodac"]
 Adapter = Literal["none", "lora", "dvlora", "ssb"]
 Head = Literal["single", "multi"]
+Preset = Literal["vitt", "vits", "vitb", "vitl"]
 Precision = Literal["float32", "bfloat16"]
 
 PATCH_SIZE = 14

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,20 @@ from endodav_jax.checkpoints import MODEL_FOLDER, load_model
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.rendered import with_rendered_phantom
+from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
 from endodav_jax.evaluation.evaluate import Results, evaluate_network, versions
 from endodav_jax.files import whole_file
-from endodav_jax.inference.config import Align
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.inference.windows import AlignRule
 from endodav_jax.quickstart.story import BEFORE, SHOWN, Story, Variant, say_story, write_story
 from endodav_jax.report.album import Album
 from endodav_jax.training.loop import train
 
 _STEPS = 6
 # Row of the ablation -> whether its network learned with the projection loss, and how its windows are tied together.
-_ABLATION: dict[str, tuple[bool, Align]] = {
+_ABLATION: dict[str, tuple[bool, AlignRule]] = {
     "neither": (False, "none"),
     "projection loss": (True, "none"),
     "depth alignment": (False, "endodav"),
@@ -32,11 +33,7 @@ _ABLATION: dict[str, tuple[bool, Align]] = {
 }
 
 
-# Writes the depth of a folder of frames: (frames, intrinsics [4] in pixels, weights, rule of windows, folder to write).
-WriteDepth = Callable[[Path, np.ndarray, str, Align, Path], object]
-
-
-def quickstart(config: Config, workdir: Path, write_depth: WriteDepth) -> int | None:
+def quickstart(config: Config, workdir: Path) -> int | None:
     """Runs everything and writes `results.json`, `report.html`, depth videos and point clouds below `workdir`.
 
     `config` is a training's configuration with a phantom for its data; the network is measured on the phantom's test
@@ -77,8 +74,8 @@ def quickstart(config: Config, workdir: Path, write_depth: WriteDepth) -> int | 
 
     say("depth video and point clouds of a held-out sequence")
     frames, intrinsics = _frames_of(videos, videos.sequences[0], workdir / "frames")
-    write_depth(frames, intrinsics, config.weights, "vda", workdir / "depth_before")
-    write_depth(frames, intrinsics, str(runs[True] / MODEL_FOLDER), "endodav", workdir / "depth_after")
+    _write_depth(frames, intrinsics, config.weights, "vda", workdir / "depth_before")
+    _write_depth(frames, intrinsics, str(runs[True] / MODEL_FOLDER), "endodav", workdir / "depth_after")
 
     story = Story(config, before, ablation, runs, time.perf_counter() - began)
     with whole_file(workdir / "results.json") as part:
@@ -107,7 +104,7 @@ def _training(config: Config, projection: bool) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, objective=objective))
 
 
-def _measured(config: Config, weights: str, windows: Align, label: str, videos: EvaluationVideos) -> Variant:
+def _measured(config: Config, weights: str, windows: AlignRule, label: str, videos: EvaluationVideos) -> Variant:
     """Measures a checkpoint at the size that the run is configured for."""
     model, params, _ = load_model(weights)
     model = dataclasses.replace(model, image_shape=config.model.image_shape)
@@ -128,6 +125,18 @@ def _frames_of(videos: EvaluationVideos, sequence: str, folder: Path) -> tuple[P
         Image.fromarray(frame.frame).save(folder / f"{frame.frame_index:06d}.png")
         intrinsics = frame.intrinsics
     return folder, intrinsics
+
+
+def _write_depth(frames: Path, intrinsics: np.ndarray, weights: str, windows: AlignRule, folder: Path) -> None:
+    """Writes the depth of a folder of frames as `endodav infer` does."""
+    told = InferConfig(
+        input=str(frames),
+        windows=windows,
+        intrinsics=",".join(f"{value:.6g}" for value in intrinsics),
+        save=("npz", "ply"),
+        overwrite=True,
+    )
+    infer(told, folder, weights)
 
 
 def _to_json(story: Story) -> dict:

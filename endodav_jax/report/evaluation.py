@@ -68,7 +68,7 @@ def about_lines(results: Results) -> list[str]:
     data_set = f"{results.data_set}, split {results.split!r}"
     if results.data_set.startswith("scared") and results.split in _SCARED_LISTS:
         data_set += f" (EndoDAV's {_SCARED_LISTS[results.split]})"
-    first = f"the first {config.max_length} frames of each sequence, " if config.max_length else ""
+    first = f"the first {config.max_len} frames of each sequence, " if config.max_len else ""
     said = [
         f"{results.label}: {data_set}",
         f"alignment to ground truth: {results.alignment_line()}; {first}depth between {config.near:g} and "

@@ -22,9 +22,9 @@ from endodav_jax.data.rendered import render
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
 from endodav_jax.files import sha256_of
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.tables.given import WHERE, Given
 from endodav_jax.tables.kept import digest_of
-from endodav_jax.tables.needs import WHERE, Given
-from endodav_jax.tables.recipes import PhantomSize, training_sections
+from endodav_jax.tables.recipes import SmallRun, training_sections
 from endodav_jax.tables.rows import DATA_NAMES, DataSet, Network
 from endodav_jax.training.loop import train
 
@@ -76,10 +76,10 @@ class Weights(NamedTuple):
 class Materials:
     """What the rows need, made once each.
 
-    With a `PhantomSize`, phantoms stand in for the data sets and small networks for the published ones.
+    With a `SmallRun`, phantoms stand in for the data sets and small networks for the published ones.
     """
 
-    def __init__(self, given: Given, workdir: Path, size: PhantomSize | None = None):
+    def __init__(self, given: Given, workdir: Path, size: SmallRun | None = None):
         self.given = given
         self.workdir = workdir
         self.size = size

@@ -10,7 +10,7 @@ from endodav_jax.training.phases import PhaseSchedule
 
 
 @dataclasses.dataclass(frozen=True)
-class PhantomSize:
+class SmallRun:
     """Everything that is small where the phantom stands in for the data sets.
 
     Attributes:
@@ -36,7 +36,7 @@ class PhantomSize:
         return PhantomSet("organ", seed, self.sequences, frames=self.frames, height=self.height, width=self.width)
 
 
-def training_sections(network: Network, preset: str, size: PhantomSize | None, precision: Precision) -> dict:
+def training_sections(network: Network, preset: str, size: SmallRun | None, precision: Precision) -> dict:
     """Returns the sections of a training's configuration, without its data set and its weights.
 
     Args:

@@ -17,9 +17,9 @@ from endodav_jax.inference.timing import milliseconds_per_frame
 from endodav_jax.models.build import abstract_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.groups import parameter_table, trainable_groups
+from endodav_jax.tables.given import missing_options
 from endodav_jax.tables.kept import kept
 from endodav_jax.tables.materials import Materials, Split, Weights
-from endodav_jax.tables.needs import missing_options
 from endodav_jax.tables.rows import Row, Table
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from endodav_jax.tables.needs import WHERE
+from endodav_jax.tables.given import WHERE
 from endodav_jax.tables.rows import DATA_NAMES, Table
 from endodav_jax.tables.run import Outcome
 

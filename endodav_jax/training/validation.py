@@ -19,7 +19,7 @@ class Validation:
     def __init__(self, config: Config):
         self._model = config.model
         self._videos = EvaluationVideos(config.train.validation_path, config.train.validation_split)
-        self._evaluate = dataclasses.replace(config.evaluate, max_length=config.train.validation_frames)
+        self._evaluate = dataclasses.replace(config.evaluate, max_len=config.train.validation_frames)
 
     def score(self, params: dict) -> dict[str, float]:
         """Returns mean errors (`abs_rel`, ..., `tae`) of a depth network's weights, a pure nested dict."""
@@ -30,7 +30,7 @@ class Validation:
                 scores.append(
                     score_sequence(
                         sequence,
-                        lambda sequence=sequence: self._videos.frames(sequence, self._evaluate.max_length or None),
+                        lambda sequence=sequence: self._videos.frames(sequence, self._evaluate.max_len or None),
                         depth,
                         self._evaluate,
                     )

@@ -62,8 +62,8 @@ class PlaneVideos:
     def length(self, sequence: str) -> int:
         return self.lengths[sequence]
 
-    def frames(self, sequence: str, max_length: int | None = None) -> Iterator[EvaluationFrame]:
-        for number in range(min(self.lengths[sequence], max_length or self.lengths[sequence])):
+    def frames(self, sequence: str, max_len: int | None = None) -> Iterator[EvaluationFrame]:
+        for number in range(min(self.lengths[sequence], max_len or self.lengths[sequence])):
             yield EvaluationFrame(
                 frame=image_of(number),
                 depth_mm=self.spoiled.get(sequence, lambda depth: depth)(depth_of(number)),

@@ -184,7 +184,7 @@ def test_only_the_first_frames_are_looked_at_if_so_configured(tmp_path):
     spoiled = TRUTH.copy()
     spoiled[4:] = np.nan
     write(tmp_path, spoiled, *VIDEOS.sequences)
-    results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig(max_length=4))
+    results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig(max_len=4))
     assert [score.frames for score in results.scores] == [4, 4]
 
 

@@ -98,7 +98,7 @@ def test_a_sequence_whose_median_is_zero_is_one_line_and_the_rest_is_reported(
         (["--weights", "w", "--predictions", "p"], "name one"),
         (["--predictions", "p", "--split", "train"], "no split 'train' was prepared"),
         (["--predictions", "p", "--near", "9", "--far", "3"], "--near: 9.0 must lie below"),
-        (["--predictions", "p", "--max-length", "-1"], "--max-length: -1"),
+        (["--predictions", "p", "--max-length", "-1"], "--max-len: -1"),
         (["--predictions", "nowhere"], "nowhere: no such folder of predictions"),
         (["--weights", "nowhere"], "nowhere"),
     ],
@@ -119,8 +119,8 @@ def test_a_folder_without_data_is_one_line(tmp_path, capsys):
 
 
 def test_a_configuration_runs_the_same_job(data, predictions, tmp_path):
-    section = EvaluateConfig(path=str(data), predictions=str(predictions), per_frame=True, max_length=3)
-    assert evaluate.run(Config(job="evaluate", evaluate=section), tmp_path / "out") == EXIT_OK
+    section = EvaluateConfig(path=str(data), predictions=str(predictions), per_frame=True, max_len=3)
+    assert evaluate.run_config(Config(job="evaluate", evaluate=section), tmp_path / "out") == EXIT_OK
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["overall"]["frames"] == 6
     assert results["alignment"] == {"rule": "scale_shift", "per_frame": True}

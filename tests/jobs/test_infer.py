@@ -12,9 +12,10 @@ from PIL import Image
 from endodav_jax import cli
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.config import Config
+from endodav_jax.depth_video import run as job
+from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.geometry.depth import depth_from_disparity
-from endodav_jax.inference.config import InferConfig
-from endodav_jax.jobs import infer as job
+from endodav_jax.jobs import infer as command
 from endodav_jax.video.video_file import VideoFile
 from tests.media_fixtures import (
     FakeEstimator,
@@ -303,12 +304,13 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from endodav_jax.errors import UserError
-from endodav_jax.inference.config import InferConfig
-from endodav_jax.jobs.infer import infer
+from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video import run
 from tests.media_fixtures import load_fake
+run.load_estimator = load_fake
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
-    infer(InferConfig(input=sys.argv[1], quiet=True), Path(sys.argv[2]), "", load_fake)
+    run.infer(InferConfig(input=sys.argv[1], quiet=True), Path(sys.argv[2]))
 except UserError as error:
     sys.exit(str(error))
 """
@@ -345,7 +347,7 @@ def test_progress_is_shown_unless_quiet(video, tmp_path, monkeypatch, capsys):
 def test_a_configuration_runs_it_too(video, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "load_estimator", load_fake)
     config = Config(job="infer", infer=InferConfig(input=str(video), quiet=True, save=()))
-    assert job.run(config, tmp_path / "out") == 0
+    assert command.run_config(config, tmp_path / "out") == 0
     assert outputs(tmp_path) == {"clip_src.mp4", "clip_vis.mp4", "clip_sbs.mp4", "clip_meta.json"}
 
 
@@ -366,10 +368,11 @@ def test_an_error_of_the_network_leaves_no_file(video, tmp_path, monkeypatch):
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from endodav_jax.inference.config import InferConfig
-from endodav_jax.jobs.infer import infer
+from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video import run
 from tests.media_fixtures import load_fake
-infer(InferConfig(input=sys.argv[1], quiet=True), Path(sys.argv[2]), "", load_fake)
+run.load_estimator = load_fake
+run.infer(InferConfig(input=sys.argv[1], quiet=True), Path(sys.argv[2]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from endodav_jax import cli
-from endodav_jax.jobs import stream as job
+from endodav_jax.depth_video import stream as job
 from endodav_jax.video.video_file import VideoFile
 from tests.media_fixtures import FakeEstimator, damage, load_fake, luminance, moving_picture, write_video
 
@@ -80,7 +80,7 @@ def test_a_camera_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--range", "1"], "--range 1: give two numbers"),
+        (["--range", "1"], "--range: '1' must be two numbers, LOW,HIGH"),
         (["--save", "exr"], "--save: 'exr' is not one of vis, npy"),
     ],
 )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from endodav_jax.tables.needs import Given, missing_options
-from endodav_jax.tables.recipes import PhantomSize, training_sections
+from endodav_jax.tables.given import Given, missing_options
+from endodav_jax.tables.recipes import SmallRun, training_sections
 from endodav_jax.tables.rows import TABLES
 from endodav_jax.training import published
 
@@ -67,7 +67,7 @@ def test_rows_are_trained_by_the_published_settings():
 
 
 def test_a_phantom_changes_sizes_and_keeps_what_the_rows_compare():
-    size = PhantomSize(steps=3)
+    size = SmallRun(steps=3)
     rows = {
         name: training_sections(name, "vitt", size, "float32")
         for name in ("endodav", "endodav_without_projection", "endodac")

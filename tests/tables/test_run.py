@@ -4,8 +4,8 @@ import dataclasses
 
 from endodav_jax.errors import UserError
 from endodav_jax.tables import run
-from endodav_jax.tables.needs import Given
-from endodav_jax.tables.recipes import PhantomSize
+from endodav_jax.tables.given import Given
+from endodav_jax.tables.recipes import SmallRun
 from endodav_jax.tables.rows import TABLES
 from endodav_jax.tables.run import Outcome, run_table
 from endodav_jax.tables.text import table_text
@@ -22,7 +22,7 @@ class Nothing:
     """Materials of which there are none."""
 
     given: Given = Given()
-    size: PhantomSize | None = None
+    size: SmallRun | None = None
 
 
 def cells_of(text, whose, number=0):
@@ -54,7 +54,7 @@ def test_rows_after_one_that_fails_are_measured(monkeypatch):
         return Outcome(row, FIGURES, ABOUT)
 
     monkeypatch.setattr(run, "measure", measure)
-    outcomes = run_table(TABLE, Nothing(size=PhantomSize()), lambda line: None)
+    outcomes = run_table(TABLE, Nothing(size=SmallRun()), lambda line: None)
     assert [outcome.complete for outcome in outcomes] == [True, False, True] * 2
     text = table_text(TABLE, outcomes)
     assert "not run: EndoDAC on Hamlyn: weights/endodac: is damaged" in text

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 from endodav_jax.models.config import Precision
 from endodav_jax.tables.rows import Row
@@ -22,10 +23,12 @@ class Given:
     """What the user brought; None for what was not given.
 
     Attributes:
-      scared, hamlyn: downloads, or folders at or above prepared data sets.
-      vda: Video-Depth-Anything's weights, published or converted.
-      endodac, endodav, endodav_without_projection: trained networks, published or of this program, in place of
-        training them.
+      scared: the download, or a folder at or above what `endodav prepare` made of it.
+      hamlyn: the rectified release, or likewise.
+      vda: Video-Depth-Anything's weights (vitb.pth), published or converted.
+      endodac: a trained network, published or of this program, in place of training it.
+      endodav: likewise.
+      endodav_without_projection: likewise, trained without projection loss.
       depth_anything: Depth Anything V1 weights, from which the published EndoDAC starts; without them it starts from
         the encoder and head of `vda`.
       resnet: ResNet-18 weights of torchvision for the motion networks; without them they start from random ones.
@@ -43,8 +46,8 @@ class Given:
     endodav_without_projection: Path | None = None
     depth_anything: Path | None = None
     resnet: Path | None = None
-    scared_split: str = "test"
-    hamlyn_split: str = "test"
+    scared_split: Literal["test", "validation", "eval"] = "test"
+    hamlyn_split: Literal["test", "validation"] = "test"
     precision: Precision = "float32"
     seed: int = 0
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from endodav_jax.depth_video.config import InferConfig, fixed_range
 from endodav_jax.errors import UserError
 from endodav_jax.files import make_folder, whole_file
 from endodav_jax.geometry.depth import depth_from_disparity
-from endodav_jax.inference.config import InferConfig, fixed_range
 from endodav_jax.progress import progress_bar
 from endodav_jax.video import depth_files
 from endodav_jax.video.colour import colour_table, colourise
@@ -157,7 +157,7 @@ def _infer(reader, estimator, config: InferConfig, spool: DisparitySpool, copy, 
             bar.write(f"{place}, scale {window.scale:.6f}, shift {window.shift:+.6f}", file=sys.stderr)
 
     started = time.perf_counter()
-    inferred = estimator.iter_infer(frames(), align=config.align, view_mask=spool.inside, on_window=on_window)
+    inferred = estimator.iter_infer(frames(), align=config.windows, view_mask=spool.inside, on_window=on_window)
     # Closed on an error too, before the video is: estimators read ahead in a thread, which runs `copy`.
     with progress_bar(reader.count, "depth", config.quiet) as bar, contextlib.closing(inferred):
         for number, disparity in inferred:

@@ -1,0 +1,96 @@
+"""The description beside the outputs, `meta.json`: what was read, how depth was made of it, what the numbers mean."""
+
+import dataclasses
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import endodav_jax
+from endodav_jax.checkpoints.card import Card
+from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
+from endodav_jax.files import whole_file
+from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.video.reader import FrameReader
+
+UNITS = {
+    "disparities": "the network's output after alignment of windows: inverse depth up to one scale and one shift for "
+    "the whole clip; float32, 0 outside the mask",
+    "depths": "1 / (1/max_depth + (1/min_depth - 1/max_depth) * disparity), the published disparity to depth; not "
+    "metric: up to scale, and as far off as the disparity's shift is; float32, 0 outside the mask",
+    "min_depth": 0.1,
+    "max_depth": 150.0,
+}
+
+
+def describe(
+    config: InferConfig,
+    weights: str,
+    card: Card,
+    model: DepthModelConfig,
+    reader: FrameReader,
+    camera: Camera,
+    inside: np.ndarray | None,
+    run: DepthRun,
+    paths: dict[str, Path],
+) -> dict:
+    """Returns what `meta.json` says: what was read, how depth was made of it, and what the numbers mean."""
+    low, high = run.disparity_range
+    about = {
+        "program": f"endodav_jax {endodav_jax.__version__}",
+        "packages": {name: version(name) for name in ("jax", "flax", "numpy", "av")},
+        "weights": weights,
+        "card": card,
+        "model": model,
+        "settings": config,
+        "input": {
+            "name": reader.source.name,
+            "size": list(reader.source.size),
+            "fps": float(reader.source.fps),
+            "frames_by_header": reader.source.count,
+        },
+        "frames": len(run.indices),
+        "complete": run.stopped is None,
+        "stopped": str(run.stopped) if run.stopped else None,
+        "size": list(reader.size),
+        "fps": float(reader.fps),
+        "units": UNITS,
+        "range": {
+            "disparities": [low, high],
+            "depths": [float(depth_from_disparity(high)), float(depth_from_disparity(low))],
+        },
+        "colours": {"map": config.cmap, "range": config.range, "of": "disparities", "spans": list(run.colour_range)},
+        "alignment": {"rule": config.windows, "windows": run.windows},
+        "intrinsics": {"fx_fy_cx_cy": camera.intrinsics, "origin": camera.origin, "of": "the frames written here"},
+        "mask": {"from": config.mask, "share_inside": 1.0 if inside is None else float(inside.mean())},
+        "files": {kind: path.name for kind, path in paths.items()},
+    }
+    if run.png_scale is not None:
+        about["png16"] = {"scale": run.png_scale, "depth": "value / scale", "invalid": 0}
+    if reader.source.timed and varies(run.times, reader.fps):
+        about["times"] = {"unit": "seconds since the first frame; videos play at the average rate", "of": run.times}
+    return about
+
+
+def write_description(path: Path, about: dict) -> None:
+    """Writes what `describe` returned, with what else belongs there, as JSON.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with whole_file(path) as part:
+        part.write_text(json.dumps(about, indent=1, default=_plain) + "\n")
+
+
+def _plain(value):
+    """What `json` cannot write by itself."""
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in a description")

@@ -1,0 +1,69 @@
+"""The depth of a video: checks, the network, the outputs and their description."""
+
+import sys
+import time
+from pathlib import Path
+
+from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.description import describe, write_description
+from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths, write_depth
+from endodav_jax.depth_video.weights import load_estimator
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.video.depth_files import need_exr
+from endodav_jax.video.intrinsics import guessed_intrinsics, read_intrinsics
+from endodav_jax.video.reader import FrameReader, open_source
+from endodav_jax.video.view_mask import view_of
+
+
+def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
+    """Checks everything that can be checked at once, then loads the network, then works.
+
+    Args:
+      config: what to read, how to infer and what to write.
+      folder: where outputs go.
+      weights: a checkpoint, or published weights; empty for the network that comes with the package, which is said.
+
+    Returns:
+      `EXIT_OK`, or `EXIT_SOME_FAILED` where reading stopped early and what came before was kept.
+
+    Raises:
+      UserError: the input, the weights, or an output that cannot be written.
+    """
+    if not config.input:
+        raise UserError("INPUT: none given; name a video, a folder or pattern of images, or an image")
+    started = time.perf_counter()
+    if "exr" in config.save:
+        need_exr()
+    reader = FrameReader(
+        open_source(config.input),
+        stereo=config.stereo,
+        max_len=config.max_len,
+        target_fps=config.target_fps,
+        max_res=config.max_res,
+    )
+    paths = output_paths(folder, reader, config)
+    camera = _camera(config, reader)
+    check_outputs(paths, reader, config.overwrite)
+    inside = view_of(reader, config.mask)
+    estimator, card = load_estimator(weights, config.encoder, config.precision)
+    run = write_depth(reader, estimator, paths, config, camera, inside)
+    about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths)
+    about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
+    write_description(paths["meta"], about)
+    frames = len(run.indices)
+    if not config.quiet:
+        names = ", ".join(path.name for path in paths.values())
+        print(f"{folder}: {names}; {frames} frames, {frames / run.inference_seconds:.2f} frames/s")
+        if "ply" in paths and not config.intrinsics:
+            print("points: the focal length is guessed; give --intrinsics for true proportions")
+    if run.stopped is not None:
+        print(f"endodav infer: {run.stopped}; depth of the {frames} frames before is in {folder}", file=sys.stderr)
+        return EXIT_SOME_FAILED
+    return EXIT_OK
+
+
+def _camera(config: InferConfig, reader: FrameReader) -> Camera:
+    if config.intrinsics:
+        return Camera(read_intrinsics(config.intrinsics, reader.full_size, reader.size), f"given: {config.intrinsics}")
+    origin = "guessed: focal length 0.82 of the longer side, centre of the frame"
+    return Camera(guessed_intrinsics(reader.size), origin)

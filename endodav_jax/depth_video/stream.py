@@ -1,0 +1,113 @@
+"""The depth of a live source: a camera, a pipe, or a file played as if it were live."""
+
+import contextlib
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from endodav_jax.depth_video.config import StreamConfig, fixed_range
+from endodav_jax.depth_video.outputs import depth_inside
+from endodav_jax.depth_video.weights import load_estimator
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.progress import progress_bar
+from endodav_jax.video.colour import colour_table, colourise
+from endodav_jax.video.depth_files import DepthFrame, npy_writer
+from endodav_jax.video.encoder import mp4_writer
+from endodav_jax.video.frames import ReadingStopped
+from endodav_jax.video.live import open_live
+from endodav_jax.video.reader import FrameReader
+from endodav_jax.video.view_mask import view_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Milliseconds from a frame to its depth.
+
+    Attributes:
+      start: of the first two together, at which programs are compiled.
+      median: of the others.
+      slow: 95 of 100 of the others are faster.
+    """
+
+    start: float
+    median: float
+    slow: float
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> "Latency":
+        """Summarises the seconds of each frame; where there are no others, the last stands for them."""
+        others = np.asarray(seconds[2:] or seconds[-1:]) * 1000
+        return cls(sum(seconds[:2]) * 1000, float(np.median(others)), float(np.percentile(others, 95)))
+
+    def __str__(self) -> str:
+        return f"latency {self.median:.1f} ms (95%: {self.slow:.1f} ms; first two frames: {self.start:.0f} ms)"
+
+
+def stream(
+    config: StreamConfig, folder: Path | None = None, weights: str = "", raw_shape: tuple[int, int] | None = None
+) -> int:
+    """Pushes frames through the estimator one by one until the source ends or the user interrupts.
+
+    The range of colours cannot be the clip's, which is not known yet: it is the widest seen so far, so that it never
+    jumps back, or the one that `--range` fixes.
+
+    Args:
+      config: the source, and what is written of it.
+      folder: where outputs go; None for none.
+      weights: a checkpoint, or published weights; empty for the network that comes with the package, which is said.
+      raw_shape: (height, width) of the RGB24 pixels that a pipe holds without a container; None for a container.
+
+    Returns:
+      `EXIT_OK`, or `EXIT_SOME_FAILED` where reading stopped early and what came before was kept.
+
+    Raises:
+      UserError: the source, the weights or the outputs.
+    """
+    colours_span = fixed_range(config.range) if config.range else None
+    kinds = () if folder is None else config.save
+    source = open_live(config.source, raw_shape, sys.stdin.buffer)
+    reader = FrameReader(source, stereo=config.stereo, max_len=config.max_len, max_res=config.max_res)
+    folder = folder or Path()
+    paths = {"vis": folder / f"{source.stem}_vis.mp4", "npy": folder / f"{source.stem}_depths_npy"}
+    for kind in kinds:
+        if paths[kind].exists() and not config.overwrite:
+            raise UserError(f"{paths[kind]}: exists already; pass --overwrite to replace it")
+    inside = view_of(reader, config.mask)
+    depth = load_estimator(weights, config.encoder, config.precision)[0].stream(inside)
+    table = colour_table(config.cmap)
+    seconds: list[float] = []
+    stopped = None
+    with contextlib.ExitStack() as files:
+        append = files.enter_context(mp4_writer(paths["vis"], reader.fps)) if "vis" in kinds else None
+        save = files.enter_context(npy_writer(paths["npy"])) if "npy" in kinds else None
+        bar = files.enter_context(progress_bar(reader.count, "stream", config.quiet))
+        low, high = colours_span or (np.inf, -np.inf)
+        try:
+            for frame in reader:
+                started = time.perf_counter()
+                disparity = np.asarray(depth.push(frame.rgb), np.float32)
+                elapsed = time.perf_counter() - started
+                if colours_span is None:
+                    seen = disparity if inside is None else disparity[inside]
+                    low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+                if append is not None:
+                    append(colourise(disparity, low, high, table, inside), frame.time)
+                if save is not None:
+                    save(DepthFrame(frame.index, disparity, depth_inside(disparity, inside)))
+                seconds.append(elapsed)
+                bar.set_postfix_str(f"{elapsed * 1000:.0f} ms", refresh=False)
+                bar.update()
+        except ReadingStopped as error:
+            stopped = error
+        except KeyboardInterrupt:  # how a live source ends; what was written is whole
+            if not seconds:
+                raise
+    if seconds and not config.quiet:
+        print(f"{source.name}: {len(seconds)} frames, {Latency.of(seconds)}")
+    if stopped is not None:
+        print(f"endodav stream: {stopped}; the {len(seconds)} frames before are kept", file=sys.stderr)
+        return EXIT_SOME_FAILED
+    return EXIT_OK

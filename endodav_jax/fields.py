@@ -1,0 +1,85 @@
+"""What the dataclasses of configurations share: choices that are typed once, and how a field is spelled in a command.
+
+A configuration is a frozen dataclass.  Its fields, their types, defaults and choices (`Literal`) and the section
+`Attributes:` of its docstring are the only source: `config.base_config` makes a ConfigDict of them, and tyro makes the
+arguments of the `endodav` commands of them, help included.
+"""
+
+import re
+import types
+import typing
+
+import tyro
+
+
+def spelled(*names: str, metavar: str | None = None) -> object:
+    """Returns what goes beside a field's type in `Annotated`: further spellings (`-o`), and a name for its value."""
+    return tyro.conf.arg(aliases=names, metavar=metavar)
+
+
+def positional(metavar: str) -> tuple:
+    """Returns what makes an argument without a flag of a field: `Annotated[str, *positional("INPUT")]`."""
+    return tyro.conf.Positional, tyro.conf.arg(metavar=metavar)
+
+
+def choices(hint) -> tuple | None:
+    """Returns the values that a type allows: of a `Literal`, of a union or a tuple of them; None for any other type."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return typing.get_args(hint)
+    if origin is tuple:
+        return choices(typing.get_args(hint)[0])
+    if origin in (typing.Union, types.UnionType):
+        options = [choices(option) for option in typing.get_args(hint)]
+        return None if None in options else tuple(value for option in options for value in option)
+    return None
+
+
+def check_choices(config, section: str) -> None:
+    """Raises `ValueError` where a field of a dataclass holds something else than its `Literal` allows.
+
+    Args:
+      config: the dataclass, being built.
+      section: its place in a whole configuration, for the message.
+    """
+    for name, hint in typing.get_type_hints(type(config)).items():
+        allowed = choices(hint)
+        if allowed is None:
+            continue
+        value = getattr(config, name)
+        for item in value if typing.get_origin(hint) is tuple else (value,):
+            if item not in allowed:
+                known = ", ".join(str(choice) for choice in allowed if choice != "")
+                raise ValueError(f"{section}.{name}: {item!r} is not one of {known}")
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Returns the items of `a,b,c`; `none` and nothing are the empty list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
+
+
+def size(text: str) -> tuple[int, int]:
+    """Returns (height, width) of `HxW`; raises `ValueError` for anything else."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None or "0" in match.groups():
+        raise ValueError(f"{text!r} is not HEIGHTxWIDTH, as in 256x320")
+    return int(match[1]), int(match[2])
+
+
+# Beside a tuple of strings: a list with commas, in one word.
+Listed = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="A,B,...",
+    instance_from_str=lambda words: listed(words[0]),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda value: [",".join(value) or "none"],
+)
+
+# Beside `tuple[int, int] | None`: height and width in one word; None, if nothing is given.
+Size = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="HxW",
+    instance_from_str=lambda words: size(words[0]),
+    is_instance=lambda value: value is None or isinstance(value, tuple),
+    str_from_instance=lambda value: ["as it is" if value is None else f"{value[0]}x{value[1]}"],
+)
