@@ -13,7 +13,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from endodav_jax import __version__
+from endodav_jax import __version__, process
 from endodav_jax.errors import EXIT_OK, UserError, exit_code
 
 
@@ -42,6 +42,7 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    process.set_up()
     argv = sys.argv[1:] if argv is None else list(argv)
     name, arguments = (argv[0], argv[1:]) if argv else ("--help", [])
     if name in ("-h", "--help"):

@@ -3,14 +3,14 @@
 Any field can be set on the command line: `--config.model.preset=vits`.
 """
 
-import gc
 import importlib
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
+from endodav_jax import process
 from endodav_jax.config import Config, config_file, config_from_dict, load_config_file
 from endodav_jax.errors import EXIT_USER_ERROR, UserError, exit_code
 
@@ -22,9 +22,7 @@ JOBS = ("describe", "infer", "pretrain", "train", "evaluate", "quickstart")
 
 def run(_) -> int:
     """Builds the configuration, runs its job and returns the exit code."""
-    logging.set_verbosity(logging.ERROR)  # libraries below report every file they write
-    # Tracing a step of training makes millions of objects that live: looking through them all takes 5 s of a minute.
-    gc.set_threshold(20_000, 10, 10)
+    process.set_up()
     return exit_code("endodav_jax", _run_job)
 
 

@@ -1,15 +1,12 @@
 """A network's weights as a folder: an Orbax tree in `weights/` and `card.json` beside it."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import safetensors
-from absl import logging as absl_logging
 from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.card import CARD_NAME, Card, Manifest
@@ -56,7 +53,7 @@ def save_model(
         raise UserError(f"{folder}: is there already and is no checkpoint; choose another name")
     with whole_file(folder, overwrite) as part:
         part.mkdir()
-        with _quiet_orbax(), ocp.PyTreeCheckpointer() as checkpointer:
+        with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(part / WEIGHTS_FOLDER, host)
         if origin is not None:
             tensors = {f"{file}/{name}": a for file, kept in origin.tensors.items() for name, a in kept.items()}
@@ -90,7 +87,7 @@ def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[s
             raise UserError(f"{path}: is not what was written{damaged}")
     weights = (folder / WEIGHTS_FOLDER).absolute()
     try:
-        with _quiet_orbax(), ocp.PyTreeCheckpointer() as checkpointer:
+        with ocp.PyTreeCheckpointer() as checkpointer:
             stored = checkpointer.metadata(weights).item_metadata.tree
             # Host arrays: the devices it was written on may not exist here.
             restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
@@ -120,14 +117,3 @@ def load_origin(folder: Path | str) -> Origin | None:
             file, name = key.split("/", 1)
             tensors.setdefault(file, {})[name] = stored.get_tensor(key)
     return Origin(order, tensors)
-
-
-@contextlib.contextmanager
-def _quiet_orbax() -> Iterator[None]:
-    """Keeps Orbax's own reports off the user's screen; what matters becomes an error."""
-    verbosity = absl_logging.get_verbosity()
-    absl_logging.set_verbosity(absl_logging.FATAL)
-    try:
-        yield
-    finally:
-        absl_logging.set_verbosity(verbosity)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import logging
-
 from endodav_jax.data.kinds import source_class
 from endodav_jax.data.prepare import build, find_sequences, forms_of
 from endodav_jax.data.prepared import find_split, prepared_folders
@@ -41,13 +39,8 @@ def obtain_split(kind: str, place: Path, split: str, out: Path, quiet: bool = Fa
     place = place.expanduser()
     if place.is_dir() and prepared_folders(place):
         return Obtained(find_split(place, split), ())
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # TFDS warns of every configuration that is not its own
-    try:
-        source = source_class(kind)(place)
-        (form,) = forms_of(source, [split])
-        sequences, infos, missing = find_sequences(source, form.splits, skip_missing=True)
-        folder = build(kind, source, form, sequences, infos, out, settings={}, quiet=quiet)
-    finally:
-        logging.set_verbosity(verbosity)
+    source = source_class(kind)(place)
+    (form,) = forms_of(source, [split])
+    sequences, infos, missing = find_sequences(source, form.splits, skip_missing=True)
+    folder = build(kind, source, form, sequences, infos, out, settings={}, quiet=quiet)
     return Obtained(folder, tuple(missing))

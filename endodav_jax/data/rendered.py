@@ -3,8 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from absl import logging
-
 from endodav_jax.data.config import DataConfig, PhantomSet
 from endodav_jax.data.prepare import build, find_sequences, forms_of
 from endodav_jax.data.sources.phantom import PhantomSource
@@ -24,16 +22,11 @@ def with_rendered_phantom(data: DataConfig, folder: Path) -> tuple[DataConfig, s
 
 def render(phantom: PhantomSet, folder: Path) -> tuple[Path, Path]:
     """Builds the training and the evaluation data set of a phantom and returns their folders."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # TFDS warns of every configuration that is not its own
     fields = dataclasses.asdict(phantom)
     source = PhantomSource(fields.pop("family"), **fields)
     settings = {name: str(value) for name, value in dataclasses.asdict(phantom).items()}
-    try:
-        built = []
-        for form in forms_of(source):
-            sequences, infos, _ = find_sequences(source, form.splits)
-            built.append(build("phantom", source, form, sequences, infos, folder, settings=settings))
-    finally:
-        logging.set_verbosity(verbosity)
+    built = []
+    for form in forms_of(source):
+        sequences, infos, _ = find_sequences(source, form.splits)
+        built.append(build("phantom", source, form, sequences, infos, folder, settings=settings))
     return built[0], built[1]

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float32, UInt8
 from endodav_jax.errors import UserError
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import WindowAligner, WindowLog
-from endodav_jax.inference.compilation_cache import use_compilation_cache
 from endodav_jax.inference.frame_checks import checked_frame
 from endodav_jax.inference.prefetch import prefetch
 from endodav_jax.inference.preprocess import endodac_frame, endodac_mask
@@ -48,7 +47,6 @@ class DepthEstimator:
           precision: in place of the configuration's.
           batching: by default what suits the device.
         """
-        use_compilation_cache()
         if precision is not None:
             config = dataclasses.replace(config, precision=precision)
         self.config, merged = merge_adapters(config, params)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import tyro
-from absl import logging
 
 from endodav_jax.data.builders.encoding import Storage
 from endodav_jax.data.kinds import KINDS, options_type, source_class
@@ -78,7 +77,6 @@ def run(command: Prepare) -> None:
     """Builds the forms asked for and prints a line on each, and a line for all that was left out."""
     if command.size and command.full_size:
         raise UserError("--full-size: --size is given as well; name one")
-    logging.set_verbosity(logging.ERROR)  # TFDS warns of every configuration that is not its own
     source = source_class(command.kind)(command.source, **command.given)
     for form in forms_of(source, command.split, command.size, command.full_size, command.storage):
         sequences, infos, missing = find_sequences(source, form.splits, command.only, command.on_missing == "skip")

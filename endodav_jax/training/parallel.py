@@ -5,8 +5,6 @@ BatchNorm statistics over the axis `AXIS`, across hosts too.  A step written for
 `jax.jit(jax.shard_map(..., check_vma=False))` instead would compute the same, so this module alone would change.
 """
 
-import contextlib
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +14,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from endodav_jax.errors import UserError
+from endodav_jax.process import release_free_memory
 from endodav_jax.training.phases import Phase
 
 AXIS = "data"
@@ -116,12 +115,3 @@ class DataParallel:
         if jax.process_count() > 1:  # a program of `pmap` that was compiled ahead wants the arrays of all processes
             return self.mapped(state, frozen, batch, phase)
         return self.compiled(state, frozen, batch, phase)(state, frozen, batch)
-
-
-def release_free_memory() -> None:
-    """Gives the system back what the process has freed, where its C library can.
-
-    Compiling a step of vits leaves 1.7 GB behind in the allocator, which the step's arrays do not use.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -23,7 +23,6 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from endodav_jax.errors import UserError
-from endodav_jax.training.failed_reads import abandoned_readers_hushed
 
 _STEP_DIGITS = 8  # readers must agree on it: Orbax sees no steps otherwise
 
@@ -64,8 +63,7 @@ class RunCheckpoints:
         steps = sorted(self._last.all_steps(), reverse=True)
         for step in steps:
             try:
-                with abandoned_readers_hushed():
-                    restored = _restore(self._last, step, abstract_state)
+                restored = _restore(self._last, step, abstract_state)
             except Exception as error:  # Orbax raises whatever the damaged file made it raise
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 print(f"{self.step_folder(step)}: damaged ({reason[:200]}); trying the one before", file=sys.stderr)

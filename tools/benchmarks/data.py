@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 from PIL import Image, ImageEnhance
 
+from endodav_jax import process
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.data.prepare import Form, build, find_sequences
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(args: argparse.Namespace) -> None:
     """Makes the data, times both sides and prints one line of JSON."""
-    logging.set_verbosity(logging.ERROR)
+    process.set_up()
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw"
         paths = write_video(raw / "train" / "dataset7" / "keyframe4" / "data" / "left", args.frames)
