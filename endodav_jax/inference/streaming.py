@@ -28,6 +28,7 @@ FIXED = 2  # of them: the first frame and the distant one
 RECENT = EARLIER - FIXED
 DISTANCE = 41  # steps back to the distant frame
 WAITING = DISTANCE - RECENT  # frames no longer recent and not yet distant
+_UP = 4 * WAITING
 
 
 class StreamState(NamedTuple):
@@ -80,11 +81,14 @@ def next_step(
     has waited longest becomes the distant frame.
     """
     disparity, entries = depth_model_with(config, params).decode_step(features, state.seen, places)
-    recent_row = FIXED + step % RECENT
+    recent_row = FIXED + jax.lax.rem(step, jnp.int32(RECENT))
+    # The frames' rows `f % 12`, of numbers made positive by multiples of 12.
+    waiting_row = jax.lax.rem(step - RECENT + _UP, jnp.int32(WAITING))
+    distant_row = jax.lax.rem(step + 1 - DISTANCE + _UP, jnp.int32(WAITING))
 
     def advanced(seen: Array, waiting: Array, entry: Array) -> tuple[Array, Array]:
-        waiting = waiting.at[(step - RECENT) % WAITING].set(seen[recent_row])
-        distant = waiting[(step + 1 - DISTANCE) % WAITING]
+        waiting = waiting.at[waiting_row].set(seen[recent_row])
+        distant = waiting[distant_row]
         return seen.at[recent_row].set(entry).at[1].set(distant), waiting
 
     rows = [advanced(*leaves) for leaves in zip(state.seen, state.waiting, entries, strict=True)]

@@ -33,9 +33,11 @@ def map_frames(function: Callable, *arrays, frames: int = CPU_FRAMES, remat: boo
     axis that is at most `frames`, so that only one size is compiled.  With `remat` groups are computed again for
     the derivative, and nothing of them is kept.
     """
+    if not on_cpu():
+        return function(*arrays)
     count = jax.tree.leaves(arrays)[0].shape[0]
     size = next(n for n in range(min(frames, count), 0, -1) if count % n == 0)
-    if not on_cpu() or size == count:
+    if size == count:
         return function(*arrays)
     if remat:
         function = jax.checkpoint(function, prevent_cse=False)

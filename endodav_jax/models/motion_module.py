@@ -65,15 +65,21 @@ class TemporalAttention(nnx.Module):
         token = self.norm(x)
         table = jnp.asarray(sinusoidal_table(MAX_FRAMES, width), token.dtype)
         entry = jnp.concatenate([self.to_k(token), self.to_v(token)], -1)
-        keys_values = jnp.concatenate([cache.astype(entry.dtype), entry[None]])
+        heads = (HEADS, width // HEADS)
+        query = self.to_q(token + table[earlier]).reshape(pixels, *heads)
+        # Earlier frames, the frame itself and the positions add up apart: nothing of the cache is copied.  (XLA's CPU
+        # compiler, jax 0.10.2, also gets sums over a concatenation of cache and frame wrong for some sizes.)
+        cache = cache.astype(entry.dtype).reshape(earlier, pixels, 2, *heads)
+        keys, values = cache[:, :, 0], cache[:, :, 1]
+        own_key, own_value = jnp.moveaxis(entry.reshape(pixels, 2, *heads), 1, 0)
         places = table[jnp.append(positions, jnp.int32(earlier))]
-        heads = (-1, HEADS, width // HEADS)
-        query = self.to_q(token + table[earlier]).reshape(heads)
-        keys = keys_values[..., :width] + self.to_k(places)[:, None]
-        scores = (query * keys.reshape(earlier + 1, *query.shape)).sum(-1, dtype=jnp.float32)
-        weights = jax.nn.softmax(scores * query.shape[-1] ** -0.5, axis=0).astype(entry.dtype)
-        values = keys_values[..., width:] + self.to_v(places)[:, None]
-        answer = (weights[..., None] * values.reshape(earlier + 1, *query.shape)).sum(0)
+        place_keys, place_values = (to(places).reshape(-1, *heads) for to in (self.to_k, self.to_v))
+        product = functools.partial(jnp.einsum, precision=self.numerics.precision, preferred_element_type=jnp.float32)
+        scores = jnp.concatenate([product("phd,sphd->sph", query, keys), product("phd,phd->ph", query, own_key)[None]])
+        scores = scores + product("phd,shd->sph", query, place_keys)
+        weights = jax.nn.softmax(scores * heads[1] ** -0.5, axis=0).astype(entry.dtype)
+        answer = product("sph,sphd->phd", weights[:earlier], values) + product("sph,shd->phd", weights, place_values)
+        answer = (answer + weights[earlier][..., None] * own_value).astype(entry.dtype)
         return self.to_out(answer.reshape(pixels, width)), entry
 
 
