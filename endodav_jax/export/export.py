@@ -1,0 +1,92 @@
+"""`export_network`: a checkpoint to files that other runtimes read."""
+
+import dataclasses
+import hashlib
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from endodav_jax.checkpoints import load_model
+from endodav_jax.errors import UserError
+from endodav_jax.export.manifest import MANIFEST_NAME, Format, Manifest, Storage
+from endodav_jax.export.onnx_file import Request, write_onnx
+from endodav_jax.export.openvino_file import require_openvino, write_openvino
+from endodav_jax.export.parts import parts_of
+from endodav_jax.export.stablehlo_file import write_stablehlo
+from endodav_jax.files import whole_file
+from endodav_jax.models import merge_adapters
+
+BLACK_BOXES = ("video", "frame")  # the parts that are a network by themselves
+
+
+def export_network(
+    source: Path | str,
+    out: Path | str,
+    what: Format,
+    storage: Storage = "float32",
+    dynamic_batch: bool = False,
+    overwrite: bool = False,
+) -> Manifest:
+    """Writes a network for other runtimes, adapters folded in.
+
+    Args:
+      source: a checkpoint or published weights, as of `checkpoints.load_model`.
+      out: a folder, for all parts and `network.json`; or, with `what="onnx"`, a file `*.onnx` for the black box alone.
+      what: `onnx`, `openvino` (made from ONNX) or `stablehlo`.
+      storage: `float32`, or `float16` for files of half the size (onnx, openvino).
+      dynamic_batch: leave the batch of per-frame parts open (onnx, openvino).
+      overwrite: replace an older export.
+
+    Raises:
+      UserError: of `load_model`; a converter that is not installed; a choice that the format does not have; the
+        output exists.
+    """
+    out = Path(out)
+    if what == "stablehlo" and (storage != "float32" or dynamic_batch):
+        raise UserError("--what stablehlo: its files are float32 with a static batch; leave the other choice out")
+    if what == "openvino":
+        require_openvino("--what openvino")
+    single = out.suffix == ".onnx"
+    if single and what != "onnx":
+        raise UserError(f"{out}: --what {what} writes a folder; name one without .onnx")
+    config, params, card = load_model(source)
+    config, depth = merge_adapters(config, params["depth"])
+    depth = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), depth)
+    parts = parts_of(config, depth)
+    names = tuple(name for name in parts if name in BLACK_BOXES) if single else tuple(parts)
+    about = Manifest(what, storage, config, card, {name: f"{name}.onnx" for name in names}, digest_of(depth))
+
+    def written_as_onnx(folder: Path) -> dict[str, str]:
+        metadata = dict.fromkeys(names, dataclasses.replace(about, format="onnx").to_text())
+        return write_onnx(Request(config, names, storage, dynamic_batch, metadata), depth, folder)
+
+    with whole_file(out, overwrite) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        folder = Path(scratch)
+        files = write_stablehlo(parts, folder) if what == "stablehlo" else written_as_onnx(folder)
+        if single:
+            (folder / files[names[0]]).rename(part)
+            return about
+        if what == "openvino":
+            onnx_files, files = files, write_openvino(files, folder, storage)
+            for file in onnx_files.values():
+                (folder / file).unlink()
+        about = dataclasses.replace(about, parts=files)
+        (folder / MANIFEST_NAME).write_text(about.to_text() + "\n")
+        part.mkdir()
+        for file in folder.iterdir():
+            file.rename(part / file.name)
+    return about
+
+
+def digest_of(params: dict) -> str:
+    """SHA-256 of weights: paths, shapes and little-endian float32 bytes."""
+    digest = hashlib.sha256()
+    for path, leaf in sorted(
+        (jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    ):
+        array = np.ascontiguousarray(leaf, np.dtype("<f4"))
+        digest.update(f"{path} {array.shape}\n".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""What an exported network says of itself: in ONNX files as metadata, beside OpenVINO and StableHLO files as JSON."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Literal
+
+from endodav_jax import __version__
+from endodav_jax.checkpoints.card import Card, config_from_json
+from endodav_jax.errors import UserError
+from endodav_jax.models.config import DepthModelConfig
+
+Format = Literal["onnx", "openvino", "stablehlo"]
+Storage = Literal["float32", "float16", "int8"]
+
+KIND = "endodav_jax exported network"
+FORMAT_VERSION = 1
+MANIFEST_NAME = "network.json"  # in a folder of parts
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a reader of an exported file has to know.
+
+    Attributes:
+      format: of the files.
+      storage: type of the weights in them; inputs and outputs are float32 always.
+      config: of the network, adapters folded in.
+      card: what the weights are, and their licence.
+      parts: name -> file within the folder.
+      weights_digest: SHA-256 of the weights, so that a copy can be told from another network.
+    """
+
+    format: Format
+    storage: Storage
+    config: DepthModelConfig
+    card: Card
+    parts: dict[str, str]
+    weights_digest: str
+
+    def to_text(self) -> str:
+        """JSON of everything."""
+        return json.dumps({"kind": KIND, "version": FORMAT_VERSION, "package_version": __version__,
+                           "input": "RGB in [0, 1], float32, channels first; normalised within",
+                           **dataclasses.asdict(self)}, indent=1)  # fmt: skip
+
+    @classmethod
+    def from_text(cls, text: str, name: str) -> "Manifest":
+        """Reads what `to_text` wrote.
+
+        Raises:
+          UserError: it is damaged, of something else, or of a newer version.
+        """
+        try:
+            values = json.loads(text)
+            if values["kind"] != KIND:
+                raise KeyError("kind")
+            if values["version"] > FORMAT_VERSION:
+                raise UserError(f"{name}: was written by endodav-jax {values['package_version']}; upgrade this one")
+            return cls(
+                values["format"], values["storage"], config_from_json(values["config"]),
+                Card.from_json(values["card"]), dict(values["parts"]), values["weights_digest"],
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{name}: says nothing of an exported network; write one with `endodav export`") from error
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> "Manifest":
+        """Reads the manifest of a folder of parts.
+
+        Raises:
+          UserError: there is none, or it is damaged.
+        """
+        path = folder / MANIFEST_NAME
+        try:
+            return cls.from_text(path.read_text(), str(path))
+        except OSError as error:
+            raise UserError(f"{folder}: is no exported network (no {MANIFEST_NAME} in it)") from error

@@ -1,0 +1,83 @@
+"""Parts of a network as ONNX files, by jax2onnx in a process of its own, since it patches JAX and Flax as it runs."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from flax import traverse_util
+from safetensors.numpy import load_file, save_file
+
+from endodav_jax.checkpoints.store import with_list_indices
+from endodav_jax.errors import UserError
+from endodav_jax.export.manifest import Storage
+from endodav_jax.models.config import DepthModelConfig
+
+OPSET = 18  # the newest that TensorRT 8.6 and 10, onnxruntime 1.15 and OpenVINO 2023 all read
+EXTRA = 'pip install "endodav-jax[onnx]"'
+REQUEST, WEIGHTS = "request.json", "weights.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the converting process is asked for.
+
+    Attributes:
+      config: of the network, adapters merged.
+      parts: names of `parts_of`.
+      storage: `float32` or `float16`.
+      dynamic_batch: leave the length of the first axis open where frames do not see one another.
+      metadata: part -> text for the file's metadata, under `endodav_jax`.
+      about: part -> one line for the file's description.
+    """
+
+    config: DepthModelConfig
+    parts: tuple[str, ...]
+    storage: Storage
+    dynamic_batch: bool
+    metadata: dict[str, str]
+
+
+def write_onnx(request: Request, params: dict, folder: Path) -> dict[str, str]:
+    """Writes `folder/PART.onnx` for each part; returns the file names by part.
+
+    Args:
+      request: what is wanted.
+      params: the network's weights, a pure nested dict.
+      folder: exists.
+
+    Raises:
+      UserError: jax2onnx is not installed.
+    """
+    if not _installed():
+        raise UserError(f"--what onnx: jax2onnx is not installed; {EXTRA}")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        place = Path(scratch)
+        (place / REQUEST).write_text(json.dumps(dataclasses.asdict(request)))
+        leaves = traverse_util.flatten_dict(params)
+        flat = {".".join(map(str, path)): np.ascontiguousarray(leaf, np.float32) for path, leaf in leaves.items()}
+        save_file(flat, place / WEIGHTS)
+        command = [sys.executable, "-m", "endodav_jax.export.onnx_worker", str(place), str(folder)]
+        done = subprocess.run(command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the conversion to ONNX failed:\n{done.stderr[-4000:]}")
+    return {part: f"{part}.onnx" for part in request.parts}
+
+
+def read_request(place: Path) -> tuple[Request, dict]:
+    """Returns the request and the weights that `write_onnx` left in a folder."""
+    values = json.loads((place / REQUEST).read_text())
+    config = {name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("config").items()}
+    values["parts"] = tuple(values["parts"])
+    params = with_list_indices(traverse_util.unflatten_dict(load_file(place / WEIGHTS), sep="."))
+    return Request(DepthModelConfig(**config), **values), params
+
+
+def _installed() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("jax2onnx") is not None

@@ -1,0 +1,144 @@
+"""A depth network as pure functions of arrays, with names, shapes and weights built in: what gets exported.
+
+Two forms.  `video` (EndoDAC: `frame`) is a black box from frames to disparity.  The others are the pieces that
+inference of long videos uses, so that frames that two windows share are encoded once:
+
+    frames --encode--> level_3, level_4, skip_2, skip_1;  window of levels --coarse--> path_3;
+    path_3, skip_2, skip_1 of a frame --fine--> disparity
+
+and `stream_first`, `stream_next` are a live source's steps with their caches as inputs and outputs.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from endodav_jax.inference.preprocess import ENDODAC_SHAPE
+from endodav_jax.inference.streaming import EARLIER, FIXED, RECENT, WAITING, StreamState, first_step, next_step
+from endodav_jax.inference.windows import WINDOW_FRAMES
+from endodav_jax.models import DepthModelConfig, depth_model_with
+from endodav_jax.models.dpt import FrameFeatures
+from endodav_jax.models.video_depth import empty_cache
+
+DISPARITY = "disparity"
+NEXT = "next_"  # + name of a cache: the output to hand over as that input with the next frame
+FEATURES = FrameFeatures._fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One function to export.
+
+    Attributes:
+      name: of the file.
+      function: arrays in the order of `inputs` -> tuple of arrays in the order of `outputs`.
+      inputs: name -> shape and dtype.
+      outputs: names.
+      batched: whether the first axis of inputs and outputs counts frames that do not see one another, so that it may
+        be of any length.
+      about: one line for whoever opens the file.
+    """
+
+    name: str
+    function: Callable[..., tuple[Array, ...]]
+    inputs: dict[str, jax.ShapeDtypeStruct]
+    outputs: tuple[str, ...]
+    batched: bool
+    about: str
+
+
+def parts_of(config: DepthModelConfig, params: dict) -> dict[str, Part]:
+    """The parts of a network by name.
+
+    Args:
+      config: of the network, adapters merged.
+      params: its weights, a pure nested dict; they become constants of the functions.
+    """
+    parts = _frame_parts(config, params) if config.family == "endodac" else _video_parts(config, params)
+    return {part.name: part for part in parts}
+
+
+def channels_last(frames: Float[Array, "N 3 H W"]) -> Float[Array, "N H W 3"]:
+    """Frames as other programs hand them over, in the order of axes that the networks here have."""
+    return jnp.transpose(frames, (0, 2, 3, 1))
+
+
+def _frame_parts(config: DepthModelConfig, params: dict) -> list[Part]:
+    def frame(frames):
+        return (depth_model_with(config, params).encode(channels_last(frames)).disparity,)
+
+    about = "RGB frames in [0, 1] -> disparity of each frame alone; the network resizes them itself"
+    return [Part("frame", frame, {"frames": _floats(1, 3, *ENDODAC_SHAPE)}, (DISPARITY,), True, about)]
+
+
+def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
+    def network():
+        return depth_model_with(config, params)
+
+    def video(frames):
+        windows, length = frames.shape[:2]
+        features = network().encode(channels_last(frames.reshape(windows * length, *frames.shape[2:])))
+        return (network().decode(features, length),)
+
+    def encode(frames):
+        return tuple(network().encode(channels_last(frames)))
+
+    def coarse(level_3, level_4):
+        # Of the skips the coarse decoder needs the size alone.
+        skip_2 = jnp.zeros((WINDOW_FRAMES, *features["skip_2"].shape[1:]), features["skip_2"].dtype)
+        return (network().decode_coarse(FrameFeatures(level_3, level_4, skip_2, skip_2), WINDOW_FRAMES),)
+
+    def fine(path_3, skip_2, skip_1):
+        # Of the levels the fine decoder needs nothing.
+        return (network().decode_tail(path_3, FrameFeatures(skip_2, skip_2, skip_2, skip_1)),)
+
+    def stream_first(frames):
+        disparity, state = first_step.__wrapped__(params, network().encode(channels_last(frames)), config=config)
+        return (disparity, *state.seen, *state.waiting)
+
+    def stream_next(frames, step, *caches):
+        state = StreamState(caches[: len(cache)], caches[len(cache) :])
+        features = network().encode(channels_last(frames))
+        places = time_places(step)
+        disparity, state = next_step.__wrapped__(params, features, state, step, places, config=config)
+        return (disparity, *state.seen, *state.waiting)
+
+    frame = {"frames": _floats(1, 3, *config.image_shape)}
+    features = dict(zip(FEATURES, jax.eval_shape(encode, *frame.values()), strict=True))
+    window = {name: _rows(features[name], WINDOW_FRAMES) for name in FEATURES[:2]}
+    (path_3,) = jax.eval_shape(coarse, *window.values())
+    cache = {f"seen_{i}": leaf for i, leaf in enumerate(jax.eval_shape(lambda: empty_cache(config, EARLIER)))}
+    waiting = {f"waiting_{i}": _rows(leaf, WAITING) for i, leaf in enumerate(cache.values())}
+    state = tuple(NEXT + name for name in cache | waiting)
+    clip = {"frames": _floats(1, WINDOW_FRAMES, 3, *config.image_shape)}
+    per_frame = {"path_3": _rows(path_3, 1), **{name: features[name] for name in FEATURES[2:]}}
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    return [
+        Part("video", video, clip, (DISPARITY,), False, f"{WINDOW_FRAMES} RGB frames in [0, 1] -> their disparity"),
+        Part("encode", encode, frame, FEATURES, True, "an RGB frame in [0, 1] -> all that depends on it alone"),
+        Part("coarse", coarse, window, ("path_3",), False, "levels of a window's frames -> coarse path of each"),
+        Part("fine", fine, per_frame, (DISPARITY,), True, "coarse path and skips of a frame -> its disparity"),
+        Part("stream_first", stream_first, frame, (DISPARITY, *state), False,
+             "the first frame of a live source -> its disparity and the caches"),
+        Part("stream_next", stream_next, {**frame, "step": count, **cache, **waiting}, (DISPARITY, *state), False,
+             "frame number `step` = 1, 2, ... and the caches -> its disparity and the caches for the next frame"),
+    ]  # fmt: skip
+
+
+def time_places(step: Array) -> Array:
+    """`streaming.time_places` within a program: the place in the window of each row of the cache."""
+    # (row - step) mod RECENT without negative numbers, whose remainders differ between programs.
+    rows = jnp.arange(RECENT, dtype=jnp.int32)
+    recent = FIXED + jax.lax.rem(rows + (RECENT - 1) * step, jnp.int32(RECENT))
+    return jnp.concatenate([jnp.arange(FIXED, dtype=jnp.int32), recent])
+
+
+def _floats(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def _rows(leaf: jax.ShapeDtypeStruct, rows: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype)

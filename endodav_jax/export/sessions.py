@@ -1,0 +1,78 @@
+"""Exported files as callables: arrays in, arrays out, by the runtime that reads them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.export.openvino_file import require_openvino
+from endodav_jax.export.stablehlo_file import SUFFIX
+
+# Arrays in the order of a part's inputs -> arrays in the order of its outputs.
+Session = Callable[..., list[np.ndarray]]
+Engine = Literal["onnxruntime", "openvino", "jax"]
+ComputeType = Literal["float32", "bfloat16"]
+
+
+def open_session(path: Path, engine: Engine | None = None, compute: ComputeType = "float32") -> Session:
+    """Opens one exported file.
+
+    Args:
+      path: `.onnx`, `.xml` (OpenVINO) or `.stablehlo`.
+      engine: what runs it; by default onnxruntime, OpenVINO or JAX, by the file's kind.
+      compute: type of the activations where the engine leaves the choice (OpenVINO).
+
+    Raises:
+      UserError: the file is missing or damaged, or the engine is not installed or does not read it.
+    """
+    engine = engine or {".onnx": "onnxruntime", ".xml": "openvino", SUFFIX: "jax"}.get(path.suffix)
+    if engine is None:
+        raise UserError(f"{path}: is no exported file (.onnx, .xml or {SUFFIX})")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; write it with `endodav export`")
+    try:
+        if engine == "onnxruntime":
+            return _onnxruntime(path)
+        if engine == "openvino":
+            return _openvino(path, compute)
+        return _jax(path)
+    except UserError:
+        raise
+    except Exception as error:  # each engine has kinds of its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: {engine} cannot read it ({reason}); export it again") from error
+
+
+def _onnxruntime(path: Path) -> Session:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError('onnxruntime is not installed; pip install "endodav-jax[onnx]"') from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+    names = [port.name for port in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+def _openvino(path: Path, compute: ComputeType) -> Session:
+    openvino = require_openvino("--runtime openvino")
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[compute]}
+    request = openvino.Core().compile_model(path, "CPU", hints).create_infer_request()
+    outputs = range(len(request.model_outputs))
+
+    def run(*arrays):
+        # Copies: the request's own buffers are written again by its next call.
+        request.infer(dict(enumerate(arrays)), share_inputs=True)
+        return [np.array(request.get_output_tensor(i).data) for i in outputs]
+
+    return run
+
+
+def _jax(path: Path) -> Session:
+    import jax
+
+    call = jax.jit(jax.export.deserialize(bytearray(path.read_bytes())).call)
+    return lambda *arrays: [np.asarray(array) for array in call(*arrays)]

@@ -1,0 +1,143 @@
+"""Whether an exported file computes what the network computes: largest and mean difference on frames of two kinds."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from endodav_jax.checkpoints import load_model
+from endodav_jax.errors import UserError
+from endodav_jax.export.export import digest_of
+from endodav_jax.export.manifest import Manifest
+from endodav_jax.export.parts import Part, parts_of
+from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
+from endodav_jax.models import merge_adapters
+
+# Of the range of each output.  float32 differs by the order of sums alone; the others by their rounding.
+TOLERANCE = {"float32": 1e-4, "float16": 3e-2, "int8": 1e-1}
+STREAM_STEPS = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far one part's outputs are from the network's, as a share of the range of each output.
+
+    Attributes:
+      part: its name.
+      frames: `random` or what the frames were taken from.
+      largest, mean: over all outputs.
+    """
+
+    part: str
+    frames: str
+    largest: float
+    mean: float
+
+
+def read_manifest(path: Path) -> tuple[Manifest, Path]:
+    """Returns the manifest of a folder of parts or of one ONNX file, and the folder that the parts are in.
+
+    Raises:
+      UserError: it is neither.
+    """
+    if path.is_dir():
+        return Manifest.of_folder(path), path
+    if path.suffix != ".onnx" or not path.is_file():
+        raise UserError(f"{path}: is neither a folder of `endodav export` nor an .onnx file")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError('onnxruntime is not installed; pip install "endodav-jax[onnx]"') from error
+    try:
+        meta = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).get_modelmeta()
+    except Exception as error:  # onnxruntime's own kinds
+        raise UserError(f"{path}: onnxruntime cannot read it; export it again") from error
+    manifest = Manifest.from_text(meta.custom_metadata_map.get("endodav_jax", ""), str(path))
+    return dataclasses.replace(manifest, parts={next(iter(manifest.parts)): path.name}), path.parent
+
+
+def verify_export(
+    path: Path | str,
+    weights: Path | str,
+    clips: dict[str, Float32[np.ndarray, "N H W 3"]],
+    engine: Engine | None = None,
+    compute: ComputeType = "float32",
+) -> list[Difference]:
+    """Compares every part of an export with the network that it was made of.
+
+    Args:
+      path: a folder of parts, or an ONNX file.
+      weights: what it was exported from.
+      clips: name -> at least 40 frames in [0, 1] at the network's size, to compare on besides random ones.
+      engine: of `open_session`.
+      compute: of `open_session`.
+
+    Raises:
+      UserError: it was exported from other weights, or as of `read_manifest`, `load_model` and `open_session`.
+    """
+    manifest, folder = read_manifest(Path(path))
+    config, params, _ = load_model(weights)
+    config, depth = merge_adapters(config, params["depth"])
+    depth = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), depth)
+    if (manifest.config, manifest.weights_digest) != (config, digest_of(depth)):
+        raise UserError(f"{path}: was exported from other weights than those in {weights}")
+    parts = parts_of(config, depth)
+    random = np.random.default_rng(0).random((STREAM_STEPS, *_frame_shape(parts)), np.float32)
+    found = []
+    for name, frames in ({"random": random} | clips).items():
+        frames = np.ascontiguousarray(np.moveaxis(frames, -1, 1)) if name != "random" else random
+        examples = part_inputs(parts, frames)
+        for part in manifest.parts:
+            session = open_session(folder / manifest.parts[part], engine, compute)
+            if part == "stream_next":
+                first = open_session(folder / manifest.parts["stream_first"], engine, compute)
+                pairs = _streamed(parts, first, session, frames)
+            else:
+                expected = jax.jit(parts[part].function)(*examples[part])
+                pairs = zip(session(*examples[part]), map(np.asarray, expected), strict=True)
+            found.append(_difference(part, name, pairs))
+    return found
+
+
+def part_inputs(parts: dict[str, Part], frames: Float32[np.ndarray, "N 3 H W"]) -> dict[str, tuple[np.ndarray, ...]]:
+    """Inputs of every part that come from real frames: each piece's from the outputs of those before it."""
+    if "frame" in parts:
+        return {"frame": (frames[:1],)}
+    window = frames[: parts["video"].inputs["frames"].shape[1]]
+    encode = jax.jit(parts["encode"].function)
+    rows = [encode(frame[None]) for frame in window]
+    level_3, level_4, skip_2, skip_1 = (np.concatenate([np.asarray(row[i]) for row in rows]) for i in range(4))
+    (path_3,) = map(np.asarray, jax.jit(parts["coarse"].function)(level_3, level_4))
+    return {
+        "video": (window[None],),
+        "encode": (frames[:1],),
+        "coarse": (level_3, level_4),
+        "fine": (path_3[:1], skip_2[:1], skip_1[:1]),
+        "stream_first": (frames[:1],),
+    }
+
+
+def _streamed(parts: dict[str, Part], first: Session, following: Session, frames: np.ndarray):
+    """Pairs of disparities of both, each living on its own caches."""
+    network = [jax.jit(parts[name].function) for name in ("stream_first", "stream_next")]
+    ours, theirs = network[0](frames[:1]), first(frames[:1])
+    for step, frame in enumerate(frames[1:STREAM_STEPS], 1):
+        count = np.array(step, np.int32)
+        ours, theirs = network[1](frame[None], count, *ours[1:]), following(frame[None], count, *theirs[1:])
+        yield theirs[0], np.asarray(ours[0])
+
+
+def _difference(part: str, frames: str, pairs) -> Difference:
+    shares = []
+    for found, expected in pairs:
+        span = max(float(expected.max() - expected.min()), 1e-12)
+        gap = np.abs(found.astype(np.float32) - expected) / span
+        shares.append((float(gap.max()), float(gap.mean())))
+    largest, mean = np.array(shares).T
+    return Difference(part, frames, float(largest.max()), float(mean.mean()))
+
+
+def _frame_shape(parts: dict[str, Part]) -> tuple[int, int, int]:
+    return next(iter(parts.values())).inputs["frames"].shape[-3:]
