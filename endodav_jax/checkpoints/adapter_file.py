@@ -20,6 +20,7 @@ from endodav_jax.conversion.weights_file import WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.registry import NO_ADAPTER
 
 KIND = "endodav_jax adapter"
 # Adapters, EndoDAC's residual blocks, and the output convolutions or heads: all that the published programs train.
@@ -48,7 +49,7 @@ def save_adapter(
     """
     state = torch_from_params(params, config)
     trained = {name: value for name, value in state.items() if _TRAINED.match(name)}
-    if config.adapter == "none":
+    if config.adapter == NO_ADAPTER:
         raise UserError(f"{path}: the network has no adapter; export the whole network instead (--what merged)")
     metadata = {
         "kind": KIND,

@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 
 from endodav_jax import __version__
+from endodav_jax.conversion.recognise import DEPTH_ANYTHING
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.families import FAMILIES, foundation_licence
 
 CARD_NAME = "card.json"
 FORMAT = 1
@@ -101,12 +103,9 @@ def licence_of(program: str, preset: str) -> str:
       program: as `conversion.convert.Published` names it.
       preset: of the encoder; the licences of small and larger ones differ.
     """
-    small = preset in ("vits", "vitt")
-    foundation = "Apache-2.0" if small else "CC-BY-NC-4.0 (no commercial use)"
+    if program in FAMILIES:
+        return FAMILIES[program].licence(preset)
     return {
-        "vda": f"Video-Depth-Anything {preset} weights: {foundation}",
-        "depth_anything": f"Depth Anything V2 {preset} weights: {foundation}; all V1 weights: Apache-2.0",
-        "endodav": f"EndoDAV code: MIT; its weights derive from Video-Depth-Anything {preset}: {foundation}",
-        "endodac": "EndoDAC: published without a licence; ask its authors before any use but private study",
+        DEPTH_ANYTHING: f"Depth Anything V2 {preset} weights: {foundation_licence(preset)}; all V1 weights: Apache-2.0",
         "resnet": "torchvision ResNet weights: BSD-3-Clause; trained on ImageNet, whose terms are non-commercial",
     }[program]

@@ -19,6 +19,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 from endodav_jax.models.build import abstract_params, merge_adapters
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.registry import NO_ADAPTER
 
 Target = Literal["orbax", "safetensors"]
 
@@ -153,7 +154,7 @@ def export_merged(source: Path | str, out: Path | str, overwrite: bool = False) 
     """
     config, params, card = load_model(source)
     plain, merged = merge_adapters(config, params["depth"])
-    if config.adapter != "none":
+    if config.adapter != NO_ADAPTER:
         card = dataclasses.replace(
             card, notes=(*card.notes, f"adapters ({config.adapter}) are folded into the kernels")
         )

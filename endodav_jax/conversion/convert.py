@@ -12,15 +12,13 @@ from endodav_jax.conversion.name_rules import IGNORED, write_params
 from endodav_jax.conversion.weights_file import SUFFIXES, WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.models import DepthModelConfig, abstract_params
+from endodav_jax.models.registry import ADAPTERS, NO_ADAPTER
 
 DEPTH_FILE = "depth_model"
 RESNET = "resnet"  # the network's name where the weights are a ResNet of torchvision's
 DEFAULT_LAYERS = 18
 
 _NOTHING_OF_A_NETWORK = ("adam",)
-_PROGRAM_TITLES = {
-    "vda": "Video-Depth-Anything", "endodav": "EndoDAV", "endodac": "EndoDAC", "depth_anything": "Depth Anything",
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Published:
     """Networks from published files.
 
     Attributes:
-      program: `vda`, `endodav`, `endodac`, `depth_anything` or `resnet`.
+      program: a family, `depth_anything` or `resnet`.
       what: one line for people.
       config: of the depth network; None for a ResNet alone.
       params: network -> nested dict of float32 arrays.
@@ -114,7 +112,7 @@ def _read_depth(file: WeightsFile, family: str | None, of_checkpoint: bool) -> P
     found = recognise.recognise_depth(tensors, file.name, family, of_checkpoint)
     config, notes = found.config, [*file.notes, *found.notes]
     origin = _origin({DEPTH_FILE: file})
-    if found.program == "depth_anything" and config.family == "vda":
+    if found.program == recognise.DEPTH_ANYTHING and config.family_entry.windows:
         params = _video_network_of_images(tensors, config, file.name)
         notes.append("Depth Anything's image weights: the motion modules are new and change nothing until trained")
         origin = Origin()
@@ -122,7 +120,8 @@ def _read_depth(file: WeightsFile, family: str | None, of_checkpoint: bool) -> P
         params = names.params_from_torch(tensors, config, file.name)
     if "metric" in file.path.stem.lower():
         notes.append("metric weights: where this program says disparity, these give depth")
-    what = f"{_PROGRAM_TITLES[found.program]} {config.preset}{_adapter_text(config)}"
+    title = "Depth Anything" if found.program == recognise.DEPTH_ANYTHING else config.family_entry.title
+    what = f"{title} {config.preset}{_adapter_text(config)}"
     return Published(
         found.program,
         what,
@@ -138,7 +137,7 @@ def _read_depth(file: WeightsFile, family: str | None, of_checkpoint: bool) -> P
 def _video_network_of_images(tensors: dict[str, np.ndarray], config: DepthModelConfig, source: str) -> dict:
     """Image weights in a video network: new motion modules end in a zero projection, as published, so each is 0."""
     images = DepthModelConfig.endodac(
-        config.preset, adapter="none", head="single", residual_blocks=(), image_shape=config.image_shape
+        config.preset, adapter=NO_ADAPTER, head="single", residual_blocks=(), image_shape=config.image_shape
     )
     params = names.params_from_torch(tensors, images, source)
     rng = np.random.default_rng(0)
@@ -255,8 +254,8 @@ def _refuse_non_finite(file: WeightsFile) -> None:
 
 
 def _adapter_text(config: DepthModelConfig) -> str:
-    if config.adapter == "none":
+    if config.adapter == NO_ADAPTER:
         return ""
     where = "encoder and motion modules" if config.temporal_adapter else "encoder"
-    rank = "" if config.adapter == "ssb" else f" of rank {config.rank}"
+    rank = f" of rank {config.rank}" if ADAPTERS[config.adapter].ranked else ""
     return f", {config.adapter}{rank} on {where}"

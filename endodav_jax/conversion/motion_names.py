@@ -8,44 +8,45 @@ import jax
 import numpy as np
 from flax import nnx
 
-from endodav_jax.conversion.name_rules import Rule, read_params, write_params
+from endodav_jax.conversion.name_rules import read_params, write_params
 from endodav_jax.models.flow import FlowNet, TransformNet
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
 from endodav_jax.models.resnet import stacked_stem
+from endodav_jax.models.tensor_names import BATCH_NORM, CONV, LINEAR, LINEAR_OF_CONV, Rule
 
 
 def resnet_rules(here: str = "encoder.", there: str = "encoder.") -> list[Rule]:
     """The rules of a ResNet's state dict: torchvision's names after the prefix `there`."""
     rules = [
-        Rule("conv", f"{here}stem.conv", f"{there}conv1"),
-        Rule("batch_norm", f"{here}stem.norm", f"{there}bn1"),
-        Rule("linear", f"{here}classifier", f"{there}fc"),
+        Rule(CONV, f"{here}stem.conv", f"{there}conv1"),
+        Rule(BATCH_NORM, f"{here}stem.norm", f"{there}bn1"),
+        Rule(LINEAR, f"{here}classifier", f"{there}fc"),
     ]
     for stage in range(4):
         step, layer = f"{here}stages.{stage}.{{}}.", f"{there}layer{stage + 1}.{{}}."
         for i in range(3):
             rules += [
-                Rule("conv", f"{step}steps.{i}.conv", f"{layer}conv{i + 1}"),
-                Rule("batch_norm", f"{step}steps.{i}.norm", f"{layer}bn{i + 1}"),
+                Rule(CONV, f"{step}steps.{i}.conv", f"{layer}conv{i + 1}"),
+                Rule(BATCH_NORM, f"{step}steps.{i}.norm", f"{layer}bn{i + 1}"),
             ]
         rules += [
-            Rule("conv", f"{step}shortcut.conv", f"{layer}downsample.0"),
-            Rule("batch_norm", f"{step}shortcut.norm", f"{layer}downsample.1"),
+            Rule(CONV, f"{step}shortcut.conv", f"{layer}downsample.0"),
+            Rule(BATCH_NORM, f"{step}shortcut.norm", f"{layer}downsample.1"),
         ]
     return rules
 
 
 def _pose_rules() -> list[Rule]:
     names = (("squeeze", "squeeze"), ("conv0", "pose_0"), ("conv1", "pose_1"), ("conv2", "pose_2"))
-    return [Rule("conv", f"decoder.{here}", f"convs.{there}", (f"net.{i}",)) for i, (here, there) in enumerate(names)]
+    return [Rule(CONV, f"decoder.{here}", f"convs.{there}", (f"net.{i}",)) for i, (here, there) in enumerate(names)]
 
 
 def _intrinsics_rules() -> list[Rule]:
     return [
-        Rule("conv", "squeeze", "convs_suqeeze"),
-        Rule("linear_of_conv", "focal", "focal_length_conv"),
-        Rule("linear_of_conv", "offset", "offsets_conv"),
+        Rule(CONV, "squeeze", "convs_suqeeze"),
+        Rule(LINEAR_OF_CONV, "focal", "focal_length_conv"),
+        Rule(LINEAR_OF_CONV, "offset", "offsets_conv"),
     ]
 
 
@@ -55,10 +56,10 @@ def _unet_rules(head: str, module: str) -> list[Rule]:
     for number, level in enumerate(reversed(range(5))):
         for j, stage in enumerate(("before", "after")):
             alias = f"decoder.{2 * number + j}.conv.conv"
-            rules.append(Rule("conv", f"decoder.{stage}.{level}", f"convs.upconv_{level}_{j}.conv.conv", (alias,)))
+            rules.append(Rule(CONV, f"decoder.{stage}.{level}", f"convs.upconv_{level}_{j}.conv.conv", (alias,)))
     for scale in range(4):
         alias = f"decoder.{10 + scale}{module}"
-        rules.append(Rule("conv", f"heads.{scale}", f"convs.{head}_{scale}{module}", (alias,)))
+        rules.append(Rule(CONV, f"heads.{scale}", f"convs.{head}_{scale}{module}", (alias,)))
     return rules
 
 

@@ -1,17 +1,20 @@
 """What a state dict is, from its keys and shapes alone: the network, its preset, adapter, head and residual blocks."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from typing import Literal
 
 import numpy as np
 
+from endodav_jax.conversion.names import params_from_torch
 from endodav_jax.errors import UserError
-from endodav_jax.models.config import BACKBONES, Adapter, DepthModelConfig
+from endodav_jax.models.config import BACKBONES, DepthModelConfig
+from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family, KeyTraits
 
-Program = Literal["vda", "endodav", "endodac", "depth_anything"]
 KINDS = ("depth", "motion", "resnet")  # of networks, as `kind_of` tells them
+# The program whose image network is the foundation of the families; its files become a network of one of them.
+DEPTH_ANYTHING = "depth_anything"
 
 # For the files of a published checkpoint folder, a key that only that network's state dict has.
 _MOTION_KEYS = {
@@ -23,8 +26,9 @@ _MOTION_KEYS = {
     "transform_encoder": "encoder.conv1.weight",
     "transform": "convs.transform_conv_0.conv.weight",
 }
-_ADAPTED_LAYER = re.compile(r"pretrained\.blocks\.\d+\.mlp\.fc[12]\.lora_A$")
-_ADAPTED_MOTION = re.compile(r"head\.motion_modules\..*\.lora_[AB]$")
+# What adapters add to a layer stands beside its weight and bias.
+_ADAPTED_LAYER = re.compile(r"(pretrained\.blocks\.\d+\.mlp\.fc[12]\.)(?!weight$|bias$)\w+$")
+_ADAPTED_MOTION = re.compile(r"head\.motion_modules\..*\.ff\.net\.2\.(?!weight$|bias$)\w+$")
 _WIDTH_KEYS = ("pretrained.pos_embed", "pretrained.cls_token", "pretrained.norm.weight", "pretrained.norm.bias")
 _RESNETS = {  # (blocks of each stage, with bottleneck) -> layers
     ((2, 2, 2, 2), False): 18,
@@ -38,12 +42,12 @@ class DepthWeights:
     """What a depth network's state dict was recognised as.
 
     Attributes:
-      program: the published program that wrote it.
+      program: the published program that wrote it: a family, or `DEPTH_ANYTHING`.
       config: the network that takes it.
       notes: what a user should know about how it was taken.
     """
 
-    program: Program
+    program: str
     config: DepthModelConfig
     notes: tuple[str, ...] = ()
 
@@ -64,38 +68,37 @@ def recognise_depth(
     Raises:
       UserError: no depth network, of no known size, or `family` contradicts the keys.
     """
+    if family is not None and family not in FAMILIES:
+        raise UserError(f"{name}: --family {family} is not one of {', '.join(FAMILIES)}")
     if not any(key.startswith("pretrained.blocks.0.") for key in tensors):
-        raise UserError(f"{name}: {_other_than_depth(tensors)}")
+        return _recognise_by_names(tensors, name, family)
     if not any(key.startswith(("head.", "depth_head.")) for key in tensors):
         raise UserError(f"{name}: is a ViT encoder without a depth head; name the weights of a whole network")
     preset = _preset(tensors, name)
     adapter, rank = _adapter(tensors, name)
-    fields = {"adapter": adapter, "rank": rank, "head": "multi" if _has(tensors, "conv_depth_1") else "single"}
-    residual = sorted({int(m[1]) for key in tensors if (m := re.match(r"pretrained\.blocks\.(\d+)\.residual_\.", key))})
-    notes: list[str] = []
-    if _has(tensors, "depth_head.") and (adapter != "none" or residual or fields["head"] == "multi"):
-        program, default = "endodac", "endodac"
-        fields |= {"residual_blocks": tuple(residual), "temporal_adapter": False}
-    elif _has(tensors, "depth_head."):
-        program = "depth_anything"
-        default, note = _depth_anything_family(name, family)
-        notes += note
-        fields |= {"temporal_adapter": False}
-        if (family or default) == "endodac":
-            fields |= {"normalise": True, "residual_blocks": ()}
-    else:
-        temporal = any(_ADAPTED_MOTION.match(key) for key in tensors)
-        default = "endodav" if adapter != "none" or fields["head"] == "multi" or of_checkpoint else "vda"
-        program = default
-        fields |= {"temporal_adapter": temporal, "residual_blocks": tuple(residual)}
-    allowed = _families(program, adapter)
-    if family is not None and family not in allowed:
-        raise UserError(f"{name}: --family {family} does not fit its keys, which are those of {' or '.join(allowed)}")
+    residual = {int(m[1]) for key in tensors if (m := re.match(r"pretrained\.blocks\.(\d+)\.residual_\.", key))}
+    found = KeyTraits(
+        video=not _has(tensors, "depth_head."),
+        adapter=adapter,
+        multi_head=_has(tensors, "conv_depth_1"),
+        residual_blocks=tuple(sorted(residual)),
+        file=name.lower(),
+        of_checkpoint=of_checkpoint,
+    )
+    chosen, notes = _choose_family(found, name, family)
+    image_network = found.plain and not found.video
+    fields = {
+        "adapter": adapter,
+        "rank": rank,
+        "head": "multi" if found.multi_head else "single",
+        "residual_blocks": found.residual_blocks,
+        "temporal_adapter": found.video and any(_ADAPTED_MOTION.match(key) for key in tensors),
+    } | ({"normalise": True} if image_network else {})
     try:
-        config = getattr(DepthModelConfig, family or default)(preset, **fields)
+        config = DepthModelConfig.published(chosen.name, preset, **fields)
     except ValueError as error:
         raise UserError(f"{name}: has keys of a network that is not known here ({error})") from error
-    return DepthWeights(program, config, tuple(notes))
+    return DepthWeights(DEPTH_ANYTHING if image_network else chosen.name, config, notes)
 
 
 def recognise_resnet(tensors: Mapping[str, np.ndarray], name: str) -> int:
@@ -144,45 +147,53 @@ def _preset(tensors: Mapping[str, np.ndarray], name: str) -> str:
     raise UserError(f"{name}: an encoder {widths[:1]} wide with {blocks} blocks is not known here ({known})")
 
 
-def _adapter(tensors: Mapping[str, np.ndarray], name: str) -> tuple[Adapter, int]:
+def _adapter(tensors: Mapping[str, np.ndarray], name: str) -> tuple[str, int]:
     """Returns the adapter of the encoder's first adapted layer and its rank (the default rank where it has none)."""
     default_rank = DepthModelConfig().rank
-    first = next((key.removesuffix("lora_A") for key in tensors if _ADAPTED_LAYER.match(key)), None)
-    if first is None:
-        return "none", default_rank
-    a = tensors[f"{first}lora_A"]
-    if a.ndim != 2:
-        raise UserError(f"{name}: {first}lora_A must have two axes")
-    if f"{first}lora_U" in tensors or f"{first}lora_V" in tensors:
-        return "dvlora", a.shape[0]
-    # SSB scales every input and output of the layer: A is [in, 1], where LoRA's is [rank, in].
-    if a.shape[1] == 1:
-        return "ssb", default_rank
-    return "lora", a.shape[0]
+    layer = next((match[1] for key in tensors if (match := _ADAPTED_LAYER.match(key))), None)
+    if layer is None:
+        return NO_ADAPTER, default_rank
+    added = {key.removeprefix(layer): array for key, array in tensors.items() if key.startswith(layer)}
+    for adapter in ADAPTERS.values():
+        try:
+            rank = adapter.reads(added)
+        except ValueError as error:
+            raise UserError(f"{name}: {layer}{error}") from error
+        if rank is not None:
+            return adapter.name, rank if adapter.ranked else default_rank
+    return NO_ADAPTER, default_rank
 
 
-def _families(program: Program, adapter: Adapter) -> tuple[str, ...]:
-    """The families whose networks take these keys."""
-    if program == "endodac":
-        return ("endodac",)
-    if program == "depth_anything":
-        return ("vda", "endodac")
-    return ("endodav",) if adapter != "none" else ("vda", "endodav")
-
-
-def _depth_anything_family(name: str, family: str | None) -> tuple[str, list[str]]:
-    """Depth Anything V1 and V2 have the same keys and read the encoder at different blocks; the file's name tells."""
-    name = name.lower()
-    if "v2" in name:
-        return "vda", []
-    if re.search(r"depth_anything_vit[sbl]14", name):
-        return "endodac", []
+def _choose_family(found: KeyTraits, name: str, family: str | None) -> tuple[Family, tuple[str, ...]]:
+    """Returns the family that claims the keys and, if there are several, is named or likely; and notes for the user."""
+    claims = {entry.name: entry.claims(found) for entry in FAMILIES.values() if entry.claims is not None}
+    allowed = [claimant for claimant, claim in claims.items() if claim != "no"]
     if family is not None:
-        return family, []
-    return "vda", [
-        "Depth Anything V1 and V2 have the same keys and the file's name does not tell them apart: taken as V2; "
-        "if it is V1, convert it with --family endodac"
-    ]
+        if family not in allowed:
+            raise UserError(
+                f"{name}: --family {family} does not fit its keys, which are those of {' or '.join(allowed)}"
+            )
+        return FAMILIES[family], ()
+    chosen = next(claimant for claimant in allowed if claims[claimant] == "likely")
+    if found.plain and not found.video and not re.search(r"v2|depth_anything_vit[sbl]14", found.file):
+        return FAMILIES[chosen], (
+            "Depth Anything V1 and V2 have the same keys and the file's name does not tell them apart: taken as V2; "
+            "if it is V1, convert it with --family endodac",
+        )
+    return FAMILIES[chosen], ()
+
+
+def _recognise_by_names(tensors: Mapping[str, np.ndarray], name: str, family: str | None) -> DepthWeights:
+    """Recognises a family of another package: the first preset whose network takes every tensor."""
+    for entry in FAMILIES.values():
+        if entry.claims is not None or family not in (None, entry.name):
+            continue
+        for preset in BACKBONES:
+            config = DepthModelConfig.published(entry.name, preset)
+            with contextlib.suppress(UserError):
+                params_from_torch(tensors, config, name)
+                return DepthWeights(entry.name, config)
+    raise UserError(f"{name}: {_other_than_depth(tensors)}")
 
 
 def _other_than_depth(tensors: Mapping[str, np.ndarray]) -> str:

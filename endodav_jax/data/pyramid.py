@@ -2,9 +2,7 @@
 
 from jaxtyping import Array, Float
 
-from endodav_jax.geometry.resize import resize_antialias
-
-SCALES = 4
+from endodav_jax.geometry.resize import SCALES, resize_antialias
 
 
 def pyramid(frames: Float[Array, "*N H W C"], scales: int = SCALES) -> tuple[Float[Array, "*N h w C"], ...]:

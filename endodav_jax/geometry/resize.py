@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+SCALES = 4  # of every pyramid, of training frames and of networks' maps: each half as large as the one before
 CUBIC_A = -0.75  # of PyTorch and OpenCV alike
 
 MOST_TAPS = 5  # that are gathered one by one

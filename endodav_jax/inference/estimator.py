@@ -12,8 +12,8 @@ from endodav_jax.errors import UserError
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import WindowAligner, WindowLog
 from endodav_jax.inference.frame_checks import checked_frame
+from endodav_jax.inference.frame_input import FrameInput
 from endodav_jax.inference.prefetch import prefetch
-from endodav_jax.inference.preprocess import endodac_frame, endodac_mask
 from endodav_jax.inference.streaming import DepthStream
 from endodav_jax.inference.windowed import Batching, chunks, filled, run_windows
 from endodav_jax.inference.windows import ALIGN_RULES, AlignRule
@@ -29,7 +29,7 @@ class DepthEstimator:
     """Disparity of a video of any length, in memory that does not grow with it.
 
     Video networks see windows of 32 frames (`windows`), which are aligned (`alignment`); features of frames that two
-    windows share are computed once.  EndoDAC sees frame by frame, so there is nothing to align.
+    windows share are computed once.  A network that sees each frame alone has nothing to align.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class DepthEstimator:
 
         Args:
           frames: RGB, all of one size, read once and in order by a thread that runs a few frames ahead.
-          align: how windows overlap and are tied together; without effect on EndoDAC, which has none.
+          align: how windows overlap and are tied together; without effect on a network that sees frames alone.
           view_mask: the pixels that show something.  Hidden ones do not reach the network nor count in the fits, and
             their disparity is 0.
           on_window: called with each window's scale and shift, before its frames are yielded.
@@ -95,16 +95,13 @@ class DepthEstimator:
         """
         if align not in ALIGN_RULES:
             raise UserError(f"align: {align!r} is not one of {', '.join(ALIGN_RULES)}")
-        if self.config.family == "endodac":
-            run = self._frame_by_frame
-        else:
-
-            def run(checked, view_mask):
-                return self._aligned(checked, align, view_mask, on_window)
-
         checked = prefetch(_checked(frames, view_mask), PREFETCHED_FRAMES)
+        if self.config.family_entry.windows:
+            disparities = self._aligned(checked, align, view_mask, on_window)
+        else:
+            disparities = self._frame_by_frame(checked, view_mask)
         try:
-            for number, disparity in run(checked, view_mask):
+            for number, disparity in disparities:
                 if view_mask is not None:
                     disparity[~view_mask] = 0
                 yield number, disparity
@@ -126,12 +123,11 @@ class DepthEstimator:
             del disparity, finished  # a window of large frames, before there is another one
 
     def _frame_by_frame(self, frames, view_mask) -> Iterator[tuple[int, np.ndarray]]:
-        mask = None if view_mask is None else endodac_mask(view_mask)
+        network_input = FrameInput(self.config, view_mask)
 
         def dispatched():
             for chunk in chunks(frames, self.batching.encoded):
-                read = filled([endodac_frame(frame) for frame in chunk], self.batching.encoded)
-                images = programs.prepare_unresized(read, mask)
+                images = network_input(filled(chunk, self.batching.encoded))
                 group = programs.single_frames(self.params, images, config=self.config)
                 for i, frame in enumerate(chunk):
                     yield programs.to_frame(group, np.int32(i), frame_shape=frame.shape[:2])

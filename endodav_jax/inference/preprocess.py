@@ -8,14 +8,10 @@ bound (less for frames wider than 16:9); give such a model an `image_shape` of t
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float32, UInt8
-from PIL import Image
 
 from endodav_jax.geometry.resize import lower_bound_shape, resize_align_corners, resize_cubic
 from endodav_jax.models.depth_input import fill_outside_view
-
-ENDODAC_SHAPE = (256, 320)
 
 
 def network_input(
@@ -42,20 +38,6 @@ def unit_frames(
     """Frames in [0, 1] at their own size, with what is outside the view filled as in `network_input`."""
     unit = frames.astype(jnp.float32) / jnp.float32(255)
     return unit if view_mask is None else fill_outside_view(unit, view_mask[None])
-
-
-def endodac_frame(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "256 320 3"]:
-    """A frame at the size EndoDAC was trained on and reads: Pillow's Lanczos, as published."""
-    return _resized(frame, Image.Resampling.LANCZOS)
-
-
-def endodac_mask(view_mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "256 320"]:
-    """The view mask that goes with `endodac_frame`."""
-    return _resized(view_mask.astype(np.uint8), Image.Resampling.NEAREST) > 0
-
-
-def _resized(image: np.ndarray, filter: Image.Resampling) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize(ENDODAC_SHAPE[::-1], filter))
 
 
 def to_frame_size(disparity: Float32[Array, "N h w"], frame_shape: tuple[int, int]) -> Float32[Array, "N H W"]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
 from endodav_jax.inference.preprocess import network_input, to_frame_size, unit_frames
-from endodav_jax.models import DepthModelConfig, depth_model_with
+from endodav_jax.models import DepthModelConfig, frame_network, window_network
 from endodav_jax.models.dpt import FrameFeatures
 
 prepare = jax.jit(network_input, static_argnames="image_shape")
@@ -25,7 +25,7 @@ prepare_unresized = jax.jit(unit_frames)
 def empty_bank(config: DepthModelConfig, params: dict, rows: int) -> FrameFeatures:
     """Room for the features of `rows` frames."""
     one_frame = jax.ShapeDtypeStruct((1, *config.image_shape, 3), jnp.float32)
-    features = jax.eval_shape(lambda *args: depth_model_with(config, args[0]).encode(args[1]), params, one_frame)
+    features = jax.eval_shape(lambda *args: window_network(config, args[0]).encode(args[1]), params, one_frame)
     return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), features)
 
 
@@ -39,7 +39,7 @@ def encode_into(
     config: DepthModelConfig,
 ) -> FrameFeatures:
     """Encodes N frames and writes their features to rows `row` ... `row + N - 1` of the bank."""
-    features = depth_model_with(config, params).encode(images)
+    features = window_network(config, params).encode(images)
     return jax.tree.map(lambda rows, new: jax.lax.dynamic_update_slice_in_dim(rows, new, row, 0), bank, features)
 
 
@@ -52,7 +52,7 @@ def select(bank: FrameFeatures, rows: Int[Array, "N"]) -> FrameFeatures:
 @functools.partial(jax.jit, static_argnames=("length", "config"))
 def coarse(params: dict, features: FrameFeatures, *, length: int, config: DepthModelConfig) -> Float[Array, "N h w F"]:
     """The part of the decoder in which the frames of a window of `length` see one another; windows in a row."""
-    return depth_model_with(config, params).decode_coarse(features, length)
+    return window_network(config, params).decode_coarse(features, length)
 
 
 @functools.partial(jax.jit, static_argnames=("count", "config"))
@@ -69,7 +69,7 @@ def fine(
     path_3, features = jax.tree.map(
         lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, count, 0), (path_3, features)
     )
-    return depth_model_with(config, params).decode_tail(path_3, features)
+    return window_network(config, params).decode_tail(path_3, features)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -77,7 +77,7 @@ def single_frames(
     params: dict, images: Float32[Array, "N h w 3"], *, config: DepthModelConfig
 ) -> Float32[Array, "N height width"]:
     """Disparity of each frame by a network that looks at one frame at a time."""
-    return depth_model_with(config, params).encode(images).disparity
+    return frame_network(config, params).frame_disparity(images)
 
 
 @functools.partial(jax.jit, static_argnames="frame_shape")

@@ -17,11 +17,10 @@ from jaxtyping import Array, Bool, Float32, Int, UInt8
 
 from endodav_jax.inference import programs
 from endodav_jax.inference.frame_checks import checked_frame
-from endodav_jax.inference.preprocess import endodac_frame, endodac_mask
-from endodav_jax.models import DepthModelConfig, depth_model_with
+from endodav_jax.inference.frame_input import FrameInput
+from endodav_jax.models import DepthModelConfig, window_network
 from endodav_jax.models.dpt import FrameFeatures
-from endodav_jax.models.motion_module import Cache
-from endodav_jax.models.video_depth import empty_cache
+from endodav_jax.models.interface import Cache
 
 EARLIER = 31  # frames a frame sees besides itself
 FIXED = 2  # of them: the first frame and the distant one
@@ -57,7 +56,8 @@ def first_step(
 ) -> tuple[Float32[Array, "1 h w"], StreamState]:
     """Disparity of the first frame, which sees itself alone, and the state in which it stands for all earlier ones."""
     nothing = jnp.zeros((0,), jnp.int32)
-    disparity, entries = depth_model_with(config, params).decode_step(features, empty_cache(config, 0), nothing)
+    network = window_network(config, params)
+    disparity, entries = network.decode_step(features, network.empty_cache(0), nothing)
 
     def repeated(count: int) -> Cache:
         return tuple(jnp.repeat(entry[None], count, axis=0) for entry in entries)
@@ -80,7 +80,7 @@ def next_step(
     Three rows change: the new frame takes the place of the oldest recent one, which begins to wait, and the one that
     has waited longest becomes the distant frame.
     """
-    disparity, entries = depth_model_with(config, params).decode_step(features, state.seen, places)
+    disparity, entries = window_network(config, params).decode_step(features, state.seen, places)
     recent_row = FIXED + jax.lax.rem(step, jnp.int32(RECENT))
     # The frames' rows `f % 12`, of numbers made positive by multiples of 12.
     waiting_row = jax.lax.rem(step - RECENT + _UP, jnp.int32(WAITING))
@@ -98,7 +98,7 @@ def next_step(
 @functools.partial(jax.jit, static_argnames="config")
 def encode_frame(params: dict, image: Float32[Array, "1 h w 3"], *, config: DepthModelConfig) -> FrameFeatures:
     """Features of one frame."""
-    return depth_model_with(config, params).encode(image)
+    return window_network(config, params).encode(image)
 
 
 class DepthStream:
@@ -115,6 +115,7 @@ class DepthStream:
         self._config = config
         self._params = params
         self._view_mask = view_mask
+        self._network_input = FrameInput(config, view_mask)
         self._shape: tuple[int, ...] | None = None
         self._state: StreamState | None = None
         self._step = 0
@@ -127,14 +128,11 @@ class DepthStream:
         """
         frame = checked_frame(frame, self._step, self._shape, self._view_mask)
         self._shape = frame.shape
-        if self._config.family == "endodac":
-            mask = None if self._view_mask is None else endodac_mask(self._view_mask)
-            images = programs.prepare_unresized(endodac_frame(frame)[None], mask)
-            disparity = programs.single_frames(self._params, images, config=self._config)
+        image = self._network_input(frame[None])
+        if self._config.family_entry.windows:
+            disparity = self._decode(encode_frame(self._params, image, config=self._config))
         else:
-            image = programs.prepare(frame[None], self._config.image_shape, self._view_mask)
-            features = encode_frame(self._params, image, config=self._config)
-            disparity = self._decode(features)
+            disparity = programs.single_frames(self._params, image, config=self._config)
         self._step += 1
         result = np.array(programs.to_frame(disparity, np.int32(0), frame_shape=frame.shape[:2]))
         if self._view_mask is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int, UInt8
 
 from endodav_jax.inference import programs
+from endodav_jax.inference.frame_input import FrameInput
 from endodav_jax.inference.windows import OVERLAP, STEP, WINDOW_FRAMES, AlignRule, Window, carried_slots
 from endodav_jax.models import DepthModelConfig
 
@@ -96,6 +97,7 @@ def run_windows(
     slots = window_rows(rule, batching.windows)
     rows = int(slots.max()) + 1
     every_row = np.arange(rows + -rows % batching.encoded, dtype=np.int32)  # with room for the last chunk's repeats
+    network_input = FrameInput(config, view_mask)
     carried = every_row.copy()
     carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
     bank = programs.empty_bank(config, params, len(every_row))
@@ -106,7 +108,7 @@ def run_windows(
             bank = programs.select(bank, carried)
         for chunk in chunks(itertools.islice(frames, rows - row), batching.encoded):
             frame_shape = chunk[0].shape[:2]
-            images = programs.prepare(filled(chunk, batching.encoded), config.image_shape, view_mask)
+            images = network_input(filled(chunk, batching.encoded))
             bank = programs.encode_into(params, bank, images, np.int32(row), config=config)
             row, read = row + len(chunk), read + len(chunk)
         if not read:

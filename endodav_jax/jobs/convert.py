@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from endodav_jax.errors import UserError
 from endodav_jax.fields import positional, spelled
-from endodav_jax.models.config import Family
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class Command:
     out: Annotated[Path | None, *positional("OUT")] = None
     output: Annotated[Path | None, spelled("-o", metavar="OUT")] = None
     to: Literal["orbax", "safetensors"] = "orbax"
-    family: Family | None = None
+    family: str | None = None
     adapter: Annotated[Path | None, spelled(metavar="FILE")] = None
     overwrite: bool = False
 

@@ -8,7 +8,8 @@ from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.errors import UserError
 from endodav_jax.fields import spelled
 from endodav_jax.models.build import abstract_depth_model
-from endodav_jax.models.config import DepthModelConfig, Family, Preset
+from endodav_jax.models.config import DepthModelConfig, Preset
+from endodav_jax.models.families import FAMILIES
 from endodav_jax.models.groups import GroupCount, parameter_table, trainable_groups
 
 
@@ -18,12 +19,12 @@ class Command:
 
     Attributes:
       config: a configuration: a file, or the name of one that comes with the package.
-      family: a published network.
+      family: the published network of a family: vda, endodav or endodac.
       preset: its size.
     """
 
     config: Annotated[str, spelled(metavar="CONFIG")] = ""
-    family: Family | None = None
+    family: str | None = None
     preset: Preset = "vitb"
 
 
@@ -34,7 +35,9 @@ def run(command: Command) -> None:
     if command.config:
         model = config_from_dict(load_config_file(command.config).to_dict()).model
     else:
-        model = getattr(DepthModelConfig, command.family)(command.preset)
+        if command.family not in FAMILIES:
+            raise UserError(f"--family: {command.family} is not one of {', '.join(FAMILIES)}")
+        model = DepthModelConfig.published(command.family, command.preset)
     print(describe(model))
 
 

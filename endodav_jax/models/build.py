@@ -2,23 +2,25 @@
 
 import dataclasses
 import functools
+from typing import Any, cast
 
 from flax import nnx
 
-from endodav_jax.models.adapters import low_rank_scale, merge_adapter
+from endodav_jax.models.adapters import merge_adapter
 from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.models.endodac import EndoDAC
-from endodav_jax.models.video_depth import VideoDepth
-
-DepthModel = VideoDepth | EndoDAC
+from endodav_jax.models.interface import FrameNetwork, WindowNetwork
+from endodav_jax.models.registry import NO_ADAPTER
 
 
-def build_depth_model(config: DepthModelConfig, rngs: nnx.Rngs, remat: bool = False) -> DepthModel:
-    """The network of `config` with weights initialised as published; `remat` as in `VideoDepth`."""
-    return (EndoDAC if config.family == "endodac" else VideoDepth)(config, rngs, remat)
+def build_depth_model(config: DepthModelConfig, rngs: nnx.Rngs, remat: bool = False) -> nnx.Module:
+    """The network of `config` with weights initialised as published, an `interface.DepthNetwork`.
+
+    `remat` as in `VideoDepth`.
+    """
+    return config.family_entry.network(config, rngs, remat)
 
 
-def abstract_depth_model(config: DepthModelConfig, remat: bool = False) -> DepthModel:
+def abstract_depth_model(config: DepthModelConfig, remat: bool = False) -> nnx.Module:
     """The network of `config` with shapes in place of weights: no memory, no time."""
     return nnx.eval_shape(lambda: build_depth_model(config, nnx.Rngs(0), remat))
 
@@ -28,9 +30,24 @@ def abstract_params(config: DepthModelConfig) -> dict:
     return nnx.to_pure_dict(_abstract_parts(config, False)[1])
 
 
-def depth_model_with(config: DepthModelConfig, params: dict, remat: bool = False) -> DepthModel:
-    """The network of `config` with `params`, a pure nested dict of all its weights, as they are (nothing is copied)."""
+def depth_model_with(config: DepthModelConfig, params: dict, remat: bool = False) -> Any:
+    """The network of `config` with `params`, a pure nested dict of all its weights, as they are (nothing is copied).
+
+    A `FrameNetwork` or a `WindowNetwork`, as the family says; `frame_network` and `window_network` are sure of it.
+    """
     return nnx.merge(_abstract_parts(config, remat)[0], params)
+
+
+def frame_network(config: DepthModelConfig, params: dict) -> FrameNetwork:
+    """`depth_model_with` of a family that looks at each frame alone."""
+    assert not config.family_entry.windows, config.family
+    return cast(FrameNetwork, depth_model_with(config, params))
+
+
+def window_network(config: DepthModelConfig, params: dict) -> WindowNetwork:
+    """`depth_model_with` of a family that looks at windows."""
+    assert config.family_entry.windows, config.family
+    return cast(WindowNetwork, depth_model_with(config, params))
 
 
 @functools.cache
@@ -43,15 +60,14 @@ def merge_adapters(config: DepthModelConfig, params: dict) -> tuple[DepthModelCo
     """The same function without adapters: each is folded into its kernel, which makes inference cheaper.
 
     Returns:
-      The configuration with `adapter="none"`, and its weights; those without an adapter are not copied.
+      The configuration without an adapter, and its weights; those without an adapter are not copied.
     """
-    scale = low_rank_scale(config)
 
     def merged(tree):
         if not isinstance(tree, dict):
             return tree
         if "adapter" in tree:
-            return {"kernel": merge_adapter(tree["kernel"], tree["adapter"], scale), "bias": tree["bias"]}
+            return {"kernel": merge_adapter(tree["kernel"], tree["adapter"], config), "bias": tree["bias"]}
         return {name: merged(branch) for name, branch in tree.items()}
 
-    return dataclasses.replace(config, adapter="none", temporal_adapter=False), merged(params)
+    return dataclasses.replace(config, adapter=NO_ADAPTER, temporal_adapter=False), merged(params)

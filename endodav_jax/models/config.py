@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any, Literal
 
-Family = Literal["vda", "endodav", "endodac"]
-Adapter = Literal["none", "lora", "dvlora", "ssb"]
+from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family
+
 Head = Literal["single", "multi"]
 Preset = Literal["vitt", "vits", "vitb", "vitl"]
 Precision = Literal["float32", "bfloat16"]
@@ -40,10 +40,10 @@ class DepthModelConfig:
     """One depth network.  Contradictions raise `ValueError` when it is built.
 
     Attributes:
-      family: which published program it is a use of: `vda`, `endodav` (video) or `endodac` (frame by frame).
+      family: a name of `registry.FAMILIES`; `vda` and `endodav` see windows of a video, `endodac` each frame alone.
       preset: a name of `BACKBONES`.
       image_shape: (height, width) the network runs at, multiples of 14.
-      adapter: what is added to fc1 and fc2 of every ViT block.
+      adapter: what is added to fc1 and fc2 of every ViT block: a name of `registry.ADAPTERS`, or `none`.
       temporal_adapter: the same on `ff.net.2` of the motion modules.
       rank: of `lora` and `dvlora`.
       head: `single` (output_conv1/2 and a pyramid by halving) or `multi` (four sigmoid heads).
@@ -52,10 +52,10 @@ class DepthModelConfig:
       precision: of activations; parameters stay float32.
     """
 
-    family: Family = "endodav"
+    family: str = "endodav"
     preset: str = "vitb"
     image_shape: tuple[int, int] = (224, 280)
-    adapter: Adapter = "ssb"
+    adapter: str = "ssb"
     temporal_adapter: bool = True
     rank: int = 4
     head: Head = "single"
@@ -69,9 +69,9 @@ class DepthModelConfig:
             if value not in allowed:
                 raise ValueError(f"model.{field}: {value!r} is not one of {', '.join(allowed)}")
 
-        choice("family", ("vda", "endodav", "endodac"))
+        choice("family", tuple(FAMILIES))
         choice("preset", tuple(BACKBONES))
-        choice("adapter", ("none", "lora", "dvlora", "ssb"))
+        choice("adapter", (NO_ADAPTER, *ADAPTERS))
         choice("head", ("single", "multi"))
         choice("precision", ("float32", "bfloat16"))
         if len(self.image_shape) != 2 or any(n < PATCH_SIZE or n % PATCH_SIZE for n in self.image_shape):
@@ -80,12 +80,13 @@ class DepthModelConfig:
             )
         if self.rank < 1:
             raise ValueError(f"model.rank: {self.rank} must be at least 1")
-        if self.temporal_adapter and self.adapter == "none":
+        if self.temporal_adapter and self.adapter == NO_ADAPTER:
             raise ValueError("model.temporal_adapter: needs an adapter; set model.adapter or switch it off")
-        if self.family == "endodac" and self.temporal_adapter:
-            raise ValueError("model.temporal_adapter: EndoDAC has no motion modules; switch it off")
-        if self.residual_blocks and self.family != "endodac":
-            raise ValueError("model.residual_blocks: only EndoDAC has them")
+        if self.temporal_adapter and not self.family_entry.windows:
+            raise ValueError(f"model.temporal_adapter: {self.family_entry.title} has no motion modules; switch it off")
+        if self.residual_blocks and not self.family_entry.residual_blocks:
+            having = ", ".join(family.title for family in FAMILIES.values() if family.residual_blocks)
+            raise ValueError(f"model.residual_blocks: only {having} has them")
         if any(not 0 <= i < self.backbone.depth for i in self.residual_blocks):
             raise ValueError(f"model.residual_blocks: {self.residual_blocks} must lie within the encoder's blocks")
 
@@ -95,10 +96,14 @@ class DepthModelConfig:
         return BACKBONES[self.preset]
 
     @property
-    def taps(self) -> tuple[int, int, int, int]:
-        """Blocks whose outputs the head reads; EndoDAC reads the last four."""
-        depth = self.backbone.depth
-        return (depth - 4, depth - 3, depth - 2, depth - 1) if self.family == "endodac" else self.backbone.taps
+    def family_entry(self) -> Family:
+        """All that is known of the family."""
+        return FAMILIES[self.family]
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Blocks whose outputs the head reads."""
+        return self.family_entry.taps(self.backbone)
 
     @property
     def patch_grid(self) -> tuple[int, int]:
@@ -106,21 +111,26 @@ class DepthModelConfig:
         return self.image_shape[0] // PATCH_SIZE, self.image_shape[1] // PATCH_SIZE
 
     @classmethod
+    def published(cls, family: str, preset: str, **fields: Any) -> "DepthModelConfig":
+        """The published configuration of a family, but for `fields`.
+
+        Raises:
+          ValueError: there is no such family, or a contradiction.
+        """
+        defaults = FAMILIES[family].defaults if family in FAMILIES else {}
+        return cls(**{"family": family, "preset": preset, **defaults, **fields})
+
+    @classmethod
     def vda(cls, preset: str, **fields: Any) -> "DepthModelConfig":
         """Video-Depth-Anything as published: no adapter."""
-        published: dict[str, Any] = {"family": "vda", "preset": preset, "adapter": "none", "temporal_adapter": False}
-        return cls(**published | fields)
+        return cls.published("vda", preset, **fields)
 
     @classmethod
     def endodav(cls, preset: str, **fields: Any) -> "DepthModelConfig":
         """EndoDAV as published: SSB on the encoder and the motion modules."""
-        return cls(**{"family": "endodav", "preset": preset} | fields)
+        return cls.published("endodav", preset, **fields)
 
     @classmethod
     def endodac(cls, preset: str, **fields: Any) -> "DepthModelConfig":
         """EndoDAC as published: DV-LoRA, residual blocks, four heads, no normalisation."""
-        published: dict[str, Any] = {
-            "family": "endodac", "preset": preset, "adapter": "dvlora", "temporal_adapter": False,
-            "head": "multi", "residual_blocks": (2, 5, 8, 11), "normalise": False,
-        }  # fmt: skip
-        return cls(**published | fields)
+        return cls.published("endodac", preset, **fields)

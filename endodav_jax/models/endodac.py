@@ -3,31 +3,21 @@
 With `head="single"`, no adapter and no residual blocks it is Depth Anything's own image network.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from endodav_jax.geometry.resize import halve_align_corners
+from endodav_jax.geometry.resize import SCALES, halve_align_corners
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.depth_input import network_input
 from endodav_jax.models.dpt import DPTHead
 from endodav_jax.models.layers import Numerics, map_frames
 from endodav_jax.models.vit import VisionTransformer
 
-SCALES = 4
-
-
-class FrameDisparity(NamedTuple):
-    """What `EndoDAC.encode` gives: nothing here depends on other frames, so it is the result itself."""
-
-    disparity: Float[Array, "N h w"]
-
 
 class EndoDAC(nnx.Module):
-    """Frames in [0, 1] of any size to disparity; clips are only a way to hand over many frames.
+    """Frames in [0, 1] of any size to disparity, an `interface.FrameNetwork`; clips only hand over many frames.
 
     The finest map is 16/14 of `config.image_shape` with four heads, and `config.image_shape` with a single one.
     Arguments as of `VideoDepth`.
@@ -42,7 +32,7 @@ class EndoDAC(nnx.Module):
 
     def __call__(
         self, frames: Float[Array, "B T H W 3"], view_mask: Bool[Array, "B H W"] | None = None
-    ) -> tuple[Float[Array, "B T h w"], ...]:
+    ) -> tuple[Float[Array, "B T _ _"], ...]:
         """Disparity float32 at four scales: those of the four sigmoid heads, or the single one's halved thrice."""
         frames, view_mask, clips = _flatten(frames, view_mask)
         pyramid = self._run(frames, view_mask, SCALES)
@@ -52,18 +42,17 @@ class EndoDAC(nnx.Module):
         self, frames: Float[Array, "B T H W 3"], view_mask: Bool[Array, "B H W"] | None = None
     ) -> Float[Array, "B T h w"]:
         """The finest disparity alone."""
-        frames, view_mask, (_, length) = _flatten(frames, view_mask)
-        return self.decode(self.encode(frames, view_mask), length)
+        frames, view_mask, clips = _flatten(frames, view_mask)
+        disparity = self.frame_disparity(frames, view_mask)
+        return disparity.reshape(*clips, *disparity.shape[1:])
 
-    def encode(self, frames: Float[Array, "N H W 3"], view_mask: Bool[Array, "N H W"] | None = None) -> FrameDisparity:
+    def frame_disparity(
+        self, frames: Float[Array, "N H W 3"], view_mask: Bool[Array, "N H W"] | None = None
+    ) -> Float[Array, "N h w"]:
         """The finest disparity of each frame."""
         if frames.ndim != 4 or frames.shape[-1] != 3:
             raise ValueError(f"frames: expected [N,H,W,3], got {frames.shape}")
-        return FrameDisparity(*self._run(frames, view_mask, 1))
-
-    def decode(self, features: FrameDisparity, length: int) -> Float[Array, "B T h w"]:
-        """Sorts frames' disparities [B*T,...] into clips of `length`."""
-        return features.disparity.reshape(-1, length, *features.disparity.shape[1:])
+        return self._run(frames, view_mask, 1)[0]
 
     def _run(self, frames: Array, view_mask: Array | None, scales: int) -> tuple[Array, ...]:
         positions = self.encoder.positions(self.config.patch_grid)

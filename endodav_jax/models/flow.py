@@ -9,11 +9,10 @@ from jax.nn import initializers
 from jaxtyping import Array, Float
 
 from endodav_jax.geometry.padding import reflect_border
-from endodav_jax.geometry.resize import upsample_half_pixel
+from endodav_jax.geometry.resize import SCALES, upsample_half_pixel
 from endodav_jax.models.layers import Numerics, kept, map_frames
 from endodav_jax.models.resnet import RESNETS, ResNet
 
-SCALES = 4
 FINE_LEVELS = 2  # of the decoder, at 1 and 1/2 of the image
 FINE_BYTES = 2**24  # of the encoder's finest level, for as many frames as go through those together
 FLOW_DEVIATION = 1e-5  # of the flow heads' first weights, so that flow starts at nothing

@@ -21,6 +21,7 @@ import jax
 from flax import nnx
 
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.registry import late_parameters
 from endodav_jax.models.training_networks import MOTION_NETWORKS
 
 GROUPS = (
@@ -44,7 +45,6 @@ _UNUSED = (
     ("transform", "encoder", "classifier"),
     ("intrinsics", "squeeze"),
 )
-_DVLORA_VECTORS = ("lora_u", "lora_v")
 
 
 class GroupCount(NamedTuple):
@@ -65,7 +65,7 @@ def group_of(path: Sequence[Hashable]) -> str:
         return str(path[0])
     if "adapter" in path:
         place = "temporal" if "motion_modules" in path else "spatial"
-        return f"{place}_adapter_vectors" if path[-1] in _DVLORA_VECTORS else f"{place}_adapters"
+        return f"{place}_adapter_vectors" if path[-1] in late_parameters() else f"{place}_adapters"
     if path[:2] == ("head", "output"):
         return "output_convolutions"
     if path[:2] == ("head", "depth_heads"):
@@ -79,11 +79,7 @@ def group_of(path: Sequence[Hashable]) -> str:
 
 def trainable_groups(config: DepthModelConfig) -> frozenset[str]:
     """The depth network's groups that the published program trains (DV-LoRA's vectors come after its warm-up)."""
-    if config.family == "vda":
-        return frozenset()
-    if config.family == "endodac":
-        return frozenset({"spatial_adapters", "residual_blocks", "depth_heads"})
-    return frozenset({"spatial_adapters", "temporal_adapters", "output_convolutions", "depth_heads"})
+    return config.family_entry.trained_groups
 
 
 def parameter_table(model: nnx.Module, trained: frozenset[str]) -> list[GroupCount]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from endodav_jax.models.adapters import AdaptedLinear
 from endodav_jax.models.attention import attention
 from endodav_jax.models.config import MAX_FRAMES, DepthModelConfig
+from endodav_jax.models.interface import Cache
 from endodav_jax.models.layers import Numerics, map_frames
 from endodav_jax.models.vit import gelu
 
@@ -22,8 +23,6 @@ GROUP_EPSILON = 1e-6
 LAYER_EPSILON = 1e-5
 HIDDEN_RATIO = 4
 CPU_PIXELS = 80  # worked on at a time on a CPU, so that the hidden layers of a window stay in its cache
-
-Cache = tuple[Array, ...]
 
 
 def sinusoidal_table(length: int, width: int) -> np.ndarray:

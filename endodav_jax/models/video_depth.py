@@ -5,15 +5,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from endodav_jax.geometry.resize import halve_align_corners
+from endodav_jax.geometry.resize import SCALES, halve_align_corners
 from endodav_jax.models.config import MAX_FRAMES, DepthModelConfig
 from endodav_jax.models.depth_input import network_input
 from endodav_jax.models.dpt import DPTHead, FrameFeatures
+from endodav_jax.models.interface import Cache
 from endodav_jax.models.layers import Numerics, map_frames
-from endodav_jax.models.motion_module import ATTENTIONS, Cache, MotionModule, cache_shapes
+from endodav_jax.models.motion_module import ATTENTIONS, MotionModule, cache_shapes
 from endodav_jax.models.vit import VisionTransformer
-
-SCALES = 4
 
 
 class VideoDPTHead(DPTHead):
@@ -29,8 +28,10 @@ class VideoDPTHead(DPTHead):
 class VideoDepth(nnx.Module):
     """Frames in [0, 1] of any size to affine-invariant inverse depth ("disparity") at `config.image_shape`.
 
+    An `interface.WindowNetwork`.
+
     Args:
-      config: of family `vda` or `endodav`.
+      config: of the network.
       rngs: of the initial weights.
       remat: recompute each ViT block, motion module and fine stage in the backward pass and keep only their
         inputs. For training; a forward pass is not changed.
@@ -45,7 +46,7 @@ class VideoDepth(nnx.Module):
 
     def __call__(
         self, frames: Float[Array, "B T H W 3"], view_mask: Bool[Array, "B H W"] | None = None
-    ) -> tuple[Float[Array, "B T h w"], ...]:
+    ) -> tuple[Float[Array, "B T _ _"], ...]:
         """Disparity float32 at four scales: the network's, halved thrice, or those of the four sigmoid heads."""
         features, length = self._encode_clips(frames, view_mask)
         path_4, path_3 = self._coarse(features, length)
@@ -117,6 +118,10 @@ class VideoDepth(nnx.Module):
 
         _, path_3 = self.head.coarse(features, temporal)
         return self._tail(path_3, features.skip_2, features.skip_1), tuple(entries)
+
+    def empty_cache(self, length: int, streams: int = 1) -> Cache:
+        """Zeros of the shapes that `decode_step` takes for `length` earlier frames, in the network's precision."""
+        return empty_cache(self.config, length, streams)
 
     def _encode_clips(self, frames: Array, view_mask: Array | None) -> tuple[FrameFeatures, int]:
         if frames.ndim != 5 or frames.shape[-1] != 3:

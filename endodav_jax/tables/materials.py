@@ -22,6 +22,7 @@ from endodav_jax.data.rendered import render
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
 from endodav_jax.files import sha256_of
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.registry import FAMILIES
 from endodav_jax.tables.given import WHERE, Given
 from endodav_jax.tables.kept import digest_of
 from endodav_jax.tables.recipes import SmallRun, training_sections
@@ -151,7 +152,7 @@ class Materials:
             if not is_checkpoint(folder):
                 convert(source, folder, family=family)
         weights = self._as_run(folder, digest)
-        if weights.config.family != family:
+        if weights.config.family_entry is not FAMILIES[family]:
             raise UserError(f"--{name.replace('_', '-')}: {place} holds a network of {weights.config.family}")
         return weights
 

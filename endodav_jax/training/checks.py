@@ -6,6 +6,7 @@ from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import MAX_FRAMES
+from endodav_jax.models.registry import FAMILIES
 
 _SIZE_MULTIPLE = 32  # five halvings in the motion networks
 
@@ -16,14 +17,18 @@ def check_config(config: Config) -> None:
     What a section can see of itself it refuses when it is built; here stands what takes two sections or the file
     system to see.  Devices are left alone, which a cluster's processes must not ask for before they have met.
     """
-    if config.model.family == "vda":
-        raise UserError("config.model.family: vda has nothing to train; use endodav, or endodac")
+    family = config.model.family_entry
+    if not family.trained_groups:
+        trained = [entry.name for entry in FAMILIES.values() if entry.trained_groups]
+        raise UserError(f"config.model.family: {family.name} has nothing to train; use {', or '.join(trained)}")
     if config.data.clip_length > MAX_FRAMES:
         raise UserError(
             f"config.data.clip_length: {config.data.clip_length} frames; the motion modules know {MAX_FRAMES} at most"
         )
-    if config.model.family == "endodac" and config.data.clip_length != 1:
-        raise UserError("config.data.clip_length: EndoDAC sees single frames; use 1 and a larger data.batch_size")
+    if not family.windows and config.data.clip_length != 1:
+        raise UserError(
+            f"config.data.clip_length: {family.title} sees single frames; use 1 and a larger data.batch_size"
+        )
     if not config.data.path and not config.data.phantom.family:
         raise UserError("config.data.path: names no data set; prepare one with `endodav prepare`")
     for field, path in (

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from endodav_jax.data.pyramid import SCALES
+from endodav_jax.geometry.resize import SCALES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from endodav_jax.models import abstract_depth_model, build_depth_model, depth_model_with, merge_adapters
+from endodav_jax.models.interface import FrameNetwork, WindowNetwork
 from tests.golden_cases import relative_error
 from tests.models.networks import ALL, MULTI, SHAPE, SSB, VDA, frames, random_params, run
 
@@ -30,11 +31,19 @@ def finest_in_view(model, clips, view_mask):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_encoding_frames_and_decoding_windows_is_the_whole_forward_pass(name):
+def test_the_parts_of_a_networks_interface_make_its_whole_forward_pass(name):
+    windows = ALL[name].family_entry.windows
+    assert isinstance(abstract_depth_model(ALL[name]), WindowNetwork if windows else FrameNetwork)
+
     def every_way(model, clips):
         batch, length, *shape = clips.shape
-        parts = model.decode(model.encode(clips.reshape(batch * length, *shape)), length)
-        return model(clips), model.disparity(clips), parts
+        frames = clips.reshape(batch * length, *shape)
+        if windows:
+            features = model.encode(frames)
+            parts = model.decode_tail(model.decode_coarse(features, length), features)
+        else:
+            parts = model.frame_disparity(frames)
+        return model(clips), model.disparity(clips), parts.reshape(batch, length, *parts.shape[1:])
 
     pyramid, alone, parts = run(ALL[name], every_way, CLIPS)
     assert relative_error(alone, pyramid[0]) < SAME

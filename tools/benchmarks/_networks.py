@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 
-from endodav_jax.models import DepthModelConfig, abstract_params
+from endodav_jax.models import FAMILIES, DepthModelConfig, abstract_params
 
-FAMILIES = ("endodav", "vda", "endodac")
+WINDOW_FAMILIES = tuple(name for name, family in FAMILIES.items() if family.windows)
 
 
 def random_params(config: DepthModelConfig) -> dict:
@@ -31,7 +31,7 @@ def network(family: str, preset: str, weights: str) -> tuple[DepthModelConfig, d
 
         config, params, _ = load_model(weights)
         return config, params["depth"]
-    config = getattr(DepthModelConfig, family)(preset)
+    config = DepthModelConfig.published(family, preset)
     return config, random_params(config)
 
 

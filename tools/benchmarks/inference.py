@@ -30,7 +30,7 @@ HELP = "milliseconds per output frame on a long video, and the share of the mach
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fills in the arguments."""
     add = parser.add_argument
-    add("--family", choices=("endodav", "vda"), default="endodav")
+    add("--family", choices=_networks.WINDOW_FAMILIES, default="endodav")
     add("--preset", choices=("vitt", "vits", "vitb", "vitl"), default="vitb")
     add("--weights", default="", help="a checkpoint folder; without it, random weights (the same work)")
     add("--precision", choices=("float32", "bfloat16"), default="float32")

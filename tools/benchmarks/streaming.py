@@ -27,7 +27,7 @@ THRESHOLD = 1.25
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fills in the arguments."""
     add = parser.add_argument
-    add("--family", choices=("endodav", "vda"), default="endodav")
+    add("--family", choices=_networks.WINDOW_FAMILIES, default="endodav")
     add("--preset", choices=("vitt", "vits", "vitb", "vitl"), default="vits")
     add("--weights", default="", help="a checkpoint folder; without it, random weights")
     add("--input", default="", help="a video; without it, a drifting texture of 256x320")
