@@ -46,6 +46,9 @@ RECORD: dict[str, Field] = {
     "view_mask": Field("bool", ("H", "W"), "-", "true where the scene is seen"),
     "sequence": Field("str", (), "-", "name of the sequence"),
     "frame_index": Field("int64", (), "-", "number of the frame as the data set counts its raw frames", 0),
+    "frame_mask": Field(
+        "bool", ("H", "W"), "-", "false where something in front of the scene is left out of every error", optional=True
+    ),
 }
 
 BATCH: dict[str, Field] = {
@@ -62,6 +65,7 @@ BATCH: dict[str, Field] = {
     "cam_from_world": Field(
         "float32", ("B", "F", 4, 4), "mm", "as in a record; of the mirrored world if mirrored", None, None, True, True
     ),
+    "frame_mask": Field("bool", ("B", "F", "H", "W"), "-", "as in a record, of each frame", optional=True),
 }
 
 EVALUATION_FRAME: dict[str, Field] = {
@@ -72,6 +76,7 @@ EVALUATION_FRAME: dict[str, Field] = {
     "view_mask": RECORD["view_mask"],
     "sequence": RECORD["sequence"],
     "frame_index": RECORD["frame_index"],
+    "frame_mask": RECORD["frame_mask"],
 }
 
 
@@ -86,6 +91,12 @@ class EvaluationFrame:
     view_mask: np.ndarray
     sequence: str
     frame_index: int
+    frame_mask: np.ndarray | None = None
+
+    @property
+    def counted(self) -> np.ndarray:
+        """bool [H, W]: pixels that see the scene and are not left out."""
+        return self.view_mask if self.frame_mask is None else self.view_mask & self.frame_mask
 
 
 def check(values: Mapping[str, object], fields: Mapping[str, Field], *, ranges: bool = False) -> None:

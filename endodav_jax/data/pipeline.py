@@ -45,6 +45,8 @@ class LoadClip(grain.transforms.Map):
             "frame_index": np.array([record["frame_index"] for record in records], np.int32),
             "sequence": np.searchsorted(split.offsets, element.records[0], side="right").astype(np.int32) - np.int32(1),
         }
+        if "frame_mask" in records[0]:
+            example["frame_mask"] = np.stack([encoding.decode_mask(record["frame_mask"]) for record in records])
         if config.ground_truth:
             unknown = np.zeros((height, width), np.float32)
             depths = [encoding.decode_depth(r["depth_mm"]) if r["depth_mm"] else unknown for r in records]
@@ -64,7 +66,7 @@ def mirror(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     So the principal point becomes W - 1 - cx, and with M = diag(-1, 1, 1, 1) a pose becomes M @ pose @ M.
     """
     mirrored = dict(example)
-    for key in ("frames", "depth_mm", "view_mask"):
+    for key in ("frames", "depth_mm", "view_mask", "frame_mask"):
         if key in example:
             mirrored[key] = np.ascontiguousarray(np.flip(example[key], axis=-2 if key == "frames" else -1))
     fx, fy, cx, cy = example["intrinsics"]

@@ -159,6 +159,7 @@ def build(
         stored=staging.StoredAs(form.image_shape, form.storage),
         on_bad_frame=on_bad_frame,
         settings={"source": settings},
+        frame_masks=any(infos[name].has_frame_masks for of_split in sequences.values() for name in of_split),
     )
     names = {name for of_split in sequences.values() for name in of_split}
     total = sum(infos[name].frames for name in names)

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from endodav_jax.data.builders.features import skip_image_decoding
 from endodav_jax.data.builders.video import SEQUENCES_FILE, tfds_split
 from endodav_jax.errors import UserError
+from endodav_jax.video.undistort import Undistorter
 
 _LEVELS = ("", "*/", "*/*/", "*/*/*/")  # a data set lies at ROOT/NAME/CONFIG/VERSION; any of them may be named
 
@@ -64,11 +65,16 @@ class PreparedSplit:
     @functools.cached_property
     def _records(self):
         builder = tfds.builder_from_directory(self.folder)
-        return builder.as_data_source(tfds_split(self.split), decoders=skip_image_decoding())
+        return builder.as_data_source(tfds_split(self.split), decoders=skip_image_decoding(builder.info.features))
 
     def records(self, numbers: Iterable[int]) -> list[dict]:
         """Returns records by number, their images still encoded (see `builders.features`)."""
         return self._records.__getitems__([int(number) for number in numbers])
+
+    def undistorter(self, sequence: str) -> Undistorter | None:
+        """The way between a sequence's frames and those of its lens, where it was prepared with --undistort."""
+        card = next(card for card in read_cards(self.folder)[self.split] if card["sequence"] == sequence)
+        return Undistorter.from_json(card["undistortion"]) if card.get("undistortion") else None
 
     def __getstate__(self) -> dict:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -5,6 +5,7 @@ from PIL import Image
 
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.cameras import resized_intrinsics
+from endodav_jax.video.frame_masks import shrunk_mask
 
 _SPARSE = 0.05  # share of pixels with depth below which a map is a set of points
 
@@ -24,9 +25,10 @@ def resize_frame(frame: EvaluationFrame, image_shape: tuple[int, int]) -> Evalua
         depth_mm=None if frame.depth_mm is None else resize_depth(frame.depth_mm, image_shape),
         cam_from_world=frame.cam_from_world,
         intrinsics=resized_intrinsics(frame.intrinsics, (width, height), image_shape[::-1]),
-        view_mask=_shrink_mask(frame.view_mask, image_shape),
+        view_mask=shrunk_mask(frame.view_mask, image_shape),
         sequence=frame.sequence,
         frame_index=frame.frame_index,
+        frame_mask=None if frame.frame_mask is None else shrunk_mask(frame.frame_mask, image_shape),
     )
 
 
@@ -56,10 +58,3 @@ def nearest(image: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
         for new, old in zip(image_shape, image.shape[:2], strict=True)
     )
     return np.ascontiguousarray(image[rows[:, None], columns])
-
-
-def _shrink_mask(mask: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
-    if mask.all():
-        return np.ones(image_shape, bool)
-    shrunk = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).resize(image_shape[::-1], Image.Resampling.BOX)
-    return np.asarray(shrunk) == 255

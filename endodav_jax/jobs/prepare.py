@@ -82,6 +82,8 @@ def run(command: Prepare) -> None:
         sequences, infos, missing = find_sequences(source, form.splits, command.only, command.on_missing == "skip")
         for line in missing:
             print(f"skipped: {line}", file=sys.stderr)
+        for note in dict.fromkeys(note for info in infos.values() for note in info.notes):
+            print(note, file=sys.stderr)
         folder = build(
             command.kind,
             source,

@@ -12,6 +12,8 @@ import tensorflow_datasets as tfds
 from endodav_jax.data.builders import encoding
 from endodav_jax.data.contract import EvaluationFrame
 
+ENCODED = ("frame", "depth_mm", "view_mask", "frame_mask")  # features that are image files
+
 
 class DepthMap(tfds.features.FeatureConnector):
     """A depth map float32 [H, W] in mm, stored as a TIFF file that keeps every bit; no bytes at all if unknown.
@@ -44,8 +46,13 @@ class DepthMap(tfds.features.FeatureConnector):
         return cls()
 
 
-def record_features() -> tfds.features.FeaturesDict:
-    """Returns the features of every prepared data set; decoded, they are `contract.RECORD`."""
+def record_features(frame_masks: bool = False) -> tfds.features.FeaturesDict:
+    """Returns the features of a prepared data set; decoded, they are `contract.RECORD`.
+
+    Args:
+      frame_masks: whether records have a `frame_mask`.
+    """
+    masks = {"frame_mask": tfds.features.Image(shape=(None, None, 1), doc="0 where the frame is left out")}
     return tfds.features.FeaturesDict(
         {
             "frame": tfds.features.Image(shape=(None, None, 3), doc="RGB"),
@@ -61,13 +68,16 @@ def record_features() -> tfds.features.FeaturesDict:
             "sequence": tfds.features.Text(doc="name of the sequence"),
             "frame_index": tfds.features.Scalar(dtype=np.int64, doc="number of the frame in its sequence"),
         }
+        | (masks if frame_masks else {})
     )
 
 
-def encode_record(frame: EvaluationFrame, storage: encoding.Storage) -> dict:
-    """Returns what `record_features().encode_example` takes."""
+def encode_record(frame: EvaluationFrame, storage: encoding.Storage, frame_masks: bool = False) -> dict:
+    """Returns what `record_features(frame_masks).encode_example` takes; a frame without a mask counts whole."""
     unknown_pose = np.full((4, 4), np.nan)
-    return {
+    whole = np.ones(frame.frame.shape[:2], bool)
+    mask = {"frame_mask": encoding.encode_mask(whole if frame.frame_mask is None else frame.frame_mask)}
+    return (mask if frame_masks else {}) | {
         "frame": encoding.encode_frame(frame.frame, storage),
         "depth_mm": b"" if frame.depth_mm is None else encoding.encode_depth(frame.depth_mm, storage),
         "cam_from_world": unknown_pose if frame.cam_from_world is None else frame.cam_from_world,
@@ -89,9 +99,15 @@ def decode_record(record: dict) -> EvaluationFrame:
         view_mask=encoding.decode_mask(record["view_mask"]),
         sequence=record["sequence"].decode(),
         frame_index=int(record["frame_index"]),
+        frame_mask=encoding.decode_mask(record["frame_mask"]) if "frame_mask" in record else None,
     )
 
 
-def skip_image_decoding(keys: Iterable[str] = ("frame", "depth_mm", "view_mask")) -> dict:
-    """Returns TFDS decoders that leave image files encoded, so that only what is used gets decoded."""
-    return {key: tfds.decode.SkipDecoding() for key in keys}
+def skip_image_decoding(features: Iterable[str], keys: Iterable[str] = ENCODED) -> dict:
+    """Returns TFDS decoders that leave image files encoded, so that only what is used gets decoded.
+
+    Args:
+      features: names of the data set's features; one prepared without masks of its frames has none.
+      keys: which of them.
+    """
+    return {key: tfds.decode.SkipDecoding() for key in keys if key in features}

@@ -39,12 +39,19 @@ class SequenceCard:
       frames: records in its shard.
       bytes: size of its shard.
       skipped: one line for each frame that was left out.
+      undistortion: as of `SequenceInfo`; left out of the file where there is none.
     """
 
     sequence: str
     frames: int
     bytes: int
     skipped: tuple[str, ...]
+    undistortion: dict | None = None
+
+    def to_json(self) -> dict:
+        """Returns what is written of it."""
+        values = dataclasses.asdict(self)
+        return values if self.undistortion else {name: v for name, v in values.items() if name != "undistortion"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,23 +112,27 @@ class SequenceExamples:
     sequence: str
     stored: StoredAs
     on_bad_frame: OnBadFrame
+    frame_masks: bool = False
 
     def __call__(self) -> "ExampleStream":
-        return ExampleStream(self.source.read(self.sequence, on_bad_frame=self.on_bad_frame), self.stored)
+        return ExampleStream(
+            self.source.read(self.sequence, on_bad_frame=self.on_bad_frame), self.stored, self.frame_masks
+        )
 
 
 class ExampleStream(Iterator[tuple[int, dict]]):
     """Pairs of an increasing key and an example as `record_features()` takes it, one frame in memory at a time."""
 
-    def __init__(self, frames: FrameStream, stored: StoredAs):
+    def __init__(self, frames: FrameStream, stored: StoredAs, frame_masks: bool = False):
         self._frames = frames
         self._stored = stored
+        self._frame_masks = frame_masks
         self._key = -1
 
     def __next__(self) -> tuple[int, dict]:
         frame = stored_frame(next(self._frames), self._stored.image_shape)
         self._key += 1
-        return self._key, encode_record(frame, self._stored.storage)
+        return self._key, encode_record(frame, self._stored.storage, self._frame_masks)
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -139,7 +150,7 @@ def build_sequence(examples: SequenceExamples, shard: Path, progress: Callable[[
     Raises:
       UserError: a bad frame, no usable frame at all, or a full disk.
     """
-    features = record_features()
+    features = record_features(examples.frame_masks)
     serializer = tfds.core.ExampleSerializer(features.get_serialized_info())
     frames = 0
     with whole_file(shard) as part:
@@ -153,9 +164,10 @@ def build_sequence(examples: SequenceExamples, shard: Path, progress: Callable[[
         if not frames:
             raise UserError(f"{examples.sequence}: no usable frame; look at it with `endodav verify`")
         _check_whole(part, shard, frames)
-        card = SequenceCard(examples.sequence, frames, part.stat().st_size, stream.skipped)
+        undistortion = examples.source.describe(examples.sequence).undistortion
+        card = SequenceCard(examples.sequence, frames, part.stat().st_size, stream.skipped, undistortion)
     with whole_file(shard.with_suffix(".json")) as part:
-        part.write_text(json.dumps(dataclasses.asdict(card)))
+        part.write_text(json.dumps(card.to_json()))
     return card
 
 
@@ -171,6 +183,7 @@ def stored_frame(source_frame: SourceFrame, image_shape: tuple[int, int] | None)
         view_mask=np.ones(shape, bool) if mask is None else mask,
         sequence=source_frame.sequence,
         frame_index=source_frame.frame_index,
+        frame_mask=source_frame.frame_mask,
     )
     return frame if image_shape is None else resize_frame(frame, image_shape)
 

@@ -39,12 +39,14 @@ class VideoConfig(tfds.core.BuilderConfig):
       stored: size and files of the frames.
       on_bad_frame: whether a bad frame ends the build or is left out and named.
       settings: what else decides the outcome (options of the source); a staged build goes on only if it agrees.
+      frame_masks: whether records hold a mask of each frame.
     """
 
     splits: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     stored: staging.StoredAs = staging.StoredAs(None, "compact")
     on_bad_frame: OnBadFrame = "error"
     settings: dict = dataclasses.field(default_factory=dict)
+    frame_masks: bool = False
 
 
 class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -90,6 +92,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
             "stored": dataclasses.asdict(config.stored),
             "on_bad_frame": config.on_bad_frame,
             "version": str(self.version),
+            **({"frame_masks": True} if config.frame_masks else {}),
             **config.settings,
         }
         return json.loads(json.dumps(settings))
@@ -101,8 +104,9 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
         staging.discard(self.staging_folder)
 
     def _info(self) -> tfds.core.DatasetInfo:
+        masks = isinstance(self.builder_config, VideoConfig) and self.builder_config.frame_masks
         return tfds.core.DatasetInfo(
-            builder=self, description=self.DESCRIPTION, features=record_features(), disable_shuffling=True
+            builder=self, description=self.DESCRIPTION, features=record_features(masks), disable_shuffling=True
         )
 
     def _log_download_bytes(self) -> None:
@@ -116,7 +120,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
             raise UserError(f"{self.name}: building needs a source and a VideoConfig; use `endodav prepare`")
         return {
             split: [
-                staging.SequenceExamples(self._source, sequence, config.stored, config.on_bad_frame)
+                staging.SequenceExamples(self._source, sequence, config.stored, config.on_bad_frame, config.frame_masks)
                 for sequence in sequences
             ]
             for split, sequences in config.splits.items()
@@ -134,7 +138,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
             cards = {split: [built[examples.sequence] for examples in of_split] for split, of_split in shards.items()}
             self.info.set_splits(tfds.core.SplitDict([self._place(folder, split, cards[split]) for split in shards]))
             with whole_file(Path(self.data_path) / SEQUENCES_FILE) as part:
-                lists = {split: [dataclasses.asdict(card) for card in of_split] for split, of_split in cards.items()}
+                lists = {split: [card.to_json() for card in of_split] for split, of_split in cards.items()}
                 part.write_text(json.dumps({"settings": self.settings, "splits": lists}, indent=1))
 
     def _build(self, folder: Path, shards: list[staging.SequenceExamples]) -> dict[str, staging.SequenceCard]:

@@ -9,6 +9,7 @@ from endodav_jax.data.phantom.camera import camera_pose
 from endodav_jax.data.phantom.scene import Scene
 from endodav_jax.data.phantom.trace import (
     HIT_MM,
+    RaysOf,
     field_and_gradient,
     points_at,
     pose_of_rays,
@@ -20,8 +21,17 @@ from endodav_jax.data.phantom.trace import (
 SUN = (0.48, -0.6, 0.64)  # direction to the lamp of the `flat` light, in the world
 
 
-def render_frame(scene: Scene, frame_index: jax.Array, height: int, width: int) -> dict[str, jax.Array]:
+def render_frame(
+    scene: Scene, frame_index: jax.Array, height: int, width: int, rays_of: RaysOf = ray_directions
+) -> dict[str, jax.Array]:
     """Renders one frame; pure, to be used inside `jit`.
+
+    Args:
+      scene: what is there.
+      frame_index: when.
+      height: in pixels.
+      width: in pixels.
+      rays_of: the lens, `trace.ray_directions` or `trace.fisheye_directions`.
 
     Returns:
       frame uint8 [H,W,3]; depth_mm float32 [H,W], z in the camera, 0 where the view is masked or no ray arrived;
@@ -31,13 +41,13 @@ def render_frame(scene: Scene, frame_index: jax.Array, height: int, width: int) 
     intrinsics = scene.lens.intrinsics(height, width)
     cam_from_world = camera_pose(scene.shape, scene.path, t)
     world_from_cam, origin = pose_of_rays(cam_from_world)
-    rays = ray_directions(intrinsics, height, width)
+    rays = rays_of(intrinsics, height, width, 1)
     directions = rotate(world_from_cam, rays)
 
     def field(points):
         return scene.shape.field(scene.breathing.at_rest(points, t))
 
-    wall_mm = trace(field, scene.curvature, cam_from_world, intrinsics, height, width)
+    wall_mm = trace(field, scene.curvature, cam_from_world, intrinsics, height, width, rays_of)
     points = points_at(origin, directions, wall_mm)
     value, gradient = field_and_gradient(field, points)
     inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-12)

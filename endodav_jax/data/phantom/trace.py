@@ -14,12 +14,14 @@ import jax.numpy as jnp
 from endodav_jax.data.phantom.shapes import Points
 
 Field = Callable[[Points], jax.Array]
+RaysOf = Callable[[jax.Array, int, int, int], Points]  # (intrinsics, height, width, cell) -> directions, as below
 
 CONE_CELL = 4  # pixels a side of the cells that are marched together first
 CONE_STEPS = 14
 FEW = 8  # once no more than one ray in so many is under way, only those go on
 PIXEL_STEPS = (60, 200)  # at most so many before and after that; typically 10 and 40
 NEAREST_MM = 0.5
+WIDEST = 1.4  # radians off the axis of a fisheye's rays
 HIT_MM = 0.01  # a hit's largest |field|
 GRADIENT_STEP_MM = 0.05
 SLOPE_STEP_MM = 0.03
@@ -39,6 +41,17 @@ def ray_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1
     x = jnp.broadcast_to(u, (rows, columns)).reshape(-1)
     y = jnp.broadcast_to(v[:, None], (rows, columns)).reshape(-1)
     return x, y, jnp.ones_like(x)
+
+
+def fisheye_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1) -> Points:
+    """The same of an equidistant fisheye, whose angle off the axis grows with the radius: x / fx = theta.
+
+    Rays beyond `WIDEST` are those at it; what they see does not count.
+    """
+    x, y, z = ray_directions(intrinsics, height, width, cell)
+    angle = jnp.maximum(jnp.sqrt(x * x + y * y), 1e-9)
+    stretch = jnp.tan(jnp.minimum(angle, WIDEST)) / angle
+    return x * stretch, y * stretch, z
 
 
 def rotate(rotation: jax.Array, vectors: Points) -> Points:
@@ -72,7 +85,13 @@ def field_and_gradient(field: Field, points: Points) -> tuple[jax.Array, Points]
 
 
 def trace(
-    field: Field, curvature: jax.Array, cam_from_world: jax.Array, intrinsics: jax.Array, height: int, width: int
+    field: Field,
+    curvature: jax.Array,
+    cam_from_world: jax.Array,
+    intrinsics: jax.Array,
+    height: int,
+    width: int,
+    rays_of: RaysOf = ray_directions,
 ) -> jax.Array:
     """Depth along z where each pixel's ray leaves free space.
 
@@ -83,18 +102,21 @@ def trace(
       intrinsics: [4].
       height: in pixels.
       width: in pixels.
+      rays_of: the lens.
 
     Returns:
       depth_mm [H*W] float32.
     """
     world_from_cam, origin = pose_of_rays(cam_from_world)
-    directions = rotate(world_from_cam, ray_directions(intrinsics, height, width, CONE_CELL))
-    # Half a cell's diagonal at z = 1.
-    widening = 0.5 * CONE_CELL * jnp.sqrt(1 / intrinsics[0] ** 2 + 1 / intrinsics[1] ** 2)
+    directions = rotate(world_from_cam, rays_of(intrinsics, height, width, CONE_CELL))
+    if rays_of is ray_directions:  # half a cell's diagonal at z = 1
+        widening = 0.5 * CONE_CELL * jnp.sqrt(1 / intrinsics[0] ** 2 + 1 / intrinsics[1] ** 2)
+    else:
+        widening = _cell_radius(rays_of, intrinsics, height, width)
     depth = _march_cones(field, curvature, origin, directions, widening)
     depth = depth.reshape(-(-height // CONE_CELL), -1)
     depth = jnp.repeat(jnp.repeat(depth, CONE_CELL, 0), CONE_CELL, 1)[:height, :width].reshape(-1)
-    directions = rotate(world_from_cam, ray_directions(intrinsics, height, width))
+    directions = rotate(world_from_cam, rays_of(intrinsics, height, width, 1))
     state = (depth, depth, jnp.ones_like(depth))
     few = depth.size // FEW
     state = _march(field, curvature, origin, directions, state, few, PIXEL_STEPS[0])
@@ -102,6 +124,23 @@ def trace(
     some, ways = tuple(s[late] for s in state), tuple(d[late] for d in directions)
     some = _march(field, curvature, origin, ways, some, 0, PIXEL_STEPS[1])
     return state[0].at[late].set(some[0])
+
+
+def _cell_radius(rays_of: RaysOf, intrinsics: jax.Array, height: int, width: int) -> jax.Array:
+    """How far at z = 1 the rays of each cell's corners are off the one through its middle, at most: [cells]."""
+    rows, columns = -(-height // CONE_CELL), -(-width // CONE_CELL)
+    middles = rays_of(intrinsics, height, width, CONE_CELL)
+    # Edges of the cells: corner (i, j) is half a pixel above and left of the cell's first pixel.
+    shifted = intrinsics + jnp.array([0.0, 0.0, 0.5 + (CONE_CELL - 1) / 2, 0.5 + (CONE_CELL - 1) / 2])
+    corners = rays_of(shifted, CONE_CELL * (rows + 1), CONE_CELL * (columns + 1), CONE_CELL)
+    far = jnp.zeros((rows, columns))
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        offsets = (
+            corner.reshape(rows + 1, columns + 1)[i : i + rows, j : j + columns] - middle.reshape(rows, columns)
+            for corner, middle in zip(corners, middles, strict=True)
+        )
+        far = jnp.maximum(far, jnp.sqrt(sum(offset * offset for offset in offsets)))
+    return far.reshape(-1)
 
 
 def _march_cones(field, curvature, origin, directions, widening):

@@ -29,6 +29,8 @@ class SourceFrame:
       frame_index: index of the frame in its sequence, from 0, as the data set numbers its raw frames.
       sequence: name of the sequence.
       view_mask: bool [H, W], true where the scene is seen; None when the whole frame shows it.
+      frame_mask: bool [H, W], false where this frame shows something in front of the scene, such as an instrument, that
+        is to count in no error; None without such masks.
     """
 
     frame: np.ndarray
@@ -38,6 +40,7 @@ class SourceFrame:
     frame_index: int
     sequence: str
     view_mask: np.ndarray | None = None
+    frame_mask: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,9 @@ class SequenceInfo:
       expected_frames: the published number of frames; None where there is none.
       layout: which form of the data set this copy has.
       odd: one line for everything that differs from the documentation, or that a reader should know.
+      has_frame_masks: whether frames come with masks of their own.
+      undistortion: what `video.undistort.Undistorter.from_json` takes, where frames are resampled.
+      notes: one line for what was done to the frames on request, such as how much of the view that costs.
     """
 
     name: str
@@ -71,6 +77,9 @@ class SequenceInfo:
     expected_frames: int | None = None
     layout: str = ""
     odd: tuple[str, ...] = ()
+    has_frame_masks: bool = False
+    undistortion: dict | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,11 @@ import numpy as np
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
 from endodav_jax.data.sources.cameras import cut_intrinsics, inverse_rigid, is_rigid, resized_intrinsics
 from endodav_jax.data.sources.decode import Unreadable, numbered_files, read_rgb, read_uint16
-from endodav_jax.data.sources.fisheye import ScaramuzzaCamera, Undistorter
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_counts
 from endodav_jax.errors import UserError
+from endodav_jax.video.lenses import ScaramuzzaCamera
+from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.view_mask import detect_view
 
 NATIVE_SIZE = (1350, 1080)
@@ -159,7 +160,7 @@ class C3vdSource(SequenceSource):
     def _undistorter_for(self, width: int, height: int) -> Undistorter:
         if self._undistorter is None:
             pinhole = resized_intrinsics(PINHOLE, NATIVE_SIZE, (width, height))
-            self._undistorter = Undistorter(FISHEYE.resized(width, height), pinhole)
+            self._undistorter = Undistorter(FISHEYE.resized(width, height), pinhole, (height, width))
         return self._undistorter
 
 

@@ -8,26 +8,13 @@ import numpy as np
 from endodav_jax.data.sources.cameras import rigid, rotation_from_quaternion
 from endodav_jax.data.sources.geometry_files import Geometry
 from endodav_jax.errors import UserError
-
-# COLMAP's camera models -> where fx, fy, cx, cy stand among their parameters, and how many parameters they have.
-COLMAP_MODELS = {
-    "SIMPLE_PINHOLE": ((0, 0, 1, 2), 3),
-    "PINHOLE": ((0, 1, 2, 3), 4),
-    "SIMPLE_RADIAL": ((0, 0, 1, 2), 4),
-    "RADIAL": ((0, 0, 1, 2), 5),
-    "OPENCV": ((0, 1, 2, 3), 8),
-    "FULL_OPENCV": ((0, 1, 2, 3), 12),
-    "SIMPLE_RADIAL_FISHEYE": ((0, 0, 1, 2), 4),
-    "RADIAL_FISHEYE": ((0, 0, 1, 2), 5),
-    "OPENCV_FISHEYE": ((0, 1, 2, 3), 8),
-}
-UNDISTORTED = ("SIMPLE_PINHOLE", "PINHOLE")
+from endodav_jax.video.lenses import Lens, lens_of_colmap
 
 
 def read_colmap(folder: Path, names: list[str]) -> Geometry:
     """Reads a COLMAP text model: `cameras.txt`, `images.txt` and, if there, `points3D.txt`.
 
-    COLMAP's pixel centres are at halves; they are moved to integers.  Distortion is ignored, and said so.
+    COLMAP's pixel centres are at halves; they are moved to integers.
 
     Args:
       folder: of the model.
@@ -41,20 +28,20 @@ def read_colmap(folder: Path, names: list[str]) -> Geometry:
     positions = {name: position for position, name in enumerate(names)}
     points: dict[int, np.ndarray] = {}
     geometry = Geometry(points=points if xyz else None)
-    distorted = set()
     for name, camera, pose, observations in _colmap_images(folder / "images.txt"):
         position = positions.get(Path(name).name)
         if position is None:
             continue
         if camera not in cameras:
             raise UserError(f"{folder / 'images.txt'}: image {name} has camera {camera}, which cameras.txt lacks")
-        model, size, intrinsics = cameras[camera]
+        size, lens = cameras[camera]
         if geometry.size not in (None, size):
             raise UserError(f"{folder / 'cameras.txt'}: images of one sequence have cameras of several sizes")
         geometry.size = size
-        geometry.intrinsics[position] = intrinsics
+        geometry.intrinsics[position] = lens.intrinsics
+        if lens.distorted:
+            geometry.lenses[position] = lens
         geometry.cam_from_world[position] = pose
-        distorted |= {model} - set(UNDISTORTED)
         seen = [(u, v, xyz[point]) for u, v, point in observations if point in xyz]
         if seen:
             uv = np.array([row[:2] for row in seen]) - 0.5
@@ -62,26 +49,22 @@ def read_colmap(folder: Path, names: list[str]) -> Geometry:
             points[position] = np.concatenate([uv, z[:, None]], axis=1)
     if not geometry.cam_from_world:
         raise UserError(f"{folder / 'images.txt'}: names none of the frames (such as {names[0]}); names must agree")
-    if distorted:
-        geometry.odd.append(f"the camera model {', '.join(sorted(distorted))} is distorted; distortion is ignored")
     if len(geometry.cam_from_world) < len(names):
         geometry.odd.append(f"COLMAP registered {len(geometry.cam_from_world)} of {len(names)} frames")
     return geometry
 
 
-def _colmap_cameras(path: Path) -> Iterator[tuple[int, tuple[str, tuple[int, int], np.ndarray]]]:
+def _colmap_cameras(path: Path) -> Iterator[tuple[int, tuple[tuple[int, int], Lens]]]:
     for fields in _colmap_lines(path):
         try:
             identity, model, width, height = int(fields[0]), fields[1], int(fields[2]), int(fields[3])
             values = np.array(fields[4:], np.float64)
         except (ValueError, IndexError) as error:
             raise UserError(f"{path}: {' '.join(fields)!r} is not ID MODEL WIDTH HEIGHT PARAMETERS") from error
-        if model not in COLMAP_MODELS:
-            raise UserError(f"{path}: camera model {model}; known are {', '.join(COLMAP_MODELS)}")
-        places, count = COLMAP_MODELS[model]
-        if len(values) != count:
-            raise UserError(f"{path}: {model} with {len(values)} parameters; it has {count}")
-        yield identity, (model, (width, height), values[list(places)] - (0, 0, 0.5, 0.5))
+        try:
+            yield identity, ((width, height), lens_of_colmap(model, values))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
 
 
 def _colmap_images(path: Path) -> Iterator[tuple[str, int, np.ndarray, list[tuple[float, float, int]]]]:

@@ -3,8 +3,10 @@
 A sequence is a video, or a folder that holds images (or one video), in itself or in `frames/` or `images/`.  Beside
 them its folder may hold
 
-- `intrinsics.json`, `.txt`, `.yaml`, `.npy` (or `camera.*`): fx, fy, cx, cy or a 3x3 matrix;
+- `intrinsics.json`, `.txt`, `.yaml`, `.npy` (or `camera.*`): fx, fy, cx, cy or a 3x3 matrix, and distortion (see
+  `video.camera_files`);
 - `mask.png`: not 0 where the scene is seen;
+- `masks/` or `masks.mp4`: a mask for each frame, 0 where it is left out (see `video.frame_masks`);
 - `depth/`: one PNG or TIFF of integers, or `.npy` or TIFF of floats, a frame;
 - `poses.txt`: KITTI (12 numbers) or TUM (t tx ty tz qx qy qz qw) lines, camera to world;
 - `geometry.npz`: `intrinsics` [3, 3], `world_to_camera` [N, 4, 4], `sparse_depth` rows (frame, point, u, v, z);
@@ -36,10 +38,14 @@ from endodav_jax.data.sources.frames_layout import SequencePlace, file_beside, f
 from endodav_jax.data.sources.geometry_files import Geometry, read_geometry_npz
 from endodav_jax.data.sources.paired_files import first_size, gaps_in
 from endodav_jax.data.sources.trajectories import read_trajectory
-from endodav_jax.data.sources.user_camera import read_user_camera
+from endodav_jax.data.sources.undistorted import Undistorters, resampled
 from endodav_jax.errors import UserError
+from endodav_jax.video.camera_files import read_camera
+from endodav_jax.video.frame_masks import FrameMasks, MaskOf, fitted_mask, masks_beside
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.intrinsics import guessed_intrinsics
+from endodav_jax.video.lenses import Lens, Pinhole
+from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.video_file import VideoFile
 from endodav_jax.video.view_mask import detect_view, read_view
 
@@ -66,6 +72,8 @@ class FramesSource(SequenceSource):
         pose_direction: Literal["world_from_cam", "cam_from_world"] = "world_from_cam",
         geometry: str | None = None,
         mask: str = "auto",
+        masks: str = "auto",
+        undistort: bool = False,
         unit_mm: float = 1.0,
         depth_unit_mm: float = 1.0,
         stereo: Stereo = "none",
@@ -80,6 +88,8 @@ class FramesSource(SequenceSource):
           pose_direction: what the file of poses says; both forms mean camera to world by their definition.
           geometry: a `geometry.npz`, or the folder of a COLMAP text model.
           mask: image of the view, `auto` to find the view by its dark border, `none` for the whole frame.
+          masks: folder or video of masks, one a frame, 0 where it is left out; `auto` for those beside it, `none`.
+          undistort: resample frames, depth and masks once to a pinhole; the camera's file must tell its distortion.
           unit_mm: millimetres in one unit of poses and points.
           depth_unit_mm: millimetres in one unit of the depth maps.
           stereo: which half of frames with two views is taken.
@@ -90,7 +100,8 @@ class FramesSource(SequenceSource):
         self.root = Path(root)
         self._found = find_sequences(self.root)
         if len(self._found) > 1:
-            for option, value in (("depth", depth), ("poses", poses), ("geometry", geometry)):
+            named = None if masks in ("auto", "none") else masks
+            for option, value in (("depth", depth), ("poses", poses), ("geometry", geometry), ("masks", named)):
                 if value is not None:
                     raise UserError(f"--{option}: {root} holds {len(self._found)} sequences; put it beside each one")
         for option, unit in (("unit-mm", unit_mm), ("depth-unit-mm", depth_unit_mm)):
@@ -99,6 +110,7 @@ class FramesSource(SequenceSource):
         self._intrinsics, self._depth_folder, self._poses_file = intrinsics, depth, poses
         self._world_from_cam = pose_direction == "world_from_cam"
         self._geometry_path, self._mask = geometry, mask
+        self._masks, self._undistort = masks, undistort
         self._unit_mm, self._depth_unit_mm, self._stereo = unit_mm, depth_unit_mm, stereo
         self._loaded: dict[str, _Known] = {}
 
@@ -119,9 +131,19 @@ class FramesSource(SequenceSource):
         odd = list(geometry.odd)
         gap = gaps_in(list(place.images)) if place.images else None
         odd += [gap] if gap else []
-        if known.intrinsics is None and not geometry.intrinsics:
+        if known.lens is None and not geometry.intrinsics:
             odd.append("no camera; a focal length of 0.82 of the longer side stands in (train with learned intrinsics)")
         height, width = known.size
+        lens = self._lens(known, 0)
+        undistortion, notes = None, ()
+        if self._undistort:
+            undistorter = Undistorters(known.size).of(sequence, lens)
+            undistortion = undistorter.to_json()
+            notes = (f"{sequence}: {undistorter.loss_line(self._view(sequence, known))}",)
+        elif lens.distorted:
+            odd.append("its camera is distorted, which is ignored; resample it to a pinhole with --undistort")
+        if known.masks is not None:
+            odd += known.masks.odd
         return SequenceInfo(
             name=sequence,
             frames=known.frames,
@@ -129,17 +151,22 @@ class FramesSource(SequenceSource):
             width=width,
             has_depth=bool(known.depths) or geometry.points is not None,
             has_pose=bool(geometry.cam_from_world),
-            has_intrinsics=known.intrinsics is not None or bool(geometry.intrinsics),
+            has_intrinsics=known.lens is not None or bool(geometry.intrinsics),
             depth_frames=len(known.depths) if known.depths else None,
             pose_frames=None,  # counted where they are read: one a frame, or what COLMAP registered
             expected_frames=None,
             layout="video" if place.video else "images",
             odd=tuple(odd),
+            has_frame_masks=known.masks is not None,
+            undistortion=undistortion,
+            notes=notes,
         )
 
     def _items(self, sequence: str, only: Container[int] | None) -> Iterator[SourceFrame | BadFrame]:
         known = self._known(sequence)
         view = self._view(sequence, known)
+        mask_of = None if known.masks is None else known.masks.reader()
+        undistorters = Undistorters(known.size) if self._undistort else None
         for position, index, image in self._colour(sequence, known):
             if only is not None and index not in only:
                 continue
@@ -149,15 +176,19 @@ class FramesSource(SequenceSource):
                 rgb = _half(image if isinstance(image, np.ndarray) else read_rgb(image), self._stereo)
                 if rgb.shape[:2] != known.size:
                     raise Unreadable(f"it is {rgb.shape[1]}x{rgb.shape[0]}, the first {known.size[1]}x{known.size[0]}")
-                yield SourceFrame(
+                lens = self._lens(known, position)
+                undistorter = None if undistorters is None else undistorters.of(sequence, lens)
+                frame = SourceFrame(
                     frame=rgb,
-                    depth_mm=self._depth(known, position, index),
+                    depth_mm=self._depth(known, position, index, undistorter),
                     cam_from_world=self._pose(known, position),
-                    intrinsics=self._camera(known, position),
+                    intrinsics=lens.intrinsics,
                     frame_index=index,
                     sequence=sequence,
                     view_mask=view,
+                    frame_mask=self._frame_mask(known, mask_of, index),
                 )
+                yield frame if undistorter is None else resampled(frame, undistorter, sparse=not known.depths)
             except Unreadable as error:
                 yield BadFrame(index, str(error))
 
@@ -177,7 +208,16 @@ class FramesSource(SequenceSource):
             for lost in range(position, max(position + 1, known.frames)):
                 yield lost, lost, Unreadable(f"{place.video.name} is damaged or cut short after frame {position - 1}")
 
-    def _depth(self, known: "_Known", position: int, index: int) -> np.ndarray | None:
+    def _frame_mask(self, known: "_Known", mask_of: MaskOf | None, index: int) -> np.ndarray | None:
+        mask = None if mask_of is None else mask_of(index)
+        if mask is None:
+            return None
+        window = _window(known.full_size, self._stereo)
+        return fitted_mask(mask, window, known.full_size, known.size, known.size, known.masks.path)
+
+    def _depth(
+        self, known: "_Known", position: int, index: int, undistorter: Undistorter | None = None
+    ) -> np.ndarray | None:
         if known.depths:
             path = known.depths.get(index)
             if path is None:
@@ -190,6 +230,11 @@ class FramesSource(SequenceSource):
         points = known.geometry.points.get(position)
         if points is None:
             return None
+        if undistorter is not None:
+            scale = np.array(known.size[::-1]) / np.array(known.geometry.size or known.size[::-1])
+            uv = undistorter.points((points[:, :2] + 0.5) * scale - 0.5)
+            points = np.concatenate([uv, points[:, 2:]], axis=1)[np.isfinite(uv).all(axis=1)]
+            return sparse_depth(points, None, known.size) * np.float32(self._unit_mm)
         return sparse_depth(points, known.geometry.size, known.size) * np.float32(self._unit_mm)
 
     def _pose(self, known: "_Known", position: int) -> np.ndarray | None:
@@ -200,16 +245,23 @@ class FramesSource(SequenceSource):
         scaled[:3, 3] *= self._unit_mm
         return scaled
 
-    def _camera(self, known: "_Known", position: int) -> np.ndarray:
-        if known.intrinsics is not None:
-            return known.intrinsics
-        camera = known.geometry.intrinsics_at(position)
+    def _lens(self, known: "_Known", position: int) -> Lens:
+        if known.lens is not None:
+            return known.lens
+        geometry, size = known.geometry, known.size[::-1]
+        camera = geometry.intrinsics_at(position)
         if camera is None:  # a frame that COLMAP did not register has the camera of the others
-            camera = next(iter(known.geometry.intrinsics.values()), None)
+            position = next(iter(geometry.intrinsics), -1)
+            camera = geometry.intrinsics_at(position)
         if camera is None:
-            return guessed_intrinsics(known.size)
-        size = known.size[::-1]
-        return resized_intrinsics(camera, known.geometry.size or size, size)
+            return Pinhole(guessed_intrinsics(known.size))
+        if position not in geometry.lenses:
+            return Pinhole(resized_intrinsics(camera, geometry.size or size, size))
+        lens = geometry.lenses[position]
+        if id(lens) not in known.lenses:  # one object for each lens of the file: maps are made once for it
+            width, height = geometry.size or size
+            known.lenses[id(lens)] = lens.scaled(size[0] / width, size[1] / height)
+        return known.lenses[id(lens)]
 
     def _view(self, sequence: str, known: "_Known") -> np.ndarray | None:
         place = self._place(sequence)
@@ -249,11 +301,23 @@ class FramesSource(SequenceSource):
         camera = self._intrinsics or file_beside(place, CAMERA_FILES)
         return _Known(
             frames=frames,
+            full_size=full_size,
             size=size,
-            intrinsics=None if camera is None else read_user_camera(str(camera), size),
+            lens=None if camera is None else read_camera(str(camera), size, size),
             depths=self._depth_files(place, numbers),
             geometry=self._geometry(place, numbers, names),
+            masks=self._masks_of(place),
         )
+
+    def _masks_of(self, place: SequencePlace) -> FrameMasks | None:
+        if self._masks == "none":
+            return None
+        if self._masks != "auto":
+            found = Path(self._masks)
+        else:
+            found = masks_beside(place.video or next(iter(place.images.values())).parent)
+        frames = None if place.video else [(number, path.stem) for number, path in place.images.items()]
+        return None if found is None else FrameMasks(found, frames)
 
     def _depth_files(self, place: SequencePlace, numbers: list[int]) -> dict[int, Path]:
         folder = Path(self._depth_folder) if self._depth_folder else file_beside(place, ("depth",))
@@ -294,13 +358,16 @@ class FramesSource(SequenceSource):
 
 @dataclasses.dataclass(frozen=True)
 class _Known:
-    """What was read beside a sequence; `intrinsics` are for `size` (height, width)."""
+    """What was read beside a sequence; `lens` is for `size` (height, width), `full_size` before a view is cut out."""
 
     frames: int
+    full_size: tuple[int, int]
     size: tuple[int, int]
-    intrinsics: np.ndarray | None
+    lens: Lens | None
     depths: dict[int, Path]
     geometry: Geometry
+    masks: FrameMasks | None
+    lenses: dict[int, Lens] = dataclasses.field(default_factory=dict)
 
 
 def sparse_depth(points: np.ndarray, from_size: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
@@ -329,12 +396,17 @@ def _readable(path: Path) -> np.ndarray | None:
 
 def _half(image: np.ndarray, stereo: Stereo) -> np.ndarray:
     """Returns the wanted half of an image [H, W, C] that holds two views."""
-    height, width = image.shape[0] // 2, image.shape[1] // 2
+    return np.ascontiguousarray(image[_window(image.shape[:2], stereo)])
+
+
+def _window(size: tuple[int, int], stereo: Stereo) -> slice | tuple[slice, slice]:
+    """Returns the index of that half in images of `size` (height, width)."""
+    height, width = size[0] // 2, size[1] // 2
     windows: dict[str, slice | tuple[slice, slice]] = {
         "none": np.s_[:, :],
         "top": np.s_[:height],
-        "bottom": np.s_[image.shape[0] - height :],
+        "bottom": np.s_[size[0] - height :],
         "left": np.s_[:, :width],
-        "right": np.s_[:, image.shape[1] - width :],
+        "right": np.s_[:, size[1] - width :],
     }
-    return np.ascontiguousarray(image[windows[stereo]])
+    return windows[stereo]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from endodav_jax.data.sources.decode import IMAGE_SUFFIXES, numbered_files
 from endodav_jax.errors import UserError
+from endodav_jax.video.frame_masks import is_named_masks
 from endodav_jax.video.image_files import images_in
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".h264")
@@ -37,7 +38,8 @@ def find_sequences(root: Path) -> dict[str, SequencePlace]:
         return {root.resolve().name: own}
     found = {}
     for path in sorted(root.iterdir()):
-        place = _sequence_at(path) if path.is_dir() and path.name not in COMPANIONS else None
+        companion = path.name in COMPANIONS or is_named_masks(path)
+        place = _sequence_at(path) if path.is_dir() and not companion else None
         if place is not None:
             found[path.name] = place
     videos = _videos(root)
@@ -74,7 +76,9 @@ def _images(folder: Path) -> dict[int, Path]:
 
 
 def _videos(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    """Returns the videos of a folder that are no videos of masks."""
+    videos = (path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    return sorted(path for path in videos if not is_named_masks(path))
 
 
 def file_beside(place: SequencePlace, names: tuple[str, ...]) -> Path | None:

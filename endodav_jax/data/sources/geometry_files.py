@@ -11,6 +11,7 @@ import numpy as np
 
 from endodav_jax.data.sources.cameras import intrinsics_of, is_rigid
 from endodav_jax.errors import UserError
+from endodav_jax.video.lenses import Lens
 
 
 @dataclasses.dataclass
@@ -22,6 +23,7 @@ class Geometry:
       size: (width, height) that the intrinsics and points are for; None for the frames' own.
       cam_from_world: float64 [4, 4] by position.
       points: float64 [n, 3] of u, v (pixel centres at integers) and Z by position; None without points.
+      lenses: of frame positions whose camera is distorted; their `intrinsics` are those near the axis.
       odd: lines for the user.
     """
 
@@ -29,6 +31,7 @@ class Geometry:
     size: tuple[int, int] | None = None
     cam_from_world: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
     points: dict[int, np.ndarray] | None = None
+    lenses: dict[int, Lens] = dataclasses.field(default_factory=dict)
     odd: list[str] = dataclasses.field(default_factory=list)
 
     def intrinsics_at(self, position: int) -> np.ndarray | None:

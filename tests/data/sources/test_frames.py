@@ -272,7 +272,7 @@ def test_colmap_faults_are_one_line_each(truth, tmp_path):
     cameras = tmp_path / "sparse/cameras.txt"
     good = cameras.read_text().strip()
     cameras.write_text(good.replace("PINHOLE", "OPENCV") + " 0.1 0 0 0")
-    assert any("OPENCV is distorted" in odd for odd in FramesSource(tmp_path).describe(tmp_path.name).odd)
+    assert any("distorted, which is ignored" in odd for odd in FramesSource(tmp_path).describe(tmp_path.name).odd)
     for text, message in (
         (good.replace("PINHOLE", "THIN_PRISM_FISHEYE"), "camera model THIN_PRISM_FISHEYE; known are"),
         (good.replace("1 PINHOLE", "2 PINHOLE"), r"has camera 1, which cameras.txt lacks"),
