@@ -16,10 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from endodav_jax.inference.preprocess import ENDODAC_SHAPE
 from endodav_jax.inference.streaming import EARLIER, FIXED, RECENT, WAITING, StreamState, first_step, next_step
 from endodav_jax.inference.windows import WINDOW_FRAMES
-from endodav_jax.models import DepthModelConfig, depth_model_with
+from endodav_jax.models import DepthModelConfig, depth_model_with, frame_network
 from endodav_jax.models.dpt import FrameFeatures
 from endodav_jax.models.video_depth import empty_cache
 
@@ -57,7 +56,7 @@ def parts_of(config: DepthModelConfig, params: dict) -> dict[str, Part]:
       config: of the network, adapters merged.
       params: its weights, a pure nested dict; they become constants of the functions.
     """
-    parts = _frame_parts(config, params) if config.family == "endodac" else _video_parts(config, params)
+    parts = _video_parts(config, params) if config.family_entry.windows else _frame_parts(config, params)
     return {part.name: part for part in parts}
 
 
@@ -68,10 +67,11 @@ def channels_last(frames: Float[Array, "N 3 H W"]) -> Float[Array, "N H W 3"]:
 
 def _frame_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     def frame(frames):
-        return (depth_model_with(config, params).encode(channels_last(frames)).disparity,)
+        return (frame_network(config, params).frame_disparity(channels_last(frames)),)
 
+    shape = config.family_entry.frame_shape or config.image_shape
     about = "RGB frames in [0, 1] -> disparity of each frame alone; the network resizes them itself"
-    return [Part("frame", frame, {"frames": _floats(1, 3, *ENDODAC_SHAPE)}, (DISPARITY,), True, about)]
+    return [Part("frame", frame, {"frames": _floats(1, 3, *shape)}, (DISPARITY,), True, about)]
 
 
 def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
