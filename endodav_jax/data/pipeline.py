@@ -131,17 +131,22 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         """Returns the position as values that JSON can hold; it does not depend on threads, workers or processes."""
         return {"next_batch": self._next, **self._identity}
 
+    def differs_from(self, state: dict) -> str:
+        """Says where a saved position was saved for other data or other settings; empty if it fits."""
+        for field, value in self._identity.items():
+            if state[field] != value:
+                return f"data.{field}: {value} here, {state[field]} in the saved run"
+        return ""
+
     def set_state(self, state: dict) -> None:
         """Goes to a saved position: the next batch is the one that would have come there.
 
         Raises:
           UserError: it was saved for other data or other settings.
         """
-        for field, value in self._identity.items():
-            if state[field] != value:
-                raise UserError(
-                    f"data.{field}: {value} here, {state[field]} in the saved run; resume with the same data"
-                )
+        difference = self.differs_from(state)
+        if difference:
+            raise UserError(f"{difference}; resume with the same data")
         self.close()
         self._next = state["next_batch"]
 

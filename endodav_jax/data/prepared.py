@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -137,6 +138,12 @@ def prepared_folders(path: str | Path) -> list[Path]:
 def read_cards(folder: Path) -> dict[str, list[dict]]:
     """Returns split -> cards of its sequences (`builders.staging.SequenceCard` as dictionaries)."""
     return json.loads((folder / SEQUENCES_FILE).read_text())["splits"]
+
+
+def digest_of_split(split: PreparedSplit) -> str:
+    """Returns the SHA-256 of what is known of a split's sequences: two copies of a data set have the same."""
+    cards = read_cards(split.folder)[split.split]
+    return hashlib.sha256(json.dumps(cards, sort_keys=True).encode()).hexdigest()
 
 
 def read_settings(folder: Path) -> dict:

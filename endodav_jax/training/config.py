@@ -46,9 +46,11 @@ class TrainConfig:
       precision: of the motion networks; the depth network's is `model.precision`.
       remat: recompute the depth network's blocks in its backward pass, for a fraction of the memory.
       on_nan: what a loss or gradient that is not finite does: `stop` the run, or `skip` the step and count it.
+      allow_changes: resume a run with other settings than its checkpoint was trained with, where they change the run.
       save_every: steps between checkpoints, besides one at the end of each epoch.
       keep_last: newest checkpoints kept; the best by validation RMSE is kept besides.
-      log_every: steps between lines of `metrics.jsonl`.
+      log_every: steps between lines of `metrics.jsonl`, and between looks at whether steps were finite (and, on several
+        hosts, at whether one of them was told to stop).
       picture_every: steps between pictures; 0 for none.
       validation_path: prepared data set to validate on after each epoch; empty for none.
       validation_split: of it.
@@ -73,6 +75,7 @@ class TrainConfig:
     precision: Precision = "float32"
     remat: bool = True
     on_nan: Literal["stop", "skip"] = "stop"
+    allow_changes: bool = False
     save_every: int = 500
     keep_last: int = 2
     log_every: int = 10

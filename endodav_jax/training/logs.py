@@ -3,6 +3,7 @@
 Reading needs nothing of this project: `metrics.jsonl` has one JSON object a line, `pictures/` one PNG a time.
 """
 
+import contextlib
 import json
 import warnings
 from pathlib import Path
@@ -31,7 +32,10 @@ class RunLog:
         self._enabled = enabled
         if enabled:
             make_folder(folder)
-            self._jsonl = open(folder / "metrics.jsonl", "a", buffering=1)  # noqa: SIM115 - closed in __exit__
+            path = folder / "metrics.jsonl"
+            unfinished = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a run that was killed
+            self._jsonl = open(path, "a", buffering=1)  # noqa: SIM115 - closed in __exit__
+            self._jsonl.write("\n" if unfinished else "")
             self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def __enter__(self) -> "RunLog":
@@ -51,6 +55,12 @@ class RunLog:
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
 
+    def holds(self, step: int, kind: str) -> bool:
+        """Returns whether a line of this kind was written for a step, by this run or the one that it goes on from."""
+        return self._enabled and any(
+            (line["step"], line["kind"]) == (step, kind) for line in read_metrics(self._folder / "metrics.jsonl")
+        )
+
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes one picture, uint8 [H,W,3], as `pictures/<name>_<step>.png` and to TensorBoard."""
         if not self._enabled:
@@ -59,3 +69,12 @@ class RunLog:
         folder.mkdir(exist_ok=True)
         Image.fromarray(image).save(folder / f"{name}_{step:07d}.png")
         self._board.add_image(name, image, step, dataformats="HWC")
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Returns the lines of a run's `metrics.jsonl`, as they were written; without those that a killed run cut short."""
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return lines

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
 from endodav_jax.config import Config
 from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.pipeline import ClipBatches
+from endodav_jax.data.prepared import digest_of_split
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
 from endodav_jax.files import make_folder
 from endodav_jax.models.groups import GROUPS
@@ -26,21 +28,29 @@ from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import Groups, flatten, join_groups, unflatten
 from endodav_jax.training.phases import phase_of_step
 from endodav_jax.training.pictures import panel
-from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run
-from endodav_jax.training.step import State, TrainStep, learning_rate_factor, new_state
+from endodav_jax.training.refusals import Refusals
+from endodav_jax.training.resume import changed_fields, check_arrays, check_changes
+from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run, shapes_of
+from endodav_jax.training.step import PUBLISHED, Objectives, State, TrainStep, learning_rate_factor, new_state
 from endodav_jax.training.validation import Validation
 
 
-def train(config: Config, workdir: Path) -> int:
+def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> int:
     """Trains as configured and writes checkpoints, logs and, at the end, `workdir/model`.
 
     Goes on where an earlier run in `workdir` stopped, by whatever cause.
+
+    Args:
+      config: of the whole run.
+      workdir: the run's folder.
+      objectives: what a step's updates minimise.
 
     Returns:
       The exit code: `EXIT_PREEMPTED` where SIGTERM came, after saving.
 
     Raises:
-      UserError: the configuration does not fit, or a loss or gradient is not finite.
+      UserError: the configuration does not fit, or not what the earlier run was trained with; or a loss or gradient
+        is not finite.
     """
     parallel.start_processes(config.train.coordinator, config.train.processes, config.train.process)
     check_config(config)
@@ -53,12 +63,12 @@ def train(config: Config, workdir: Path) -> int:
         RunLog(workdir, enabled=first) as log,
         _termination() as terminated,
     ):
-        run = Run(config, batches, checkpoints, log, workdir)
+        run = Run(config, batches, checkpoints, log, objectives)
         if first:
             print(run.describe())
             for notice in batches.notices:
                 print(notice)
-        finished = run.go_on(terminated)
+        finished = run.run_to_end(terminated)
         if first and finished:
             run.write_model(workdir / MODEL_FOLDER)
     return EXIT_OK if finished else EXIT_PREEMPTED
@@ -67,7 +77,9 @@ def train(config: Config, workdir: Path) -> int:
 class Run:
     """Everything that a run holds while it lasts."""
 
-    def __init__(self, config: Config, batches: ClipBatches, checkpoints: RunCheckpoints, log: RunLog, workdir: Path):
+    def __init__(
+        self, config: Config, batches: ClipBatches, checkpoints: RunCheckpoints, log: RunLog, objectives: Objectives
+    ):
         self.config = config
         self.batches = batches
         self.checkpoints = checkpoints
@@ -85,7 +97,9 @@ class Run:
             config.train,
             learning_rate_factor(config.train, self.total_steps, self.epoch_steps),
             parallel.AXIS,
+            objectives,
         )
+        self.refusals = Refusals(batches.split.sequences)
         self._step = parallel.DataParallel(step)
         self._frozen_on_devices = parallel.replicate(frozen)
         self.state = parallel.replicate(self._restored(new_state(params, statistics, config.train)), owned=True)
@@ -110,9 +124,11 @@ class Run:
         lines.append(f"{self.total_steps} steps, {self.epoch_steps} an epoch, {jax.device_count()} devices")
         return "\n".join(lines)
 
-    def go_on(self, terminated: "list[int]") -> bool:
+    def run_to_end(self, terminated: "list[int]") -> bool:
         """Steps until the end, or until a signal came; returns whether the end was reached."""
         config, done = self.config.train, self._steps_done()
+        if done and self._ends_epoch(done) and not self.log.holds(done, "validation"):
+            self._validate(done)  # the run before was stopped between saving and measuring
         bar = tqdm(
             range(done + 1, self.total_steps + 1), initial=done, total=self.total_steps, desc="train", unit="step",
             disable=None if jax.process_index() == 0 else True,
@@ -124,25 +140,27 @@ class Run:
             self.state, metrics, pictures = self._step(
                 self.state, self._frozen_on_devices, parallel.shard(batch), phase
             )
-            if number % config.log_every == 0 or number == self.total_steps:
-                self._refuse_not_finite(number, metrics, batch)
+            if config.on_nan == "stop":
+                self.refusals.add(number, metrics, batch)
+            logs = number % config.log_every == 0 or number == self.total_steps
+            stop = parallel.any_process(bool(terminated)) if logs or jax.process_count() == 1 else False
+            saves = stop or self._ends_epoch(number) or number % config.save_every == 0
+            if logs or saves:
+                self.refusals.look()
+            if logs:
                 metrics = parallel.unreplicate(metrics)
                 rate = (number - since) / (time.perf_counter() - began)
                 began, since = time.perf_counter(), number
                 self.log.scalars(number, "train", metrics | {"steps_per_second": rate})
                 bar.set_postfix(loss=f"{metrics['loss']:.4f}", phase=phase.name)
-            else:
-                self._refuse_not_finite(number, metrics, batch)
             if config.picture_every and (number % config.picture_every == 0 or number == 1):
                 self.log.picture(number, "step", panel(parallel.unreplicate(pictures)))
-            ends_epoch = number % self.epoch_steps == 0 or number == self.total_steps
-            stop = parallel.any_process(bool(terminated))
-            if stop or ends_epoch or number % config.save_every == 0:
+            if saves:
                 self._save(number)
             if stop:
                 self.checkpoints.wait()
                 return number == self.total_steps
-            if ends_epoch:
+            if self._ends_epoch(number):
                 self._validate(number)
         return True
 
@@ -170,50 +188,76 @@ class Run:
     def _steps_done(self) -> int:
         return int(self.state["step"].addressable_shards[0].data[0])
 
+    def _ends_epoch(self, number: int) -> bool:
+        return number % self.epoch_steps == 0 or number == self.total_steps
+
     def _restored(self, state: State) -> State:
-        found = self.checkpoints.restore(jax.tree.map(np.asarray, state))
+        state = jax.tree.map(np.asarray, state)
+        found = self.checkpoints.restore(state, lambda step, record: self._check_record(step, record, state))
         if found is None:
             return state
         step, state, record = found
-        if record["frozen_sha256"] != self.frozen_digest:
-            raise UserError(
-                f"{self.checkpoints.step_folder(step)}: was trained on other frozen weights than config.weights "
-                f"({self.config.weights or 'random'}); give the same, or another --workdir"
-            )
-        self.batches.set_state(record["data"])
+        difference = self.batches.differs_from(record["data"])
+        if difference and self.config.train.allow_changes:
+            print(f"{difference}: its clips are drawn from the start", file=sys.stderr)
+        else:
+            self.batches.set_state(record["data"])
         print(f"going on from step {step} of {self.total_steps}")
         return state
+
+    def _check_record(self, step: int, record: dict, state: State) -> None:
+        """Raises a `UserError` where a checkpoint belongs to another run than the configuration says."""
+        where = str(self.checkpoints.step_folder(step))
+        lines = changed_fields(record["config"], dataclasses.asdict(self.config))
+        before, now = record["config"]["data"]["path"], self.config.data.path
+        if record.get("data_sha256", self._data_digest()) != self._data_digest():
+            lines.append(f"config.data.path: was {before!r}, now {now!r}, which holds other frames")
+        check_changes(where, lines, self.config.train.allow_changes)
+        check_arrays(where, record.get("shapes", shapes_of(state)), shapes_of(state))
+        if record["frozen_sha256"] != self.frozen_digest:
+            raise UserError(
+                f"{where}: was trained on other frozen weights than config.weights "
+                f"({self.config.weights or 'random'}); give the same, or another --workdir"
+            )
+
+    def _data_digest(self) -> str:
+        """Of the data set; empty for a phantom, which its configuration says all of."""
+        return "" if self.config.data.phantom.family else digest_of_split(self.batches.split)
 
     def _save(self, number: int) -> None:
         record = {
             "data": self.batches.get_state(),
+            "data_sha256": self._data_digest(),
             "frozen_sha256": self.frozen_digest,
             "config": dataclasses.asdict(self.config),
         }
         self.checkpoints.save(number, parallel.unreplicate(self.state), record)
 
     def _validate(self, number: int) -> None:
+        """Measures the network and keeps it if it is the best; what cannot be measured is said, and no more."""
         if self.validation is None or jax.process_index() != 0:
             return
         scores = self.validation.score(join_groups(self._weights(), self.frozen)["depth"])
-        self.log.scalars(number, "validation", scores)
-        best = self.checkpoints.best_record()
-        if best is None or scores["rmse"] < best["validation"]["rmse"]:
+        for sequence, why in scores.failures.items():
+            print(f"validation after step {number}: {sequence}: {why}; left out", file=sys.stderr)
+        if "rmse" in scores.means and self._is_best(scores.means["rmse"]):
             state = {"params": self._weights(), "statistics": parallel.unreplicate(self.state["statistics"])}
-            self.checkpoints.save_best(number, state, {"validation": scores, "frozen_sha256": self.frozen_digest})
+            record = {"validation": scores.means, "settings": self.validation.settings}
+            self.checkpoints.save_best(number, state, record | {"frozen_sha256": self.frozen_digest})
+            self.checkpoints.wait()
+        # Last, for a resumed run takes the line as the sign that this is done.
+        self.log.scalars(number, "validation", scores.means | {"failed_sequences": len(scores.failures)})
 
-    def _refuse_not_finite(self, number: int, metrics: dict, batch: dict) -> None:
-        """Stops the run where a step was refused, saying where; the state is still that of the step before."""
-        if self.config.train.on_nan == "skip" or parallel.unreplicate(metrics["finite"]):
-            return
-        metrics = parallel.unreplicate(metrics)
-        bad = sorted(name for name, value in metrics.items() if name != "finite" and not np.isfinite(value))
-        names = [self.batches.split.sequences[i] for i in np.unique(batch["sequence"])]
-        frames = f"{batch['frame_index'].min()} to {batch['frame_index'].max()}"
-        raise UserError(
-            f"step {number}: {', '.join(bad) or 'a loss or gradient'} is not finite, on {', '.join(names)} frames "
-            f"{frames}; the last checkpoint is kept; --config.train.on_nan=skip skips such steps"
-        )
+    def _is_best(self, rmse: float) -> bool:
+        best = self.checkpoints.best_record()
+        if best is None:
+            return True
+        if best.get("settings", self.validation.settings) != self.validation.settings:
+            print(
+                "validation: measured otherwise than the best network so far, which is no longer kept", file=sys.stderr
+            )
+            return True
+        return rmse < best["validation"]["rmse"]
 
 
 def _frame_size(batches: ClipBatches) -> tuple[int, int]:

@@ -6,6 +6,7 @@ never part of the program.  `optax.partition` masks by group label: a group outs
 state is not touched, so its value, moments and count stay as they are, bit for bit.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 
 import jax
@@ -75,7 +76,8 @@ def select(groups: Mapping, names: Iterable[str]) -> dict:
 
 def init_optimiser(optimisers: Mapping[str, optax.GradientTransformation], params: Groups) -> dict:
     """Returns a fresh state for every group of `params`."""
-    return dict(_partition(optimisers, params, frozenset(params)).init(params).inner_states)
+    partition = partition_of({group: optimisers[group] for group in params}, frozenset(params))
+    return dict(partition.init(params).inner_states)
 
 
 def apply_gradients(
@@ -99,7 +101,7 @@ def apply_gradients(
       The parameters and the states of all groups, those without gradients being the very same arrays.
     """
     active = frozenset(grads)
-    partition = _partition(optimisers, params, active)
+    partition = partition_of({group: optimisers[group] for group in params}, active)
     # A masked group is seen by no transformation, whatever it holds, so it need hold nothing.
     trained = {group: params[group] if group in active else {} for group in params}
     state = partition.init(trained)
@@ -116,8 +118,16 @@ def apply_gradients(
     )
 
 
-def _partition(
-    optimisers: Mapping[str, optax.GradientTransformation], params: Groups, active: frozenset[str]
+def partition_of(
+    optimisers: Mapping[str, optax.GradientTransformation], active: frozenset[str]
 ) -> optax.GradientTransformation:
-    transforms = {group: optimisers[group] if group in active else optax.set_to_zero() for group in params}
-    return optax.partition(transforms, {group: group for group in params})
+    """Returns the transformation that updates the groups `active` and no other; built once for each such set."""
+    return _partition(tuple(optimisers.items()), active)
+
+
+@functools.cache
+def _partition(
+    optimisers: tuple[tuple[str, optax.GradientTransformation], ...], active: frozenset[str]
+) -> optax.GradientTransformation:
+    transforms = {group: own if group in active else optax.set_to_zero() for group, own in optimisers}
+    return optax.partition(transforms, {group: group for group in transforms})

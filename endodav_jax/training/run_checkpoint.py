@@ -1,7 +1,7 @@
 """Checkpoints of a run: what is needed to go on as if nothing had happened, and the best network so far.
 
 `last/` holds the newest steps: trained groups, optimiser states, BatchNorm statistics, counters, and a record (position
-in the data, configuration, base weights' digest, validation, one CRC-32 for every array).  The frozen backbone
+in the data, configuration, base weights' digest, shape and CRC-32 of every array).  The frozen backbone
 is not written: the record names the base weights by digest, and a resume with others is refused.  `best/` holds the
 trained groups and statistics of the step with the lowest validation RMSE.
 
@@ -13,7 +13,7 @@ flipped byte of an array).
 import contextlib
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class RunCheckpoints:
         Args:
           step: steps done.
           state: pure nested dict of arrays, NumPy or on one device.
-          record: JSON-safe facts; `checksums` is added.
+          record: JSON-safe facts; `checksums` and `shapes` are added.
         """
         _save(self._last, step, state, record)
 
@@ -54,16 +54,25 @@ class RunCheckpoints:
         """Writes the best network so far in place of the one before."""
         _save(self._best, step, state, record)
 
-    def restore(self, abstract_state: Any) -> tuple[int, Any, dict] | None:
+    def restore(
+        self, abstract_state: Any, check: Callable[[int, dict], None] = lambda step, record: None
+    ) -> tuple[int, Any, dict] | None:
         """Reads the newest whole step: (step, state, record), or None where there is no step yet.
 
+        Args:
+          abstract_state: a state like the one that was saved.
+          check: called with the step and its record before any array is read; raises a `UserError` to refuse it.
+
         Raises:
-          UserError: there are steps, and none of them can be read.
+          UserError: there are steps, and none of them can be read; or what `check` raises.
         """
         steps = sorted(self._last.all_steps(), reverse=True)
         for step in steps:
             try:
+                check(step, _read_record(self._last, step))
                 restored = _restore(self._last, step, abstract_state)
+            except UserError:
+                raise
             except Exception as error:  # Orbax raises whatever the damaged file made it raise
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 print(f"{self.step_folder(step)}: damaged ({reason[:200]}); trying the one before", file=sys.stderr)
@@ -82,7 +91,7 @@ class RunCheckpoints:
         step = self._best.latest_step()
         if step is None:
             return None
-        return self._best.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        return _read_record(self._best, step)
 
     def restore_best(self, abstract_state: Any) -> tuple[int, Any, dict] | None:
         """Reads the best step: (step, state, record), or None."""
@@ -123,16 +132,26 @@ def checksums(state: Any) -> dict[str, int]:
     }
 
 
+def shapes_of(state: Any) -> dict[str, list[int]]:
+    """Returns the shape of every array by path."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path): list(np.shape(leaf)) for path, leaf in leaves}
+
+
 def _save(manager: ocp.CheckpointManager, step: int, state: Any, record: dict) -> None:
     state = jax.tree.map(np.asarray, state)
     manager.save(
         step,
         args=ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            record=ocp.args.JsonSave(record | {"checksums": checksums(state)}),
+            record=ocp.args.JsonSave(record | {"checksums": checksums(state), "shapes": shapes_of(state)}),
         ),
         force=True,
     )
+
+
+def _read_record(manager: ocp.CheckpointManager, step: int) -> dict:
+    return manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, abstract_state: Any) -> tuple[int, Any, dict]:

@@ -18,6 +18,7 @@ from endodav_jax.training.partition import Groups, apply_gradients, init_optimis
 from endodav_jax.training.phases import Phase
 
 FLOW = frozenset({"flow"})
+ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)  # PyTorch's defaults; the rate is left to `apply_gradients`
 
 # params, ema: group -> {path: array}; opt: group -> optimiser state; statistics: nested dict of BatchNorm's;
 # step, skipped: int32 counters.  Everything that a run changes, and nothing else.
@@ -29,11 +30,40 @@ def new_state(params: Groups, statistics: dict, config: TrainConfig) -> State:
     return {
         "params": params,
         "ema": jax.tree.map(jnp.copy, params) if config.ema_decay else {},
-        "opt": init_optimiser(_optimisers(params), params),
+        "opt": init_optimiser(dict.fromkeys(params, ADAM), params),
         "statistics": statistics,
         "step": jnp.int32(0),
         "skipped": jnp.int32(0),
     }
+
+
+def objective_batch(batch: dict[str, Array]) -> dict[str, Array]:
+    """Turns a batch of the pipeline into what the objectives take: floats, plain and colour-jittered."""
+    frames = to_float(batch["frames"])
+    return {
+        "frames": frames,
+        "frames_augmented": colour_jitter(frames, batch["jitter"], batch["jitter_order"]),
+        "view_mask": batch["view_mask"],
+        "intrinsics": batch["intrinsics"],
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Objectives:
+    """What the two updates of a step minimise, and what they are given of a batch.
+
+    Attributes:
+      flow: of the first update; see `flow_objective.flow_objective`.
+      depth: of the second; see `depth_objective.depth_objective`.
+      batch: a batch as `data.contract.BATCH` says -> the batch that both take; see `objective.Batch`.
+    """
+
+    flow: Callable = flow_objective
+    depth: Callable = depth_objective
+    batch: Callable = objective_batch
+
+
+PUBLISHED = Objectives()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +75,14 @@ class TrainStep:
       config: the `train` section.
       learning_rate: step, from 1 -> factor of every group's learning rate.
       axis_name: mapped axis of devices that share the batch, or None.
+      objectives: what the two updates minimise.
     """
 
     graphdef: nnx.GraphDef
     config: TrainConfig
     learning_rate: Callable[[Array], Array]
     axis_name: str | None = None
+    objectives: Objectives = PUBLISHED
 
     def __call__(
         self, state: State, frozen: Groups, batch: dict[str, Array], phase: Phase
@@ -68,20 +100,21 @@ class TrainStep:
           were not; pictures of one frame.
         """
         number = state["step"] + 1
-        clip = objective_batch(batch)
+        clip = self.objectives.batch(batch)
         factor = self.learning_rate(number)
         rates = {group: factor * rate for group, rate in dataclasses.asdict(self.config.learning_rates).items()}
         params, opt = state["params"], state["opt"]
+        optimisers = dict.fromkeys(params, ADAM)
 
-        flow_aux, flow_grads = self._gradients(flow_objective, FLOW, params, frozen, state["statistics"], clip)
+        flow_aux, flow_grads = self._gradients(self.objectives.flow, FLOW, params, frozen, state["statistics"], clip)
         flow_grads, norms = self._tame(flow_grads)
-        params, opt = apply_gradients(_optimisers(params), rates, flow_grads, opt, params)
+        params, opt = apply_gradients(optimisers, rates, flow_grads, opt, params)
 
         depth_aux, depth_grads = self._gradients(
-            depth_objective, phase.groups, params, frozen, flow_aux.statistics, clip, projection=phase.projection
+            self.objectives.depth, phase.groups, params, frozen, flow_aux.statistics, clip, projection=phase.projection
         )
         depth_grads, depth_norms = self._tame(depth_grads)
-        params, opt = apply_gradients(_optimisers(params), rates, depth_grads, opt, params)
+        params, opt = apply_gradients(optimisers, rates, depth_grads, opt, params)
 
         metrics = self._mean(flow_aux.losses | depth_aux.losses) | {
             f"gradient_norm/{group}": norm for group, norm in (norms | depth_norms).items()
@@ -133,17 +166,6 @@ class TrainStep:
         return jax.tree.map(lambda old, new: old + (1 - self.config.ema_decay) * (new - old), state["ema"], params)
 
 
-def objective_batch(batch: dict[str, Array]) -> dict[str, Array]:
-    """Turns a batch of the pipeline into what the objectives take: floats, plain and colour-jittered."""
-    frames = to_float(batch["frames"])
-    return {
-        "frames": frames,
-        "frames_augmented": colour_jitter(frames, batch["jitter"], batch["jitter_order"]),
-        "view_mask": batch["view_mask"],
-        "intrinsics": batch["intrinsics"],
-    }
-
-
 def learning_rate_factor(config: TrainConfig, total_steps: int, steps_per_epoch: int) -> Callable[[Array], Array]:
     """Returns step, counted from 1 -> what every learning rate is multiplied by."""
     if config.schedule == "constant":
@@ -152,11 +174,6 @@ def learning_rate_factor(config: TrainConfig, total_steps: int, steps_per_epoch:
         return lambda step: 0.5 * (1 + jnp.cos(jnp.pi * (step - 1).astype(jnp.float32) / total_steps))
     last = config.drop_epoch * steps_per_epoch
     return lambda step: jnp.where(step <= last, 1.0, config.drop_factor).astype(jnp.float32)
-
-
-def _optimisers(params: Groups) -> dict[str, optax.GradientTransformation]:
-    """Adam for every group, the learning rate left to `apply_gradients`; betas and epsilon are PyTorch's defaults."""
-    return {group: optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8) for group in params}
 
 
 def _one_frame(pictures: Pictures) -> Pictures:

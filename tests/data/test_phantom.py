@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, draw_scenes, render_batch, render_clip, render_sequence
+from tests.compilations import compilations
 from tests.data.phantom_clips import HEIGHT, LENGTH, WIDTH, clip
 
 CONFIG = PhantomConfig.colon(seed=3, sequences=2, frames=10, height=HEIGHT, width=WIDTH)
@@ -90,13 +91,12 @@ def test_any_size_can_be_rendered():
 
 def test_one_program_renders_every_scene_of_a_family():
     clip(CONFIG, 0)
-    draws, renders = draw_scene.__globals__["_draw"]._cache_size(), render_clip._cache_size()
     varied = PhantomConfig.colon(
         seed=9, height=HEIGHT, width=WIDTH, noise=0.0, tool=1.0, light="flat", focal=(0.8, 0.8), tissue_motion_mm=0.5
     )
-    clip(varied, 1)
-    assert draw_scene.__globals__["_draw"]._cache_size() == draws
-    assert render_clip._cache_size() == renders
+    with compilations() as compiled:
+        clip(varied, 1)
+    assert compiled == []
 
 
 @pytest.mark.slow

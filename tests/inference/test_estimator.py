@@ -16,6 +16,7 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.preprocess import network_input, to_frame_size
 from endodav_jax.inference.windowed import Batching
 from endodav_jax.models import depth_model_with
+from tests.compilations import compilations
 from tests.inference.moving import moving_frames
 from tests.inference.networks import small_config, small_params
 from tests.inference.test_windows import windows_of
@@ -87,21 +88,17 @@ def test_every_frame_is_encoded_once(estimator, monkeypatch, length, encoded):
 
 def test_a_second_video_compiles_nothing(estimator):
     estimator.infer(moving_frames(60, *FRAME_SHAPE))
-    sizes = {name: function._cache_size() for name, function in compiled_programs().items()}
-    estimator.infer(moving_frames(39, *FRAME_SHAPE), "vda")
-    assert sizes == {name: function._cache_size() for name, function in compiled_programs().items()}
+    estimator.infer(moving_frames(60, *FRAME_SHAPE), "vda")
+    with compilations() as compiled:
+        estimator.infer(moving_frames(39, *FRAME_SHAPE), "vda")
+    assert compiled == []
 
 
 def test_only_small_programs_depend_on_the_size_of_the_video(estimator):
     estimator.infer(moving_frames(2, *FRAME_SHAPE))
-    sizes = {name: function._cache_size() for name, function in compiled_programs().items()}
-    estimator.infer(moving_frames(2, 33, 47))
-    after = {name: function._cache_size() for name, function in compiled_programs().items()}
-    assert {name for name in sizes if sizes[name] != after[name]} == {"prepare", "to_frame"}
-
-
-def compiled_programs() -> dict:
-    return {name: value for name, value in vars(programs).items() if hasattr(value, "_cache_size")}
+    with compilations() as compiled:
+        estimator.infer(moving_frames(2, 33, 47))
+    assert len(compiled) == 2  # to the network's size, and back to the frame's
 
 
 def test_frames_come_in_order_while_the_video_is_still_read(estimator):

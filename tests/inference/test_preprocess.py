@@ -10,6 +10,7 @@ import pytest
 from endodav_jax.geometry.resize import lower_bound_shape
 from endodav_jax.inference import programs
 from endodav_jax.inference.preprocess import to_frame_size
+from tests.compilations import compilations
 from tests.golden_cases import relative_error
 
 
@@ -50,7 +51,7 @@ def test_disparity_keeps_its_corners_and_its_linear_ramps():
 
 
 def test_one_program_serves_every_frame_of_a_size():
-    before = programs.prepare._cache_size()
-    for seed in range(3):
-        programs.prepare(np.random.default_rng(seed).integers(0, 256, (2, 41, 51, 3), np.uint8), (28, 28))
-    assert programs.prepare._cache_size() == before + 1
+    with compilations() as compiled:
+        for seed in range(3):
+            programs.prepare(np.random.default_rng(seed).integers(0, 256, (2, 41, 51, 3), np.uint8), (28, 28))
+    assert len(compiled) == 1

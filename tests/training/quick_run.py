@@ -1,20 +1,26 @@
-"""`python -m endodav_jax.main` with objectives that compile in no time, for tests of everything around them.
+"""A training, in a process of its own, with objectives that compile in no time: for tests of everything around them.
 
-Networks, update, optimiser, data, checkpoints, logs and command line are the real ones; what is differentiated is a
-smooth function of every trained parameter and of the batch, so that any clip, moment or counter that a resumed run
-had wrong would show in the parameters.
+    python -m tests.training.quick_run --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]
+
+Networks, update, optimiser, data, checkpoints and logs are the real ones; what is differentiated is a smooth function
+of every trained parameter and of the batch, so that any clip, moment or counter that a resumed run had wrong would
+show in the parameters.
 """
 
+import ast
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from absl import app
 
-from endodav_jax import main
-from endodav_jax.training import step
+from endodav_jax import process
+from endodav_jax.config import config_from_dict, load_config_file
+from endodav_jax.errors import exit_code
+from endodav_jax.jobs import train
 from endodav_jax.training.depth_objective import DepthAux, Pictures
 from endodav_jax.training.flow_objective import FlowAux
+from endodav_jax.training.step import Objectives
 
 
 def _score(trained: dict, batch: dict):
@@ -42,6 +48,27 @@ def depth_objective(trained, others, statistics, batch, *, graphdef, config, axi
     return loss, DepthAux({"loss": loss}, _moved(statistics, loss), motion, intrinsics, pictures)
 
 
+QUICK = Objectives(flow_objective, depth_objective)
+
+
+def main(arguments: list[str]) -> int:
+    """Trains as the arguments say, and returns the exit code that the command would."""
+    named = dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
+    values = load_config_file(named.pop("config"))
+    workdir = Path(named.pop("workdir"))
+    values.update_from_flattened_dict({name: _value(text) for name, text in named.items()}, "config.")
+    return exit_code(
+        "endodav_jax", lambda: train.run_config(config_from_dict(values.to_dict()), workdir, objectives=QUICK)
+    )
+
+
+def _value(text: str):
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
 if __name__ == "__main__":
-    step.flow_objective, step.depth_objective = flow_objective, depth_objective
-    app.run(main.run, argv=sys.argv, flags_parser=main._parse_flags)
+    process.set_up()
+    sys.exit(main(sys.argv[1:]))

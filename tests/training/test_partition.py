@@ -67,3 +67,9 @@ def test_twenty_steps_across_phases_are_those_of_torch_adam():
     counts = {group: int(states[group].inner_state.count) for group in order}
     assert counts == case["count"]
     assert counts == {"spatial_adapters": 14, "temporal_adapters": 6, "pose": 20}
+
+
+def test_the_partition_of_a_set_of_groups_is_built_once():
+    active = frozenset({"pose"})
+    assert partition.partition_of(OPTIMISERS, active) is partition.partition_of(dict(OPTIMISERS), active)
+    assert partition.partition_of(OPTIMISERS, frozenset()) is not partition.partition_of(OPTIMISERS, active)

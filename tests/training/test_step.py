@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 
 from endodav_jax.training.phases import PhaseSchedule, phase_of_step
-from tests.training.toy import toy_batch, toy_config, toy_step
+from tests.training.toy import toy_batch, toy_config, toy_step, traced_phases
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def run():
-    """(compiled step, state, frozen groups, spatial phase, temporal phase)."""
+    """(compiled step, state, frozen groups, spatial phase, temporal phase, phases that it was compiled for)."""
     config = toy_config(ema_decay=0.9)
     step, state, frozen = toy_step(config)
     schedule = PhaseSchedule(spatial_steps=2, temporal_steps=2)
     spatial, temporal = (phase_of_step(number, schedule, frozenset(state["params"])) for number in (1, 2))
-    return jax.jit(step, static_argnums=3), state, frozen, spatial, temporal
+    program, traced = traced_phases(step)
+    return program, state, frozen, spatial, temporal, traced
 
 
 def changed(before, after) -> set[str]:
@@ -34,7 +35,7 @@ def changed(before, after) -> set[str]:
 
 
 def test_two_steps_of_a_phase_change_its_groups_and_leave_all_else_bit_for_bit(run):
-    step, state, frozen, spatial, temporal = run
+    step, state, frozen, spatial, temporal, _ = run
     motion = {"flow", "pose", "transform", "intrinsics"}
     for phase, own in ((spatial, "spatial_adapters"), (temporal, "temporal_adapters")):
         after = state
@@ -50,7 +51,7 @@ def test_two_steps_of_a_phase_change_its_groups_and_leave_all_else_bit_for_bit(r
 
 
 def test_the_projection_loss_is_on_in_the_temporal_phase_alone(run):
-    step, state, frozen, spatial, temporal = run
+    step, state, frozen, spatial, temporal, _ = run
     losses = [
         step(state, frozen, toy_batch(1, 1), phase)[1]["loss/loss_depth_reproj/0"] for phase in (spatial, temporal)
     ]
@@ -59,14 +60,14 @@ def test_the_projection_loss_is_on_in_the_temporal_phase_alone(run):
 
 
 def test_a_step_is_compiled_once_a_phase(run):
-    step, state, frozen, spatial, temporal = run
+    step, state, frozen, spatial, temporal, traced = run
     for number, phase in enumerate((spatial, temporal, spatial, temporal), start=1):
         state, _, _ = step(state, frozen, toy_batch(number, 1), phase)
-    assert step._cache_size() == 2
+    assert sorted(traced) == ["spatial", "temporal"]
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_state_as_it_was_and_is_counted(run):
-    step, state, frozen, spatial, _ = run
+    step, state, frozen, spatial, *_ = run
     poisoned = jax.tree.map(lambda leaf: leaf, state)
     pose = poisoned["params"]["pose"]
     name = next(name for name in pose if name.endswith("bias"))
@@ -81,7 +82,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_state_as_it_was_and_is_counted
 
 
 def test_pictures_are_of_one_frame(run):
-    step, state, frozen, spatial, _ = run
+    step, state, frozen, spatial, *_ = run
     _, _, pictures = step(state, frozen, toy_batch(1, 1), spatial)
     assert pictures.frame.shape == (64, 64, 3)
     assert pictures.flow.shape == (2, 64, 64, 2)

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from endodav_jax.training import step as step_module
 from endodav_jax.training.config import LearningRates, TrainConfig
 from endodav_jax.training.depth_objective import Pictures
 from endodav_jax.training.phases import PhaseSchedule, phase_of_step
-from endodav_jax.training.step import TrainStep, learning_rate_factor, new_state
+from endodav_jax.training.step import Objectives, TrainStep, learning_rate_factor, new_state
+from tests.training.toy import traced_phases
 
 # Every parameter's gradient: constant, so that Adam's every step is the learning rate.
 GRADIENTS = {"flow": 3.0, "pose": -4.0, "spatial_adapters": 12.0, "spatial_adapter_vectors": 2.0,
@@ -36,24 +36,19 @@ def weighted_sum(trainable, others, statistics, clip, **options):
     return total, Aux({"loss": total}, statistics, PICTURES)
 
 
-@pytest.fixture
-def run(monkeypatch):
-    """(config, schedule, steps) -> states after each step, and metrics of the last."""
-    for objective in ("flow_objective", "depth_objective"):
-        monkeypatch.setattr(step_module, objective, weighted_sum)
-    monkeypatch.setattr(step_module, "objective_batch", lambda batch: batch)
+STAND_INS = Objectives(flow=weighted_sum, depth=weighted_sum, batch=lambda batch: batch)
 
-    def go(config: TrainConfig, steps: int, groups=tuple(GRADIENTS), factor=lambda step: jnp.ones_like(step, float)):
-        params = {group: {group: jnp.full((2,), 0.5, jnp.float32)} for group in groups}
-        states, metrics = [new_state(params, {}, config)], {}
-        step = TrainStep(None, config, factor)
-        for number in range(1, steps + 1):
-            phase = phase_of_step(number, config.phases, frozenset(groups))
-            state, metrics, _ = step(states[-1], {}, {}, phase)
-            states.append(state)
-        return states, metrics
 
-    return go
+def run(config: TrainConfig, steps: int, groups=tuple(GRADIENTS), factor=lambda step: jnp.ones_like(step, float)):
+    """Returns the states before and after each step, and the metrics of the last."""
+    params = {group: {group: jnp.full((2,), 0.5, jnp.float32)} for group in groups}
+    states, metrics = [new_state(params, {}, config)], {}
+    step = TrainStep(None, config, factor, objectives=STAND_INS)
+    for number in range(1, steps + 1):
+        phase = phase_of_step(number, config.phases, frozenset(groups))
+        state, metrics, _ = step(states[-1], {}, {}, phase)
+        states.append(state)
+    return states, metrics
 
 
 def moved(states, group: str) -> list[float]:
@@ -62,14 +57,14 @@ def moved(states, group: str) -> list[float]:
     return [after - before for before, after in itertools.pairwise(values)]
 
 
-def test_every_group_has_its_own_learning_rate(run):
+def test_every_group_has_its_own_learning_rate():
     rates = LearningRates(flow=1e-2, pose=1e-3, spatial_adapters=1e-4)
     states, _ = run(TrainConfig(learning_rates=rates), 1)
     for group, wanted in (("flow", -1e-2), ("pose", 1e-3), ("spatial_adapters", -1e-4)):
         np.testing.assert_allclose(moved(states, group), wanted, rtol=1e-3)
 
 
-def test_the_schedule_is_a_factor_of_every_rate(run):
+def test_the_schedule_is_a_factor_of_every_rate():
     config = TrainConfig(drop_epoch=1, drop_factor=0.1)
     states, _ = run(config, 3, factor=learning_rate_factor(config, total_steps=3, steps_per_epoch=2))
     for group, gradient in (("flow", 1), ("pose", -1)):
@@ -86,7 +81,7 @@ def test_the_rates_of_an_epoch_of_two_steps_that_drop_after_the_second_epoch(sch
     np.testing.assert_allclose([factor(jnp.int32(step)) for step in range(1, 7)], factors, atol=1e-3)
 
 
-def test_gradients_of_an_update_are_clipped_together_and_their_norms_are_those_before(run):
+def test_gradients_of_an_update_are_clipped_together_and_their_norms_are_those_before():
     states, metrics = run(TrainConfig(clip_norm=1.0), 1)
     norms = {group: np.sqrt(2) * abs(value) for group, value in GRADIENTS.items()}
     second = ("pose", "spatial_adapters", "output_convolutions")
@@ -98,12 +93,12 @@ def test_gradients_of_an_update_are_clipped_together_and_their_norms_are_those_b
         np.testing.assert_allclose(first_moment, 0.1 * GRADIENTS[group] / scale, rtol=1e-5)
 
 
-def test_gradients_below_the_norm_are_left_alone(run):
+def test_gradients_below_the_norm_are_left_alone():
     states, _ = run(TrainConfig(clip_norm=100.0), 1)
     np.testing.assert_allclose(states[-1]["opt"]["flow"].inner_state.mu["flow"]["flow"], 0.3, rtol=1e-6)
 
 
-def test_averaged_weights_follow_at_their_decay(run):
+def test_averaged_weights_follow_at_their_decay():
     states, _ = run(TrainConfig(ema_decay=0.75), 3)
     average = np.float32(0.5)
     for state in states[1:]:
@@ -112,7 +107,7 @@ def test_averaged_weights_follow_at_their_decay(run):
     assert states[-1]["ema"].keys() == states[-1]["params"].keys()
 
 
-def test_without_a_decay_no_averages_are_kept(run):
+def test_without_a_decay_no_averages_are_kept():
     states, _ = run(TrainConfig(), 1)
     assert states[-1]["ema"] == {}
 
@@ -122,7 +117,7 @@ def counts(states) -> dict[str, int]:
     return {group: int(state.inner_state.count) for group, state in states[-1]["opt"].items()}
 
 
-def test_interval_training_moves_depth_and_camera_in_turn_and_the_flow_always(run):
+def test_interval_training_moves_depth_and_camera_in_turn_and_the_flow_always():
     schedule = PhaseSchedule(depth_interval=2, temporal_steps=0)
     groups = ("flow", "pose", "spatial_adapters", "output_convolutions")
     states, _ = run(TrainConfig(phases=schedule), 6, groups)
@@ -133,27 +128,27 @@ def test_interval_training_moves_depth_and_camera_in_turn_and_the_flow_always(ru
     assert counts(states) == {"flow": 6, "pose": 3, "spatial_adapters": 3, "output_convolutions": 3}
 
 
-def test_joint_training_moves_spatial_and_temporal_adapters_in_every_step(run):
+def test_joint_training_moves_spatial_and_temporal_adapters_in_every_step():
     states, _ = run(TrainConfig(phases=PhaseSchedule(joint=True)), 2)
     assert counts(states)["spatial_adapters"] == counts(states)["temporal_adapters"] == 2
 
 
-def test_dv_lora_hands_over_from_factors_to_vectors_after_the_warm_up(run):
+def test_dv_lora_hands_over_from_factors_to_vectors_after_the_warm_up():
     groups = ("flow", "pose", "spatial_adapters", "spatial_adapter_vectors")
     states, _ = run(TrainConfig(phases=PhaseSchedule(warm_up_steps=2)), 5, groups)
     assert counts(states) == {"flow": 5, "pose": 5, "spatial_adapters": 2, "spatial_adapter_vectors": 3}
     assert [bool(step) for step in moved(states, "spatial_adapters")] == [True, True, False, False, False]
 
 
-def test_a_switch_of_phase_compiles_once_more_and_coming_back_does_not(run):
+def test_a_switch_of_phase_compiles_once_more_and_coming_back_does_not():
     config = TrainConfig(phases=PhaseSchedule(spatial_steps=2, temporal_steps=2))
     params = {group: {group: jnp.zeros(2)} for group in GRADIENTS}
-    step = jax.jit(TrainStep(None, config, learning_rate_factor(config, 8, 8)), static_argnums=3)
-    run(config, 0)  # the stand-ins are in place
+    step = TrainStep(None, config, learning_rate_factor(config, 8, 8), objectives=STAND_INS)
+    program, traced = traced_phases(step)
     state = new_state(params, {}, config)
     for number in range(1, 9):
-        state, _, _ = step(state, {}, {}, phase_of_step(number, config.phases, frozenset(GRADIENTS)))
-    assert step._cache_size() == 2
+        state, _, _ = program(state, {}, {}, phase_of_step(number, config.phases, frozenset(GRADIENTS)))
+    assert traced == ["spatial", "temporal"]
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(state)}
     assert dtypes == {jnp.dtype(jnp.float32), jnp.dtype(jnp.int32)}
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))

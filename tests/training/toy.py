@@ -1,5 +1,6 @@
 """A training step at the least size that has every part: for tests of the step, of devices and of resuming."""
 
+import jax
 import numpy as np
 
 from endodav_jax.config import Config
@@ -63,3 +64,14 @@ def toy_batch(number: int, clips: int) -> dict[str, np.ndarray]:
         "frame_index": np.tile(np.arange(frames, dtype=np.int32), (clips, 1)),
         "sequence": np.zeros(clips, np.int32),
     }
+
+
+def traced_phases(step):
+    """Returns the step compiled phase by phase, and the list of phases that it was compiled for, as it grows."""
+    traced: list[str] = []
+
+    def noted(state, frozen, batch, phase):
+        traced.append(phase.name)
+        return step(state, frozen, batch, phase)
+
+    return jax.jit(noted, static_argnums=3), traced

@@ -1,0 +1,99 @@
+"""Whether a configuration may go on with the checkpoint of another: fields that change the run are told one by one."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from endodav_jax.errors import UserError
+
+# A field, or a section ended by a dot, that a run may be resumed with another value of: what reads and decodes, what is
+# written when, what only other jobs read, and what is done with once the first step is made (a checkpoint names its
+# frozen weights by digest).
+_FREE = (
+    "job", "weights", "pretrain.", "infer.", "evaluate.",
+    "data.path", "data.threads", "data.workers", "data.prefetch",
+    "train.allow_changes", "train.resnet_weights", "train.remat", "train.objective.remat", "train.on_nan",
+    "train.save_every", "train.keep_last", "train.log_every", "train.picture_every",
+    "train.validation_path", "train.validation_split", "train.validation_frames",
+    "train.coordinator", "train.processes", "train.process",
+)  # fmt: skip
+# How far a run goes.  It is no part of what a step does, unless rates come down over its whole length.
+_LENGTH = ("train.steps", "train.epochs")
+_MISSING = object()
+
+
+def changed_fields(before: Mapping, now: Mapping) -> list[str]:
+    """Returns one line for each field that changes the run: `config.FIELD: was X, now Y`.
+
+    Args:
+      before: the configuration in a checkpoint's record, as nested dicts.  Fields that it lacks are newer than the
+        checkpoint: nothing is said of them.
+      now: the configuration to go on with, alike.
+    """
+    before, now = _flat(before), _flat(now)
+    free = _FREE if now.get("train.schedule") == "cosine" else _FREE + _LENGTH
+    lines = []
+    for field in sorted(before.keys() | now.keys()):
+        old, new = before.get(field, _MISSING), now.get(field, _MISSING)
+        if old is _MISSING or old == new or _is_free(field, free):
+            continue
+        lines.append(f"config.{field}: was {old!r}, now {'no longer a field' if new is _MISSING else repr(new)}")
+    return lines
+
+
+def check_changes(where: str, lines: list[str], allowed: bool) -> None:
+    """Prints the lines of `changed_fields`, and lets the run go on where changes are allowed.
+
+    Raises:
+      UserError: there are some, and they are not allowed.
+    """
+    for line in lines:
+        print(line, file=sys.stderr)
+    if lines and not allowed:
+        fields = ", ".join(line.split(":")[0] for line in lines)
+        raise UserError(
+            f"{where}: was trained with another {fields}; use the same, another --workdir, or "
+            "--config.train.allow_changes=True to go on with the new one"
+        )
+
+
+def check_arrays(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Checks that a checkpoint holds what the run trains, which no permission to change can replace.
+
+    Args:
+      where: the checkpoint.
+      before, now: path -> shape of every array, as `run_checkpoint.shapes_of` gives them.
+
+    Raises:
+      UserError: an array is missing, new, or of another shape.
+    """
+    for path in sorted(before.keys() | now.keys()):
+        old, new = before.get(path), now.get(path)
+        if old == new:
+            continue
+        if old is None or new is None:
+            what = (
+                f"holds {path}, which the run does not" if new is None else f"does not hold {path}, which the run does"
+            )
+        else:
+            what = f"{path} has shape {tuple(old)}, and here {tuple(new)}"
+        raise UserError(f"{where}: {what}; give the model that it was trained with, or another --workdir")
+
+
+def _is_free(field: str, free: tuple[str, ...]) -> bool:
+    return any(field == name or (name.endswith(".") and field.startswith(name)) for name in free)
+
+
+def _flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+    """Returns {dotted field: value}, sequences as lists, as JSON has them."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = _as_json(value)
+    return flat
+
+
+def _as_json(value: Any) -> Any:
+    return [_as_json(item) for item in value] if isinstance(value, (list, tuple)) else value
