@@ -20,6 +20,7 @@ from endodav_jax.losses.projection import flow_depth_error, projection_error
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
 from endodav_jax.models.layers import map_frames
+from endodav_jax.training.health import health_of
 from endodav_jax.training.objective import (
     AFTER,
     BEFORE,
@@ -74,6 +75,7 @@ class DepthAux(NamedTuple):
       neighbour_from_frame: predicted camera motion, [2,N,4,4].
       intrinsics: (fx, fy, cx, cy) in pixels, [N,4].
       pictures: see there.
+      health: of the depth, by the names of `health.MEASURED`.
     """
 
     losses: dict[str, Float[Array, ""]]
@@ -81,6 +83,7 @@ class DepthAux(NamedTuple):
     neighbour_from_frame: Float[Array, "2 N 4 4"]
     intrinsics: Float[Array, "N 4"]
     pictures: Pictures
+    health: dict[str, Float[Array, ""]]
 
 
 class _Scene(NamedTuple):
@@ -163,7 +166,9 @@ def depth_objective(
         losses[f"loss/{scale}"] = sum(part.values())
     loss = mean_over_scales(losses, "", config)
     pictures = jax.lax.stop_gradient(_pictures(clip, scene, jax.tree.map(lambda a: a[0], maps), config))
-    return loss, DepthAux(losses, statistics_of(networks), neighbour_from_frame, intrinsics, pictures)
+    in_view = jnp.repeat(batch["view_mask"], length, axis=0)
+    health = health_of(pictures.disparity, pictures.depth, neighbour_from_frame, in_view)
+    return loss, DepthAux(losses, statistics_of(networks), neighbour_from_frame, intrinsics, pictures, health)
 
 
 def _shared_flows(network: nnx.Module, frames: Float[Array, "B L H W 3"]):

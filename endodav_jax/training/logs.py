@@ -18,6 +18,9 @@ with warnings.catch_warnings():  # its protobuf stubs warn on import
 
 from endodav_jax.files import make_folder
 
+METRICS_FILE = "metrics.jsonl"
+PICTURES_FOLDER = "pictures"
+
 
 class RunLog:
     """Writes below a run's folder; append-only, so a resumed run goes on in the same files.
@@ -32,7 +35,7 @@ class RunLog:
         self._enabled = enabled
         if enabled:
             make_folder(folder)
-            path = folder / "metrics.jsonl"
+            path = folder / METRICS_FILE
             unfinished = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a run that was killed
             self._jsonl = open(path, "a", buffering=1)  # noqa: SIM115 - closed in __exit__
             self._jsonl.write("\n" if unfinished else "")
@@ -58,14 +61,14 @@ class RunLog:
     def holds(self, step: int, kind: str) -> bool:
         """Returns whether a line of this kind was written for a step, by this run or the one that it goes on from."""
         return self._enabled and any(
-            (line["step"], line["kind"]) == (step, kind) for line in read_metrics(self._folder / "metrics.jsonl")
+            (line["step"], line["kind"]) == (step, kind) for line in read_metrics(self._folder / METRICS_FILE)
         )
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes one picture, uint8 [H,W,3], as `pictures/<name>_<step>.png` and to TensorBoard."""
         if not self._enabled:
             return
-        folder = self._folder / "pictures"
+        folder = self._folder / PICTURES_FOLDER
         folder.mkdir(exist_ok=True)
         Image.fromarray(image).save(folder / f"{name}_{step:07d}.png")
         self._board.add_image(name, image, step, dataformats="HWC")

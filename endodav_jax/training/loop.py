@@ -28,11 +28,12 @@ from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import Groups, flatten, join_groups, unflatten
 from endodav_jax.training.phases import phase_of_step
 from endodav_jax.training.pictures import panel
-from endodav_jax.training.refusals import Refusals
-from endodav_jax.training.resume import changed_fields, check_arrays, check_changes
+from endodav_jax.training.resume import changed_fields, check_arrays, check_changes, flat_fields
 from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run, shapes_of
+from endodav_jax.training.run_report import write_run_report
 from endodav_jax.training.step import PUBLISHED, Objectives, State, TrainStep, learning_rate_factor, new_state
 from endodav_jax.training.validation import Validation
+from endodav_jax.training.watch import Watch
 
 
 def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> int:
@@ -63,7 +64,7 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
         RunLog(workdir, enabled=first) as log,
         _termination() as terminated,
     ):
-        run = Run(config, batches, checkpoints, log, objectives)
+        run = Run(config, batches, checkpoints, log, workdir, objectives)
         if first:
             print(run.describe())
             for notice in batches.notices:
@@ -78,12 +79,19 @@ class Run:
     """Everything that a run holds while it lasts."""
 
     def __init__(
-        self, config: Config, batches: ClipBatches, checkpoints: RunCheckpoints, log: RunLog, objectives: Objectives
+        self,
+        config: Config,
+        batches: ClipBatches,
+        checkpoints: RunCheckpoints,
+        log: RunLog,
+        workdir: Path,
+        objectives: Objectives,
     ):
         self.config = config
         self.batches = batches
         self.checkpoints = checkpoints
         self.log = log
+        self.workdir = workdir
         self.frame_size = _frame_size(batches)
         check_frame_size(*self.frame_size, config.train.objective.scales)
         self.graphdef, params, frozen, statistics, self.base_card = initial_networks(config, parallel.AXIS)
@@ -99,7 +107,7 @@ class Run:
             parallel.AXIS,
             objectives,
         )
-        self.refusals = Refusals(batches.split.sequences)
+        self.watch = Watch(batches.split.sequences, skip=config.train.on_nan == "skip")
         self._step = parallel.DataParallel(step)
         self._frozen_on_devices = parallel.replicate(frozen)
         self.state = parallel.replicate(self._restored(new_state(params, statistics, config.train)), owned=True)
@@ -140,15 +148,14 @@ class Run:
             self.state, metrics, pictures = self._step(
                 self.state, self._frozen_on_devices, parallel.shard(batch), phase
             )
-            if config.on_nan == "stop":
-                self.refusals.add(number, metrics, batch)
+            self.watch.add(number, metrics, batch)
             logs = number % config.log_every == 0 or number == self.total_steps
             stop = parallel.any_process(bool(terminated)) if logs or jax.process_count() == 1 else False
             saves = stop or self._ends_epoch(number) or number % config.save_every == 0
             if logs or saves:
-                self.refusals.look()
+                health = self.watch.look()
             if logs:
-                metrics = parallel.unreplicate(metrics)
+                metrics = parallel.unreplicate(metrics) | health
                 rate = (number - since) / (time.perf_counter() - began)
                 began, since = time.perf_counter(), number
                 self.log.scalars(number, "train", metrics | {"steps_per_second": rate})
@@ -157,11 +164,13 @@ class Run:
                 self.log.picture(number, "step", panel(parallel.unreplicate(pictures)))
             if saves:
                 self._save(number)
+            if not stop and self._ends_epoch(number):
+                self._validate(number)
+            if saves:
+                self._write_report(number)
             if stop:
                 self.checkpoints.wait()
                 return number == self.total_steps
-            if self._ends_epoch(number):
-                self._validate(number)
         return True
 
     def write_model(self, folder: Path) -> None:
@@ -202,6 +211,7 @@ class Run:
             print(f"{difference}: its clips are drawn from the start", file=sys.stderr)
         else:
             self.batches.set_state(record["data"])
+        self.watch.start = record.get("health_at_start", {})
         print(f"going on from step {step} of {self.total_steps}")
         return state
 
@@ -230,8 +240,14 @@ class Run:
             "data_sha256": self._data_digest(),
             "frozen_sha256": self.frozen_digest,
             "config": dataclasses.asdict(self.config),
+            "health_at_start": self.watch.start,
         }
         self.checkpoints.save(number, parallel.unreplicate(self.state), record)
+
+    def _write_report(self, number: int) -> None:
+        if jax.process_index() == 0:
+            title = f"Training in {self.workdir.name}: step {number} of {self.total_steps}"
+            write_run_report(self.workdir, title, flat_fields(dataclasses.asdict(self.config)))
 
     def _validate(self, number: int) -> None:
         """Measures the network and keeps it if it is the best; what cannot be measured is said, and no more."""

@@ -30,7 +30,7 @@ def changed_fields(before: Mapping, now: Mapping) -> list[str]:
         checkpoint: nothing is said of them.
       now: the configuration to go on with, alike.
     """
-    before, now = _flat(before), _flat(now)
+    before, now = flat_fields(before), flat_fields(now)
     free = _FREE if now.get("train.schedule") == "cosine" else _FREE + _LENGTH
     lines = []
     for field in sorted(before.keys() | now.keys()):
@@ -80,19 +80,19 @@ def check_arrays(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) 
         raise UserError(f"{where}: {what}; give the model that it was trained with, or another --workdir")
 
 
-def _is_free(field: str, free: tuple[str, ...]) -> bool:
-    return any(field == name or (name.endswith(".") and field.startswith(name)) for name in free)
-
-
-def _flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+def flat_fields(tree: Mapping, prefix: str = "") -> dict[str, Any]:
     """Returns {dotted field: value}, sequences as lists, as JSON has them."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flat_fields(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = _as_json(value)
     return flat
+
+
+def _is_free(field: str, free: tuple[str, ...]) -> bool:
+    return any(field == name or (name.endswith(".") and field.startswith(name)) for name in free)
 
 
 def _as_json(value: Any) -> Any:

@@ -96,8 +96,8 @@ class TrainStep:
           phase: what the second update trains; static.
 
         Returns:
-          The new state; losses, gradient norms by group (averaged over devices), `finite` and `skipped`, the steps that
-          were not; pictures of one frame.
+          The new state; losses, gradient norms by group and the depth's health (averaged over devices), `finite` and
+          `skipped`, the steps that were not; pictures of one frame.
         """
         number = state["step"] + 1
         clip = self.objectives.batch(batch)
@@ -127,6 +127,7 @@ class TrainStep:
         )
         new |= {"step": number, "skipped": state["skipped"] + (1 - finite.astype(jnp.int32))}
         metrics |= {"finite": finite, "skipped": new["skipped"], "learning_rate_factor": factor}
+        metrics |= self._mean(depth_aux.health)
         return new, metrics, _one_frame(depth_aux.pictures)
 
     def _gradients(self, objective, names: frozenset[str], params: Groups, frozen: Groups, statistics, clip, **kwargs):

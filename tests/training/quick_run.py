@@ -45,7 +45,7 @@ def depth_objective(trained, others, statistics, batch, *, graphdef, config, axi
     both = jnp.stack([frames, frames])
     pictures = Pictures(frames, both, both, both[..., 0], frames[..., 0], frames[..., 0], both[..., :2])
     motion, intrinsics = jnp.zeros((2, len(frames), 4, 4)), jnp.zeros((len(frames), 4))
-    return loss, DepthAux({"loss": loss}, _moved(statistics, loss), motion, intrinsics, pictures)
+    return loss, DepthAux({"loss": loss}, _moved(statistics, loss), motion, intrinsics, pictures, health={})
 
 
 QUICK = Objectives(flow_objective, depth_objective)

@@ -97,3 +97,10 @@ def test_logs_and_threads_may_change_freely_and_a_longer_run_goes_on(run, capfd)
     free = ["--config.train.steps=3", "--config.train.log_every=5", "--config.data.threads=2"]
     assert train(run, *free) == EXIT_OK
     assert "was" not in capfd.readouterr().err
+
+
+def test_a_run_leaves_a_report(finished):
+    page = (finished / "report.html").read_text()
+    assert "step 2 of 2" in page
+    assert "gradient_norm/pose" in page
+    assert "train.log_every" in page

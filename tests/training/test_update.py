@@ -27,13 +27,14 @@ class Aux(NamedTuple):
     losses: dict
     statistics: dict
     pictures: Pictures
+    health: dict
 
 
 def weighted_sum(trainable, others, statistics, clip, **options):
     """The stand-in: each parameter times its gradient."""
     del others, clip, options
     total = sum(GRADIENTS[name] * leaf.sum() for name, leaf in trainable.items())
-    return total, Aux({"loss": total}, statistics, PICTURES)
+    return total, Aux({"loss": total}, statistics, PICTURES, {})
 
 
 STAND_INS = Objectives(flow=weighted_sum, depth=weighted_sum, batch=lambda batch: batch)

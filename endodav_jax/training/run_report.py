@@ -1,0 +1,87 @@
+"""The report of a run: its losses, the health of its depth, its gradients and its validation, as one HTML page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from endodav_jax.report import Section, definitions, images, lines, text, write_report
+from endodav_jax.report.page import Block
+from endodav_jax.report.pictures import small
+from endodav_jax.training import health
+from endodav_jax.training.logs import METRICS_FILE, PICTURES_FOLDER, read_metrics
+
+_POINTS = 200  # of a curve; more are averaged, so that the page stays small
+_PICTURE = 900  # pixels of the picture's longer side
+_HEALTHY = (
+    "Depth is healthy where relief stays, median depth drifts slowly, next to nothing of the output is 0, and the "
+    "camera moves by a small part of the depth.  A loss that falls with relief or median depth teaches nothing."
+)
+
+
+def write_run_report(workdir: Path, title: str, about: Mapping[str, object]) -> None:
+    """Writes `workdir/report.html` of what the run has logged so far.
+
+    Args:
+      workdir: the run's folder.
+      title: of the page.
+      about: fields and values of the configuration.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    logged = read_metrics(workdir / METRICS_FILE)
+    steps, validated = (_last_of_each_step(logged, kind) for kind in ("train", "validation"))
+    sections = [
+        Section(
+            "Losses",
+            [
+                _chart(steps, ["loss", *_named(steps, "loss/loss_", "/0")], "Depth, camera and brightness", "loss"),
+                _chart(steps, ["flow_phase/loss"], "Optical flow", "loss"),
+            ],
+        ),
+        Section(
+            "Health of the depth",
+            [
+                text(_HEALTHY),
+                _chart(steps, [health.DRIFT, health.RELIEF_KEPT], "Median depth and relief", "times the start's"),
+                _chart(steps, [health.ZERO_SHARE], "Output that is 0", "share of pixels"),
+                _chart(steps, [health.TRANSLATION], "Camera's way to the next frame", "median depths"),
+            ],
+        ),
+    ]
+    if validated:
+        shown = [_chart(validated, [name], name, name) for name in ("abs_rel", "rmse", "tae")]
+        sections.append(Section("Validation", shown))
+    sections.append(
+        Section("Gradients", [_chart(steps, _named(steps, "gradient_norm/"), "Norms before clipping", "norm")])
+    )
+    pictures = sorted((workdir / PICTURES_FOLDER).glob("*.png"))
+    if pictures:
+        newest = small(np.asarray(Image.open(pictures[-1]).convert("RGB")), _PICTURE)
+        sections.append(Section("The newest picture", [images([[newest]], [pictures[-1].name])]))
+    sections.append(Section("Configuration", [definitions(about, "every field")]))
+    write_report(workdir / "report.html", title, sections)
+
+
+def _last_of_each_step(logged: Sequence[dict], kind: str) -> list[dict]:
+    """A run that went back to a checkpoint logged some steps twice; the later line holds."""
+    return [line for _, line in sorted({line["step"]: line for line in logged if line["kind"] == kind}.items())]
+
+
+def _named(logged: Sequence[dict], start: str, end: str = "") -> list[str]:
+    names = {name for line in logged for name, value in line.items() if name.startswith(start) and value}
+    return sorted(name for name in names if name.endswith(end))
+
+
+def _chart(logged: Sequence[dict], names: Sequence[str], title: str, unit: str) -> Block:
+    """Returns the curves of what was logged by these names, or a word where nothing was."""
+    curves = {}
+    for name in names:
+        points = np.array([(line["step"], line[name]) for line in logged if name in line], np.float64).reshape(-1, 2)
+        points = points[np.isfinite(points).all(1)]
+        if len(points):
+            parts = np.array_split(points, min(_POINTS, len(points)))
+            curves[name.rpartition("health/")[2]] = tuple(zip(*(part.mean(0) for part in parts), strict=True))
+    return lines(curves, title, "step", unit) if curves else text(f"{title}: nothing logged yet.")
