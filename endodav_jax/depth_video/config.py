@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from endodav_jax.fields import Listed, check_choices, positional, spelled
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import Precision, Preset
+from endodav_jax.video.frames import Deinterlace, Reading
 
 Stereo = Literal["none", "top", "bottom", "left", "right"]
 ColourMap = Literal["inferno", "magma", "turbo", "gray"]
@@ -25,6 +26,9 @@ class ReadingConfig:
     Attributes:
       encoder: refuse weights of another preset; empty takes what the weights are.
       precision: of the network's activations.
+      deinterlace: frames of two fields become whole pictures: those that the file marks as such (auto), all (on), none
+        (off).
+      track: number of the video track, from 0, where a file holds several; -1 takes the default or largest.
       stereo: which half of the frame, where two views stand above or beside each other.
       max_len: how many frames at most; 0 is all.
       max_res: longer side of the frames at most, in pixels; 0 is as they are.
@@ -36,6 +40,8 @@ class ReadingConfig:
 
     encoder: Preset | Literal[""] = ""
     precision: Precision = "float32"
+    deinterlace: Deinterlace = "auto"
+    track: int = -1
     stereo: Stereo = "none"
     max_len: int = 0
     max_res: int = 0
@@ -48,6 +54,13 @@ class ReadingConfig:
         check_choices(self, "infer")
         for field in ("max_len", "max_res"):
             no_limit(self, field)
+        if self.track < -1:
+            raise ValueError(f"infer.track: {self.track} is negative; tracks are numbered from 0")
+
+    @property
+    def reading(self) -> Reading:
+        """How a source is read."""
+        return Reading(self.deinterlace, None if self.track < 0 else self.track)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +68,7 @@ class InferConfig(ReadingConfig):
     """What to read, how to infer, what to write.
 
     Attributes:
-      input: a video, a folder of images, a pattern (`frames/*.png`) or one image.
+      input: a video, a DICOM file, a folder of images, a pattern (`frames/*.png`) or one image.
       windows: how windows of a long video are tied together: EndoDAV's rule, Video-Depth-Anything's, or not at all.
       target_fps: at most so many frames a second; 0 is all of them.
       intrinsics: `fx,fy,cx,cy` in pixels of the source (of one eye) or a file; empty is unknown.

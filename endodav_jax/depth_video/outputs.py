@@ -128,7 +128,9 @@ def write_depth(
     run = DepthRun()
     with contextlib.ExitStack() as files:
         spool = files.enter_context(DisparitySpool(paths["meta"].parent, reader.size, inside))
-        copy = files.enter_context(mp4_writer(paths["src"], reader.fps)) if "src" in paths else None
+        copy = (
+            files.enter_context(mp4_writer(paths["src"], reader.fps, reader.pixel_aspect)) if "src" in paths else None
+        )
         _infer(reader, estimator, config, spool, copy, run)
         run.disparity_range = spool.low, spool.high
         run.colour_range = _colour_range(spool, config.range)
@@ -178,10 +180,10 @@ def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: De
         return colourise(frame.disparity, *run.colour_range, table, inside)
 
     if "vis" in paths:
-        append_colours = files.enter_context(mp4_writer(paths["vis"], reader.fps))
+        append_colours = files.enter_context(mp4_writer(paths["vis"], reader.fps, reader.pixel_aspect))
         writers.append(lambda frame: append_colours(colours_of(frame)))
     if "sbs" in paths:
-        append_pair = files.enter_context(mp4_writer(paths["sbs"], reader.fps))
+        append_pair = files.enter_context(mp4_writer(paths["sbs"], reader.fps, reader.pixel_aspect))
         writers.append(lambda frame: append_pair(np.concatenate([frame.rgb, colours_of(frame)], axis=1)))
     if "picture" in paths:
         picture = files.enter_context(whole_file(paths["picture"]))

@@ -35,7 +35,7 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
     if "exr" in config.save:
         need_exr()
     reader = FrameReader(
-        open_source(config.input),
+        open_source(config.input, config.reading),
         stereo=config.stereo,
         max_len=config.max_len,
         target_fps=config.target_fps,
@@ -52,6 +52,8 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
     write_description(paths["meta"], about)
     frames = len(run.indices)
     if not config.quiet:
+        for note in reader.source.notes:
+            print(f"{reader.source.name}: {note}", file=sys.stderr)
         names = ", ".join(path.name for path in paths.values())
         print(f"{folder}: {names}; {frames} frames, {frames / run.inference_seconds:.2f} frames/s")
         if "ply" in paths and not config.intrinsics:
@@ -66,4 +68,4 @@ def _camera(config: InferConfig, reader: FrameReader) -> Camera:
     if config.intrinsics:
         return Camera(read_intrinsics(config.intrinsics, reader.full_size, reader.size), f"given: {config.intrinsics}")
     origin = "guessed: focal length 0.82 of the longer side, centre of the frame"
-    return Camera(guessed_intrinsics(reader.size), origin)
+    return Camera(guessed_intrinsics(reader.size, reader.pixel_aspect), origin)

@@ -68,7 +68,7 @@ def stream(
     """
     colours_span = fixed_range(config.range) if config.range else None
     kinds = () if folder is None else config.save
-    source = open_live(config.source, raw_shape, sys.stdin.buffer)
+    source = open_live(config.source, raw_shape, sys.stdin.buffer, config.reading)
     reader = FrameReader(source, stereo=config.stereo, max_len=config.max_len, max_res=config.max_res)
     folder = folder or Path()
     paths = {"vis": folder / f"{source.stem}_vis.mp4", "npy": folder / f"{source.stem}_depths_npy"}
@@ -81,7 +81,9 @@ def stream(
     seconds: list[float] = []
     stopped = None
     with contextlib.ExitStack() as files:
-        append = files.enter_context(mp4_writer(paths["vis"], reader.fps)) if "vis" in kinds else None
+        append = (
+            files.enter_context(mp4_writer(paths["vis"], reader.fps, reader.pixel_aspect)) if "vis" in kinds else None
+        )
         save = files.enter_context(npy_writer(paths["npy"])) if "npy" in kinds else None
         bar = files.enter_context(progress_bar(reader.count, "stream", config.quiet))
         low, high = colours_span or (np.inf, -np.inf)
@@ -105,6 +107,8 @@ def stream(
         except KeyboardInterrupt:  # how a live source ends; what was written is whole
             if not seconds:
                 raise
+    for note in [] if config.quiet else source.notes:
+        print(f"{source.name}: {note}", file=sys.stderr)
     if seconds and not config.quiet:
         print(f"{source.name}: {len(seconds)} frames, {Latency.of(seconds)}")
     if stopped is not None:

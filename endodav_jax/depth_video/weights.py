@@ -1,5 +1,6 @@
 """The estimator that `infer` and `stream` use, from the weights that the user names."""
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,22 @@ def load_estimator(weights: str, encoder: str, precision: Precision) -> "tuple[D
     Raises:
       UserError: weights that are missing or do not fit, or another preset than wanted.
     """
+    import jax
+
     from endodav_jax.checkpoints import load_model
     from endodav_jax.checkpoints.shipped import SHIPPED
     from endodav_jax.inference.estimator import DepthEstimator
 
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # a backend without its plugin fails an assertion
+        named = os.environ.get("JAX_PLATFORMS")
+        raise UserError(
+            f"JAX_PLATFORMS={named}: there is no such device for JAX here; unset it, or install JAX for it: "
+            "pip install 'endodav-jax[cuda13]'"
+            if named
+            else f"JAX finds no device ({' '.join(str(error).split())[:120]}); set JAX_PLATFORMS=cpu"
+        ) from error
     if not weights:
         print(NOTHING_NAMED, file=sys.stderr)
         weights = SHIPPED

@@ -13,7 +13,7 @@ from PIL import Image
 
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import Kind
-from endodav_jax.video.image_files import natural_order
+from endodav_jax.video.image_order import natural_order
 
 _KEYS = {"depth": ("depths", "depth"), "disparity": ("disparities", "disparity")}  # of an npz, the first one found
 _FRAME_SUFFIXES = (".npy", ".png", ".exr")

@@ -11,6 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
+from endodav_jax.video.frames import SQUARE
 
 # The published programs' quality.  The preset takes half the time and a third less memory of the default one, for files
 # of the same size; three videos are written at once, beside the network.
@@ -20,18 +21,22 @@ _BT709 = 1  # the number of BT.709 in H.264 for primaries, transfer and matrix; 
 
 
 @contextlib.contextmanager
-def mp4_writer(path: Path, fps: Fraction) -> Iterator[Callable[..., None]]:
+def mp4_writer(path: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE) -> Iterator[Callable[..., None]]:
     """Gives a function `write(rgb, time=None)` that appends a frame, uint8 [H, W, 3]; the first decides the size.
 
     Frames are spaced evenly, or shown at `time` in seconds where all are given one, as a live source needs.
+    `pixel_aspect`, width over height of a pixel, is passed on to players.
     yuv420p holds two by two pixels in one, so an odd width or height is made even by repeating the last column or row.
 
     Raises:
       UserError: the file cannot be written, or this FFmpeg has no H.264 encoder.
     """
     with whole_file(path) as part:
-        container = av.open(str(part), "w", format="mp4")
+        # A path from the root, since FFmpeg takes what stands before a colon for a protocol.
+        container = av.open(str(part.absolute()), "w", format="mp4")
         stream = _stream(container, fps)
+        if pixel_aspect != SQUARE:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect.limit_denominator(255)
         converter = VideoReformatter()  # a frame's own would start threads for each
 
         def write(rgb: np.ndarray, time: float | None = None) -> None:

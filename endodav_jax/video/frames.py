@@ -1,13 +1,17 @@
-"""What every source of frames gives, and how it says that it cannot go on."""
+"""What every source of frames gives, how it is asked for, and how it says that it cannot go on."""
 
 import dataclasses
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from endodav_jax.errors import UserError
+
+Deinterlace = Literal["auto", "on", "off"]
+
+SQUARE = Fraction(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +21,28 @@ class Frame:
     Attributes:
       rgb: uint8 [H, W, 3].
       index: place in the source, from 0; frames that were left out keep their numbers.
-      time: seconds since the first frame.
+      time: seconds since the first frame, strictly increasing.
     """
 
     rgb: np.ndarray
     index: int
     time: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a source is to be read, as far as the user decides.
+
+    Attributes:
+      deinterlace: `auto` deinterlaces the frames that the file marks as two fields, `on` all, `off` none.
+      track: number of the video track, from 0; None chooses.
+    """
+
+    deinterlace: Deinterlace = "auto"
+    track: int | None = None
+
+
+AS_IT_IS = Reading()
 
 
 class ReadingStopped(UserError):
@@ -39,13 +59,17 @@ class FrameSource(Protocol):
       stem: what output files are named after.
       size: (height, width), the same for every frame.
       fps: average frames a second.
-      count: how many frames there are, exact for images, from the header for video, None where it does not say.
+      count: how many frames there are: exact for images, about as many for video, None where nothing tells.
       timed: whether the frames carry times of their own (images do not).
+      pixel_aspect: width over height of a pixel as it is meant to be shown.
+      about: what else is known and means something for the result, by name; what JSON holds.
+      notes: one line for each thing that the user should know; complete when the source was read to its end.
     """
 
     name: str
     stem: str
     fps: Fraction
+    pixel_aspect: Fraction
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -55,6 +79,12 @@ class FrameSource(Protocol):
 
     @property
     def timed(self) -> bool: ...
+
+    @property
+    def about(self) -> dict: ...
+
+    @property
+    def notes(self) -> list[str]: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

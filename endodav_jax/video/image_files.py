@@ -1,8 +1,10 @@
 """Images as frames: found by folder or pattern, in natural order, upright, as 8-bit RGB."""
 
 import glob
-import re
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,40 +12,68 @@ import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.frames import Frame, ReadingStopped
-from endodav_jax.video.video_file import DEFAULT_FPS, over_black
+from endodav_jax.video.frames import SQUARE, Frame, ReadingStopped
+from endodav_jax.video.header import DEFAULT_FPS
+from endodav_jax.video.image_order import in_order
+from endodav_jax.video.image_stack import ONE, TIFF_SUFFIXES, Pages, contiguous_frames, pages_of, seconds_of_pages
+from endodav_jax.video.upright import over_black
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
+            ".webp")  # fmt: skip
 EXIF_ORIENTATION = 0x0112
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+# A damaged header may announce any size; no camera makes more than this.
+LARGEST_IMAGE = 1 << 27
 
-# What Pillow raises for damaged files, by format.
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# What Pillow and tifffile raise for damaged files, by format.
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError,
+                    ZeroDivisionError, MemoryError, RuntimeError, struct.error, zlib.error,
+                    Image.DecompressionBombError)  # fmt: skip
 
 
 class ImageSequence:
-    """A `FrameSource` of images of one size."""
+    """A `FrameSource` of images of one size; of files that hold several, each is a frame."""
 
-    timed = False
+    pixel_aspect = SQUARE
 
-    def __init__(self, paths: Sequence[Path], name: str, stem: str):
+    def __init__(self, paths: Sequence[Path], name: str, stem: str, notes: Sequence[str] = ()):
         """Looks at the header of every image, so that a misfit is known before any work.
+
+        Args:
+          notes: what the user should know of the choice of images.
 
         Raises:
           UserError: no images, one that is no image, or sizes that differ.
         """
         if not paths:
             raise UserError(f"{name}: holds no images ({', '.join(SUFFIXES)}); name a video or another folder")
-        self.paths, self.name, self.stem = list(paths), name, stem
-        self.fps, self.count = DEFAULT_FPS, len(self.paths)
-        self.size = _upright_size(self.paths[0])
+        self.paths, self.name, self.stem, self.notes = list(paths), name, stem, list(notes)
+        self.size, first = _header(self.paths[0])
+        self.pages = [first]
         for path in self.paths[1:]:
-            size = _upright_size(path)
+            size, pages = _header(path)
             if size != self.size:
                 raise UserError(
                     f"{path}: is {size[1]}x{size[0]} and {self.paths[0].name} is {self.size[1]}x{self.size[0]}; "
                     "keep images of one size in a folder"
                 )
+            self.pages.append(pages)
+        self.count = sum(map(len, self.pages))
+        self._times = _times_of_stack(self.paths[0], first) if len(self.paths) == 1 else None
+        self.timed = self._times is not None
+        self.fps = DEFAULT_FPS
+        if self._times is not None:
+            self.fps = (self.count / Fraction(self._times[-1]).limit_denominator(100000)).limit_denominator(1001)
+        left_out = {path.name: pages.left_out for path, pages in zip(self.paths, self.pages, strict=True)}
+        left_out = {name: count for name, count in left_out.items() if count}
+        if left_out:
+            names = ", ".join(f"{name} ({count})" for name, count in left_out.items())
+            self.notes.append(f"previews, masks and second views stored beside an image are left out: {names}")
+
+    @property
+    def about(self) -> dict:
+        """How many files hold the images, where they are not one a file."""
+        return {"files": len(self.paths)} if self.count != len(self.paths) else {}
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields the images in order.
@@ -51,71 +81,98 @@ class ImageSequence:
         Raises:
           ReadingStopped: one cannot be decoded; those before it were good.
         """
-        for index, path in enumerate(self.paths):
-            try:
-                rgb = read_rgb(path)
-            except UserError as error:
-                if index == 0:
-                    raise
-                raise ReadingStopped(f"reading stopped after {index} of {self.count} images: {error}") from error
-            if rgb.shape[:2] != self.size:
-                raise ReadingStopped(f"{path}: its size is not that of its header; save it anew or take it out")
-            yield Frame(rgb, index, index / float(self.fps))
+        index = 0
+        for path, pages in zip(self.paths, self.pages, strict=True):
+            images = _images_of(path, pages)
+            for _ in range(len(pages)):
+                try:
+                    rgb = next(images)
+                except UserError as error:
+                    if index == 0:
+                        raise
+                    raise ReadingStopped(f"reading stopped after {index} of {self.count} images: {error}") from error
+                if rgb.shape[:2] != self.size:
+                    raise ReadingStopped(f"{path}: its size is not that of its header; save it anew or take it out")
+                yield Frame(rgb, index, index / float(self.fps) if self._times is None else self._times[index])
+                index += 1
 
     def samples(self, count: int) -> list[np.ndarray]:
         """Returns up to `count` images spread over the sequence."""
         places = np.unique(np.linspace(0, self.count - 1, count).round().astype(int))
-        return [read_rgb(self.paths[i]) for i in places]
-
-
-def natural_order(path: Path) -> list:
-    """A sorting key by which `frame2` comes before `frame10`."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", str(path))]
+        if self.count == len(self.paths):
+            return [read_rgb(self.paths[i]) for i in places]
+        return [frame.rgb for frame in self if frame.index in places]
 
 
 def images_in(folder: Path) -> list[Path]:
     """Returns the images of a folder (not of its subfolders) in natural order, hidden files left out."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted(found, key=natural_order)
+    return in_order(path for path in found if path.is_file())
 
 
 def images_matching(pattern: str) -> list[Path]:
     """Returns the images that a shell pattern (`**` for any depth) matches, in natural order."""
     found = (Path(path) for path in glob.glob(pattern, recursive=True))
-    return sorted((path for path in found if path.suffix.lower() in SUFFIXES), key=natural_order)
+    return in_order(path for path in found if path.suffix.lower() in SUFFIXES)
 
 
 def read_rgb(path: Path) -> np.ndarray:
     """Reads an image as uint8 [H, W, 3]: turned by its EXIF orientation, palette and grey expanded, 16 bits scaled
-    from 0..65535 to 0..255, alpha laid over black.
+    from 0..65535 to 0..255, alpha laid over black.  Of several in a file it is the first.
 
     Raises:
       UserError: missing, damaged, or with floating-point values, whose range nothing tells.
     """
+    return next(_images_of(path, ONE))
+
+
+def _images_of(path: Path, pages: Pages) -> Iterator[np.ndarray]:
+    """Yields the frames of a file, uint8 [H, W, 3]."""
+    if pages.channels > 1:
+        single = _images_of(path, Pages(pages.numbers))
+        for _ in range(len(pages)):
+            yield np.stack([next(single)[..., 0] for _ in range(pages.channels)], axis=-1)
+        return
     try:
+        if pages.contiguous:
+            for values in contiguous_frames(path):
+                yield _array_as_rgb(values, path)
+            return
         with Image.open(path) as stored:
-            image = ImageOps.exif_transpose(stored)
-            if image.mode.startswith("I") or image.mode == "F":
-                return _array_as_rgb(np.asarray(image), path)
-            if "A" in image.getbands() or "transparency" in image.info:
-                return over_black(np.asarray(image.convert("RGBA")))
-            return np.array(image.convert("RGB"))
+            _check_size(path, *stored.size)
+            for number in pages.numbers:
+                if number:
+                    stored.seek(number)
+                yield _image_as_rgb(stored, path)
     except UnidentifiedImageError as error:
-        if _is_tiff(path):  # Pillow knows no colour TIFFs of 16 bits
-            return _array_as_rgb(_read_tiff(path), path)
-        raise _unreadable(path, error) from error
+        if path.suffix.lower() not in TIFF_SUFFIXES:  # Pillow knows no colour TIFFs of 16 bits
+            raise _unreadable(path, error) from error
+        for number in pages.numbers:
+            yield _array_as_rgb(_read_tiff(path, number), path)
     except _DECODING_ERRORS as error:
         raise _unreadable(path, error) from error
 
 
-def _read_tiff(path: Path) -> np.ndarray:
-    """Returns the first page of a TIFF, [H, W] or [H, W, C]."""
+def _image_as_rgb(stored: Image.Image, path: Path) -> np.ndarray:
+    image = ImageOps.exif_transpose(stored)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _array_as_rgb(np.asarray(image), path)
+    if "A" in image.getbands() or "transparency" in image.info:
+        return over_black(np.asarray(image.convert("RGBA")))
+    return np.array(image.convert("RGB"))
+
+
+def _read_tiff(path: Path, number: int) -> np.ndarray:
+    """Returns a page of a TIFF, [H, W] or [H, W, C]."""
     try:
-        page = tifffile.imread(path, key=0)
-    except (OSError, ValueError, ImportError) as error:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages[number]
+            _check_size(path, page.imagewidth, page.imagelength)
+            values = page.asarray()
+    except (*_DECODING_ERRORS, ImportError) as error:
         raise _unreadable(path, error) from error
-    planar = page.ndim == 3 and page.shape[0] in (3, 4) and page.shape[-1] not in (3, 4)
-    return np.moveaxis(page, 0, -1) if planar else page
+    planar = values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[-1] not in (3, 4)
+    return np.moveaxis(values, 0, -1) if planar else values
 
 
 def _array_as_rgb(values: np.ndarray, path: Path) -> np.ndarray:
@@ -133,24 +190,36 @@ def _array_as_rgb(values: np.ndarray, path: Path) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(values[..., :3], (*values.shape[:2], 3)))
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
-    """Returns (height, width) after the EXIF orientation, from the header alone."""
+def _header(path: Path) -> tuple[tuple[int, int], Pages]:
+    """Returns (height, width) after the EXIF orientation, and which images of the file are frames."""
     try:
         with Image.open(path) as image:
             width, height = image.size
+            _check_size(path, width, height)
             # Pillow decodes a whole PNG to look for EXIF behind the pixels.
             exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-            return (width, height) if exif.get(EXIF_ORIENTATION) in TURNED else (height, width)
+            size = (width, height) if exif.get(EXIF_ORIENTATION) in TURNED else (height, width)
+            return size, pages_of(path, image)
     except UnidentifiedImageError as error:
-        if _is_tiff(path):
-            return read_rgb(path).shape[:2]
-        raise _unreadable(path, error) from error
+        if path.suffix.lower() not in TIFF_SUFFIXES:
+            raise _unreadable(path, error) from error
+        return read_rgb(path).shape[:2], pages_of(path, None)
     except _DECODING_ERRORS as error:
         raise _unreadable(path, error) from error
 
 
-def _is_tiff(path: Path) -> bool:
-    return path.suffix.lower() in (".tif", ".tiff")
+def _times_of_stack(path: Path, pages: Pages) -> list[float] | None:
+    """Returns when each frame of an animation is shown, and when it ends; None where nothing says it."""
+    try:
+        seconds = seconds_of_pages(path, pages)
+    except _DECODING_ERRORS:
+        return None  # reading will come to the damaged place and stop there
+    return None if seconds is None else [0.0, *np.cumsum(seconds).tolist()]
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > LARGEST_IMAGE:
+        raise UserError(f"{path}: is {width}x{height}, more than can be worked on; make it smaller, or replace it")
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

@@ -1,11 +1,13 @@
 """A camera's fx, fy, cx, cy as the user gives them."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.video.frames import SQUARE
 
 # Endoscopes see 60 to 140 degrees; 0.82 of the width (63 degrees across) is what the published training on SCARED uses.
 GUESSED_FOCAL = 0.82
@@ -50,10 +52,15 @@ def read_intrinsics(text: str, full_size: Size, size: Size) -> np.ndarray:
     return resized_intrinsics(numbers, full_size, size)
 
 
-def guessed_intrinsics(size: Size) -> np.ndarray:
-    """Returns square pixels, the centre of the frame, and a focal length of 0.82 of its longer side."""
-    focal = GUESSED_FOCAL * max(size)
-    return np.array([focal, focal, (size[1] - 1) / 2, (size[0] - 1) / 2])
+def guessed_intrinsics(size: Size, pixel_aspect: Fraction = SQUARE) -> np.ndarray:
+    """Returns the centre of the frame, and a focal length of 0.82 of its longer side as it is shown.
+
+    Args:
+      pixel_aspect: width over height of a pixel.
+    """
+    aspect = float(pixel_aspect)
+    focal = GUESSED_FOCAL * max(size[0], size[1] * aspect)  # in heights of a pixel
+    return np.array([focal / aspect, focal, (size[1] - 1) / 2, (size[0] - 1) / 2])
 
 
 def resized_intrinsics(intrinsics: np.ndarray, full_size: Size, size: Size) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -10,9 +10,12 @@ from typing import BinaryIO
 import numpy as np
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.frames import Frame, FrameSource
+from endodav_jax.video.container import open_container, video_track
+from endodav_jax.video.decoding import Decoding
+from endodav_jax.video.frames import AS_IT_IS, SQUARE, Frame, FrameSource, Reading
+from endodav_jax.video.header import DEFAULT_FPS, average_rate, pixel_aspect
 from endodav_jax.video.reader import open_source
-from endodav_jax.video.video_file import DEFAULT_FPS, average_rate, decode_live, open_container
+from endodav_jax.video.video_file import decode_live
 
 # How FFmpeg names the first, second ... camera of each system.
 CAPTURE = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
@@ -25,15 +28,29 @@ class LiveSource:
     timed = True
     count = None
 
-    def __init__(self, frames: Iterator[Frame], name: str, stem: str, fps: Fraction):
+    def __init__(self, frames: Iterable[Frame], name: str, stem: str, fps: Fraction, pixel_aspect: Fraction = SQUARE):
         """Raises:
         UserError: not one frame comes.
         """
+        self._decoding = frames if isinstance(frames, Decoding) else None
+        frames = iter(frames)
         first = next(frames, None)
         if first is None:
             raise UserError(f"{name}: gives no frames; check the device or what writes into the pipe")
         self.name, self.stem, self.fps, self.size = name, stem, fps, first.rgb.shape[:2]
+        turned = self._decoding is not None and self._decoding.swapped
+        self.pixel_aspect = 1 / pixel_aspect if turned else pixel_aspect
         self._frames = itertools.chain([first], frames)
+
+    @property
+    def about(self) -> dict:
+        """Whether the frames are deinterlaced, where a decoder knows."""
+        return {} if self._decoding is None else {"deinterlaced": self._decoding.interlaced}
+
+    @property
+    def notes(self) -> list[str]:
+        """One line for each thing that the user should know, so far."""
+        return [] if self._decoding is None else list(self._decoding.notes.values())
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields each frame as it comes."""
@@ -44,12 +61,13 @@ class LiveSource:
         raise UserError(f"{self.name}: frames that come once cannot be looked at beforehand")
 
 
-def open_live(name: str, raw_size: tuple[int, int] | None, pipe: BinaryIO) -> FrameSource:
+def open_live(name: str, raw_size: tuple[int, int] | None, pipe: BinaryIO, reading: Reading = AS_IT_IS) -> FrameSource:
     """Opens `0`, `1` ... (a capture device), `-` (a pipe), an address with `://`, or whatever `open_source` opens.
 
     Args:
       raw_size: (height, width) where the pipe holds nothing but RGB24 pixels; None where it holds a video.
       pipe: what `-` stands for.
+      reading: which track, and whether to deinterlace.
 
     Raises:
       UserError: it cannot be opened or gives no frames.
@@ -57,16 +75,16 @@ def open_live(name: str, raw_size: tuple[int, int] | None, pipe: BinaryIO) -> Fr
     if name == "-" and raw_size is not None:
         return LiveSource(raw_frames(pipe, raw_size, DEFAULT_FPS), "standard input", "stdin", DEFAULT_FPS)
     if name == "-":
-        return _from_container(open_container(pipe, "standard input"), "standard input", "stdin")
-    if name.isdigit() and not Path(name).exists():
+        return _from_container(open_container(pipe, "standard input"), "standard input", "stdin", reading)
+    if name.isdecimal() and not Path(name).exists():
         if sys.platform not in CAPTURE:
             raise UserError(f"{name}: capture devices are known on Linux and macOS; name a file, an address or -")
         format_name, pattern = CAPTURE[sys.platform]
         device = pattern.format(name)
-        return _from_container(open_container(device, device, format=format_name), device, f"device{name}")
+        return _from_container(open_container(device, device, format=format_name), device, f"device{name}", reading)
     if "://" in name:
-        return _from_container(open_container(name, name, options=LATEST_ONLY), name, "stream")
-    return open_source(name)
+        return _from_container(open_container(name, name, options=LATEST_ONLY), name, "stream", reading)
+    return open_source(name, reading)
 
 
 def raw_frames(pipe: BinaryIO, size: tuple[int, int], fps: Fraction) -> Iterator[Frame]:
@@ -79,5 +97,7 @@ def raw_frames(pipe: BinaryIO, size: tuple[int, int], fps: Fraction) -> Iterator
         yield Frame(np.frombuffer(data, np.uint8).reshape(*size, 3), index, index / float(fps))
 
 
-def _from_container(container, name: str, stem: str) -> LiveSource:
-    return LiveSource(decode_live(container, name), name, stem, average_rate(container.streams.video[0]))
+def _from_container(container, name: str, stem: str, reading: Reading) -> LiveSource:
+    stream = video_track(container, name, reading.track)
+    fps = average_rate(stream)
+    return LiveSource(decode_live(stream, name, reading, fps), name, stem, fps, pixel_aspect(stream))

@@ -11,15 +11,24 @@ import cv2
 import numpy as np
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.frames import Frame, FrameSource
-from endodav_jax.video.image_files import SUFFIXES, ImageSequence, images_in, images_matching
+from endodav_jax.video.dicom_file import DicomImages, open_dicom, series_in
+from endodav_jax.video.dicom_header import DICOM_SUFFIXES, is_dicom
+from endodav_jax.video.frames import AS_IT_IS, Frame, FrameSource, Reading
+from endodav_jax.video.image_files import SUFFIXES, ImageSequence, images_matching
+from endodav_jax.video.recognise import frames_of_folder, holds_recordings, left_out_notes
 from endodav_jax.video.video_file import VideoFile
 
 Stereo = Literal["none", "top", "bottom", "left", "right"]
 
 
-def open_source(name: str) -> FrameSource:
-    """Opens a video file, a folder of images, a pattern of images (`frames/*.png`) or one image.
+def open_source(name: str, reading: Reading = AS_IT_IS) -> FrameSource:
+    """Opens a video, a DICOM file, a folder of images, a pattern of images (`frames/*.png`) or one image.
+
+    Of a folder it is the images, or else its only video or DICOM recording; what else might be meant is named in the
+    source's notes.
+
+    Args:
+      reading: which track of a video, and whether to deinterlace.
 
     Raises:
       UserError: missing, unreadable, neither video nor image, without frames, or images of several sizes.
@@ -27,14 +36,41 @@ def open_source(name: str) -> FrameSource:
     path = Path(name)
     try:
         if path.is_dir():
-            return ImageSequence(images_in(path), name, path.resolve().name)
+            return _open_folder(path, name, reading)
         if not path.exists() and glob.has_magic(name):
             return ImageSequence(images_matching(name), name, _stem_of_pattern(path))
         if path.suffix.lower() in SUFFIXES and path.exists():
             return ImageSequence([path], name, path.stem)
+        if (path.suffix.lower() in DICOM_SUFFIXES and path.exists()) or is_dicom(path):
+            return open_dicom(path, name, reading)
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror}); check its permissions") from error
-    return VideoFile(path)
+    return VideoFile(name, reading)
+
+
+def _open_folder(folder: Path, name: str, reading: Reading) -> FrameSource:
+    found = frames_of_folder(folder)
+    left_out = dict(found.left_out)
+    left_out |= {inner: "a folder of its own" for inner in found.folders if holds_recordings(inner)}
+    stem = folder.resolve().name
+    if found.images:
+        left_out |= dict.fromkeys(found.videos + found.dicom, "its folder is read as images")
+        return ImageSequence(found.images, name, stem, left_out_notes(left_out))
+    series, empty = series_in(found.dicom) if found.dicom else ([], [])
+    left_out |= dict.fromkeys(empty, "no pictures")
+    recordings = [[video] for video in found.videos] + series
+    if not recordings:
+        there = "".join(f"; {note}" for note in left_out_notes(left_out))
+        raise UserError(f"{name}: holds no images ({', '.join(SUFFIXES)}){there}; name a video or another folder")
+    if len(recordings) > 1:
+        names = ", ".join(files[0].name for files in recordings[:5]) + (", ..." if len(recordings) > 5 else "")
+        raise UserError(f"{name}: holds {len(recordings)} recordings ({names}); name one of them")
+    (files,) = recordings
+    if len(files) > 1:
+        return DicomImages(files, name, stem, notes=left_out_notes(left_out))
+    if found.videos:
+        return VideoFile(files[0], reading, notes=left_out_notes(left_out))
+    return open_dicom(files[0], str(files[0]), reading, left_out_notes(left_out))
 
 
 class FrameReader:
@@ -46,6 +82,7 @@ class FrameReader:
       full_size: the same before `max_res`.
       fps: frames a second of a video made of all that come out.
       count: how many will come, or None where the source does not say; an estimate for video.
+      pixel_aspect: width over height of a pixel as it is meant to be shown; resizing leaves it as it is.
     """
 
     def __init__(
@@ -66,6 +103,7 @@ class FrameReader:
         target = Fraction(target_fps).limit_denominator(1001)
         self.thinned = source.timed and 0 < target < source.fps
         self.fps = target if self.thinned or (target and not source.timed) else source.fps
+        self.pixel_aspect = source.pixel_aspect
         self.count = source.count
         if self.count is not None and self.thinned:
             self.count = max(1, round(self.count * self.fps / source.fps))

@@ -1,0 +1,259 @@
+"""From packets to frames: numbered, timed, deinterlaced, and no further than the first damage."""
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+
+from endodav_jax.video.clock import Clock
+from endodav_jax.video.container import REPAIR
+from endodav_jax.video.deinterlace import Deinterlacer
+from endodav_jax.video.frames import Deinterlace, Frame, ReadingStopped
+from endodav_jax.video.upright import UprightRgb
+
+# What a disk or a download that lost a block leaves; decoders make a picture of it without a word.
+HOLE = bytes(16)
+
+# Everything that PyAV raises for data that make no sense.
+DATA_ERRORS = (av.error.FFmpegError, OSError, ValueError, OverflowError, MemoryError)
+
+
+class Decoding:
+    """One pass over a video stream; iterating gives its frames until the end or the first damage.
+
+    FFmpeg conceals damage by painting over it, which would pass for tissue: reading ends at the first frame that the
+    decoder marks, at data that it refuses, and at a packet that the file ends inside of.  What a demuxer doubts (a
+    transport stream that was joined of several counts its packets anew) is no damage as long as the decoder has none.
+
+    Attributes:
+      index: frames given so far.
+      time: seconds of the last one.
+      packets: packets with data that were read.
+      end: where in the file the last of them ends, in bytes.
+      interlaced: whether frames were deinterlaced.
+      notes: what the user should know, by subject.
+    """
+
+    def __init__(
+        self,
+        stream: av.VideoStream,
+        name: str,
+        fps: Fraction,
+        *,
+        count: int | None = None,
+        size: tuple[int, int] | None = None,
+        deinterlace: Deinterlace = "auto",
+        hold_last: bool = False,
+    ):
+        """Args:
+        stream: of an open container.
+        name: for messages.
+        fps: how far apart frames are whose times do not say it.
+        count: how many are expected, for messages.
+        size: (height, width) that frames must have; None takes the first one's.
+        deinterlace: which frames.
+        hold_last: the file ends inside of its last packet, which is not decoded.
+        """
+        self.index, self.time, self.packets, self.end, self.interlaced = 0, 0.0, 0, 0, False
+        self.notes: dict[str, str] = {}
+        self._stream, self._name, self._fps, self._count, self._size = stream, name, fps, count, size
+        self._tick = Fraction(stream.time_base) if stream.time_base else None
+        self._how, self._hold_last = deinterlace, hold_last
+        self._clock = Clock(fps)
+        self._upright = UprightRgb()
+        self._filter: Deinterlacer | None = None
+        self._filterable = deinterlace != "off"
+        self._held: deque[float | None] = deque()  # times of the frames inside the filter
+        self._first_stamp: float | None = None
+        self._early = 0  # frames and packets before the first key frame
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields the frames in the order of display.
+
+        Raises:
+          ReadingStopped: at damage, or where the size of the frames changes.
+        """
+        context = self._stream.codec_context
+        # H.264 and H.265 forbid three zero bytes in a row where NAL units carry their length, as in .mp4 and .mkv.
+        holes_show = context.name in ("h264", "hevc") and (context.extradata or b"")[:1] == b"\1"
+        packets = self._packets()
+        starts_with_key = None
+        while True:
+            try:
+                packet = next(packets, None)
+            except DATA_ERRORS as error:
+                if not isinstance(error, av.error.EOFError):
+                    yield from self._rest()
+                    raise self.stopped(_reason(error)) from error
+                packet = None
+            if packet is None:
+                break
+            if packet.size:
+                self.packets += 1
+                self.end = (packet.pos or 0) + packet.size
+            elif packet.dts is not None:
+                continue  # a frame that the recorder dropped
+            if starts_with_key is None:
+                starts_with_key = packet.is_keyframe
+            if self.packets > 1 and holes_show and HOLE in bytes(packet):
+                yield from self._held_by_decoder()
+                raise self.stopped("the data are damaged or the file was cut short")
+            try:
+                decoded = packet.decode()
+            except DATA_ERRORS as error:
+                if isinstance(error, av.error.EOFError):
+                    break
+                if not self._started and not starts_with_key:
+                    self._early += 1
+                    continue
+                # What the decoder still holds is not asked for: it may be made of the damaged frame.
+                yield from self._rest()
+                raise self.stopped(_reason(error)) from error
+            yield from self._good(decoded)
+        yield from self._rest()
+        self._note_what_was_missed()
+
+    def stopped(self, why: str) -> ReadingStopped:
+        """Returns the line that says how far reading came, why it ended and what helps."""
+        of = f" of about {self._count}" if self._count else ""
+        return ReadingStopped(f"{self._name}: reading stopped after {self.index}{of} frames ({why}); {REPAIR}")
+
+    @property
+    def swapped(self) -> bool:
+        """Whether frames are turned by a quarter."""
+        return self._upright.swapped
+
+    @property
+    def _started(self) -> bool:
+        return bool(self.index or self._held)
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """Yields the packets of the stream, and at its end an empty one, which empties the decoder.
+
+        A packet that the demuxer could not read to its end is damaged where it is the last of the file.
+        """
+        container = self._stream.container
+        # Packets of DV have one size, and its demuxer fills up the last one.
+        size = container.size if container.format.name == "dv" else None
+        waiting: av.Packet | None = None
+        cut = False
+        for packet in container.demux(self._stream):
+            last = packet.size == 0 and packet.dts is None
+            if waiting is not None and last:
+                cut = True
+            elif waiting is not None:
+                yield waiting
+            waiting = None
+            if size is not None and packet.size and (packet.pos or 0) + packet.size > size:
+                cut = True
+            elif packet.size and (packet.is_corrupt or self._hold_last):
+                waiting = packet
+            else:
+                yield packet
+        if cut:
+            raise _CutShort
+
+    def _good(self, decoded: list[av.VideoFrame]) -> Iterator[Frame]:
+        """Yields decoded frames up to the first damaged one."""
+        for frame in decoded:
+            if frame.is_corrupt:
+                if not self._started:
+                    self._early += 1
+                    continue
+                yield from self._rest()
+                raise self.stopped("the data are damaged")
+            size = self._upright.size_of(frame)
+            if self._size is None:
+                self._size = size
+            if size != self._size:
+                yield from self._rest()
+                raise ReadingStopped(
+                    f"{self._name}: the size changes from {self._size[1]}x{self._size[0]} to {size[1]}x{size[0]} after "
+                    f"{self.index} frames; cut the video there and run the parts one by one"
+                )
+            yield from self._whole(frame)
+
+    def _whole(self, frame: av.VideoFrame) -> Iterator[Frame]:
+        """Passes a good frame on, through the filter from the first frame on that needs it."""
+        stamp = self._seconds(frame)
+        if self._first_stamp is None:
+            self._first_stamp = stamp
+        if self._filter is None and self._filterable and (frame.interlaced_frame or self._how == "on"):
+            self._start_filter(frame)
+        if self._filter is None:
+            yield self._numbered(frame, stamp)
+            return
+        self._held.append(stamp)
+        for ready in self._filter.push(frame):
+            yield self._numbered(ready, self._held.popleft())
+
+    def _start_filter(self, frame: av.VideoFrame) -> None:
+        self._filterable = False
+        try:
+            self._filter = Deinterlacer(frame, every=self._how == "on")
+            self.interlaced = True
+            if self._how == "auto":
+                self.notes["interlaced"] = (
+                    "its frames are interlaced: they are deinterlaced (not with --deinterlace off)"
+                )
+        except DATA_ERRORS:
+            self.notes["interlaced"] = "frames are interlaced, and too small or of a format that cannot be deinterlaced"
+
+    def _rest(self) -> Iterator[Frame]:
+        """Yields what the filter holds back: frames before whatever comes now."""
+        if self._filter is not None:
+            for ready in self._filter.flush():
+                if self._held:
+                    yield self._numbered(ready, self._held.popleft())
+            self._filter = None
+
+    def _held_by_decoder(self) -> Iterator[Frame]:
+        """Yields what the decoder holds back to put frames in order, up to the place of the damaged packet.
+
+        All of it comes from good packets, but the frame of the damaged one may belong in between.
+        """
+        with contextlib.suppress(ReadingStopped, *DATA_ERRORS):
+            for frame in self._stream.codec_context.decode(None):
+                stamp = self._seconds(frame)
+                ahead = self.time + (1.5 + len(self._held)) / float(self._fps)
+                if self._first_stamp is None or stamp is None or stamp - self._first_stamp > ahead:
+                    break
+                yield from self._good([frame])
+        yield from self._rest()
+
+    def _numbered(self, frame: av.VideoFrame, stamp: float | None) -> Frame:
+        try:
+            rgb = self._upright(frame)
+        except DATA_ERRORS as error:
+            raise self.stopped("its pixels have a format that cannot be converted") from error
+        self.time = self._clock(stamp)
+        numbered = Frame(rgb, self.index, self.time)
+        if self._clock.restarts and "times" not in self.notes:
+            self.notes["times"] = (
+                f"times start again after {self.index} frames, as in joined recordings; the clock goes on from there"
+            )
+        self.index += 1
+        return numbered
+
+    def _seconds(self, frame: av.VideoFrame) -> float | None:
+        """Returns a frame's own time; `frame.time` is not a number for frames that are not asked of a packet."""
+        return None if frame.pts is None or self._tick is None else float(frame.pts * self._tick)
+
+    def _note_what_was_missed(self) -> None:
+        if self._early:
+            self.notes["early"] = (
+                "starts between two key frames; what comes before the first one cannot be shown and is left out"
+            )
+
+
+class _CutShort(av.error.InvalidDataError):
+    """The file ends inside of a packet."""
+
+    def __init__(self):
+        super().__init__(0, "the file was cut short")
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or "the data are damaged")

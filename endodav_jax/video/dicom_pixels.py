@@ -1,0 +1,61 @@
+"""Decoded DICOM pixels as 8-bit RGB."""
+
+import numpy as np
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+
+
+def to_rgb(values: np.ndarray, described) -> np.ndarray:
+    """Returns uint8 [H, W, 3] of one frame.
+
+    Colour comes as RGB already.  Grey goes through its rescaling and its window, where there is one, or else the range
+    of its bits; MONOCHROME1 is bright where the value is low.
+
+    Args:
+      values: integers [H, W] or [H, W, 3], decoded.
+      described: the data set with the attributes of its pixels (group 0028).
+
+    Raises:
+      ValueError: pixels of another form.
+    """
+    kind = described.get("PhotometricInterpretation", "")
+    if kind == "PALETTE COLOR":
+        from pydicom.pixels import apply_color_lut
+
+        coloured = apply_color_lut(values, described)
+        return _eight_bits(coloured[..., :3], 8 * coloured.dtype.itemsize)
+    bits = int(described.get("BitsStored") or described.get("BitsAllocated") or 8)
+    if values.ndim == 2 and kind in _GREY:
+        grey = _grey(values, described, bits)
+        grey = 255 - grey if kind == "MONOCHROME1" else grey
+        return np.repeat(grey[..., None], 3, axis=2)
+    if values.ndim != 3 or values.shape[2] != 3:
+        raise ValueError(f"pixels of {values.shape}")
+    return _eight_bits(values, bits)
+
+
+def _grey(values: np.ndarray, described, bits: int) -> np.ndarray:
+    """Returns uint8 [H, W]; the window is that of PS3.3 C.11.2.1.2, the first where there are several."""
+    centre, width = (_first(described.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
+    if centre is None or width is None or width < 1:
+        signed = int(described.get("PixelRepresentation") or 0)
+        return _eight_bits(values.astype(np.int64) + (1 << bits - 1 if signed else 0), bits)
+    slope, intercept = (_first(described.get(key)) for key in ("RescaleSlope", "RescaleIntercept"))
+    x = values.astype(np.float32) * (1.0 if slope is None else slope) + (0.0 if intercept is None else intercept)
+    exact = described.get("VOILUTFunction") == "LINEAR_EXACT"
+    share = (x - centre) / width + 0.5 if exact else (x - (centre - 0.5)) / max(width - 1, 1e-6) + 0.5
+    return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+
+
+def _eight_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Returns integers of 0..2**bits - 1 as 0..255, rounded."""
+    if bits == 8:
+        return np.clip(values, 0, 255).astype(np.uint8)
+    largest = (1 << bits) - 1
+    return ((np.clip(values, 0, largest).astype(np.int64) * 255 + largest // 2) // largest).astype(np.uint8)
+
+
+def _first(value) -> float | None:
+    if value is None or value == "":
+        return None
+    return float(value) if isinstance(value, (int, float, str)) else float(value[0])

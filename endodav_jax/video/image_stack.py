@@ -1,0 +1,109 @@
+"""Files that hold several images: TIFFs of many pages, animated PNG and WebP."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from endodav_jax.errors import UserError
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+_REDUCED_OR_MASK = 0b101  # bits of NewSubfileType: a smaller copy of another page, a mask
+
+
+@dataclasses.dataclass(frozen=True)
+class Pages:
+    """Which images of a file are frames.
+
+    Attributes:
+      numbers: of the images among all of the file.
+      left_out: how many others there are, smaller copies among them.
+      contiguous: the file is ImageJ's, which describes the first of many images and stores the others behind it.
+      channels: how many numbers in a row make a frame, each a colour.
+    """
+
+    numbers: tuple[int, ...] = (0,)
+    left_out: int = 0
+    contiguous: bool = False
+    channels: int = 1
+
+    def __len__(self) -> int:
+        return len(self.numbers) // self.channels
+
+
+ONE = Pages()
+
+
+def pages_of(path: Path, image: Image.Image | None) -> Pages:
+    """Returns which images of a file are frames.
+
+    Args:
+      image: the opened file; None where Pillow cannot open it, which then is a TIFF.
+
+    Raises:
+      UserError: a TIFF whose pages are channels of something else than colour.
+    """
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        return _tiff_pages(path)
+    count = getattr(image, "n_frames", 1) if image is not None else 1
+    if count == 1:
+        return ONE
+    if image.format in ("PNG", "WEBP", "GIF"):
+        # An APNG may show a picture of its own where animations are not known.
+        first = 1 if getattr(image, "default_image", False) else 0
+        return Pages(tuple(range(first, count)), left_out=first)
+    return Pages(left_out=count - 1)  # a camera's JPEG with a preview or a second view
+
+
+def seconds_of_pages(path: Path, pages: Pages) -> list[float] | None:
+    """Returns how long each image of an animation is shown; None where the file does not say."""
+    if path.suffix.lower() in TIFF_SUFFIXES or len(pages) == 1:
+        return None
+    seconds = []
+    with Image.open(path) as image:
+        for number in pages.numbers:
+            image.seek(number)
+            image.load()
+            seconds.append(float(image.info.get("duration", 0)) / 1000)
+    return seconds if all(each > 0 for each in seconds) else None
+
+
+def contiguous_frames(path: Path) -> Iterator[np.ndarray]:
+    """Yields the images [H, W] or [H, W, C] of an ImageJ file that describes only its first one."""
+    with tifffile.TiffFile(path) as file:
+        values, axes = tifffile.memmap(path, mode="r", series=0), file.series[0].axes
+    if axes.endswith("CYX") and values.shape[-3] == 3:
+        values = np.moveaxis(values, -3, -1)
+    elif not axes.endswith("S"):
+        values = values[..., None]
+    yield from values.reshape(-1, *values.shape[-3:])
+
+
+def _tiff_pages(path: Path) -> Pages:
+    with tifffile.TiffFile(path) as file:
+        pages = list(file.pages)
+        series = file.series[0] if len(file.series) else None
+        shape = dict(zip(series.axes, series.shape, strict=True)) if series is not None else {}
+        channels = shape.get("C", 1)
+        if file.is_imagej and len(pages) == 1 and series is not None:
+            frames = int(np.prod([n for axis, n in shape.items() if axis not in "CYXS"], dtype=np.int64))
+            if frames * channels > 1 and series.dataoffset is not None:
+                _check_channels(path, channels)
+                return Pages(tuple(range(frames)), contiguous=True)
+        same = tuple(
+            number
+            for number, page in enumerate(pages)
+            if page.shape[:2] == pages[0].shape[:2] and not int(getattr(page, "subfiletype", 0)) & _REDUCED_OR_MASK
+        ) or (0,)
+    if channels > 1 and len(same) % channels == 0 and (file.is_imagej or file.is_ome):
+        _check_channels(path, channels)
+        return Pages(same, len(pages) - len(same), channels=channels)
+    return Pages(same, len(pages) - len(same))
+
+
+def _check_channels(path: Path, channels: int) -> None:
+    if channels not in (1, 3):
+        raise UserError(f"{path}: its pages are {channels} channels of each image; save it as RGB")

@@ -1,0 +1,150 @@
+"""What a file is, and what a folder holds: the one rule for every command."""
+
+import dataclasses
+from pathlib import Path
+
+import av
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.container import open_container, video_track
+from endodav_jax.video.dicom_header import DICOM_SUFFIXES, is_dicom
+from endodav_jax.video.image_files import SUFFIXES
+from endodav_jax.video.image_order import in_order, natural_order
+
+VIDEO_SUFFIXES = frozenset((
+    ".3g2", ".3gp", ".264", ".265", ".amv", ".apng", ".asf", ".av1", ".avc", ".avi", ".dav", ".dif", ".divx",
+    ".dv", ".evo", ".f4v", ".flv", ".gif", ".gxf", ".h264", ".h265", ".hevc", ".ivf", ".lrv", ".m1v", ".m2t",
+    ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp2v", ".mp4",
+    ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nsv", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm",
+    ".rmvb", ".tod", ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
+))  # fmt: skip
+# Files that lie beside recordings and hold something else.  All other suffixes are looked into.
+_OTHERS = frozenset((
+    ".7z", ".aac", ".bib", ".bin", ".bup", ".c", ".cfg", ".conf", ".cpp", ".csv", ".doc", ".docx", ".exr",
+    ".flac", ".gz", ".h", ".h5", ".hdf5", ".html", ".idx", ".ifo", ".ini", ".ipynb", ".jsn", ".json", ".jsonl",
+    ".log", ".m", ".m3u", ".m3u8", ".m4a", ".mat", ".md", ".mka", ".mp2", ".mp3", ".npy", ".npz", ".obj",
+    ".odt", ".oga", ".ogg", ".onnx", ".pdf", ".pickle", ".pkl", ".ply", ".pt", ".pth", ".py", ".rar", ".rst",
+    ".rtf", ".safetensors", ".sav", ".sh", ".srt", ".stl", ".sub", ".sup", ".tar", ".tex", ".tgz", ".thm",
+    ".toml", ".tsv", ".txt", ".vtt", ".wav", ".wma", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip",
+))  # fmt: skip
+# Where frames lie inside of a folder, and what lies beside them and is no recording.
+FRAME_FOLDERS = ("frames", "images", "color", "colour", "rgb", "image", "imgs", "img")
+COMPANIONS = ("depth", "depths", "intrinsic", "intrinsics", "mask", "masks", "pose", "poses", "sparse")
+MASK = "mask"  # stem of the image of the view, which is no frame
+_IMAGES_NOT_READ = frozenset((
+    ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".ico", ".jxl", ".nef", ".psd", ".raw", ".svg",
+    ".tga",
+))  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What a folder holds, each in natural order.
+
+    Attributes:
+      images: files of one image or several.
+      videos: files of video.
+      dicom: DICOM files.
+      folders: subfolders.
+      left_out: files that may be meant as frames and are not read, and why.
+    """
+
+    images: list[Path]
+    videos: list[Path]
+    dicom: list[Path]
+    folders: list[Path]
+    left_out: dict[Path, str]
+
+
+def contents(folder: Path) -> Contents:
+    """Returns what a folder holds, by suffix, and by looking into files of unknown suffix."""
+    found = Contents([], [], [], [], {})
+    for path in folder.iterdir():
+        if path.is_dir():
+            if not path.name.startswith("."):
+                found.folders.append(path)
+            continue
+        kind = kind_of(path)
+        if kind is not None and path.name.startswith("."):
+            found.left_out[path] = "hidden"
+        elif kind == "image" and path.stem == MASK:
+            continue
+        elif kind == "image":
+            found.images.append(path)
+        elif kind == "video":
+            found.videos.append(path)
+        elif kind == "dicom":
+            found.dicom.append(path)
+        elif path.suffix.lower() in _IMAGES_NOT_READ and not path.name.startswith("."):
+            found.left_out[path] = "of a format that is not read"
+    return Contents(
+        in_order(found.images),
+        sorted(found.videos, key=natural_order),
+        sorted(found.dicom, key=natural_order),
+        sorted(found.folders, key=natural_order),
+        dict(sorted(found.left_out.items())),
+    )
+
+
+def kind_of(path: Path) -> str | None:
+    """Returns `image`, `video` or `dicom`, or None for all that is none of them."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return "image"
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if suffix in DICOM_SUFFIXES:
+        return "dicom"
+    if suffix in _OTHERS or suffix in _IMAGES_NOT_READ or not path.is_file():
+        return None
+    if is_dicom(path):
+        return "dicom"
+    return "video" if _is_video_inside(path) else None
+
+
+def frames_of_folder(folder: Path) -> Contents:
+    """Returns what a folder holds, or, where that is nothing, what its `frames/`, `color/` ... holds."""
+    own = contents(folder)
+    if own.images or own.videos or own.dicom:
+        return own
+    for inner in own.folders:
+        if inner.name.lower() in FRAME_FOLDERS:
+            found = contents(inner)
+            if found.images:
+                others = [other for other in own.folders if other != inner and other.name.lower() not in COMPANIONS]
+                return dataclasses.replace(
+                    found, folders=[*found.folders, *others], left_out=own.left_out | found.left_out
+                )
+    return own
+
+
+def holds_recordings(folder: Path) -> bool:
+    """Returns whether a folder that is no companion of frames holds images or recordings."""
+    if folder.name.lower() in COMPANIONS:
+        return False
+    found = contents(folder)
+    return bool(found.images or found.videos or found.dicom)
+
+
+def left_out_notes(left_out: dict[Path, str]) -> list[str]:
+    """Returns one line that names all that is left out, with the reasons, or no line for nothing."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(path.name)
+    named = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+    return [f"left out: {named}"] if named else []
+
+
+def _is_video_inside(path: Path) -> bool:
+    """Whether FFmpeg finds a video by the content; text and single pictures, which it also shows, are none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+        if len(head) < 64 or (head.isascii() and b"\0" not in head):
+            return False
+        with open_container(path, path.name) as container:
+            video_track(container, path.name, None)
+            name = container.format.name
+            return not (name.endswith("_pipe") or name in ("tty", "image2", "ico"))
+    except (UserError, OSError, av.error.FFmpegError):
+        return False

@@ -1,0 +1,60 @@
+"""Decoded pictures as RGB, the right way up."""
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+
+class UprightRgb:
+    """Turns the decoded frames of one stream into uint8 [H, W, 3], alpha over black, as their display matrix says.
+
+    One converter serves them all: a frame's own would start threads for each.  The display matrix is the stream's and
+    looked at once: PyAV ties a frame to its side data in a cycle, which keeps its picture in memory until Python
+    next looks for cycles.
+    """
+
+    def __init__(self):
+        self._converter = VideoReformatter()
+        self._turn: tuple[bool, bool, bool] | None = None
+
+    def look_at(self, frame: av.VideoFrame) -> None:
+        """Reads the display matrix, from the first frame as the decoder gives it."""
+        if self._turn is None:
+            self._turn = _display_turn(frame)
+
+    @property
+    def swapped(self) -> bool:
+        """Whether height and width are exchanged."""
+        return self._turn is not None and self._turn[0]
+
+    def size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Returns (height, width) of what a frame becomes."""
+        self.look_at(frame)
+        return (frame.width, frame.height) if self.swapped else (frame.height, frame.width)
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        self.look_at(frame)
+        swapped, flip_x, flip_y = self._turn
+        if any(component.is_alpha for component in frame.format.components):
+            rgb = over_black(self._converter.reformat(frame, format="rgba").to_ndarray())
+        else:
+            rgb = self._converter.reformat(frame, format="rgb24").to_ndarray()
+        if swapped:
+            rgb = rgb.swapaxes(0, 1)
+        return np.ascontiguousarray(rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Returns whether axes are exchanged, and then x and y mirrored; only quarter turns and mirrorings are kept."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, False, False
+    # 16.16 fixed point, x' = a x + c y, y' = b x + d y with y down.
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])  # type: ignore[call-overload]
+    return (False, a < 0, d < 0) if abs(a) >= abs(b) else (True, c < 0, b < 0)
+
+
+def over_black(rgba: np.ndarray) -> np.ndarray:
+    """Returns uint8 [H, W, 3] of uint8 [H, W, 4]: the colour times its opacity, rounded."""
+    product = rgba[..., :3].astype(np.uint16) * rgba[..., 3:]
+    return ((product + 127) // 255).astype(np.uint8)
