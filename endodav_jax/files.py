@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from endodav_jax.errors import UserError
 
@@ -57,6 +59,20 @@ def _remove(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def sha256_of_text(text: str) -> str:
+    """Returns the SHA-256 of a text in UTF-8, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of_arrays(arrays: Iterable[tuple[str, np.ndarray]]) -> str:
+    """Returns the SHA-256, in hexadecimal, of headings and contiguous arrays: each heading's line, then the bytes."""
+    digest = hashlib.sha256()
+    for heading, array in arrays:
+        digest.update(f"{heading}\n".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
 
 
 def sha256_of(path: Path | str) -> str:

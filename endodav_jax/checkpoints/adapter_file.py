@@ -5,12 +5,11 @@ Its metadata say which network results and, by a digest, which frozen weights it
 """
 
 import dataclasses
-import hashlib
 import json
-import re
 from pathlib import Path
 
 import numpy as np
+from flax import traverse_util
 from safetensors.numpy import save_file
 
 from endodav_jax import __version__
@@ -18,13 +17,12 @@ from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.conversion.names import params_from_torch, torch_from_params
 from endodav_jax.conversion.weights_file import WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import sha256_of_arrays, whole_file
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.groups import GROUPS, group_of
 from endodav_jax.models.registry import NO_ADAPTER
 
 KIND = "endodav_jax adapter"
-# Adapters, EndoDAC's residual blocks, and the output convolutions or heads: all that the published programs train.
-_TRAINED = re.compile(r".*\.(lora_[ABUV]|residual_\..*|output_conv\d\..*|conv_depth_\d\..*)$")
 
 
 def is_adapter(file: WeightsFile) -> bool:
@@ -47,8 +45,7 @@ def save_adapter(
     Raises:
       UserError: nothing in the network is trained, or the file exists or cannot be written.
     """
-    state = torch_from_params(params, config)
-    trained = {name: value for name, value in state.items() if _TRAINED.match(name)}
+    trained, frozen = _split(params, config)
     if config.adapter == NO_ADAPTER:
         raise UserError(f"{path}: the network has no adapter; export the whole network instead (--what merged)")
     metadata = {
@@ -56,7 +53,7 @@ def save_adapter(
         "package_version": __version__,
         "model": json.dumps(dataclasses.asdict(config)),
         "card": json.dumps(dataclasses.asdict(card)),
-        "base_digest": _digest(state, set(state) - set(trained)),
+        "base_digest": _digest(frozen),
     }
     with whole_file(path, overwrite) as part:
         save_file(trained, part, metadata)
@@ -88,19 +85,22 @@ def apply_adapter(config: DepthModelConfig, params: dict, path: Path | str) -> t
         raise UserError(f"{path}: its metadata are damaged ({error}); copy it again") from error
     if adapted.preset != config.preset:
         raise UserError(f"{path}: was trained on {adapted.preset}, and the weights given are {config.preset}")
-    base = torch_from_params(params, config)
-    frozen = {name: value for name, value in base.items() if not _TRAINED.match(name)}
-    if _digest(frozen, set(frozen)) != digest:
+    _, frozen = _split(params, config)
+    if _digest(frozen) != digest:
         sources = ", ".join(card.sources) or "other weights"
         raise UserError(f"{path}: was trained on {sources}, whose numbers differ from the weights given")
     return adapted, params_from_torch(frozen | file.tensors, adapted, str(path)), card
 
 
-def _digest(state: dict[str, np.ndarray], names: set[str]) -> str:
+def _split(params: dict, config: DepthModelConfig) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The tensors that an adapter file holds, which are all that training may change, and the others."""
+    leaves = traverse_util.flatten_dict(params)
+    trained = {path: leaf for path, leaf in leaves.items() if GROUPS[group_of(path)].exported}
+    frozen = {path: leaf for path, leaf in leaves.items() if path not in trained}
+    return tuple(torch_from_params(traverse_util.unflatten_dict(part), config) for part in (trained, frozen))
+
+
+def _digest(state: dict[str, np.ndarray]) -> str:
     """SHA-256 over names, shapes and little-endian bytes, in the order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        array = np.ascontiguousarray(state[name], np.dtype("<f4"))
-        digest.update(f"{name} {array.shape}\n".encode())
-        digest.update(array.data if array.size else b"")
-    return digest.hexdigest()
+    arrays = ((name, np.ascontiguousarray(state[name], np.dtype("<f4"))) for name in sorted(state))
+    return sha256_of_arrays((f"{name} {array.shape}", array) for name, array in arrays)

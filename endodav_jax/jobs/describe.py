@@ -10,7 +10,7 @@ from endodav_jax.fields import spelled
 from endodav_jax.models.build import abstract_depth_model
 from endodav_jax.models.config import DepthModelConfig, Preset
 from endodav_jax.models.families import FAMILIES
-from endodav_jax.models.groups import GroupCount, parameter_table, trainable_groups
+from endodav_jax.models.groups import parameter_table, table_lines, trainable_groups, trained_and_total
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,27 +49,15 @@ def run_config(config: Config, workdir: Path) -> None:
 def describe(config: DepthModelConfig) -> str:
     """The network in a line, its table of groups, and how much of it is trained."""
     table = parameter_table(abstract_depth_model(config), trainable_groups(config))
-    total = sum(count.parameters for count in table)
-    trained = sum(count.parameters for count in table if count.trained)
+    trained, total = trained_and_total(table)
     height, width = config.image_shape
     adapter = config.adapter + (" with temporal" if config.temporal_adapter else "")
     return "\n".join(
         [
             f"{config.family} {config.preset} at {height}x{width}, adapter {adapter}, {config.head} head",
             "",
-            *_lines(table, total),
+            *table_lines(table),
             "",
             f"{trained:,} trainable of {total:,} ({trained / total:.2%})",
         ]
     )
-
-
-def _lines(table: list[GroupCount], total: int) -> list[str]:
-    rows = [("group", "tensors", "parameters", "trained", "share")]
-    for count in table:
-        trained = "yes" if count.trained else "no"
-        rows.append(
-            (count.group, f"{count.tensors:,}", f"{count.parameters:,}", trained, f"{count.parameters / total:.2%}")
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

@@ -1,50 +1,126 @@
-"""The groups of parameters: each parameter is in exactly one, and training says which groups it trains.
+"""The groups of parameters, one table: what each holds, of which network, and when training changes it.
 
-| group | what it holds |
-|---|---|
-| `backbone` | the published foundation model, frozen |
-| `spatial_adapters` | adapters of the encoder's fc1 and fc2: SSB's vectors, or LoRA's A and B |
-| `spatial_adapter_vectors` | DV-LoRA's U and V there, which train after the warm-up in place of A and B |
-| `temporal_adapters`, `temporal_adapter_vectors` | the same in the motion modules |
-| `output_convolutions` | the single head's last convolutions |
-| `depth_heads` | the four sigmoid heads |
-| `residual_blocks` | EndoDAC's |
-| `pose`, `intrinsics`, `flow`, `transform` | the motion networks |
-| `unused` | what checkpoints hold and nothing reads: counted, kept, never trained |
+Phases, learning rates, the export of adapters and the printed tables all read it here.  Every parameter is in exactly
+one group.
 """
 
+import dataclasses
 import math
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import jax
 from flax import nnx
 
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import late_parameters
-from endodav_jax.models.training_networks import MOTION_NETWORKS
+from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS
+from endodav_jax.plain_table import plain_table
 
-GROUPS = (
-    "backbone",
-    "spatial_adapters",
-    "spatial_adapter_vectors",
-    "temporal_adapters",
-    "temporal_adapter_vectors",
-    "output_convolutions",
-    "depth_heads",
-    "residual_blocks",
-    *MOTION_NETWORKS,
-    "unused",
-)
+Path = tuple[Hashable, ...]  # of a parameter: its network, and the names in it
 
-_UNUSED = (
-    ("encoder", "mask_token"),
-    ("head", "fusions", 3, "unit1"),
+# When a step trains a group: with the adapters of the encoder or of the motion modules, whenever the depth network is
+# trained, with the camera's motion, in the flow's own update, or never.
+Role = Literal["spatial", "temporal", "depth", "motion", "flow", "never"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """One group of parameters.
+
+    Attributes:
+      name: in logs, checkpoints and `train.learning_rates`.
+      what: it holds, for people.
+      network: of `TrainingNetworks`; empty for a group that has parts of several.
+      claims: path -> whether the parameter is the group's, unless a later group of the table claims it.
+      role: when a step trains it.
+      takes_over: the group in whose place it is trained once the warm-up is over; empty for none.
+      optional: foundation models have it in their checkpoints, and the adapted network may do without.
+      learning_rate: of Adam, at the start, where a run names no other; the published program has one for all.
+    """
+
+    name: str
+    what: str
+    network: str
+    claims: Callable[[Path], bool]
+    role: Role
+    takes_over: str = ""
+    optional: bool = False
+    learning_rate: float = 1e-4
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes it where the network has it and the run does not leave it out."""
+        return self.role != "never"
+
+    @property
+    def exported(self) -> bool:
+        """Whether an adapter file holds it: all of the depth network that training may change."""
+        return self.trainable and self.network == DEPTH_NETWORK
+
+
+def _below(*prefixes: Path) -> Callable[[Path], bool]:
+    return lambda path: any(path[: len(prefix)] == prefix for prefix in prefixes)
+
+
+def _of_adapters(temporal: bool, late: bool) -> Callable[[Path], bool]:
+    def claims(path: Path) -> bool:
+        found = "adapter" in path and ("motion_modules" in path) == temporal
+        return found and (path[-1] in late_parameters()) == late
+
+    return claims
+
+
+_UNUSED = _below(
+    ("depth", "encoder", "mask_token"),
+    ("depth", "head", "fusions", 3, "unit1"),
     ("pose", "encoder", "classifier"),
     ("flow", "encoder", "classifier"),
     ("transform", "encoder", "classifier"),
     ("intrinsics", "squeeze"),
 )
+
+_TABLE = (
+    Group(
+        "backbone", "the published foundation model", "depth", _below(("depth", "encoder"), ("depth", "head")), "never"
+    ),
+    Group("spatial_adapters", "adapters of the encoder's fc1 and fc2", "depth", _of_adapters(False, False), "spatial"),
+    Group(
+        "spatial_adapter_vectors",
+        "those of their parameters that train after the warm-up: DV-LoRA's U and V",
+        "depth",
+        _of_adapters(False, True),
+        "spatial",
+        takes_over="spatial_adapters",
+    ),
+    Group("temporal_adapters", "adapters of the motion modules", "depth", _of_adapters(True, False), "temporal"),
+    Group(
+        "temporal_adapter_vectors",
+        "those of their parameters that train after the warm-up",
+        "depth",
+        _of_adapters(True, True),
+        "temporal",
+        takes_over="temporal_adapters",
+    ),
+    Group(
+        "output_convolutions",
+        "the single head's last convolutions",
+        "depth",
+        _below(("depth", "head", "output")),
+        "depth",
+        optional=True,
+    ),
+    Group(
+        "depth_heads", "the sigmoid heads", "depth", _below(("depth", "head", "depth_heads")), "depth", optional=True
+    ),
+    Group("residual_blocks", "EndoDAC's", "depth", lambda path: "residual" in path, "depth"),
+    Group("pose", "the camera's motion", "pose", _below(("pose",)), "motion"),
+    Group("intrinsics", "the camera's intrinsics", "intrinsics", _below(("intrinsics",)), "motion"),
+    Group("flow", "optical flow", "flow", _below(("flow",)), "flow"),
+    Group("transform", "changes of brightness", "transform", _below(("transform",)), "motion"),
+    Group("unused", "what checkpoints hold and nothing reads: counted, kept, never trained", "", _UNUSED, "never"),
+)
+GROUPS: Mapping[str, Group] = {group.name: group for group in _TABLE}
 
 
 class GroupCount(NamedTuple):
@@ -57,23 +133,15 @@ class GroupCount(NamedTuple):
 
 
 def group_of(path: Sequence[Hashable]) -> str:
-    """The group of a parameter, by its path in a depth network or in `TrainingNetworks`."""
-    path = tuple(path)[1:] if path[0] == "depth" else tuple(path)
-    if any(path[: len(unused)] == unused for unused in _UNUSED):
-        return "unused"
-    if path[0] in MOTION_NETWORKS:
-        return str(path[0])
-    if "adapter" in path:
-        place = "temporal" if "motion_modules" in path else "spatial"
-        return f"{place}_adapter_vectors" if path[-1] in late_parameters() else f"{place}_adapters"
-    if path[:2] == ("head", "output"):
-        return "output_convolutions"
-    if path[:2] == ("head", "depth_heads"):
-        return "depth_heads"
-    if "residual" in path:
-        return "residual_blocks"
-    if path[0] in ("encoder", "head"):
-        return "backbone"
+    """The group of a parameter, by its path in a depth network or in `TrainingNetworks`.
+
+    Raises:
+      KeyError: no group claims it.
+    """
+    whole = tuple(path) if path[0] in (DEPTH_NETWORK, *MOTION_NETWORKS) else (DEPTH_NETWORK, *path)
+    for group in reversed(_TABLE):
+        if group.claims(whole):
+            return group.name
     raise KeyError(f"no group claims the parameter {'.'.join(map(str, path))}")
 
 
@@ -82,11 +150,42 @@ def trainable_groups(config: DepthModelConfig) -> frozenset[str]:
     return config.family_entry.trained_groups
 
 
+def with_late_groups(groups: Iterable[str]) -> frozenset[str]:
+    """The groups together with those that take over from them after the warm-up."""
+    first = frozenset(groups)
+    return first | {group.name for group in GROUPS.values() if group.takes_over in first}
+
+
 def parameter_table(model: nnx.Module, trained: frozenset[str]) -> list[GroupCount]:
     """The groups that a network (or its abstract form) has, in the order of `GROUPS`; `trained` names the trained."""
+    leaves = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    return count_groups(((path, jax.tree.leaves(variable)[0].shape) for path, variable in leaves), trained)
+
+
+def count_groups(shapes: Iterable[tuple[Path, tuple[int, ...]]], trained: frozenset[str]) -> list[GroupCount]:
+    """The same of (path, shape) of every parameter."""
     sizes: dict[str, list[int]] = {}
-    for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param)):
-        sizes.setdefault(group_of(path), []).append(math.prod(jax.tree.leaves(variable)[0].shape))
+    for path, shape in shapes:
+        sizes.setdefault(group_of(path), []).append(math.prod(shape))
     return [
         GroupCount(group, len(sizes[group]), sum(sizes[group]), group in trained) for group in GROUPS if group in sizes
     ]
+
+
+def trained_and_total(table: Sequence[GroupCount]) -> tuple[int, int]:
+    """How many parameters are trained at a time, and how many there are.
+
+    A group that takes over after the warm-up trains in place of the other, so it is not counted as trained.
+    """
+    trained = sum(count.parameters for count in table if count.trained and not GROUPS[count.group].takes_over)
+    return trained, sum(count.parameters for count in table)
+
+
+def table_lines(table: Sequence[GroupCount]) -> list[str]:
+    """The table for the terminal, with each group's share of all parameters."""
+    total = sum(count.parameters for count in table)
+    rows = [("group", "tensors", "parameters", "trained", "share")]
+    for group, tensors, parameters, trained in table:
+        yes = "yes" if trained else "no"
+        rows.append((group, f"{tensors:,}", f"{parameters:,}", yes, f"{parameters / total:.2%}"))
+    return plain_table(rows)

@@ -8,6 +8,7 @@ from endodav_jax.models.flow import FlowNet, TransformNet
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
 
+DEPTH_NETWORK = "depth"
 MOTION_NETWORKS = ("pose", "intrinsics", "flow", "transform")
 
 

@@ -1,7 +1,6 @@
 """Rendered phantom scenes as a random-access source for Grain, each rendered once and kept on disk."""
 
 import dataclasses
-import hashlib
 import threading
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import jax
 import numpy as np
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
-from endodav_jax.files import whole_file
+from endodav_jax.files import sha256_of_text, whole_file
 
 _RENDERING = threading.Lock()
 _SCENES = 2**40  # more than any run draws
@@ -56,7 +55,7 @@ class PhantomScenes:
     def _folder(self) -> Path:
         """Named by everything that the pictures depend on, so that another data set never finds these files."""
         identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, _KEYS))
-        return Path(self.cache) / f"{self.phantom.family}_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+        return Path(self.cache) / f"{self.phantom.family}_{sha256_of_text(identity)[:12]}"
 
     def _render(self, scene: int) -> dict[str, np.ndarray]:
         phantom = self.phantom

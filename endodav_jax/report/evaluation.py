@@ -10,6 +10,7 @@ from endodav_jax.evaluation.evaluate import ERRORS, Results, versions
 from endodav_jax.evaluation.motion import MotionScores
 from endodav_jax.evaluation.published import published_for
 from endodav_jax.evaluation.sequence import means_and_intervals
+from endodav_jax.plain_table import plain_table
 from endodav_jax.report.album import Album
 from endodav_jax.report.charts import bars, lines
 from endodav_jax.report.page import Block, Section, definitions, table, text
@@ -56,10 +57,7 @@ def published_rows(results: Results) -> list[Row]:
 
 def terminal_table(rows: Sequence[Row], header: Sequence[str]) -> str:
     """Returns lines of columns that stand below each other."""
-    every = [list(header), *rows]
-    widths = [max(len(row[i]) for row in every) for i in range(len(header))]
-    lines_ = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in every]
-    return "\n".join([lines_[0], "-" * max(map(len, lines_)), *lines_[1:]])
+    return "\n".join(plain_table([header, *rows], rule=True))
 
 
 def about_lines(results: Results) -> list[str]:

@@ -1,12 +1,11 @@
 """Finished results on disk, found again by everything that they depend on."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 
-from endodav_jax.files import whole_file
+from endodav_jax.files import sha256_of_text, whole_file
 
 _DIGITS = 12  # of a digest in a file's name: no two results of one folder will share them
 
@@ -14,7 +13,7 @@ _DIGITS = 12  # of a digest in a file's name: no two results of one folder will 
 def digest_of(identity: object) -> str:
     """Returns the first digits of the SHA-256 of anything that JSON can hold."""
     text = json.dumps(identity, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return sha256_of_text(text)[:_DIGITS]
 
 
 def kept(folder: Path, name: str, identity: dict, compute: Callable[[], dict]) -> tuple[dict, bool]:

@@ -16,7 +16,7 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.timing import milliseconds_per_frame
 from endodav_jax.models.build import abstract_depth_model
 from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.models.groups import parameter_table, trainable_groups
+from endodav_jax.models.groups import parameter_table, trainable_groups, trained_and_total
 from endodav_jax.tables.given import missing_options
 from endodav_jax.tables.kept import kept
 from endodav_jax.tables.materials import Materials, Split, Weights
@@ -154,6 +154,5 @@ def _pace(row: Row, weights: Weights, folder: Path) -> dict:
 
 def _millions(config: DepthModelConfig) -> dict[str, float | None]:
     """Returns a network's `total` and `trainable` parameters in millions."""
-    groups = parameter_table(abstract_depth_model(config), trainable_groups(config))
-    trained = sum(group.parameters for group in groups if group.trained)
-    return {"total": sum(group.parameters for group in groups) / 1e6, "trainable": trained / 1e6 if trained else None}
+    trained, total = trained_and_total(parameter_table(abstract_depth_model(config), trainable_groups(config)))
+    return {"total": total / 1e6, "trainable": trained / 1e6 if trained else None}

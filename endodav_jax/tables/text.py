@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from endodav_jax.plain_table import plain_table
 from endodav_jax.tables.given import WHERE
 from endodav_jax.tables.rows import DATA_NAMES, Table
 from endodav_jax.tables.run import Outcome
@@ -34,18 +35,9 @@ def cells(outcomes: Sequence[Outcome]) -> list[list[str]]:
 
 def table_text(table: Table, outcomes: Sequence[Outcome]) -> str:
     """Returns the whole table with the lines below it."""
-    lines = cells(outcomes)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    body = [
-        "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "-" * max(map(len, body))
     below = remarks(outcomes)
-    return "\n".join([table.title, "", body[0], rule, *body[1:], *([""] if below else []), *below])
+    body = plain_table(cells(outcomes), left=3, rule=True)
+    return "\n".join([table.title, "", *body, *([""] if below else []), *below])
 
 
 def remarks(outcomes: Sequence[Outcome]) -> list[str]:

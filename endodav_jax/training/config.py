@@ -1,29 +1,23 @@
 """The `train` section of a configuration."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from endodav_jax.models.config import Precision
+from endodav_jax.models.groups import GROUPS
 from endodav_jax.models.resnet import RESNETS
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 
+_rates: Any = dataclasses.make_dataclass(
+    "_rates",
+    [(group.name, float, group.learning_rate) for group in GROUPS.values() if group.trainable],
+    frozen=True,
+)
 
-@dataclasses.dataclass(frozen=True)
-class LearningRates:
-    """Adam's learning rate of every group, at the start; the published program has one for all."""
 
-    spatial_adapters: float = 1e-4
-    spatial_adapter_vectors: float = 1e-4
-    temporal_adapters: float = 1e-4
-    temporal_adapter_vectors: float = 1e-4
-    output_convolutions: float = 1e-4
-    depth_heads: float = 1e-4
-    residual_blocks: float = 1e-4
-    pose: float = 1e-4
-    intrinsics: float = 1e-4
-    transform: float = 1e-4
-    flow: float = 1e-4
+class LearningRates(_rates):
+    """Adam's learning rate of every group that is ever trained, at the start: a field for each of `models.groups`."""
 
 
 @dataclasses.dataclass(frozen=True)

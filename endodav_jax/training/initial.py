@@ -1,6 +1,5 @@
 """The weights that a run starts from: random ones, with converted checkpoints laid over them."""
 
-import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,12 +11,11 @@ from endodav_jax.checkpoints import Card
 from endodav_jax.checkpoints.convert import load_networks
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
-from endodav_jax.models.groups import group_of, trainable_groups
-from endodav_jax.models.training_networks import MOTION_NETWORKS, TrainingNetworks
+from endodav_jax.files import sha256_of_arrays
+from endodav_jax.models.groups import GROUPS, group_of, trainable_groups, with_late_groups
+from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS, TrainingNetworks
 from endodav_jax.training.partition import Groups, flatten, names_of, split_by_group, unflatten
 
-# What a foundation model has and an adapted network may do without: published programs leave it out, too.
-_LEFT_OUT_GROUPS = ("output_convolutions", "depth_heads")
 _RESNET_USERS = ("pose", "flow", "transform")
 
 
@@ -87,25 +85,23 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
 
 def trained_groups(config: Config) -> frozenset[str]:
     """Returns every group that some phase of the run trains."""
-    groups = set(trainable_groups(config.model)) | set(MOTION_NETWORKS)
-    if config.model.adapter == "dvlora":
-        groups |= {"spatial_adapter_vectors", "temporal_adapter_vectors"}
+    motion = {group.name for group in GROUPS.values() if group.trainable and group.network != DEPTH_NETWORK}
+    groups = with_late_groups(trainable_groups(config.model)) | motion
     if not config.train.train_output_convolutions:
         groups -= {"output_convolutions"}
     if not config.train.objective.learn_intrinsics:
         groups -= {"intrinsics"}
-    return frozenset(groups)
+    return groups
 
 
 def digest_of(frozen: Groups) -> str:
     """Returns the SHA-256 of all frozen weights, by which a checkpoint refers to them."""
-    digest = hashlib.sha256()
-    for group in sorted(frozen):
-        for path in sorted(frozen[group]):
-            leaf = np.ascontiguousarray(np.asarray(frozen[group][path]))
-            digest.update(f"{group} {path} {leaf.dtype} {leaf.shape}\n".encode())
-            digest.update(leaf.data if leaf.size else b"")
-    return digest.hexdigest()
+    leaves = (
+        (group, path, np.ascontiguousarray(np.asarray(frozen[group][path])))
+        for group in sorted(frozen)
+        for path in sorted(frozen[group])
+    )
+    return sha256_of_arrays((f"{group} {path} {leaf.dtype} {leaf.shape}", leaf) for group, path, leaf in leaves)
 
 
 def _fill(build: Callable[[], TrainingNetworks], params: dict, statistics: dict) -> None:
@@ -145,4 +141,5 @@ def _lay_over(prefix: str, tree: dict, params: dict, statistics: dict, source: s
 
 
 def _may_be_left_out(names: tuple) -> bool:
-    return "motion_modules" in names or group_of(names) in _LEFT_OUT_GROUPS
+    """Whether a foundation model has it and an adapted network may do without; published programs leave it out, too."""
+    return "motion_modules" in names or GROUPS[group_of(names)].optional

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import signal
 import sys
 import time
@@ -20,12 +19,13 @@ from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.data.prepared import digest_of_split
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
 from endodav_jax.files import make_folder
-from endodav_jax.models.groups import GROUPS
+from endodav_jax.models.groups import count_groups, table_lines, trained_and_total
+from endodav_jax.models.training_networks import DEPTH_NETWORK
 from endodav_jax.training import parallel
 from endodav_jax.training.checks import check_config, check_frame_size
 from endodav_jax.training.initial import digest_of, initial_networks
 from endodav_jax.training.logs import RunLog
-from endodav_jax.training.partition import Groups, flatten, join_groups, unflatten
+from endodav_jax.training.partition import Groups, flatten, join_groups, names_of, unflatten
 from endodav_jax.training.phases import phase_of_step
 from endodav_jax.training.pictures import panel
 from endodav_jax.training.resume import changed_fields, check_arrays, check_changes, flat_fields
@@ -115,21 +115,20 @@ class Run:
 
     def describe(self) -> str:
         """The table of groups, and how much of the depth network trains."""
-        lines = [f"{'group':24} {'tensors':>8} {'parameters':>12}  trained"]
-        trained, total = 0, 0
         params = self.state["params"]
-        for group in GROUPS:
-            members = params.get(group) or self.frozen.get(group)
-            if not members:
-                continue
-            shapes = [leaf.shape[1:] if group in params else leaf.shape for leaf in members.values()]
-            count = sum(math.prod(shape) for shape in shapes)
-            if next(iter(members)).startswith("depth."):
-                total += count
-                trained += count if group in params and not group.endswith("_vectors") else 0
-            lines.append(f"{group:24} {len(members):8,} {count:12,}  {'yes' if group in params else 'no'}")
-        lines.append(f"depth network: {trained:,} of {total:,} parameters train ({100 * trained / total:.2f}%)")
-        lines.append(f"{self.total_steps} steps, {self.epoch_steps} an epoch, {jax.device_count()} devices")
+        shapes = {
+            names_of(path): leaf.shape[1:] if group in params else leaf.shape  # a trained leaf has an axis of devices
+            for group, members in {**self.frozen, **params}.items()
+            for path, leaf in members.items()
+        }
+        table = count_groups(shapes.items(), self.available)
+        of_depth = {path: shape for path, shape in shapes.items() if path[0] == DEPTH_NETWORK}
+        trained, total = trained_and_total(count_groups(of_depth.items(), self.available))
+        lines = [
+            *table_lines(table),
+            f"depth network: {trained:,} of {total:,} parameters train ({100 * trained / total:.2f}%)",
+            f"{self.total_steps} steps, {self.epoch_steps} an epoch, {jax.device_count()} devices",
+        ]
         return "\n".join(lines)
 
     def run_to_end(self, terminated: "list[int]") -> bool:

@@ -8,8 +8,7 @@ spatial phase is one step shorter than the others.
 
 import dataclasses
 
-_DEPTH = frozenset({"output_convolutions", "depth_heads", "residual_blocks"})
-_MOTION = frozenset({"pose", "intrinsics", "transform"})
+from endodav_jax.models.groups import GROUPS, Group, Role
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,21 +64,28 @@ def phase_of_step(step: int, schedule: PhaseSchedule, available: frozenset[str])
         depth_turn = step % (2 * schedule.depth_interval) >= schedule.depth_interval
         motion_turn = not depth_turn
 
-    has_temporal = "temporal_adapters" in available and schedule.temporal_steps > 0
+    has_temporal = schedule.temporal_steps > 0 and any(GROUPS[group].role == "temporal" for group in available)
     spatial, temporal = True, has_temporal and schedule.joint
     if has_temporal and not schedule.joint:
         temporal = step % (schedule.spatial_steps + schedule.temporal_steps) >= schedule.spatial_steps
         spatial = not temporal
 
-    wanted: frozenset[str] = frozenset()
-    if depth_turn:
-        # DV-LoRA's vectors take over from its factors after the warm-up; other adapters have no vectors.
-        stages = [f"{place}_adapters" for place, turn in (("spatial", spatial), ("temporal", temporal)) if turn]
-        vectors = {stage: stage.removesuffix("s") + "_vectors" for stage in stages}
-        warm = step <= schedule.warm_up_steps
-        wanted |= _DEPTH | {s if warm or vectors[s] not in available else vectors[s] for s in stages}
-    if motion_turn:
-        wanted |= _MOTION
+    turns: dict[Role, bool] = {
+        "depth": depth_turn,
+        "spatial": depth_turn and spatial,
+        "temporal": depth_turn and temporal,
+        "motion": motion_turn,
+    }
+    warm = step <= schedule.warm_up_steps
+    in_turn = [GROUPS[group] for group in available if turns.get(GROUPS[group].role)]
+    groups = frozenset(group.name for group in in_turn if _has_its_time(group, warm, available))
 
     name = "joint" if spatial and temporal else "temporal" if temporal else "spatial"
-    return Phase("motion" if not depth_turn else name, wanted & available, projection=temporal)
+    return Phase("motion" if not depth_turn else name, groups, projection=temporal)
+
+
+def _has_its_time(group: Group, warm: bool, available: frozenset[str]) -> bool:
+    """Whether a group trains before or after the warm-up; one that no other takes over from trains throughout."""
+    if group.takes_over:
+        return not warm
+    return warm or not any(GROUPS[other].takes_over == group.name for other in available)

@@ -1,5 +1,7 @@
 """Every parameter is in exactly one group, and the published ones are trained."""
 
+import dataclasses
+
 import pytest
 from flax import nnx
 
@@ -7,6 +9,7 @@ from endodav_jax import cli
 from endodav_jax.models import DepthModelConfig, abstract_depth_model
 from endodav_jax.models.groups import GROUPS, group_of, parameter_table, trainable_groups
 from endodav_jax.models.training_networks import MOTION_NETWORKS, TrainingNetworks
+from endodav_jax.training.config import LearningRates
 
 COUNTS = {
     "endodav": (191_489, 114_540_609),
@@ -45,6 +48,14 @@ def test_adapters_of_encoder_and_motion_modules_are_told_apart():
     assert group_of((*temporal, "lora_b")) == "temporal_adapters"
     assert group_of((*spatial, "lora_u")) == "spatial_adapter_vectors"
     assert group_of((*temporal, "lora_v")) == "temporal_adapter_vectors"
+
+
+def test_roles_say_when_a_group_trains_and_rates_exist_for_those_that_do():
+    trained = {name for name, group in GROUPS.items() if group.trainable}
+    assert set(GROUPS) - trained == {"backbone", "unused"}
+    assert {field.name for field in dataclasses.fields(LearningRates)} == trained
+    late = {name: group.takes_over for name, group in GROUPS.items() if group.takes_over}
+    assert all(GROUPS[name].role == GROUPS[first].role for name, first in late.items())
 
 
 def test_a_parameter_nobody_claims_is_an_error():
