@@ -1,27 +1,59 @@
 """Depth for endoscopic video in JAX and Flax: EndoDAV, EndoDAC and Video-Depth-Anything.
 
-    model = endodav_jax.load("checkpoints/endodav_vitb")
+    model = endodav_jax.load()  # or load("checkpoints/endodav_vitb")
     disparity = model.infer(frames)  # uint8 [N, H, W, 3] -> float32 [N, H, W]
+    depth = model.infer_depth(frames)
+
+    config = endodav_jax.read_config("finetune_own")
+    endodav_jax.train(config, "runs/own")
 
 Importing the package is quick: JAX is imported when a network is first asked for.
 """
 
+import importlib
+import os
 from typing import TYPE_CHECKING
 
+from endodav_jax.errors import UserError
+from endodav_jax.version import __version__
+
 if TYPE_CHECKING:
+    from endodav_jax.checkpoints.card import Card
+    from endodav_jax.config import Config, read_config
+    from endodav_jax.evaluation.evaluate import Results
+    from endodav_jax.geometry.depth import depth_from_disparity
     from endodav_jax.inference.estimator import DepthEstimator
     from endodav_jax.models.config import Precision
 
-__version__ = "0.1.0"
-__all__ = ["DepthEstimator", "load"]
+__all__ = [
+    "Card",
+    "Config",
+    "DepthEstimator",
+    "UserError",
+    "__version__",
+    "depth_from_disparity",
+    "evaluate",
+    "load",
+    "read_config",
+    "train",
+]
+
+# Names that are imported when they are first asked for, and the modules that have them.
+_LAZY = {
+    "Card": "endodav_jax.checkpoints.card",
+    "Config": "endodav_jax.config",
+    "DepthEstimator": "endodav_jax.inference.estimator",
+    "depth_from_disparity": "endodav_jax.geometry.depth",
+    "read_config": "endodav_jax.config",
+}
 
 
-def load(path, precision: "Precision | None" = None) -> "DepthEstimator":
-    """The network of a checkpoint, ready for videos.
+def load(path: "str | os.PathLike[str]" = "shipped", precision: "Precision | None" = None) -> "DepthEstimator":
+    """Returns the network of a checkpoint, ready for videos; `card` of it says what its weights are.
 
     Args:
       path: a folder that `endodav convert` or training wrote, or published weights (`.pth`, `.safetensors`, a training
-        folder), which are converted in memory.
+        folder), which are converted in memory; `shipped` is the small network that comes with the package.
       precision: `float32` or `bfloat16`, in place of the checkpoint's own.
 
     Raises:
@@ -30,13 +62,55 @@ def load(path, precision: "Precision | None" = None) -> "DepthEstimator":
     from endodav_jax.checkpoints import load_model
     from endodav_jax.inference.estimator import DepthEstimator
 
-    config, params, _ = load_model(path)
-    return DepthEstimator(config, params["depth"], precision)
+    config, params, card = load_model(path)
+    return DepthEstimator(config, params["depth"], precision, card=card)
+
+
+def train(config: "Config", workdir: "str | os.PathLike[str]") -> int:
+    """Fine-tunes a network without labels, as a configuration says; rerun to resume.
+
+    Args:
+      config: of the run: of `read_config`, or built from its dataclasses.  A configured phantom is rendered first.
+      workdir: of everything that the run writes; `load(workdir)` gives the trained network.
+
+    Returns:
+      The exit code, `errors.EXIT_OK` or, where SIGTERM ended it after saving, `errors.EXIT_PREEMPTED`.
+
+    Raises:
+      UserError: the configuration contradicts itself, or data or weights are missing or do not fit.
+    """
+    from pathlib import Path
+
+    from endodav_jax.training.run import train as run
+
+    return run(config, Path(workdir))
+
+
+def evaluate(config: "Config", workdir: "str | os.PathLike[str]") -> "Results":
+    """Measures the depth of `config.weights`, or another method's predictions, as `config.evaluate` says.
+
+    Args:
+      config: of the run.  Where `config.evaluate.path` is empty, the configured phantom is rendered and measured on.
+      workdir: of `results.json`, `report.html` and, where the weights have a pose network, trajectories.
+
+    Returns:
+      Errors by sequence and over all frames; sequences that could not be measured are in its `failures`.
+
+    Raises:
+      UserError: neither or both of weights and predictions are named, or they or the data are missing.
+    """
+    from pathlib import Path
+
+    from endodav_jax.report.evaluate import evaluate as run
+
+    return run(config, Path(workdir))
 
 
 def __getattr__(name: str):
-    if name == "DepthEstimator":
-        from endodav_jax.inference.estimator import DepthEstimator
-
-        return DepthEstimator
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,8 +13,9 @@ import re
 import sys
 from typing import NamedTuple
 
-from endodav_jax import __version__, process
+from endodav_jax import process
 from endodav_jax.errors import EXIT_OK, UserError, exit_code
+from endodav_jax.version import __version__
 
 
 class Entry(NamedTuple):

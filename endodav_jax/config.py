@@ -96,6 +96,15 @@ def config_file(name: str | Path) -> Path:
     return path
 
 
+def read_config(name: str | Path) -> Config:
+    """Returns the configuration that a file holds, or the name of one that comes with the package.
+
+    Raises:
+      UserError: there is none, it fails, or it contradicts itself.
+    """
+    return config_from_dict(load_config_file(name).to_dict())
+
+
 def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
     """Runs `get_config()` of a configuration: a file, or the name of one that comes with the package.
 

@@ -12,7 +12,6 @@ import numpy as np
 from flax import traverse_util
 from safetensors.numpy import save_file
 
-from endodav_jax import __version__
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.conversion.names import params_from_torch, torch_from_params
 from endodav_jax.conversion.weights_file import WeightsFile, read_weights_file
@@ -21,6 +20,7 @@ from endodav_jax.files import sha256_of_arrays, whole_file
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.groups import GROUPS, group_of
 from endodav_jax.models.registry import NO_ADAPTER
+from endodav_jax.version import __version__
 
 KIND = "endodav_jax adapter"
 

@@ -4,11 +4,11 @@ import dataclasses
 import json
 from pathlib import Path
 
-from endodav_jax import __version__
 from endodav_jax.conversion.recognise import DEPTH_ANYTHING
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.families import FAMILIES, foundation_licence
+from endodav_jax.version import __version__
 
 CARD_NAME = "card.json"
 FORMAT = 1

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-import endodav_jax
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
 from endodav_jax.files import whole_file
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.version import __version__
 from endodav_jax.video.reader import FrameReader
 
 UNITS = {
@@ -40,7 +40,7 @@ def describe(
     """Returns what `meta.json` says: what was read, how depth was made of it, and what the numbers mean."""
     low, high = run.disparity_range
     about = {
-        "program": f"endodav_jax {endodav_jax.__version__}",
+        "program": f"endodav_jax {__version__}",
         "packages": {name: version(name) for name in ("jax", "flax", "numpy", "av")},
         "weights": weights,
         "card": card,

@@ -32,6 +32,7 @@ class EvaluateConfig:
       predictions: folder of another method's predictions, to be measured in place of a network: a file NAME.npz or
         NAME.npy a sequence, or a folder of npy, 16-bit png or exr frames.
       kind: what those are: `depth` or `disparity`.
+      label: name of what is measured, for the report; empty for the name of the weights or predictions.
     """
 
     path: Annotated[str, *positional("DATA")] = ""
@@ -46,6 +47,7 @@ class EvaluateConfig:
     windows: AlignRule = "endodav"
     predictions: str = ""
     kind: Kind = "depth"
+    label: str = ""
 
     def __post_init__(self):
         check_choices(self, "evaluate")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-import endodav_jax
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
@@ -21,6 +20,7 @@ from endodav_jax.evaluation.predictions import read_predictions
 from endodav_jax.evaluation.sequence import TEMPORAL_ERRORS, SequenceScores, means_and_intervals, score_sequence
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.version import __version__
 
 ERRORS = (*DEPTH_ERRORS, *TEMPORAL_ERRORS)
 _PACKAGES = ("jax", "flax", "numpy", "scipy", "opencv-python-headless")
@@ -191,7 +191,7 @@ def versions() -> dict[str, str]:
     for name in _PACKAGES:
         with contextlib.suppress(ImportError):  # OpenCV comes under several names
             packages[name] = version(name)
-    return {"endodav_jax": endodav_jax.__version__, "python": platform.python_version(), **packages}
+    return {"endodav_jax": __version__, "python": platform.python_version(), **packages}
 
 
 class _AsDepth(Sequence[np.ndarray]):

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from endodav_jax import __version__
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.version import __version__
 
 Format = Literal["onnx", "openvino", "stablehlo"]
 Storage = Literal["float32", "float16", "int8"]

@@ -11,11 +11,11 @@ import onnx
 import onnx_ir
 from jax2onnx import to_onnx
 
-from endodav_jax import __version__
 from endodav_jax.export.manifest import KIND
 from endodav_jax.export.onnx_file import OPSET, Request, read_request
 from endodav_jax.export.parts import Part, parts_of
 from endodav_jax.models.platform import traced_for
+from endodav_jax.version import __version__
 
 # These take sums over many values or exponentials: half floats are too coarse for them.
 FLOAT32_OPERATIONS = ("LayerNormalization", "ReduceMean", "ReduceSum", "Softmax", "Sqrt", "Div", "Erf")

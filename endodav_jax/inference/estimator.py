@@ -8,7 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import WindowAligner, WindowLog
 from endodav_jax.inference.frame_checks import checked_frame
@@ -38,6 +40,7 @@ class DepthEstimator:
         params: dict,
         precision: Precision | None = None,
         batching: Batching | None = None,
+        card: Card | None = None,
     ):
         """Takes a network and its weights, with adapters or without.
 
@@ -46,12 +49,14 @@ class DepthEstimator:
           params: its weights, a pure nested dict.
           precision: in place of the configuration's.
           batching: by default what suits the device.
+          card: what is known of the weights.
         """
         if precision is not None:
             config = dataclasses.replace(config, precision=precision)
         self.config, merged = merge_adapters(config, params)
         self.params = jax.device_put(merged)
         self.batching = batching or Batching.for_backend()
+        self.card = card
 
     def infer(
         self,
@@ -68,6 +73,22 @@ class DepthEstimator:
         if not disparities:
             raise UserError("frames: there are none; give at least one")
         return np.stack(disparities)
+
+    def infer_depth(
+        self,
+        frames: UInt8[np.ndarray, "N H W 3"] | Iterable[UInt8[np.ndarray, "H W 3"]],
+        align: AlignRule = "endodav",
+        view_mask: Bool[np.ndarray, "H W"] | None = None,
+    ) -> Float32[np.ndarray, "N H W"]:
+        """Depth of every frame of a video that fits into memory: `depth_from_disparity` of what `infer` gives.
+
+        It is relative, up to a scale and the disparity's shift, and 0 where `view_mask` hides a pixel.
+
+        Raises:
+          UserError: no frames, or as of `iter_infer`.
+        """
+        depth = depth_from_disparity(self.infer(frames, align, view_mask))
+        return depth if view_mask is None else np.where(view_mask, depth, np.float32(0))
 
     def iter_infer(
         self,

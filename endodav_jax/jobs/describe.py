@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.config import Config, read_config
 from endodav_jax.errors import UserError
 from endodav_jax.fields import spelled
 from endodav_jax.models.build import abstract_depth_model
@@ -33,7 +33,7 @@ def run(command: Command) -> None:
     if bool(command.config) == (command.family is not None):
         raise UserError("give either --config FILE or --family NAME (with --preset SIZE)")
     if command.config:
-        model = config_from_dict(load_config_file(command.config).to_dict()).model
+        model = read_config(command.config).model
     else:
         if command.family not in FAMILIES:
             raise UserError(f"--family: {command.family} is not one of {', '.join(FAMILIES)}")

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.config import Config, read_config
 from endodav_jax.fields import spelled
 
 
@@ -23,7 +23,7 @@ class Command:
 
 def run(command: Command) -> int | None:
     """Runs the job as the command line says."""
-    return run_config(config_from_dict(load_config_file(command.config).to_dict()), command.output)
+    return run_config(read_config(command.config), command.output)
 
 
 def run_config(config: Config, workdir: Path) -> int | None:

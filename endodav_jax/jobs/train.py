@@ -35,18 +35,8 @@ def run(command: Command) -> int | None:
     return run_config(config_from_dict(values.to_dict()), command.output)
 
 
-def run_config(config: Config, workdir: Path, **options) -> int | None:
-    """Trains; see `training.loop.train`, which takes `options`.
+def run_config(config: Config, workdir: Path) -> int | None:
+    """See `training.run.train`."""
+    from endodav_jax.training.run import train
 
-    A configured phantom is rendered below `workdir` first.
-    """
-    from endodav_jax.data.rendered import with_rendered_phantom
-    from endodav_jax.training.checks import check_config
-    from endodav_jax.training.loop import train
-
-    check_config(config)  # before anything is rendered
-    data, validation = with_rendered_phantom(config.data, workdir / "data")
-    section = config.train
-    if validation and not section.validation_path:
-        section = dataclasses.replace(section, validation_path=validation)
-    return train(dataclasses.replace(config, data=data, train=section), workdir, **options)
+    return train(config, workdir)

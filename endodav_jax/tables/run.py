@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 
-from endodav_jax import __version__
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
@@ -21,6 +20,7 @@ from endodav_jax.tables.given import missing_options
 from endodav_jax.tables.kept import kept
 from endodav_jax.tables.materials import Materials, Split, Weights
 from endodav_jax.tables.rows import Row, Table
+from endodav_jax.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from endodav_jax.jobs.reproduce import reproduce
 from endodav_jax.tables.given import Given
 from endodav_jax.tables.recipes import SmallRun
+from endodav_jax.tables.reproduce import reproduce
 from endodav_jax.tables.rows import TABLES
 
 # 34 frames are two windows, which alignment ties together.

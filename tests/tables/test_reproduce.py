@@ -11,10 +11,10 @@ import pytest
 from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.cli import main
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED, EXIT_USER_ERROR
-from endodav_jax.jobs.reproduce import reproduce
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.tables import materials, run
 from endodav_jax.tables.given import Given
+from endodav_jax.tables.reproduce import reproduce
 from tests.conversion.torch_writer import write_pth
 from tests.conversion.weights import ENDODAC, params_of, state_dict_of
 from tests.data import fixtures

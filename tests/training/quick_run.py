@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from endodav_jax import process
 from endodav_jax.config import config_from_dict, load_config_file
 from endodav_jax.errors import exit_code
-from endodav_jax.jobs import train
 from endodav_jax.training.depth_objective import DepthAux, Pictures
 from endodav_jax.training.flow_objective import FlowAux
+from endodav_jax.training.run import train
 from endodav_jax.training.step import Objectives
 
 
@@ -57,9 +57,7 @@ def main(arguments: list[str]) -> int:
     values = load_config_file(named.pop("config"))
     workdir = Path(named.pop("workdir"))
     values.update_from_flattened_dict({name: _value(text) for name, text in named.items()}, "config.")
-    return exit_code(
-        "endodav_jax", lambda: train.run_config(config_from_dict(values.to_dict()), workdir, objectives=QUICK)
-    )
+    return exit_code("endodav_jax", lambda: train(config_from_dict(values.to_dict()), workdir, objectives=QUICK))
 
 
 def _value(text: str):

@@ -8,8 +8,8 @@ import pytest
 from endodav_jax.config import Config
 from endodav_jax.data.config import DataConfig, PhantomSet
 from endodav_jax.errors import UserError
-from endodav_jax.jobs.train import run_config
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training import run
 from endodav_jax.training.checks import check_config, check_frame_size
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import Pictures
@@ -66,7 +66,7 @@ def test_a_configuration_that_cannot_work_is_refused_in_one_line(config, line):
 def test_it_is_refused_before_its_phantom_is_rendered(tmp_path):
     data = DataConfig(clip_length=33, phantom=PhantomSet(family="colon"))
     with pytest.raises(UserError, match="33 frames"):
-        run_config(Config(model=ENDODAV, data=data), tmp_path)
+        run.train(Config(model=ENDODAV, data=data), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from endodav_jax.jobs.pretrain import loss_curves
+from endodav_jax.pretraining.run import loss_curves
 
 
 def test_loss_curves_are_means_of_what_was_logged_last(tmp_path):

@@ -1,0 +1,98 @@
+"""An evaluation from its configuration to its report."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from endodav_jax.checkpoints import load_model
+from endodav_jax.config import Config
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.data.rendered import with_rendered_phantom
+from endodav_jax.errors import UserError
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.evaluate import Results, evaluate_network, evaluate_predictions
+from endodav_jax.evaluation.motion import MotionEstimator, write_tum
+from endodav_jax.files import make_folder, whole_file
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.report.album import Album
+from endodav_jax.report.evaluation import (
+    COLUMNS,
+    MOTION_HEADER,
+    about_lines,
+    error_rows,
+    evaluation_sections,
+    motion_rows,
+    published_rows,
+    terminal_table,
+)
+from endodav_jax.report.page import write_report
+
+
+def evaluate(config: Config, workdir: Path) -> Results:
+    """Measures the depth of `config.weights`, or another method's predictions, as `config.evaluate` says.
+
+    Writes `results.json`, `report.html` and, where the weights have a pose network, trajectories.  A sequence that
+    cannot be measured is named in `Results.failures` and in the report.
+
+    Args:
+      config: of the run; where `evaluate.path` is empty, its phantom is rendered below `workdir` and measured on.
+      workdir: of everything that is written.
+
+    Raises:
+      UserError: neither or both of weights and predictions are named, or they or the data are missing.
+    """
+    section = config.evaluate
+    check_named(config.weights, section)
+    if not section.path:
+        _, rendered = with_rendered_phantom(config.data, workdir / "data")
+        if not rendered:
+            raise UserError("config.evaluate.path: is empty; name a data set made by `endodav prepare`")
+        section = dataclasses.replace(section, path=rendered)
+    videos = EvaluationVideos(section.path, section.split)
+    album = Album(videos, section)
+
+    def said(score, depth) -> None:
+        make_folder(workdir)  # at the first sequence: after mistakes in what is read, before hours of measuring
+        album(score, depth)
+        print(f"{score.sequence}: {score.frames} frames, abs rel {score.means()['abs_rel']:.3f}", file=sys.stderr)
+
+    if section.predictions:
+        name = section.label or f"predictions in {Path(section.predictions).name}"
+        results = evaluate_predictions(section.predictions, videos, section, name, said)
+    else:
+        model, params, card = load_model(config.weights)
+        motion = MotionEstimator(params) if "pose" in params else None
+        name = section.label or f"{Path(config.weights).name} ({card.what})"
+        results = evaluate_network(DepthEstimator(model, params["depth"]), videos, section, name, said, motion)
+    for sequence, camera in results.motion.items():
+        write_tum(
+            workdir / "trajectories" / f"{sequence.replace('/', '_')}.txt", camera.world_from_cam, camera.frame_index
+        )
+    with whole_file(workdir / "results.json") as part:
+        part.write_text(json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
+    write_report(workdir / "report.html", f"Evaluation: {results.label}", evaluation_sections(results, album))
+    return results
+
+
+def check_named(weights: str, section: EvaluateConfig) -> None:
+    """Raises a `UserError` unless either weights or predictions are named."""
+    if weights and section.predictions:
+        raise UserError("--predictions: --weights is given as well; name one")
+    if not weights and not section.predictions:
+        raise UserError(
+            "name what to measure: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"
+        )
+
+
+def results_text(results: Results) -> str:
+    """Returns the tables of an evaluation for the terminal."""
+    parts = ["\n".join(about_lines(results))]
+    if results.scores:
+        parts.append(terminal_table(error_rows(results), ("sequence", *COLUMNS.values())))
+        paper = published_rows(results)
+        if paper:
+            parts.append("beside the paper's Table 1\n" + terminal_table(paper[1:], paper[0]))
+    if results.motion:
+        parts.append(terminal_table(motion_rows(results), MOTION_HEADER))
+    return "\n\n".join(parts)

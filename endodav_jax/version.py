@@ -1,0 +1,3 @@
+"""The version of the package, which checkpoints and outputs name."""
+
+__version__ = "0.1.0"
