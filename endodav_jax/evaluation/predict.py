@@ -11,6 +11,7 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.inference.recent_masks import RecentMasks
 
 
 @contextlib.contextmanager
@@ -23,9 +24,16 @@ def predicted_depth(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "depth.npy"
         depth = np.lib.format.open_memmap(path, "w+", np.float32, (length, *first.frame.shape[:2]))
-        frames = (frame.frame for frame in videos.frames(sequence, length))
         mask = None if first.view_mask.all() else first.view_mask
-        for number, disparity in estimator.iter_infer(frames, config.windows, mask):
+        counted = None if first.frame_mask is None else RecentMasks()
+
+        def frames() -> Iterator[np.ndarray]:
+            for frame in videos.frames(sequence, length):
+                if counted is not None:
+                    counted.append(frame.frame_mask)
+                yield frame.frame
+
+        for number, disparity in estimator.iter_infer(frames(), config.windows, mask, mask_of=counted):
             depth[number] = depth_from_disparity(disparity, config.min_depth, config.max_depth)
         yield depth
         del depth

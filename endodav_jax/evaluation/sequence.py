@@ -82,7 +82,7 @@ def score_sequence(
         now = None
         if frame.cam_from_world is not None:
             now = (aligned, valid, projection_matrix(frame.intrinsics, frame.cam_from_world))
-            landing = _landing(valid, frame.view_mask)
+            landing = _landing(valid, frame.counted)
             if before is not None:
                 pair = temporal_errors(*before[:3], *now, before[3], landing)
                 if np.isfinite(pair).all():
@@ -113,13 +113,13 @@ def _finite_errors(frame: EvaluationFrame, aligned: np.ndarray, valid: np.ndarra
     return errors
 
 
-def _landing(valid: np.ndarray, view_mask: np.ndarray) -> np.ndarray:
+def _landing(valid: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """Returns where moved points are compared: valid pixels as published, all of the view where truth is sparse.
 
     A point of structure from motion hardly ever lands on the very pixel of another; what it is compared with is the
     predicted depth, which is known everywhere.
     """
-    return view_mask if valid.sum() < _SPARSE * view_mask.sum() else valid
+    return counted if valid.sum() < _SPARSE * counted.sum() else valid
 
 
 def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) -> Alignment:
@@ -164,7 +164,7 @@ def _pairs(
             raise ValueError(
                 f"prediction of frame {frame.frame_index} is {depth.shape}, its ground truth {frame.depth_mm.shape}"
             )
-        valid = config.depth_range.valid(frame.depth_mm) & frame.view_mask
+        valid = config.depth_range.valid(frame.depth_mm) & frame.counted
         if not np.isfinite(depth[valid]).all():
             raise ValueError(f"prediction of frame {frame.frame_index} is not finite where the ground truth is valid")
         yield depth, frame, valid

@@ -10,7 +10,7 @@ Frames are NumPy float32 on the host: they leave for a file next, and the device
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,10 @@ from endodav_jax.inference.windows import (
 MIN_RELATIVE_VARIANCE = 1e-12
 
 _LAST_SLOTS = range(WINDOW_FRAMES - BLENDED_SLOTS, WINDOW_FRAMES)
+
+
+# From the number of a frame that was read to the pixels that count, bool [H, W]; None for all of them.
+MaskOf = Callable[[int], Bool[np.ndarray, "H W"] | None]
 
 
 class RawWindow(Protocol):
@@ -65,6 +69,7 @@ def fit_scale_shift(
     prediction: Sequence[Float32[np.ndarray, "H W"]],
     target: Sequence[Float32[np.ndarray, "H W"]],
     view_mask: Bool[np.ndarray, "H W"] | None = None,
+    frame_masks: Sequence[Bool[np.ndarray, "H W"] | None] | None = None,
 ) -> tuple[float, float] | None:
     """Least squares: the scale and shift that bring `prediction` closest to `target` over all (visible) pixels.
 
@@ -72,9 +77,17 @@ def fit_scale_shift(
     disparity varies little; centred moments in float64 give the same to 1e-5 and stay exact.  One frame at a time,
     so that the float64 copies stay small.
 
+    Args:
+      prediction, target: as many frames each.
+      view_mask: pixels that count in all of them.
+      frame_masks: pixels that count in each of them (None: all); None without such masks.
+
     Returns:
-      (scale, shift), or None where the prediction is constant to `MIN_RELATIVE_VARIANCE`, or something is not finite.
+      (scale, shift), or None where the prediction is constant to `MIN_RELATIVE_VARIANCE`, or something is not finite
+      or nothing counts.
     """
+    if frame_masks is not None and any(mask is not None for mask in frame_masks):
+        return _fit_counted(prediction, target, view_mask, frame_masks)
 
     def pixels(frame: np.ndarray) -> np.ndarray:
         return (frame if view_mask is None else frame[view_mask]).ravel().astype(np.float64)
@@ -94,6 +107,29 @@ def fit_scale_shift(
     return scale, mean_target - scale * mean_prediction
 
 
+def _fit_counted(prediction, target, view_mask, frame_masks) -> tuple[float, float] | None:
+    """The same over pixels that differ from frame to frame, so that frames weigh as much as they have of them."""
+
+    def counted(frames) -> Iterator[np.ndarray]:
+        for frame, mask in zip(frames, frame_masks, strict=True):
+            both = mask if view_mask is None else view_mask if mask is None else view_mask & mask
+            yield (frame if both is None else frame[both]).ravel().astype(np.float64)
+
+    count = sum(len(pixels) for pixels in counted(prediction))
+    if not count:
+        return None
+    mean_prediction, mean_target = (sum(pixels.sum() for pixels in counted(f)) / count for f in (prediction, target))
+    variance = covariance = 0.0
+    for predicted, wanted in zip(counted(prediction), counted(target), strict=True):
+        centred = predicted - mean_prediction
+        variance += float(centred @ centred) / count
+        covariance += float(centred @ (wanted - mean_target)) / count
+    if not variance > MIN_RELATIVE_VARIANCE * mean_prediction**2 or not np.isfinite(covariance):
+        return None
+    scale = covariance / variance
+    return scale, float(mean_target - scale * mean_prediction)
+
+
 class WindowAligner:
     """Aligns windows in their order, keeping no more than the overlap and the references.
 
@@ -101,9 +137,18 @@ class WindowAligner:
     a window is aligned.
     """
 
-    def __init__(self, rule: AlignRule, view_mask: Bool[np.ndarray, "H W"] | None = None):
-        """Starts before the first window; only pixels inside `view_mask` count in the fits."""
+    def __init__(
+        self, rule: AlignRule, view_mask: Bool[np.ndarray, "H W"] | None = None, mask_of: MaskOf | None = None
+    ):
+        """Starts before the first window.
+
+        Args:
+          rule: how windows are tied together.
+          view_mask: only these pixels count in the fits.
+          mask_of: gives the mask of a frame by its number; only pixels inside count in the fits.
+        """
         self._rule = rule
+        self._mask_of = mask_of
         self._view_mask = view_mask
         self._overlap: list[np.ndarray] = []  # eight frames, aligned, to be blended with the next window
         self._references: list[np.ndarray] = []  # two frames, aligned: what rule `vda` fits the context frames to
@@ -125,12 +170,18 @@ class WindowAligner:
             return WindowLog(window.index, *span, 1.0, 0.0, False), self._unaligned(window, raw)
         shared = [raw[slot] for slot in range(CONTEXT_SLOTS, OVERLAP)]
         if self._rule == "endodav":
-            fit = fit_scale_shift(shared, self._overlap, self._view_mask)
+            masks = self._masks(window, range(CONTEXT_SLOTS, OVERLAP))
+            fit = fit_scale_shift(shared, self._overlap, self._view_mask, masks)
         else:
-            fit = fit_scale_shift([raw[slot] for slot in range(CONTEXT_SLOTS)], self._references, self._view_mask)
+            context = range(CONTEXT_SLOTS)
+            masks = self._masks(window, context)
+            fit = fit_scale_shift([raw[slot] for slot in context], self._references, self._view_mask, masks)
         scale, shift = fit or (1.0, 0.0)
         log = WindowLog(window.index, *span, scale, shift, fit is None)
         return log, self._aligned(window, raw, shared, np.float32(scale), np.float32(shift))
+
+    def _masks(self, window: Window, slots: range) -> list[np.ndarray | None] | None:
+        return None if self._mask_of is None else [self._mask_of(window.frames[slot]) for slot in slots]
 
     def _unaligned(self, window: Window, raw: RawWindow) -> Iterator[tuple[int, np.ndarray]]:
         for slot in window.final_slots:

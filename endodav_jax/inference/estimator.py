@@ -12,7 +12,7 @@ from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference import programs
-from endodav_jax.inference.alignment import WindowAligner, WindowLog
+from endodav_jax.inference.alignment import MaskOf, WindowAligner, WindowLog
 from endodav_jax.inference.frame_checks import checked_frame
 from endodav_jax.inference.frame_input import FrameInput
 from endodav_jax.inference.prefetch import prefetch
@@ -96,6 +96,7 @@ class DepthEstimator:
         align: AlignRule = "endodav",
         view_mask: Bool[np.ndarray, "H W"] | None = None,
         on_window: Callable[[WindowLog], None] | None = None,
+        mask_of: MaskOf | None = None,
     ) -> Iterator[tuple[int, Float32[np.ndarray, "H W"]]]:
         """Disparity of each frame as soon as it is final, at most two windows behind the reader.
 
@@ -105,6 +106,8 @@ class DepthEstimator:
           view_mask: the pixels that show something.  Hidden ones do not reach the network nor count in the fits, and
             their disparity is 0.
           on_window: called with each window's scale and shift, before its frames are yielded.
+          mask_of: gives the mask of a frame that was read (see `RecentMasks`): the network sees all of the frame, but
+            only pixels inside the mask count in the fits.
 
         Yields:
           (number of the frame, disparity): inverse depth, not negative, up to a scale and a shift common to the video
@@ -118,7 +121,7 @@ class DepthEstimator:
             raise UserError(f"align: {align!r} is not one of {', '.join(ALIGN_RULES)}")
         checked = prefetch(_checked(frames, view_mask), PREFETCHED_FRAMES)
         if self.config.family_entry.windows:
-            disparities = self._aligned(checked, align, view_mask, on_window)
+            disparities = self._aligned(checked, align, view_mask, on_window, mask_of)
         else:
             disparities = self._frame_by_frame(checked, view_mask)
         try:
@@ -133,8 +136,8 @@ class DepthEstimator:
         """A new stream for a live source: `stream.push(frame)` gives its disparity at once, from the past alone."""
         return DepthStream(self.config, self.params, view_mask)
 
-    def _aligned(self, frames, rule, view_mask, on_window) -> Iterator[tuple[int, np.ndarray]]:
-        aligner = WindowAligner(rule, view_mask)
+    def _aligned(self, frames, rule, view_mask, on_window, mask_of) -> Iterator[tuple[int, np.ndarray]]:
+        aligner = WindowAligner(rule, view_mask, mask_of)
         windows = run_windows(self.config, self.params, frames, rule, self.batching, view_mask)
         for window, disparity in windows:
             log, finished = aligner.push(window, disparity)

@@ -61,7 +61,7 @@ class Album:
             wanted = number in chosen
             if not wanted and number % every:
                 continue
-            valid = self._config.depth_range.valid(frame.depth_mm) & frame.view_mask
+            valid = self._config.depth_range.valid(frame.depth_mm) & frame.counted
             predicted = np.asarray(depth[number], np.float32)
             rule = score.alignment or _of_frame(predicted, frame.depth_mm, valid, self._config)
             aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)

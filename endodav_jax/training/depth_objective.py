@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.depth import depth_from_disparity
-from endodav_jax.geometry.flow import warp_by_flow
+from endodav_jax.geometry.flow import flow_targets, warp_by_flow
 from endodav_jax.geometry.resize import resize_align_corners
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.geometry.sampling import sample_bilinear
@@ -26,7 +26,9 @@ from endodav_jax.training.objective import (
     BEFORE,
     Batch,
     Clip,
+    all_in_windows,
     clip_of,
+    lands_on_counted,
     mean_over_scales,
     photometric_errors,
     statistics_of,
@@ -93,6 +95,7 @@ class _Scene(NamedTuple):
     intrinsics: Float[Array, "N 4"]
     occlusion: Float[Array, "2 N H W"]
     registration: Float[Array, "2 N H W 3"]
+    registered: Bool[Array, "2 N H W"] | None  # nothing in the registration is left out; None without masks
 
 
 class _ScaleMaps(NamedTuple):
@@ -135,7 +138,11 @@ def depth_objective(
     flow = to_full_size([forward_flows[scale] for scale in config.scales], shape)
     registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, flow[0])
     neighbour_from_frame, intrinsics = _camera(networks, clip, batch, config)
-    scene = _Scene(neighbour_from_frame, intrinsics, jax.vmap(occlusion_mask)(backward_flow), registration)
+    registered = None
+    if clip.neighbours_left_out is not None:
+        registered = jax.vmap(lands_on_counted)(clip.neighbours_left_out, flow_targets(flow[0]))
+    occlusion = jax.vmap(occlusion_mask)(backward_flow)
+    scene = _Scene(neighbour_from_frame, intrinsics, occlusion, registration, registered)
 
     frames = jnp.broadcast_to(clip.frames, registration.shape)
     transforms = train_passes(networks.transform, registration, frames, config.remat)
@@ -223,6 +230,8 @@ class _Pair(NamedTuple):
     transform: Float[Array, "N H W 3"]
     neighbour_depth: Float[Array, "N H W"]
     same_clip: Bool[Array, "N"]
+    left_out: Float[Array, "N H W"] | None  # of the neighbour; None without masks, as the next
+    registered: Bool[Array, "N H W"] | None
 
 
 def _view_synthesis(
@@ -252,6 +261,7 @@ def _view_synthesis(
         pairs = _Pair(
             clip.neighbours, scene.neighbour_from_frame, scene.occlusion, scene.registration,
             scale_maps.flow, scale_maps.transform, neighbour_depth, same_clip,
+            clip.neighbours_left_out, scene.registered,
         )  # fmt: skip
         nothing = dict.fromkeys(PAIR_PARTS, jnp.zeros((), depth.dtype))
         return None, jax.lax.scan(one_side, nothing, pairs)[0]
@@ -277,24 +287,59 @@ def _terms(
     warped = sample_bilinear(pair.neighbour, pixels, "border")
     refined = refined_target(clip.frames, pair.transform, pair.occlusion)
     error = photometric_errors(warped, refined, config)
-    terms[REPROJECTION] = mean(error, pair.occlusion * clip.valid_windows)
+    landed = _Landed.of(clip, pair, pixels)
+    terms[REPROJECTION] = mean(error, pair.occlusion * (clip.valid_windows & landed.windows))
 
     if TRANSFORM in wanted:
-        terms[TRANSFORM] = mean(jnp.abs(refined - pair.registration).mean(-1), pair.occlusion * valid)
+        counted = valid & landed.registered
+        terms[TRANSFORM] = mean(jnp.abs(refined - pair.registration).mean(-1), pair.occlusion * counted)
     if BRIGHTNESS in wanted:
         registration = warp_by_flow(pair.neighbour, pair.flow, "border")
         maps = brightness_smoothness(pair.transform, clip.frames, registration)
-        masks = zip(leading_pairs(pair.occlusion), pair_masks(valid), strict=True)
+        masks = zip(leading_pairs(pair.occlusion), pair_masks(valid & landed.by_flow), strict=True)
         terms[BRIGHTNESS] = masked_mean_of_pairs(*maps, tuple(seen * both for seen, both in masks), axis_name)
 
     in_clip = valid & pair.same_clip[:, None, None]
     if PROJECTION in wanted:
         error, inside = projection_error(pixels, depth_there, pair.neighbour_depth)
-        terms[PROJECTION] = mean(error, inside & in_clip)
+        terms[PROJECTION] = mean(error, inside & in_clip & landed.by_motion)
     if FLOW_DEPTH in wanted:
         error, inside = flow_depth_error(pair.flow, depth, pair.neighbour_depth)
-        terms[FLOW_DEPTH] = mean(error, inside & in_clip)
+        terms[FLOW_DEPTH] = mean(error, inside & in_clip & landed.flow_depth)
     return terms
+
+
+class _Landed(NamedTuple):
+    """Where the terms of a pair take nothing that masks of single frames leave out; True where there are no masks.
+
+    Attributes:
+      by_motion: what the neighbour has where depth and motion lead.
+      windows: the same for each pixel's whole 3x3 window.
+      registered: what the neighbour has where the finest flow leads.
+      by_flow: what it has where the scale's flow leads.
+      flow_depth: what the frame has where the scale's flow leads, and the neighbour at the same pixel.
+    """
+
+    by_motion: Bool[Array, "N H W"] | bool = True
+    windows: Bool[Array, "N H W"] | bool = True
+    registered: Bool[Array, "N H W"] | bool = True
+    by_flow: Bool[Array, "N H W"] | bool = True
+    flow_depth: Bool[Array, "N H W"] | bool = True
+
+    @classmethod
+    def of(cls, clip: Clip, pair: _Pair, pixels: Float[Array, "N H W 2"]) -> "_Landed":
+        """Finds out by sampling what is left out at the very places where colours and depths are sampled."""
+        if pair.left_out is None:
+            return cls()
+        by_motion = lands_on_counted(pair.left_out, pixels)
+        flow = flow_targets(pair.flow)
+        return cls(
+            by_motion,
+            all_in_windows(by_motion),
+            pair.registered,
+            lands_on_counted(pair.left_out, flow),
+            lands_on_counted(clip.left_out, flow) & (pair.left_out == 0),
+        )
 
 
 def _depth_of_neighbours(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from endodav_jax.geometry.flow import warp_by_flow
+from endodav_jax.geometry.flow import flow_targets, warp_by_flow
 from endodav_jax.geometry.splat import occlusion_mask
 from endodav_jax.losses.brightness import refined_target
 from endodav_jax.losses.ncc import local_ncc
@@ -18,7 +18,9 @@ from endodav_jax.models.layers import map_frames, recomputed
 from endodav_jax.training.objective import (
     Batch,
     Clip,
+    all_in_windows,
     clip_of,
+    lands_on_counted,
     mean_over_scales,
     photometric_errors,
     statistics_of,
@@ -75,15 +77,20 @@ def flow_objective(
     registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, full_flows[0])
     transforms = predict_transforms(networks.transform, jax.lax.stop_gradient(registration), clip, config)
 
+    pairs = clip.neighbours, occlusion, clip.neighbours_left_out
+
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def one_side(total, pair):
-        neighbour, occlusion, flow, transform = pair
+        neighbour, occlusion, left_out, flow, transform = pair
         refined = refined_target(clip.frames, transform, occlusion)
         error = photometric_errors(warp_by_flow(neighbour, flow, "border"), refined, config)
-        return total + masked_mean(error, occlusion * clip.valid_windows, axis_name) / 2, None
+        counted = clip.valid_windows
+        if left_out is not None:
+            counted &= all_in_windows(lands_on_counted(left_out, flow_targets(flow)))
+        return total + masked_mean(error, occlusion * counted, axis_name) / 2, None
 
     def one_scale(_, scale_maps):
-        return None, jax.lax.scan(one_side, jnp.zeros(()), (clip.neighbours, occlusion, *scale_maps))[0]
+        return None, jax.lax.scan(one_side, jnp.zeros(()), (*pairs, *scale_maps))[0]
 
     _, registration_losses = jax.lax.scan(one_scale, None, (full_flows, transforms))
 

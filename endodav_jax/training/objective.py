@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from endodav_jax.data.pyramid import pyramid
 from endodav_jax.geometry.resize import resize_align_corners
+from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.losses.photometric import photometric_error
 from endodav_jax.models.layers import map_frames, recomputed
 from endodav_jax.training.objective_config import ObjectiveConfig
@@ -25,7 +26,8 @@ from endodav_jax.training.objective_config import ObjectiveConfig
 BEFORE, AFTER = 0, 1  # which neighbour
 
 # frames, frames_augmented: float32 [B,T+2,H,W,3] in [0, 1], as they are and as networks see them;
-# view_mask: bool [B,H,W]; intrinsics: float32 [B,4] in pixels, read only where they are not learned.
+# view_mask: bool [B,H,W]; intrinsics: float32 [B,4] in pixels, read only where they are not learned;
+# frame_mask: bool [B,T+2,H,W], only where the data have masks of single frames.
 Batch = Mapping[str, Array]
 
 
@@ -39,6 +41,8 @@ class Clip(NamedTuple):
       valid: which pixels of those may count, [N,h,w] bool: in view and not a highlight, and at coarser scales so is
         every pixel that went into their colour.
       valid_windows: pixels [N,H,W] whose whole 3x3 window is valid; for terms that compare windows.
+      left_out, neighbours_left_out: [N,H,W] and [2,N,H,W] float32, 1 where a pixel or one next to it is left out by the
+        frame's own mask; None where the data have no such masks.
     """
 
     frames: Float[Array, "N H W 3"]
@@ -48,6 +52,8 @@ class Clip(NamedTuple):
     levels: tuple[Float[Array, "N h w 3"], ...]
     valid: tuple[Bool[Array, "N h w"], ...]
     valid_windows: Bool[Array, "N H W"]
+    left_out: Float[Array, "N H W"] | None = None
+    neighbours_left_out: Float[Array, "2 N H W"] | None = None
 
 
 def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
@@ -58,6 +64,12 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
     valid = jnp.repeat(batch["view_mask"], length, axis=0)
     if config.highlight_threshold is not None:
         valid &= frames.min(-1) < config.highlight_threshold
+    left_out = neighbours_left_out = None
+    if "frame_mask" in batch:
+        counted, neighbours_counted = _with_neighbours(batch["frame_mask"])
+        valid &= counted
+        left_out = 1.0 - all_in_windows(counted).astype(frames.dtype)
+        neighbours_left_out = 1.0 - jax.vmap(all_in_windows)(neighbours_counted).astype(frames.dtype)
     levels = pyramid(frames, config.scales[-1] + 1)
     return Clip(
         frames,
@@ -66,7 +78,9 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
         seen_neighbours,
         tuple(levels[scale] for scale in config.scales),
         tuple(_valid_at(valid, scale) for scale in config.scales),
-        _all_in_windows(valid),
+        all_in_windows(valid),
+        left_out,
+        neighbours_left_out,
     )
 
 
@@ -87,10 +101,15 @@ def _valid_at(valid: Bool[Array, "N H W"], scale: int) -> Bool[Array, "N h w"]:
     size = 2**scale
     count, height, width = valid.shape[0], valid.shape[1] // size, valid.shape[2] // size
     cells = valid[:, : height * size, : width * size].reshape(count, height, size, width, size)
-    return _all_in_windows(cells.all((2, 4)))
+    return all_in_windows(cells.all((2, 4)))
 
 
-def _all_in_windows(mask: Bool[Array, "N H W"]) -> Bool[Array, "N H W"]:
+def lands_on_counted(left_out: Float[Array, "N H W"], pixels: Float[Array, "N H W 2"]) -> Bool[Array, "N H W"]:
+    """Returns where sampling at `pixels` takes nothing that is left out: no colour, no depth and no slope of either."""
+    return sample_bilinear(left_out[..., None], pixels, "border")[..., 0] == 0
+
+
+def all_in_windows(mask: Bool[Array, "N H W"]) -> Bool[Array, "N H W"]:
     """Returns whether the mask holds in all of each pixel's 3x3 window."""
     return jax.lax.reduce_window(mask, True, jax.lax.bitwise_and, (1, 3, 3), (1, 1, 1), "SAME")
 

@@ -44,6 +44,7 @@ def objective_batch(batch: dict[str, Array]) -> dict[str, Array]:
         "frames": frames,
         "frames_augmented": colour_jitter(frames, batch["jitter"], batch["jitter_order"]),
         "view_mask": batch["view_mask"],
+        **({"frame_mask": batch["frame_mask"]} if "frame_mask" in batch else {}),
         "intrinsics": batch["intrinsics"],
     }
 

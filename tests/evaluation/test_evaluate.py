@@ -1,5 +1,6 @@
 """Predictions of any method, in any form, measured by one rule; what is wrong with one sequence stays its own."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -267,3 +268,25 @@ def test_errors_that_are_not_finite_are_named(tmp_path):
     results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig(align="least_squares", near=0.0))
     assert list(results.failures) == [FIRST]
     assert "not finite" in results.failures[FIRST]
+
+
+class MaskedVideos(PlaneVideos):
+    """The same with a mask of each frame, which leaves out its right half."""
+
+    def frames(self, sequence, max_length=None):
+        for frame in super().frames(sequence, max_length):
+            mask = np.ones(SHAPE, bool)
+            mask[:, SHAPE[1] // 2 :] = False
+            yield dataclasses.replace(frame, frame_mask=mask)
+
+
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_what_masks_of_frames_leave_out_counts_in_no_error(tmp_path, per_frame):
+    spoiled = TRUTH.copy()
+    spoiled[:, :, SHAPE[1] // 2 :] = 500.0
+    write(tmp_path, spoiled, *VIDEOS.sequences)
+    config = EvaluateConfig(per_frame=per_frame)
+    means = evaluate_predictions(tmp_path, MaskedVideos(VIDEOS.lengths), config).means()
+    assert max(means[name] for name in ("abs_rel", "sq_rel", "rmse", "rmse_log")) < 1e-4
+    assert means["tae"] < 2.0
+    assert evaluate_predictions(tmp_path, VIDEOS, config).means()["abs_rel"] > 0.1

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from endodav_jax.inference.alignment import WindowAligner, fit_scale_shift
+from endodav_jax.inference.recent_masks import KEPT, RecentMasks
 from tests.golden_cases import relative_error
 from tests.inference.test_windows import stitching_cases, windows_of
 
 
-def align_all(rule: str, length: int, raw: np.ndarray, view_mask=None):
+def align_all(rule: str, length: int, raw: np.ndarray, view_mask=None, mask_of=None):
     """Aligned frames [length, H, W] and the logs, all windows pushed."""
-    aligner, frames, logs = WindowAligner(rule, view_mask), {}, []
+    aligner, frames, logs = WindowAligner(rule, view_mask, mask_of), {}, []
     for window, disparity in zip(windows_of(rule, length), raw, strict=True):
         if window.used_slots:
             log, finished = aligner.push(window, disparity)
@@ -119,3 +120,50 @@ def test_no_more_than_used_slots_are_read():
                     raw = Recorder()
                     list(aligner.push(window, raw)[1])
                     assert raw.slots <= set(window.used_slots), (rule, length, window.index)
+
+
+@pytest.mark.parametrize("rule", ["endodav", "vda"])
+@pytest.mark.parametrize("viewed", [False, True])
+def test_what_masks_of_frames_leave_out_does_not_count_in_the_fits(rule, viewed, video):
+    """An instrument that moves, whose disparity every window sees otherwise."""
+    affine = np.array([(1, 0), (2, 0.5), (0.25, -0.1), (3, 1), (0.9, 0.2)], np.float32)
+    masks = np.ones(video.shape, bool)
+    for number, mask in enumerate(masks):
+        mask[1:4, number % 5 : number % 5 + 3] = False
+    raw = raw_windows(rule, video, affine)
+    spoiled = raw.copy()
+    rng = np.random.default_rng(1)
+    for window, disparity in zip(windows_of(rule, len(video)), spoiled, strict=True):
+        disparity[~masks[list(window.frames)]] = rng.uniform(0, 20)
+    view = np.ones(video.shape[1:], bool)
+    view[0] = False
+    recent = RecentMasks()
+    for mask in masks:
+        recent.append(mask)
+    aligned, logs = align_all(rule, len(video), spoiled, view if viewed else None, recent)
+    np.testing.assert_allclose(aligned[masks], video[masks], rtol=1e-5)
+    assert not any(log.degenerate for log in logs)
+    without, _ = align_all(rule, len(video), spoiled)
+    assert np.abs(without - video)[masks].max() > 0.1
+
+
+def test_masks_that_leave_out_nothing_change_no_fit(video):
+    affine = np.array([(1, 0), (2, 0.5), (0.25, -0.1), (3, 1), (0.9, 0.2)], np.float32)
+    raw = raw_windows("endodav", video, affine)
+    plain, _ = align_all("endodav", len(video), raw)
+    np.testing.assert_array_equal(align_all("endodav", len(video), raw, mask_of=lambda number: None)[0], plain)
+    whole = np.ones(video.shape[1:], bool)
+    np.testing.assert_allclose(align_all("endodav", len(video), raw, mask_of=lambda number: whole)[0], plain, rtol=1e-6)
+    nothing = np.zeros(video.shape[1:], bool)
+    assert all(log.degenerate for log in align_all("endodav", len(video), raw, mask_of=lambda n: nothing)[1][1:])
+
+
+def test_recent_masks_stay_few():
+    recent = RecentMasks()
+    for number in range(KEPT + 100):
+        recent.append(np.full((3, 5), number % 2 == 0))
+    assert len(recent._packed) == KEPT + 1
+    assert recent(0).all()
+    assert not recent(KEPT + 99).any()
+    with pytest.raises(KeyError):
+        recent(1)

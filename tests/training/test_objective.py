@@ -115,6 +115,63 @@ def test_masked_pixels_change_no_loss(hidden_by):
         np.testing.assert_allclose(value, losses[1][name], rtol=1e-6, atol=1e-9, err_msg=name)
 
 
+MOTIONS = {
+    "still": {"transform": (0.1, 0.0, -0.1)},
+    "moving": {"translation": (0.03, 0.02, 0.01), "flow": (0.7, -1.3), "transform": (0.1, 0.0, -0.1)},
+}
+INSTRUMENT_DISPARITY = 0.2
+
+
+def instrument_clip():
+    """Random frames with an instrument, left out by masks of the frames: a block that moves two pixels a frame."""
+    batch = random_clips()
+    shown = np.zeros((1, LENGTH + 2, *SIZE), bool)
+    for i in range(LENGTH + 2):
+        shown[0, i, 6:18, 8 + 2 * i : 20 + 2 * i] = True
+    return batch, jnp.asarray(shown)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+@pytest.mark.parametrize("masked", [True, False])
+def test_pixels_that_frames_masks_leave_out_are_exactly_absent(motion, masked):
+    """Neither the instruments' colours nor their depths reach a loss or a derivative: every term, every scale."""
+    batch, shown = instrument_clip()
+    plain = batch["frames"]
+    found = []
+    for level, disparity in ((0.3, 0.03), (0.7, INSTRUMENT_DISPARITY)):
+        disparities = jnp.where(shown[0, 1:-1], disparity, 0.05)
+        networks = GivenNetworks((LENGTH, *SIZE), disparity=disparities, **MOTIONS[motion])
+        batch["frames"] = jnp.where(shown[..., None], level, plain)
+        if masked:
+            batch["frame_mask"] = ~shown
+        (_, flow_aux), flow_gradients = flow_update(networks, batch)
+        (_, depth_aux), gradients = depth_update(networks, batch)
+        gradients["depth"]["disparity"] = jnp.where(shown[0, 1:-1], 0, gradients["depth"]["disparity"])
+        found.append((flow_aux.losses | depth_aux.losses, flow_gradients, gradients))
+        if masked:
+            assert not float(jnp.abs(depth_update(networks, batch)[1]["depth"]["disparity"][shown[0, 1:-1]]).max())
+    changed = [name for name in found[0][0] if not np.array_equal(found[0][0][name], found[1][0][name])]
+    if masked:
+        assert changed == []
+        jax.tree.map(np.testing.assert_array_equal, found[0][1:], found[1][1:])
+    else:
+        for term in ("loss_reprojection", "loss_depth_reproj", "loss_depth_flow", "loss_smooth"):
+            assert f"loss/{term}/0" in changed
+        assert "flow_phase/loss/0" in changed
+
+
+def test_masks_that_leave_out_nothing_change_nothing():
+    batch = random_clips()
+    networks = GivenNetworks((LENGTH, *SIZE), **MOTIONS["moving"])
+    plain = flow_update(networks, batch), depth_update(networks, batch)
+    batch["frame_mask"] = jnp.ones(batch["frames"].shape[:-1], bool)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-9),
+        plain,
+        (flow_update(networks, batch), depth_update(networks, batch)),
+    )
+
+
 def plane_clip(disparity, shift):
     """A plane, parallel to the image, that moves left by `shift` pixels a frame; and the camera's translation."""
     depth = 1 / (1 / CONFIG.max_depth + (1 / CONFIG.min_depth - 1 / CONFIG.max_depth) * disparity)
