@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from endodav_jax.checkpoints import load_model
+from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
 from endodav_jax.export.manifest import MANIFEST_NAME, Format, Manifest, Storage
 from endodav_jax.export.onnx_file import Request, write_onnx
@@ -16,7 +17,7 @@ from endodav_jax.export.openvino_file import require_openvino, write_openvino
 from endodav_jax.export.parts import parts_of
 from endodav_jax.export.stablehlo_file import write_stablehlo
 from endodav_jax.files import whole_file
-from endodav_jax.models import merge_adapters
+from endodav_jax.models import DepthModelConfig, merge_adapters
 
 BLACK_BOXES = ("video", "frame")  # the parts that are a network by themselves
 
@@ -46,33 +47,52 @@ def export_network(
     out = Path(out)
     if what == "stablehlo" and (storage != "float32" or dynamic_batch):
         raise UserError("--what stablehlo: its files are float32 with a static batch; leave the other choice out")
+    if out.suffix == ".onnx" and what != "onnx":
+        raise UserError(f"{out}: --what {what} writes a folder; name one without .onnx")
     if what == "openvino":
         require_openvino("--what openvino")
-    single = out.suffix == ".onnx"
-    if single and what != "onnx":
-        raise UserError(f"{out}: --what {what} writes a folder; name one without .onnx")
     config, params, card = load_model(source)
-    config, depth = merge_adapters(config, params["depth"])
-    depth = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), depth)
-    parts = parts_of(config, depth)
-    names = tuple(name for name in parts if name in BLACK_BOXES) if single else tuple(parts)
-    about = Manifest(what, storage, config, card, {name: f"{name}.onnx" for name in names}, digest_of(depth))
+    return write_parts(*merged_float32(config, params["depth"]), card, out, what, storage, dynamic_batch, overwrite)
 
-    def written_as_onnx(folder: Path) -> dict[str, str]:
-        metadata = dict.fromkeys(names, dataclasses.replace(about, format="onnx").to_text())
-        return write_onnx(Request(config, names, storage, dynamic_batch, metadata), depth, folder)
 
+def merged_float32(config: DepthModelConfig, params: dict) -> tuple[DepthModelConfig, dict]:
+    """A network with its adapters folded in, computing in float32, its weights float32 on the host."""
+    config, merged = merge_adapters(dataclasses.replace(config, precision="float32"), params)
+    return config, jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), merged)
+
+
+def write_parts(
+    config: DepthModelConfig,
+    params: dict,
+    card: Card,
+    out: Path,
+    what: Format,
+    storage: Storage = "float32",
+    dynamic_batch: bool = False,
+    overwrite: bool = False,
+) -> Manifest:
+    """Writes the parts of a network that `merged_float32` gave; the other arguments as of `export_network`."""
+    single = out.suffix == ".onnx"
+    parts = parts_of(config, params)
+    if single:
+        parts = {name: part for name, part in parts.items() if name in BLACK_BOXES}
+    files = {name: f"{name}.onnx" for name in parts}
+    about = Manifest("onnx", storage, config, card, files, digest_of(params))
     with whole_file(out, overwrite) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
-        files = write_stablehlo(parts, folder) if what == "stablehlo" else written_as_onnx(folder)
+        if what == "stablehlo":
+            files = write_stablehlo(parts, folder)
+        else:
+            metadata = dict.fromkeys(parts, about.to_text())
+            write_onnx(Request(config, tuple(parts), storage, dynamic_batch, metadata), params, folder)
         if single:
-            (folder / files[names[0]]).rename(part)
+            (folder / next(iter(files.values()))).rename(part)
             return about
         if what == "openvino":
             onnx_files, files = files, write_openvino(files, folder, storage)
             for file in onnx_files.values():
                 (folder / file).unlink()
-        about = dataclasses.replace(about, parts=files)
+        about = dataclasses.replace(about, format=what, parts=files)
         (folder / MANIFEST_NAME).write_text(about.to_text() + "\n")
         part.mkdir()
         for file in folder.iterdir():
@@ -83,9 +103,8 @@ def export_network(
 def digest_of(params: dict) -> str:
     """SHA-256 of weights: paths, shapes and little-endian float32 bytes."""
     digest = hashlib.sha256()
-    for path, leaf in sorted(
-        (jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    ):
+    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    for path, leaf in sorted(leaves.items()):
         array = np.ascontiguousarray(leaf, np.dtype("<f4"))
         digest.update(f"{path} {array.shape}\n".encode())
         digest.update(array.data if array.size else b"")

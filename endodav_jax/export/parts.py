@@ -18,9 +18,8 @@ from jaxtyping import Array, Float
 
 from endodav_jax.inference.streaming import EARLIER, FIXED, RECENT, WAITING, StreamState, first_step, next_step
 from endodav_jax.inference.windows import WINDOW_FRAMES
-from endodav_jax.models import DepthModelConfig, depth_model_with, frame_network
+from endodav_jax.models import DepthModelConfig, frame_network, window_network
 from endodav_jax.models.dpt import FrameFeatures
-from endodav_jax.models.video_depth import empty_cache
 
 DISPARITY = "disparity"
 NEXT = "next_"  # + name of a cache: the output to hand over as that input with the next frame
@@ -60,6 +59,11 @@ def parts_of(config: DepthModelConfig, params: dict) -> dict[str, Part]:
     return {part.name: part for part in parts}
 
 
+def input_shape(config: DepthModelConfig) -> tuple[int, int]:
+    """(height, width) of the frames that a network is given."""
+    return config.family_entry.frame_shape or config.image_shape
+
+
 def channels_last(frames: Float[Array, "N 3 H W"]) -> Float[Array, "N H W 3"]:
     """Frames as other programs hand them over, in the order of axes that the networks here have."""
     return jnp.transpose(frames, (0, 2, 3, 1))
@@ -69,14 +73,13 @@ def _frame_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     def frame(frames):
         return (frame_network(config, params).frame_disparity(channels_last(frames)),)
 
-    shape = config.family_entry.frame_shape or config.image_shape
     about = "RGB frames in [0, 1] -> disparity of each frame alone; the network resizes them itself"
-    return [Part("frame", frame, {"frames": _floats(1, 3, *shape)}, (DISPARITY,), True, about)]
+    return [Part("frame", frame, {"frames": _floats(1, 3, *input_shape(config))}, (DISPARITY,), True, about)]
 
 
 def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     def network():
-        return depth_model_with(config, params)
+        return window_network(config, params)
 
     def video(frames):
         windows, length = frames.shape[:2]
@@ -110,7 +113,7 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     features = dict(zip(FEATURES, jax.eval_shape(encode, *frame.values()), strict=True))
     window = {name: _rows(features[name], WINDOW_FRAMES) for name in FEATURES[:2]}
     (path_3,) = jax.eval_shape(coarse, *window.values())
-    cache = {f"seen_{i}": leaf for i, leaf in enumerate(jax.eval_shape(lambda: empty_cache(config, EARLIER)))}
+    cache = {f"seen_{i}": leaf for i, leaf in enumerate(jax.eval_shape(lambda: network().empty_cache(EARLIER)))}
     waiting = {f"waiting_{i}": _rows(leaf, WAITING) for i, leaf in enumerate(cache.values())}
     state = tuple(NEXT + name for name in cache | waiting)
     clip = {"frames": _floats(1, WINDOW_FRAMES, 3, *config.image_shape)}

@@ -1,6 +1,7 @@
 """Whether an exported file computes what the network computes: largest and mean difference on frames of two kinds."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import jax
@@ -8,12 +9,15 @@ import numpy as np
 from jaxtyping import Float32
 
 from endodav_jax.checkpoints import load_model
+from endodav_jax.data.phantom import PhantomConfig
+from endodav_jax.data.phantom.sequence import render_sequence
 from endodav_jax.errors import UserError
-from endodav_jax.export.export import digest_of
+from endodav_jax.export.export import digest_of, merged_float32
 from endodav_jax.export.manifest import Manifest
-from endodav_jax.export.parts import Part, parts_of
+from endodav_jax.export.parts import Part, input_shape, parts_of
 from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
-from endodav_jax.models import merge_adapters
+from endodav_jax.inference.preprocess import network_input
+from endodav_jax.video.reader import FrameReader, open_source
 
 # Of the range of each output.  float32 differs by the order of sums alone; the others by their rounding.
 TOLERANCE = {"float32": 1e-4, "float16": 3e-2, "int8": 1e-1}
@@ -79,8 +83,7 @@ def verify_export(
     """
     manifest, folder = read_manifest(Path(path))
     config, params, _ = load_model(weights)
-    config, depth = merge_adapters(config, params["depth"])
-    depth = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), depth)
+    config, depth = merged_float32(config, params["depth"])
     if (manifest.config, manifest.weights_digest) != (config, digest_of(depth)):
         raise UserError(f"{path}: was exported from other weights than those in {weights}")
     parts = parts_of(config, depth)
@@ -99,6 +102,28 @@ def verify_export(
                 pairs = zip(session(*examples[part]), map(np.asarray, expected), strict=True)
             found.append(_difference(part, name, pairs))
     return found
+
+
+def example_clip(video: str, manifest: Manifest) -> dict[str, Float32[np.ndarray, "40 H W 3"]]:
+    """40 frames in [0, 1] at the exported network's size: of a video, or of a rendered endoscopy.
+
+    Args:
+      video: as of `endodav infer`; empty to render one.
+      manifest: of the export.
+
+    Raises:
+      UserError: the video cannot be read.
+    """
+    shape = input_shape(manifest.config)
+    if video:
+        frames = [frame.rgb for frame in itertools.islice(FrameReader(open_source(video)), STREAM_STEPS)]
+        frames += frames[-1:] * (STREAM_STEPS - len(frames))
+        name = "video"
+    else:
+        phantom = PhantomConfig(family="colon", sequences=1, frames=STREAM_STEPS, height=64, width=80)
+        frames = [frame["frame"] for frame in render_sequence(phantom, 0)]
+        name = "rendered"
+    return {name: np.concatenate([np.asarray(network_input(frame[None], shape)) for frame in frames])}
 
 
 def part_inputs(parts: dict[str, Part], frames: Float32[np.ndarray, "N 3 H W"]) -> dict[str, tuple[np.ndarray, ...]]:

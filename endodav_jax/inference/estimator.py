@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
@@ -15,6 +14,7 @@ from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import MaskOf, WindowAligner, WindowLog
 from endodav_jax.inference.frame_checks import checked_frame
 from endodav_jax.inference.frame_input import FrameInput
+from endodav_jax.inference.network import JaxNetwork, Network
 from endodav_jax.inference.prefetch import prefetch
 from endodav_jax.inference.streaming import DepthStream
 from endodav_jax.inference.windowed import Batching, chunks, filled, run_windows
@@ -41,6 +41,7 @@ class DepthEstimator:
         precision: Precision | None = None,
         batching: Batching | None = None,
         card: Card | None = None,
+        network: Network | None = None,
     ):
         """Takes a network and its weights, with adapters or without.
 
@@ -50,11 +51,14 @@ class DepthEstimator:
           precision: in place of the configuration's.
           batching: by default what suits the device.
           card: what is known of the weights.
+          network: what runs it, in place of JAX; `config`, `params` and `precision` are then what it was made of.
         """
-        if precision is not None:
-            config = dataclasses.replace(config, precision=precision)
-        self.config, merged = merge_adapters(config, params)
-        self.params = jax.device_put(merged)
+        if network is None:
+            if precision is not None:
+                config = dataclasses.replace(config, precision=precision)
+            network = JaxNetwork(*merge_adapters(config, params))
+        self.network = network
+        self.config = network.config
         self.batching = batching or Batching.for_backend()
         self.card = card
 
@@ -134,11 +138,11 @@ class DepthEstimator:
 
     def stream(self, view_mask: Bool[np.ndarray, "H W"] | None = None) -> DepthStream:
         """A new stream for a live source: `stream.push(frame)` gives its disparity at once, from the past alone."""
-        return DepthStream(self.config, self.params, view_mask)
+        return DepthStream(self.network, view_mask)
 
     def _aligned(self, frames, rule, view_mask, on_window, mask_of) -> Iterator[tuple[int, np.ndarray]]:
         aligner = WindowAligner(rule, view_mask, mask_of)
-        windows = run_windows(self.config, self.params, frames, rule, self.batching, view_mask)
+        windows = run_windows(self.network, frames, rule, self.batching, view_mask)
         for window, disparity in windows:
             log, finished = aligner.push(window, disparity)
             if on_window is not None:
@@ -151,8 +155,7 @@ class DepthEstimator:
 
         def dispatched():
             for chunk in chunks(frames, self.batching.encoded):
-                images = network_input(filled(chunk, self.batching.encoded))
-                group = programs.single_frames(self.params, images, config=self.config)
+                group = self.network.single_frames(network_input(filled(chunk, self.batching.encoded)))
                 for i, frame in enumerate(chunk):
                     yield programs.to_frame(group, np.int32(i), frame_shape=frame.shape[:2])
 

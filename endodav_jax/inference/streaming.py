@@ -8,7 +8,7 @@ that costs in accuracy, `tools/benchmark.py streaming` measures.
 """
 
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,9 @@ from endodav_jax.inference.frame_input import FrameInput
 from endodav_jax.models import DepthModelConfig, window_network
 from endodav_jax.models.dpt import FrameFeatures
 from endodav_jax.models.interface import Cache
+
+if TYPE_CHECKING:
+    from endodav_jax.inference.network import Network
 
 EARLIER = 31  # frames a frame sees besides itself
 FIXED = 2  # of them: the first frame and the distant one
@@ -104,20 +107,18 @@ def encode_frame(params: dict, image: Float32[Array, "1 h w 3"], *, config: Dept
 class DepthStream:
     """Disparity of a live source's frames, each from itself and the frames before it."""
 
-    def __init__(self, config: DepthModelConfig, params: dict, view_mask: Bool[np.ndarray, "H W"] | None = None):
+    def __init__(self, network: "Network", view_mask: Bool[np.ndarray, "H W"] | None = None):
         """Starts before the first frame.  `DepthEstimator.stream` is the usual way here.
 
         Args:
-          config: of the network, adapters merged.
-          params: its weights on the device.
+          network: what runs the network.
           view_mask: the pixels that show something; the others do not reach the network and get disparity 0.
         """
-        self._config = config
-        self._params = params
+        self._network = network
         self._view_mask = view_mask
-        self._network_input = FrameInput(config, view_mask)
+        self._network_input = FrameInput(network.config, view_mask)
         self._shape: tuple[int, ...] | None = None
-        self._state: StreamState | None = None
+        self._state = None
         self._step = 0
 
     def push(self, frame: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
@@ -129,20 +130,12 @@ class DepthStream:
         frame = checked_frame(frame, self._step, self._shape, self._view_mask)
         self._shape = frame.shape
         image = self._network_input(frame[None])
-        if self._config.family_entry.windows:
-            disparity = self._decode(encode_frame(self._params, image, config=self._config))
+        if self._network.config.family_entry.windows:
+            disparity, self._state = self._network.stream_step(image, self._step, self._state)
         else:
-            disparity = programs.single_frames(self._params, image, config=self._config)
+            disparity = self._network.single_frames(image)
         self._step += 1
         result = np.array(programs.to_frame(disparity, np.int32(0), frame_shape=frame.shape[:2]))
         if self._view_mask is not None:
             result[~self._view_mask] = 0
         return result
-
-    def _decode(self, features: FrameFeatures) -> Float32[Array, "1 h w"]:
-        if self._state is None:
-            disparity, self._state = first_step(self._params, features, config=self._config)
-        else:
-            step, places = np.int32(self._step), time_places(self._step)
-            disparity, self._state = next_step(self._params, features, self._state, step, places, config=self._config)
-        return disparity

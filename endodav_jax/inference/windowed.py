@@ -11,8 +11,8 @@ from jaxtyping import Array, Bool, Float32, Int, UInt8
 
 from endodav_jax.inference import programs
 from endodav_jax.inference.frame_input import FrameInput
+from endodav_jax.inference.network import Network
 from endodav_jax.inference.windows import OVERLAP, STEP, WINDOW_FRAMES, AlignRule, Window, carried_slots
-from endodav_jax.models import DepthModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,7 @@ def window_rows(rule: AlignRule, windows: int) -> Int[np.ndarray, "windows 32"]:
 
 
 def run_windows(
-    config: DepthModelConfig,
-    params: dict,
+    network: Network,
     frames: Iterator[UInt8[np.ndarray, "H W 3"]],
     rule: AlignRule,
     batching: Batching,
@@ -87,8 +86,7 @@ def run_windows(
     device has work while the host looks at results, and the disparities of one batch only are in memory.
 
     Args:
-      config: of the network, adapters merged.
-      params: its weights on the device.
+      network: what encodes and decodes.
       frames: all of one size; if there are none, nothing is yielded.
       rule: how windows overlap.
       batching: how much is done at once.
@@ -97,48 +95,46 @@ def run_windows(
     slots = window_rows(rule, batching.windows)
     rows = int(slots.max()) + 1
     every_row = np.arange(rows + -rows % batching.encoded, dtype=np.int32)  # with room for the last chunk's repeats
-    network_input = FrameInput(config, view_mask)
+    network_input = FrameInput(network.config, view_mask)
     carried = every_row.copy()
     carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
-    bank = programs.empty_bank(config, params, len(every_row))
+    bank = network.empty_bank(len(every_row))
     read, decoded = 0, []
     for batch in itertools.count():
         row = OVERLAP if batch else 0
         if batch:
-            bank = programs.select(bank, carried)
+            bank = network.select(bank, carried)
         for chunk in chunks(itertools.islice(frames, rows - row), batching.encoded):
             frame_shape = chunk[0].shape[:2]
-            images = network_input(filled(chunk, batching.encoded))
-            bank = programs.encode_into(params, bank, images, np.int32(row), config=config)
+            bank = network.encode_into(bank, network_input(filled(chunk, batching.encoded)), row)
             row, read = row + len(chunk), read + len(chunk)
         if not read:
             return
         ended = row < rows
         if ended:
-            bank = programs.select(bank, np.minimum(every_row, np.int32(row - 1)))
+            bank = network.select(bank, np.minimum(every_row, np.int32(row - 1)))
         while decoded:  # and forgotten, before there is another batch
             yield decoded.pop(0)
         first = batch * batching.windows
         windows = [Window(first + i, rule, read if ended else None) for i in range(batching.windows)]
-        decoded = _decode(config, params, bank, slots, windows, batching.decoded, frame_shape)
+        decoded = _decode(network, bank, slots, windows, batching.decoded, frame_shape)
         if not all(window.has_next for window in windows):
             yield from decoded
             return
 
 
-def _decode(config, params, bank, slots, windows, count, frame_shape) -> list[tuple[Window, WindowDisparity]]:
+def _decode(network, bank, slots, windows, count, frame_shape) -> list[tuple[Window, WindowDisparity]]:
     """Decodes the windows of a full bank, only the slots that are looked at, `count` at a time."""
     if not any(window.used_slots for window in windows):
         return []
-    features = bank if slots.size == len(bank[0]) else programs.select(bank, slots.ravel())
-    path_3 = programs.coarse(params, features, length=WINDOW_FRAMES, config=config)
+    features = bank if slots.size == len(bank[0]) else network.select(bank, slots.ravel())
+    path_3 = network.coarse(features)
     decoded = []
     for i, window in enumerate(windows):
         disparities = {}
         for at in range(window.used_slots.start, window.used_slots.stop, count):
             at = min(at, WINDOW_FRAMES - count)
-            first = np.int32(i * WINDOW_FRAMES + at)
-            group = programs.fine(params, path_3, features, first, count=count, config=config)
+            group = network.fine(path_3, features, i * WINDOW_FRAMES + at, count)
             for slot in range(at, at + count):
                 if slot in window.used_slots:
                     disparities[slot] = programs.to_frame(group, np.int32(slot - at), frame_shape=frame_shape)

@@ -41,7 +41,7 @@ def plainly(estimator: DepthEstimator, frames: np.ndarray, rule: str) -> np.ndar
     aligner, finished = WindowAligner(rule), []
     for window in windows_of(rule, len(frames)):
         if window.used_slots:
-            raw = np.asarray(whole_window(estimator.config, estimator.params, frames[list(window.frames)]))
+            raw = np.asarray(whole_window(estimator.config, estimator.network.params, frames[list(window.frames)]))
             finished += aligner.push(window, raw)[1]
     return np.stack([disparity for _, disparity in finished])
 

@@ -95,7 +95,7 @@ def measure(args: argparse.Namespace) -> dict:
 
 def compile_all(estimator: DepthEstimator, frame_shape: tuple[int, int]) -> tuple[float, dict]:
     """Compiles every program of a video; returns the seconds and each one's operations, by our count and by XLA's."""
-    config, batching, params = estimator.config, estimator.batching, estimator.params
+    config, batching, params = estimator.config, estimator.batching, estimator.network.params
     scalar = np.int32(0)
     image = jax.ShapeDtypeStruct((batching.encoded, *config.image_shape, 3), jnp.float32)
     frame = jax.ShapeDtypeStruct((batching.encoded, *frame_shape, 3), jnp.uint8)

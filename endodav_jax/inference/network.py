@@ -1,0 +1,87 @@
+"""What inference asks of a network, whatever runs it, and the network that JAX runs.
+
+Windows, alignment, masks and writers are the same for every runtime; only this changes.  `export/runtime.py` has the
+networks that other runtimes run.
+"""
+
+from typing import Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float32, Int
+
+from endodav_jax.inference import programs, streaming
+from endodav_jax.inference.streaming import StreamState
+from endodav_jax.inference.windows import WINDOW_FRAMES
+from endodav_jax.models import DepthModelConfig
+
+# Features of frames, a tuple of arrays whose first axis is the frame: on a device, or on the host.
+Bank = tuple
+Disparity = Array | np.ndarray
+
+
+class Network(Protocol):
+    """A network in pieces.  Images are float32 [N,h,w,3] as `programs.prepare` gives them.
+
+    Attributes:
+      config: of the network, adapters merged.
+    """
+
+    config: DepthModelConfig
+
+    def empty_bank(self, rows: int) -> Bank:
+        """Room for the features of `rows` frames."""
+
+    def encode_into(self, bank: Bank, images: Array, row: int) -> Bank:
+        """The bank with the images' features in rows `row` ...; the given bank may be used up."""
+
+    def select(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
+        """The bank whose row i is row `rows[i]` of the given one."""
+
+    def coarse(self, features: Bank) -> Array | np.ndarray:
+        """The part of the decoder in which the frames of windows of 32, one after the other, see one another."""
+
+    def fine(self, path_3, features: Bank, first: int, count: int) -> Float32[Disparity, "count h w"]:
+        """The rest of the decoder for `count` frames from row `first` on."""
+
+    def single_frames(self, images: Array) -> Float32[Disparity, "N h w"]:
+        """Disparity of each frame, of a network that looks at one frame at a time."""
+
+    def stream_step(self, image: Array, step: int, state) -> tuple[Float32[Disparity, "1 h w"], object]:
+        """Disparity of a live source's frame number `step`, and the state to hand over with the next; None at first."""
+
+
+class JaxNetwork:
+    """A `Network` that runs here, by the programs of `programs` and `streaming`."""
+
+    def __init__(self, config: DepthModelConfig, params: dict):
+        """Takes a network with adapters merged, and its weights, which are put on the device."""
+        self.config = config
+        self.params = jax.device_put(params)
+
+    def empty_bank(self, rows: int) -> Bank:
+        return programs.empty_bank(self.config, self.params, rows)
+
+    def encode_into(self, bank: Bank, images: Array, row: int) -> Bank:
+        return programs.encode_into(self.params, bank, images, np.int32(row), config=self.config)
+
+    def select(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
+        return programs.select(bank, rows)
+
+    def coarse(self, features: Bank) -> Array:
+        return programs.coarse(self.params, features, length=WINDOW_FRAMES, config=self.config)
+
+    def fine(self, path_3: Array, features: Bank, first: int, count: int) -> Float32[Array, "count h w"]:
+        return programs.fine(self.params, path_3, features, np.int32(first), count=count, config=self.config)
+
+    def single_frames(self, images: Array) -> Float32[Array, "N h w"]:
+        return programs.single_frames(self.params, images, config=self.config)
+
+    def stream_step(
+        self, image: Array, step: int, state: StreamState | None
+    ) -> tuple[Float32[Array, "1 h w"], StreamState]:
+        features = streaming.encode_frame(self.params, image, config=self.config)
+        if state is None:
+            return streaming.first_step(self.params, features, config=self.config)
+        places = streaming.time_places(step)
+        return streaming.next_step(self.params, features, state, np.int32(step), places, config=self.config)

@@ -1,0 +1,142 @@
+"""Files for other runtimes hold what the network computes, say what they are, and refuse what they are not."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from endodav_jax.checkpoints import Card, save_model
+from endodav_jax.cli import main
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR
+from endodav_jax.export.sessions import open_session
+from endodav_jax.inference.estimator import DepthEstimator
+from tests.inference.networks import IMAGE_SHAPE, small_config, small_params
+
+pytest.importorskip("jax2onnx", reason="the extra [onnx] is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    # onnxscript and OpenVINO call what their own dependencies have marked as old.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Checkpoints of small networks."""
+    site = tmp_path_factory.mktemp("export")
+    for family in ("endodav", "endodac"):
+        save_model(site / family, small_config(family), {"depth": small_params(family)}, Card("random", "MIT"))
+    return site
+
+
+@pytest.fixture(scope="module")
+def onnx_folder(site):
+    assert main(["export", str(site / "endodav"), str(site / "onnx"), "--what", "onnx"]) == EXIT_OK
+    return site / "onnx"
+
+
+def test_every_part_of_an_onnx_export_agrees_with_the_network_in_both_runtimes(site, onnx_folder, capsys):
+    for engine in ("onnxruntime", "openvino"):
+        words = ["verify-export", str(onnx_folder), "--weights", str(site / "endodav"), "--engine", engine]
+        assert main(words) == EXIT_OK
+        out = capsys.readouterr().out
+        assert all(f"  {part}" in out for part in ("video", "encode", "coarse", "fine", "stream_first", "stream_next"))
+        assert "above" not in out
+
+
+def test_a_black_box_file_says_what_it_is(site, capsys):
+    import onnx
+
+    file = site / "endodac.onnx"
+    assert main(["export", str(site / "endodac"), str(file), "--what", "onnx", "--dynamic-batch"]) == EXIT_OK
+    model = onnx.load(file)
+    about = json.loads({prop.key: prop.value for prop in model.metadata_props}["endodav_jax"])
+    assert (about["card"]["licence"], about["config"]["family"]) == ("MIT", "endodac")
+    assert [port.name for port in (*model.graph.input, *model.graph.output)] == ["frames", "disparity"]
+    frames = np.random.default_rng(0).random((3, 3, 256, 320), np.float32)
+    whole = open_session(file)(frames)[0]
+    assert np.allclose(whole[1:2], open_session(file)(frames[1:2])[0], atol=1e-5)
+    assert main(["verify-export", str(file), "--weights", str(site / "endodac")]) == EXIT_OK
+    capsys.readouterr()
+    assert main(["verify-export", str(file), "--weights", str(site / "endodav")]) == EXIT_USER_ERROR
+    assert "other weights" in capsys.readouterr().err
+
+
+def test_a_changed_weight_is_found(site, onnx_folder, capsys):
+    import onnx
+
+    model = onnx.load(onnx_folder / "fine.onnx")
+    weights = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    values = np.frombuffer(weights.raw_data, np.float32).copy()
+    values[: len(values) // 2] *= 1.2
+    weights.raw_data = values.tobytes()
+    spoilt = site / "spoilt"
+    spoilt.mkdir()
+    for file in onnx_folder.iterdir():
+        (spoilt / file.name).write_bytes(file.read_bytes())
+    onnx.save(model, spoilt / "fine.onnx")
+    assert main(["verify-export", str(spoilt), "--weights", str(site / "endodav")]) == EXIT_SOME_FAILED
+    assert "above" in capsys.readouterr().out
+
+
+def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site):
+    folder = site / "stablehlo"
+    assert main(["export", str(site / "endodav"), str(folder), "--what", "stablehlo"]) == EXIT_OK
+    program = (
+        "import sys, json, numpy as np\n"
+        "from jax import export\n"
+        "read = lambda name: export.deserialize(bytearray(open(name, 'rb').read()))\n"
+        f"encode = read({str(folder / 'encode.stablehlo')!r})\n"
+        f"frames = np.full((1, 3, {IMAGE_SHAPE[0]}, {IMAGE_SHAPE[1]}), 0.5, np.float32)\n"
+        "print(json.dumps([list(encode.platforms), [list(f.shape) for f in encode.call(frames)]]))\n"
+        "assert 'endodav_jax' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    platforms, shapes = json.loads(done.stdout)
+    assert platforms == ["cpu", "cuda", "tpu"]
+    assert shapes[0] == [1, 2, 3, 96]
+
+
+def test_inference_by_openvino_and_onnxruntime_is_inference(site, monkeypatch, tmp_path):
+    from endodav_jax.export.runtime import network_for
+
+    monkeypatch.setenv("ENDODAV_JAX_CACHE", str(tmp_path))
+    config, params = small_config("endodav"), small_params("endodav")
+    frames = np.random.default_rng(2).integers(0, 255, (40, 60, 80, 3), np.uint8)
+    expected = DepthEstimator(config, params)
+    disparity = expected.infer(frames)
+    stream = expected.stream()
+    streamed = [stream.push(frame) for frame in frames[:3]]
+    for runtime in ("openvino", "onnxruntime"):
+        network, _ = network_for(config, params, runtime)
+        estimator = DepthEstimator(config, params, network=network)
+        span = np.ptp(disparity)
+        assert np.abs(estimator.infer(frames) - disparity).max() < 1e-4 * span
+        stream = estimator.stream()
+        assert all(
+            np.abs(stream.push(frame) - wanted).max() < 1e-4 * np.ptp(wanted)
+            for frame, wanted in zip(frames, streamed, strict=False)
+        )
+    assert len(list(tmp_path.iterdir())) == 1  # exported once, for both
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--what", "stablehlo", "--precision", "float16"], "--what stablehlo"),
+        (["--what", "merged", "--dynamic-batch"], "--what merged"),
+        (["--what", "openvino", "OUT.onnx"], "names a folder"),
+    ],
+)
+def test_choices_that_a_format_does_not_have_are_one_line(site, tmp_path, capsys, words, said):
+    out = str(tmp_path / "OUT.onnx") if "OUT.onnx" in words else str(tmp_path / "out")
+    words = [word for word in words if word != "OUT.onnx"]
+    assert main(["export", str(site / "endodav"), out, *words]) == EXIT_USER_ERROR
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert said.split()[0] in line or "writes a folder" in line
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,64 @@
+"""Exported parts, put together, are the network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from endodav_jax.export.export import merged_float32
+from endodav_jax.export.parts import parts_of, time_places
+from endodav_jax.inference import streaming
+from endodav_jax.models import depth_model_with
+from endodav_jax.models.platform import target_platform, traced_for
+from tests.golden_cases import relative_error
+from tests.inference.networks import IMAGE_SHAPE, small_config, small_params
+
+SAME = 1e-5
+
+
+@pytest.fixture(scope="module")
+def network():
+    return merged_float32(small_config("endodav"), small_params("endodav"))
+
+
+@pytest.fixture(scope="module")
+def clip() -> np.ndarray:
+    return np.random.default_rng(0).random((32, 3, *IMAGE_SHAPE), np.float32)
+
+
+def test_the_pieces_of_a_video_network_make_what_the_black_box_makes(network, clip):
+    parts = parts_of(*network)
+    encoded = [parts["encode"].function(clip[i : i + 1]) for i in (0, 1)]
+    features = [np.concatenate(leaf) for leaf in zip(*encoded, strict=True)]
+    features = [np.concatenate([leaf[:1], np.repeat(leaf[1:], 31, 0)]) for leaf in features]
+    still = np.concatenate([clip[:1], np.repeat(clip[1:2], 31, 0)])
+    (path_3,) = parts["coarse"].function(*features[:2])
+    (disparity,) = parts["fine"].function(path_3[:1], features[2][:1], features[3][:1])
+    (whole,) = jax.jit(parts["video"].function)(still[None])
+    assert relative_error(disparity[0], whole[0, 0]) < SAME
+
+
+def test_a_frame_network_is_one_part_at_the_size_that_it_is_given():
+    config, params = merged_float32(small_config("endodac"), small_params("endodac"))
+    (part,) = parts_of(config, params).values()
+    frames = np.random.default_rng(1).random(part.inputs["frames"].shape, np.float32)
+    expected = depth_model_with(config, params).frame_disparity(np.moveaxis(frames, 1, -1))
+    assert (part.name, part.inputs["frames"].shape) == ("frame", (1, 3, 256, 320))
+    assert relative_error(part.function(frames)[0], expected) < SAME
+
+
+@pytest.mark.parametrize("step", [1, 2, 28, 29, 30, 31, 57, 58, 1000])
+def test_places_in_time_are_those_of_the_stream(step):
+    assert np.array_equal(time_places(jnp.int32(step)), streaming.time_places(step))
+
+
+def test_a_program_traced_for_another_platform_has_no_loops(network, clip):
+    encode = parts_of(*network)["encode"].function
+    here = str(jax.make_jaxpr(lambda x: encode(x))(clip[:8]))
+    with traced_for("any"):
+        assert target_platform() == "any"
+        elsewhere = str(jax.make_jaxpr(lambda x: encode(x))(clip[:8]))
+    assert target_platform() == jax.default_backend()
+    assert "scan" in here
+    assert "scan" not in elsewhere
+    assert "while" not in elsewhere
