@@ -27,6 +27,9 @@ def test_a_section_can_be_replaced_whole():
         ({"model": {"image_shape": (224, 280, 3)}}, r"config\.model\.image_shape: .* wanted tuple\[int, int\]"),
         ({"model": {"image_shape": (224, 281)}}, r"config\.model\.image_shape: .* multiples of 14"),
         ({"model": {"adapter": "none"}}, r"config\.model\.temporal_adapter: needs an adapter"),
+        ({"model": {"family": "monodepth"}}, r"config\.model\.family: 'monodepth' is not one of vda, endodav, endodac"),
+        ({"model": {"min_depth": 0.0}}, r"config\.model\.min_depth: 0\.0 must be positive"),
+        ({"model": {"min_depth": 9.0, "max_depth": 1.0}}, r"config\.model\.min_depth: 9\.0 .* below model\.max_depth"),
         ({"model": {"family": "endodac"}}, r"config\.model\.temporal_adapter: EndoDAC has no motion modules"),
     ],
 )

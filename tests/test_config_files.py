@@ -53,7 +53,7 @@ def test_endodav_trains_as_published(name, preset):
     assert (objective.scales, objective.ssim_weight, objective.projection_weight) == ((0, 1, 2, 3), 0.85, 1e-2)
     assert (objective.transform_weight, objective.brightness_smoothness) == (0.01, 0.01)
     assert (objective.disparity_smoothness, objective.flow_smoothness) == (1e-3, 1e-3)
-    assert (objective.min_depth, objective.max_depth, objective.learn_intrinsics) == (0.1, 150.0, True)
+    assert (config.model.min_depth, config.model.max_depth, objective.learn_intrinsics) == (0.1, 150.0, True)
     assert (train.resnet_layers, train.clip_norm, train.ema_decay) == (18, 0.0, 0.0)
 
 

@@ -11,7 +11,6 @@ from endodav_jax.checkpoints.card import Card
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
 from endodav_jax.files import whole_file
-from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.version import __version__
 from endodav_jax.video.reader import FrameReader
@@ -21,8 +20,6 @@ UNITS = {
     "the whole clip; float32, 0 outside the mask",
     "depths": "1 / (1/max_depth + (1/min_depth - 1/max_depth) * disparity), the published disparity to depth; not "
     "metric: up to scale, and as far off as the disparity's shift is; float32, 0 outside the mask",
-    "min_depth": 0.1,
-    "max_depth": 150.0,
 }
 
 
@@ -60,10 +57,10 @@ def describe(
         "stopped": str(run.stopped) if run.stopped else None,
         "size": list(reader.size),
         "fps": float(reader.fps),
-        "units": UNITS,
+        "units": {**UNITS, "min_depth": model.min_depth, "max_depth": model.max_depth},
         "range": {
             "disparities": [low, high],
-            "depths": [float(depth_from_disparity(high)), float(depth_from_disparity(low))],
+            "depths": [float(model.depth(high)), float(model.depth(low))],
         },
         "colours": {"map": config.cmap, "range": config.range, "of": "disparities", "spans": list(run.colour_range)},
         "alignment": {"rule": config.windows, "windows": run.windows},

@@ -15,7 +15,7 @@ from PIL import Image
 from endodav_jax.depth_video.config import InferConfig, fixed_range
 from endodav_jax.errors import UserError
 from endodav_jax.files import make_folder, whole_file
-from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.progress import progress_bar
 from endodav_jax.video import depth_files
 from endodav_jax.video.colour import colour_table, colourise
@@ -116,8 +116,8 @@ def write_depth(
     An output gets its final name when it is whole, all of them at the end.
 
     Args:
-      estimator: has `iter_infer(frames, align=, view_mask=, on_window=)`, which yields (place of the frame among those
-        given, float32 [H, W]).
+      estimator: has the network's `config`, and `iter_infer(frames, align=, view_mask=, on_window=)`, which yields
+        (place of the frame among those given, float32 [H, W]).
       paths: from `output_paths`.
       inside: bool [H, W], where the view is; None is everywhere.  Nothing outside reaches the network or the colours'
         range, and its disparity and depth are 0.
@@ -134,7 +134,7 @@ def write_depth(
         _infer(reader, estimator, config, spool, copy, run)
         run.disparity_range = spool.low, spool.high
         run.colour_range = _colour_range(spool, config.range)
-        _write(reader, paths, config, camera, spool, run, files)
+        _write(reader, paths, config, estimator.config, camera, spool, run, files)
     return run
 
 
@@ -170,7 +170,9 @@ def _infer(reader, estimator, config: InferConfig, spool: DisparitySpool, copy, 
         raise run.stopped or UserError(f"{reader.source.name}: holds no frames; name another video")
 
 
-def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: DepthRun, files) -> None:
+def _write(
+    reader, paths, config, model: DepthModelConfig, camera: Camera, spool: DisparitySpool, run: DepthRun, files
+) -> None:
     """The second pass: everything that is made of disparities, in the colours of the whole clip."""
     inside, size = spool.inside, spool.size
     table = colour_table(config.cmap)
@@ -189,7 +191,7 @@ def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: De
         picture = files.enter_context(whole_file(paths["picture"]))
         writers.append(lambda frame: Image.fromarray(colours_of(frame)).save(picture))
     if "png16" in paths:
-        run.png_scale = config.png_scale or depth_files.png_scale(float(depth_from_disparity(max(spool.low, 0.0))))
+        run.png_scale = config.png_scale or depth_files.png_scale(float(model.depth(max(spool.low, 0.0))))
         writers.append(files.enter_context(depth_files.png_writer(paths["png16"], run.png_scale)))
     if "npy" in paths:
         writers.append(files.enter_context(depth_files.npy_writer(paths["npy"])))
@@ -207,14 +209,14 @@ def _write(reader, paths, config, camera: Camera, spool: DisparitySpool, run: De
         with progress_bar(len(spool), "write", config.quiet) as bar:
             for index, disparity in spool:
                 rgb = _frame_again(rgbs, index, reader) if rgbs is not None else None
-                frame = DepthFrame(index, disparity, depth_inside(disparity, inside), rgb)
+                frame = DepthFrame(index, disparity, depth_inside(model, disparity, inside), rgb)
                 for write in writers:
                     write(frame)
                 bar.update()
     if "npz" in paths:
         maps = {
             "disparities": lambda: (disparity for _, disparity in spool),
-            "depths": lambda: (depth_inside(disparity, inside) for _, disparity in spool),
+            "depths": lambda: (depth_inside(model, disparity, inside) for _, disparity in spool),
         }
         depth_files.write_npz(paths["npz"], size, spool.indices, maps, reader.fps, camera.intrinsics)
 
@@ -234,9 +236,9 @@ def _colour_range(spool: DisparitySpool, how: str) -> tuple[float, float]:
     return fixed_range(how)
 
 
-def depth_inside(disparity: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
-    """Returns the depth of a disparity, float32 [H, W], 0 outside the view."""
-    depth = depth_from_disparity(disparity)
+def depth_inside(model: DepthModelConfig, disparity: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    """Returns the depth of a network's disparity, float32 [H, W], 0 outside the view."""
+    depth = model.depth(disparity)
     return depth if inside is None else np.where(inside, depth, np.float32(0))
 
 

@@ -76,7 +76,8 @@ def stream(
         if paths[kind].exists() and not config.overwrite:
             raise UserError(f"{paths[kind]}: exists already; pass --overwrite to replace it")
     inside = view_of(reader, config.mask)
-    depth = load_estimator(weights, config.encoder, config.precision)[0].stream(inside)
+    estimator, _ = load_estimator(weights, config.encoder, config.precision)
+    depth = estimator.stream(inside)
     table = colour_table(config.cmap)
     seconds: list[float] = []
     stopped = None
@@ -98,7 +99,7 @@ def stream(
                 if append is not None:
                     append(colourise(disparity, low, high, table, inside), frame.time)
                 if save is not None:
-                    save(DepthFrame(frame.index, disparity, depth_inside(disparity, inside)))
+                    save(DepthFrame(frame.index, disparity, depth_inside(estimator.config, disparity, inside)))
                 seconds.append(elapsed)
                 bar.set_postfix_str(f"{elapsed * 1000:.0f} ms", refresh=False)
                 bar.update()

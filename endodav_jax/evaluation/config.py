@@ -26,8 +26,6 @@ class EvaluateConfig:
       near: least depth that counts, mm; predictions are clipped to it.
       far: greatest depth that counts, mm; likewise.
       max_len: frames of each sequence that are looked at; 0 for all.
-      min_depth: depth of a disparity of 1 (`geometry.depth_from_disparity`), before alignment.
-      max_depth: depth of a disparity of 0.
       windows: how the windows of a long video are aligned: `endodav`, `vda` or `none`.
       predictions: folder of another method's predictions, to be measured in place of a network: a file NAME.npz or
         NAME.npy a sequence, or a folder of npy, 16-bit png or exr frames.
@@ -42,8 +40,6 @@ class EvaluateConfig:
     near: float = 1e-3
     far: float = 150.0
     max_len: Annotated[int, spelled("--max-length")] = 0
-    min_depth: float = 0.1
-    max_depth: float = 150.0
     windows: AlignRule = "endodav"
     predictions: str = ""
     kind: Kind = "depth"
@@ -53,8 +49,6 @@ class EvaluateConfig:
         check_choices(self, "evaluate")
         if not 0 <= self.near < self.far:
             raise ValueError(f"evaluate.near: {self.near} must lie below evaluate.far, {self.far}")
-        if not 0 < self.min_depth < self.max_depth:
-            raise ValueError(f"evaluate.min_depth: {self.min_depth} must lie below evaluate.max_depth")
         if self.max_len < 0:
             raise ValueError(f"evaluate.max_len: {self.max_len} must not be negative")
 

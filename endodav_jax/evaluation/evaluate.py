@@ -18,10 +18,11 @@ from endodav_jax.evaluation.motion import MotionEstimator, MotionScores, score_m
 from endodav_jax.evaluation.predict import predicted_depth
 from endodav_jax.evaluation.predictions import read_predictions
 from endodav_jax.evaluation.sequence import TEMPORAL_ERRORS, SequenceScores, means_and_intervals, score_sequence
-from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.models import DepthModelConfig
 from endodav_jax.version import __version__
 
+PUBLISHED = DepthModelConfig()
 ERRORS = (*DEPTH_ERRORS, *TEMPORAL_ERRORS)
 _PACKAGES = ("jax", "flax", "numpy", "scipy", "opencv-python-headless")
 
@@ -159,11 +160,12 @@ def evaluate_predictions(
     config: EvaluateConfig,
     label: str = "",
     on_sequence: OnSequence | None = None,
+    model: DepthModelConfig = PUBLISHED,
 ) -> Results:
     """Measures what another method predicted; see `predictions.read_predictions` for what a folder may hold.
 
-    `config.kind` says whether it is depth or disparity; disparity becomes depth as a network's does.  One frame is in
-    memory at a time.  Where `config.max_len` is set, predictions of the whole sequence may be there all the same.
+    `config.kind` says whether it is depth or disparity, which then becomes depth as that of `model` does.  One frame is
+    in memory at a time.  Where `config.max_len` is set, predictions of the whole sequence may be there all the same.
 
     Raises:
       UserError: there is no such folder.
@@ -179,7 +181,7 @@ def evaluate_predictions(
             wanted = min(whole, config.max_len or whole)
             if len(found) not in (whole, wanted):
                 raise ValueError(f"{len(found)} predictions for {wanted} frames of ground truth; give one a frame")
-            yield _AsDepth(found, wanted, config)
+            yield _AsDepth(found, wanted, config, model)
 
     scores, failures = _score_all(videos, config, maps, on_sequence)
     return _results(scores, failures, label, config, videos, {})
@@ -197,8 +199,8 @@ def versions() -> dict[str, str]:
 class _AsDepth(Sequence[np.ndarray]):
     """The first `length` maps of another method as depth, each made when it is asked for."""
 
-    def __init__(self, maps: Sequence[np.ndarray], length: int, config: EvaluateConfig):
-        self._maps, self._length, self._config = maps, length, config
+    def __init__(self, maps: Sequence[np.ndarray], length: int, config: EvaluateConfig, model: DepthModelConfig):
+        self._maps, self._length, self._config, self._model = maps, length, config, model
 
     def __len__(self) -> int:
         return self._length
@@ -207,7 +209,7 @@ class _AsDepth(Sequence[np.ndarray]):
         values = np.asarray(self._maps[number], np.float32)
         if self._config.kind == "depth":
             return values
-        return depth_from_disparity(np.maximum(values, 0), self._config.min_depth, self._config.max_depth)
+        return self._model.depth(np.maximum(values, 0))
 
 
 def _score_all(

@@ -9,7 +9,6 @@ import numpy as np
 
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.recent_masks import RecentMasks
 
@@ -34,6 +33,6 @@ def predicted_depth(
                 yield frame.frame
 
         for number, disparity in estimator.iter_infer(frames(), config.windows, mask, mask_of=counted):
-            depth[number] = depth_from_disparity(disparity, config.min_depth, config.max_depth)
+            depth[number] = estimator.config.depth(disparity)
         yield depth
         del depth

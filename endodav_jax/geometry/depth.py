@@ -7,12 +7,17 @@ import numpy as np
 
 Array = TypeVar("Array", np.ndarray, jax.Array, float)
 
+# Of the published training of EndoDAV and EndoDAC, in which depth is in units of the predicted motion: up to scale.
+PUBLISHED_RANGE = (0.1, 150.0)
 
-def depth_from_disparity(disparity: Array, min_depth: float = 0.1, max_depth: float = 150.0) -> Array:
+
+def depth_from_disparity(
+    disparity: Array, min_depth: float = PUBLISHED_RANGE[0], max_depth: float = PUBLISHED_RANGE[1]
+) -> Array:
     """Returns 1 / (1 / max_depth + (1 / min_depth - 1 / max_depth) * disparity), of any shape.
 
-    Maps disparity 0..1 to `max_depth`..`min_depth`; what lies above 1 comes nearer still.  The defaults are those of
-    the published training of EndoDAV and EndoDAC, in which depth is in units of the predicted motion: up to scale.
+    Maps disparity 0..1 to `max_depth`..`min_depth`; what lies above 1 comes nearer still.  A network's own range
+    stands in its configuration, whose `depth` is this function with it.
     The least disparity is 0, so the result is finite for every output of a network.
     """
     far, near = 1.0 / max_depth, 1.0 / min_depth

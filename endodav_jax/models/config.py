@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Literal
 
+from endodav_jax.geometry.depth import PUBLISHED_RANGE, depth_from_disparity
+from endodav_jax.geometry.depth import Array as Disparity
 from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family
 
 Head = Literal["single", "multi"]
@@ -50,6 +52,7 @@ class DepthModelConfig:
       residual_blocks: ViT blocks after which EndoDAC's convolutional residual block stands.
       normalise: whether frames are normalised by ImageNet's mean and deviation.
       precision: of activations; parameters stay float32.
+      min_depth, max_depth: depth of a disparity of 1 and of 0, in training and ever after; see `depth`.
     """
 
     family: str = "endodav"
@@ -62,6 +65,8 @@ class DepthModelConfig:
     residual_blocks: tuple[int, ...] = ()
     normalise: bool = True
     precision: Precision = "float32"
+    min_depth: float = PUBLISHED_RANGE[0]
+    max_depth: float = PUBLISHED_RANGE[1]
 
     def __post_init__(self):
         def choice(field: str, allowed) -> None:
@@ -89,6 +94,14 @@ class DepthModelConfig:
             raise ValueError(f"model.residual_blocks: only {having} has them")
         if any(not 0 <= i < self.backbone.depth for i in self.residual_blocks):
             raise ValueError(f"model.residual_blocks: {self.residual_blocks} must lie within the encoder's blocks")
+        if not 0 < self.min_depth < self.max_depth:
+            raise ValueError(
+                f"model.min_depth: {self.min_depth} must be positive and below model.max_depth, {self.max_depth}"
+            )
+
+    def depth(self, disparity: Disparity) -> Disparity:
+        """Depth of the network's disparity, of any shape, in the unit of the predicted motion: up to scale."""
+        return depth_from_disparity(disparity, self.min_depth, self.max_depth)
 
     @property
     def backbone(self) -> Backbone:

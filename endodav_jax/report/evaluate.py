@@ -59,7 +59,7 @@ def evaluate(config: Config, workdir: Path) -> Results:
 
     if section.predictions:
         name = section.label or f"predictions in {Path(section.predictions).name}"
-        results = evaluate_predictions(section.predictions, videos, section, name, said)
+        results = evaluate_predictions(section.predictions, videos, section, name, said, config.model)
     else:
         model, params, card = load_model(config.weights)
         motion = MotionEstimator(params) if "pose" in params else None

@@ -9,7 +9,6 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from endodav_jax.geometry.camera import reproject
-from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.flow import flow_targets, warp_by_flow
 from endodav_jax.geometry.resize import resize_align_corners
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
@@ -19,6 +18,7 @@ from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, 
 from endodav_jax.losses.projection import flow_depth_error, projection_error
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
+from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.layers import map_frames
 from endodav_jax.training.health import health_of
 from endodav_jax.training.objective import (
@@ -163,7 +163,7 @@ def depth_objective(
         FLOW_DEPTH: config.flow_depth_weight if pairs else 0.0,
     }
     wanted = frozenset(name for name, weight in weights.items() if weight)
-    parts = _view_synthesis(clip, scene, maps, length, wanted, config, axis_name)
+    parts = _view_synthesis(clip, scene, maps, length, wanted, config, networks.depth.config, axis_name)
 
     losses = {}
     for i, scale in enumerate(config.scales):
@@ -172,7 +172,7 @@ def depth_objective(
         losses |= {f"loss/{name}/{scale}": value for name, value in part.items()}
         losses[f"loss/{scale}"] = sum(part.values())
     loss = mean_over_scales(losses, "", config)
-    pictures = jax.lax.stop_gradient(_pictures(clip, scene, jax.tree.map(lambda a: a[0], maps), config))
+    pictures = jax.lax.stop_gradient(_pictures(clip, scene, jax.tree.map(lambda a: a[0], maps), networks.depth.config))
     in_view = jnp.repeat(batch["view_mask"], length, axis=0)
     health = health_of(pictures.disparity, pictures.depth, neighbour_from_frame, in_view)
     return loss, DepthAux(losses, statistics_of(networks), neighbour_from_frame, intrinsics, pictures, health)
@@ -241,6 +241,7 @@ def _view_synthesis(
     length: int,
     wanted: frozenset[str],
     config: ObjectiveConfig,
+    model: DepthModelConfig,
     axis_name: str | None,
 ) -> dict[str, Float[Array, "S"]]:
     """Returns the terms that compare frames with neighbours, unweighted, by scale; 0 those that are not wanted.
@@ -250,7 +251,7 @@ def _view_synthesis(
     """
 
     def one_scale(_, scale_maps: _ScaleMaps):
-        depth = depth_from_disparity(scale_maps.disparity, config.min_depth, config.max_depth)
+        depth = model.depth(scale_maps.disparity)
         neighbour_depth, same_clip = _depth_of_neighbours(depth, length)
 
         @functools.partial(jax.checkpoint, prevent_cse=False)
@@ -359,8 +360,8 @@ def _smoothness(disparity: Float[Array, "N h w 1"], clip: Clip, index: int, axis
     return masked_mean_of_pairs(*pairs, pair_masks(valid), axis_name)
 
 
-def _pictures(clip: Clip, scene: _Scene, maps: _ScaleMaps, config: ObjectiveConfig) -> Pictures:
-    depth = depth_from_disparity(maps.disparity, config.min_depth, config.max_depth)
+def _pictures(clip: Clip, scene: _Scene, maps: _ScaleMaps, model: DepthModelConfig) -> Pictures:
+    depth = model.depth(maps.disparity)
     warped, refined = [], []
     for direction in (BEFORE, AFTER):
         pixels, _ = reproject(depth, scene.intrinsics, scene.neighbour_from_frame[direction])

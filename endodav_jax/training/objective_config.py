@@ -21,7 +21,6 @@ class ObjectiveConfig:
       flow_smoothness: the same of the optical flow, in its own update.
       projection_weight: of the projection loss, in phases that have it (1e-2; 1e-4 is also used).
       flow_depth_weight: of its variant along the optical flow (1e-3 where it is used); 0 leaves it out.
-      min_depth, max_depth: of a disparity of 1 and of 0, in the unit of the predicted translation.
       learn_intrinsics: predict the camera's intrinsics instead of taking the batch's.
       highlight_threshold: pixels whose three channels all reach it are specular highlights and count in no term;
         None counts them.
@@ -37,8 +36,6 @@ class ObjectiveConfig:
     flow_smoothness: float = 1e-3
     projection_weight: float = 1e-2
     flow_depth_weight: float = 0.0
-    min_depth: float = 0.1
-    max_depth: float = 150.0
     learn_intrinsics: bool = True
     highlight_threshold: float | None = None
     remat: bool = True
@@ -54,10 +51,6 @@ class ObjectiveConfig:
             value = getattr(self, field.name)
             if field.name.endswith(("_weight", "_smoothness")) and value < 0:
                 raise ValueError(f"train.objective.{field.name}: {value} must not be negative")
-        if not 0 < self.min_depth < self.max_depth:
-            raise ValueError(
-                f"train.objective.min_depth: {self.min_depth} must be positive and below max_depth, {self.max_depth}"
-            )
         if self.highlight_threshold is not None and not 0 < self.highlight_threshold <= 1:
             raise ValueError(
                 f"train.objective.highlight_threshold: {self.highlight_threshold} must lie in 0 to 1, or be None"

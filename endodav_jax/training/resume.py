@@ -20,6 +20,11 @@ _FREE = (
 # How far a run goes.  It is no part of what a step does, unless rates come down over its whole length.
 _LENGTH = ("train.steps", "train.epochs")
 _MISSING = object()
+# Fields of older checkpoints' records -> where they stand now.
+_MOVED = {
+    "train.objective.min_depth": "model.min_depth",
+    "train.objective.max_depth": "model.max_depth",
+}
 
 
 def changed_fields(before: Mapping, now: Mapping) -> list[str]:
@@ -31,6 +36,7 @@ def changed_fields(before: Mapping, now: Mapping) -> list[str]:
       now: the configuration to go on with, alike.
     """
     before, now = flat_fields(before), flat_fields(now)
+    before = {_MOVED.get(field, field): value for field, value in before.items()}
     free = _FREE if now.get("train.schedule") == "cosine" else _FREE + _LENGTH
     lines = []
     for field in sorted(before.keys() | now.keys()):

@@ -11,6 +11,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import ERRORS, evaluate_predictions
 from endodav_jax.evaluation.predictions import find_predictions
+from endodav_jax.models import DepthModelConfig
 from tests.evaluation.plane_videos import SHAPE, PlaneVideos, depth_of
 
 LENGTH = 6
@@ -107,6 +108,10 @@ def test_disparity_is_turned_into_depth_as_a_network_s_is(tmp_path):
     write(tmp_path, disparity, *VIDEOS.sequences, key="disparities")
     results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig(kind="disparity"))
     assert results.means()["abs_rel"] < 1e-4
+    other = evaluate_predictions(
+        tmp_path, VIDEOS, EvaluateConfig(kind="disparity"), model=DepthModelConfig(min_depth=1.0)
+    )
+    assert other.means()["abs_rel"] > 10 * results.means()["abs_rel"]
     refused = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig())
     assert refused.scores == ()
     assert "holds disparities, wanted depths or depth; say --kind disparity" in refused.failures[FIRST]

@@ -16,6 +16,7 @@ from endodav_jax.depth_video import run as job
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.jobs import infer as command
+from endodav_jax.models import DepthModelConfig
 from endodav_jax.video.video_file import VideoFile
 from tests.media_fixtures import (
     FakeEstimator,
@@ -77,6 +78,18 @@ def test_a_video_gives_everything_named_as_video_depth_anything_names_it(endodav
     for folder in ("depths_npy", "depths_png", "depths_exr", "depths_tiff", "points_ply"):
         assert len(list((tmp_path / "out" / f"clip_{folder}").glob("frame_000*"))) == 40
     assert VideoFile(tmp_path / "out" / "clip_sbs.mp4").size == (48, 128)
+
+
+def test_depth_lies_in_the_range_of_the_networks_configuration(endodav, monkeypatch, video, tmp_path):
+    model = DepthModelConfig(min_depth=2.0, max_depth=80.0)
+    monkeypatch.setattr(
+        job, "load_estimator", lambda *_: (FakeEstimator(config=model), load_fake("", "", "float32")[1])
+    )
+    assert endodav(video, "--save", "npz", "--max-len", 2)[0] == 0
+    with np.load(tmp_path / "out" / "clip_depths.npz") as file:
+        np.testing.assert_array_equal(file["depths"], depth_from_disparity(file["disparities"], 2.0, 80.0))
+    units = json.loads((tmp_path / "out" / "clip_meta.json").read_text())["units"]
+    assert (units["min_depth"], units["max_depth"]) == (2.0, 80.0)
 
 
 def test_nothing_is_written_beside_the_input(endodav, video, tmp_path):

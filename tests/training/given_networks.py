@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.pose import Motion
 
 SCALES = 4
@@ -23,6 +24,7 @@ class GivenDepth(nnx.Module):
     """A disparity [T,H,W] for each frame of a clip; a shorter clip has its first frames'."""
 
     def __init__(self, disparity):
+        self.config = DepthModelConfig()
         self.disparity = nnx.Param(jnp.asarray(disparity, jnp.float32))
 
     def __call__(self, frames, view_mask):
