@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float32, UInt8
 
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
-from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import MaskOf, WindowAligner, WindowLog
 from endodav_jax.inference.frame_checks import checked_frame
@@ -84,14 +83,14 @@ class DepthEstimator:
         align: AlignRule = "endodav",
         view_mask: Bool[np.ndarray, "H W"] | None = None,
     ) -> Float32[np.ndarray, "N H W"]:
-        """Depth of every frame of a video that fits into memory: `depth_from_disparity` of what `infer` gives.
+        """Depth of every frame of a video that fits into memory: what `infer` gives, in the range of the configuration.
 
         It is relative, up to a scale and the disparity's shift, and 0 where `view_mask` hides a pixel.
 
         Raises:
           UserError: no frames, or as of `iter_infer`.
         """
-        depth = depth_from_disparity(self.infer(frames, align, view_mask))
+        depth = self.config.depth(self.infer(frames, align, view_mask))
         return depth if view_mask is None else np.where(view_mask, depth, np.float32(0))
 
     def iter_infer(
