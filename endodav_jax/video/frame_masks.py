@@ -13,11 +13,10 @@ import numpy as np
 from PIL import Image
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.image_files import images_in, read_rgb
+from endodav_jax.video.image_files import FRAME_FOLDERS, images_in, read_rgb
 from endodav_jax.video.video_file import VideoFile
 
 NAME = "masks"
-INNER_FOLDERS = ("frames", "images")  # of a sequence's folder, beside which its masks lie
 _VIDEO_LEVEL = 127  # a lossy video blurs 0 and 255; brighter than half counts
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".mts", ".m2ts")
 
@@ -39,7 +38,7 @@ def masks_beside(source: Path) -> Path | None:
     """
     if source.is_dir():
         places = [source / NAME]
-        if source.name in INNER_FOLDERS:
+        if source.name.lower() in FRAME_FOLDERS:
             places.append(source.parent / NAME)
         places.append(source.with_name(f"{source.resolve().name}_{NAME}"))
     else:

@@ -20,6 +20,8 @@ from endodav_jax.video.upright import over_black
 
 SUFFIXES = (".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
             ".webp")  # fmt: skip
+# Where frames lie inside of a sequence's folder, in this order.
+FRAME_FOLDERS = ("frames", "images", "color", "colour", "rgb", "image", "imgs", "img")
 EXIF_ORIENTATION = 0x0112
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 # A damaged header may announce any size; no camera makes more than this.
@@ -114,6 +116,14 @@ def images_matching(pattern: str) -> list[Path]:
     """Returns the images that a shell pattern (`**` for any depth) matches, in natural order."""
     found = (Path(path) for path in glob.glob(pattern, recursive=True))
     return in_order(path for path in found if path.suffix.lower() in SUFFIXES)
+
+
+def frames_in(path: Path) -> int:
+    """Returns how many frames a file of images holds, 1 for what cannot be read."""
+    try:
+        return len(_header(path)[1])
+    except UserError:
+        return 1
 
 
 def read_rgb(path: Path) -> np.ndarray:

@@ -8,7 +8,8 @@ import av
 from endodav_jax.errors import UserError
 from endodav_jax.video.container import open_container, video_track
 from endodav_jax.video.dicom_header import DICOM_SUFFIXES, is_dicom
-from endodav_jax.video.image_files import SUFFIXES
+from endodav_jax.video.frame_masks import is_named_masks
+from endodav_jax.video.image_files import FRAME_FOLDERS, SUFFIXES
 from endodav_jax.video.image_order import in_order, natural_order
 
 VIDEO_SUFFIXES = frozenset((
@@ -27,8 +28,7 @@ _OTHERS = frozenset((
     ".rtf", ".safetensors", ".sav", ".sh", ".srt", ".stl", ".sub", ".sup", ".tar", ".tex", ".tgz", ".thm",
     ".toml", ".tsv", ".txt", ".vtt", ".wav", ".wma", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip",
 ))  # fmt: skip
-# Where frames lie inside of a folder, and what lies beside them and is no recording.
-FRAME_FOLDERS = ("frames", "images", "color", "colour", "rgb", "image", "imgs", "img")
+# What lies beside frames and is no recording.
 COMPANIONS = ("depth", "depths", "intrinsic", "intrinsics", "mask", "masks", "pose", "poses", "sparse")
 MASK = "mask"  # stem of the image of the view, which is no frame
 _IMAGES_NOT_READ = frozenset((
@@ -67,8 +67,8 @@ def contents(folder: Path) -> Contents:
         kind = kind_of(path)
         if kind is not None and path.name.startswith("."):
             found.left_out[path] = "hidden"
-        elif kind == "image" and path.stem == MASK:
-            continue
+        elif (kind == "image" and path.stem == MASK) or (kind is not None and is_named_masks(path)):
+            continue  # they lie beside frames and are none
         elif kind == "image":
             found.images.append(path)
         elif kind == "video":
@@ -107,20 +107,23 @@ def frames_of_folder(folder: Path) -> Contents:
     own = contents(folder)
     if own.images or own.videos or own.dicom:
         return own
-    for inner in own.folders:
-        if inner.name.lower() in FRAME_FOLDERS:
-            found = contents(inner)
-            if found.images:
-                others = [other for other in own.folders if other != inner and other.name.lower() not in COMPANIONS]
-                return dataclasses.replace(
-                    found, folders=[*found.folders, *others], left_out=own.left_out | found.left_out
-                )
+    by_name = {inner.name.lower(): inner for inner in own.folders}
+    for name in FRAME_FOLDERS:
+        found = contents(by_name[name]) if name in by_name else None
+        if found is not None and found.images:
+            others = [inner for inner in own.folders if inner != by_name[name]]
+            return dataclasses.replace(found, folders=found.folders + others, left_out=own.left_out | found.left_out)
     return own
+
+
+def is_companion(folder: Path) -> bool:
+    """Returns whether a folder lies beside frames and is no recording, by its name."""
+    return folder.name.lower() in COMPANIONS or is_named_masks(folder)
 
 
 def holds_recordings(folder: Path) -> bool:
     """Returns whether a folder that is no companion of frames holds images or recordings."""
-    if folder.name.lower() in COMPANIONS:
+    if is_companion(folder):
         return False
     found = contents(folder)
     return bool(found.images or found.videos or found.dicom)

@@ -1,7 +1,7 @@
 """A user's own endoscope (`frames`): videos or folders of images, with whatever is known of camera, depth and motion.
 
-A sequence is a video, or a folder that holds images (or one video), in itself or in `frames/` or `images/`.  Beside
-them its folder may hold
+A sequence is a video, a DICOM recording, a file of many images, or a folder that holds images, in itself or in
+`frames/`, `images/`, `color/`, `rgb/`.  Beside images, or a recording alone in its folder, there may lie
 
 - `intrinsics.json`, `.txt`, `.yaml`, `.npy` (or `camera.*`): fx, fy, cx, cy or a 3x3 matrix, and distortion (see
   `video.camera_files`);
@@ -18,6 +18,7 @@ a known unit "mm" means the unit of the reconstruction.
 
 import dataclasses
 from collections.abc import Container, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,6 @@ from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics
 from endodav_jax.data.sources.colmap import read_colmap
 from endodav_jax.data.sources.decode import (
     Unreadable,
-    numbered_files,
     read_float_map,
     read_rgb,
     read_uint16,
@@ -42,7 +42,8 @@ from endodav_jax.data.sources.undistorted import Undistorters, resampled
 from endodav_jax.errors import UserError
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.frame_masks import FrameMasks, MaskOf, fitted_mask, masks_beside
-from endodav_jax.video.frames import ReadingStopped
+from endodav_jax.video.frames import SQUARE, Deinterlace, FrameSource, Reading, ReadingStopped
+from endodav_jax.video.image_order import frame_numbers, in_order
 from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole
 from endodav_jax.video.undistort import Undistorter
@@ -52,6 +53,7 @@ from endodav_jax.video.view_mask import detect_view, read_view
 CAMERA_FILES = tuple(f"{stem}{suffix}" for stem in ("intrinsics", "camera") for suffix in
                      (".json", ".txt", ".yaml", ".yml", ".npy"))  # fmt: skip
 VIEW_SAMPLES = 16
+_DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 
 Stereo = Literal["none", "top", "bottom", "left", "right"]
 
@@ -77,6 +79,8 @@ class FramesSource(SequenceSource):
         unit_mm: float = 1.0,
         depth_unit_mm: float = 1.0,
         stereo: Stereo = "none",
+        deinterlace: Deinterlace = "auto",
+        track: int = -1,
     ):
         """Looks for sequences.
 
@@ -93,6 +97,8 @@ class FramesSource(SequenceSource):
           unit_mm: millimetres in one unit of poses and points.
           depth_unit_mm: millimetres in one unit of the depth maps.
           stereo: which half of frames with two views is taken.
+          deinterlace: frames of two fields become whole pictures: those marked as such, all (`on`), or none (`off`).
+          track: number of the video track, from 0, where a file holds several; -1 takes the default or largest.
 
         Raises:
           UserError: nothing to read there, or an option that fits one sequence only is given for several.
@@ -112,6 +118,7 @@ class FramesSource(SequenceSource):
         self._geometry_path, self._mask = geometry, mask
         self._masks, self._undistort = masks, undistort
         self._unit_mm, self._depth_unit_mm, self._stereo = unit_mm, depth_unit_mm, stereo
+        self._reading = Reading(deinterlace, None if track < 0 else track)
         self._loaded: dict[str, _Known] = {}
 
     def sequences(self, split: str) -> list[str]:
@@ -135,11 +142,12 @@ class FramesSource(SequenceSource):
             odd.append("no camera; a focal length of 0.82 of the longer side stands in (train with learned intrinsics)")
         height, width = known.size
         lens = self._lens(known, 0)
-        undistortion, notes = None, ()
+        undistortion = None
+        notes = [f"{sequence}: {line}" for line in (*place.left_out, *known.notes)]
         if self._undistort:
             undistorter = Undistorters(known.size).of(sequence, lens)
             undistortion = undistorter.to_json()
-            notes = (f"{sequence}: {undistorter.loss_line(self._view(sequence, known))}",)
+            notes.append(f"{sequence}: {undistorter.loss_line(self._view(sequence, known))}")
         elif lens.distorted:
             odd.append("its camera is distorted, which is ignored; resample it to a pinhole with --undistort")
         if known.masks is not None:
@@ -159,7 +167,7 @@ class FramesSource(SequenceSource):
             odd=tuple(odd),
             has_frame_masks=known.masks is not None,
             undistortion=undistortion,
-            notes=notes,
+            notes=tuple(notes),
         )
 
     def _items(self, sequence: str, only: Container[int] | None) -> Iterator[SourceFrame | BadFrame]:
@@ -201,7 +209,7 @@ class FramesSource(SequenceSource):
             return
         position = 0
         try:
-            for frame in VideoFile(place.video):
+            for frame in place.open(self._reading):
                 yield position, position, frame.rgb
                 position += 1
         except ReadingStopped:
@@ -254,7 +262,7 @@ class FramesSource(SequenceSource):
             position = next(iter(geometry.intrinsics), -1)
             camera = geometry.intrinsics_at(position)
         if camera is None:
-            return Pinhole(guessed_intrinsics(known.size))
+            return Pinhole(guessed_intrinsics(known.size, known.pixel_aspect))
         if position not in geometry.lenses:
             return Pinhole(resized_intrinsics(camera, geometry.size or size, size))
         lens = geometry.lenses[position]
@@ -271,7 +279,7 @@ class FramesSource(SequenceSource):
         if self._mask != "auto" or own is not None:
             return read_view(str(own if self._mask == "auto" else self._mask), known.size, known.size)
         if place.video is not None:
-            samples = VideoFile(place.video).samples(VIEW_SAMPLES)
+            samples = place.open(self._reading).samples(VIEW_SAMPLES)
         else:
             paths = list(place.images.values())
             places = np.unique(np.linspace(0, len(paths) - 1, VIEW_SAMPLES).round().astype(int))
@@ -290,9 +298,12 @@ class FramesSource(SequenceSource):
         return self._loaded[sequence]
 
     def _load(self, place: SequencePlace) -> "_Known":
+        notes: list[str] = []
+        aspect = SQUARE
         if place.video is not None:
-            video = VideoFile(place.video)
-            frames, full_size = video.count or 0, video.size
+            recording = place.open(self._reading)
+            frames, full_size, aspect = self._count(place, recording), recording.size, recording.pixel_aspect
+            notes = recording.notes
             numbers, names = list(range(frames)), [f"{i:06d}" for i in range(frames)]
         else:
             frames, full_size = len(place.images), first_size(place.images)
@@ -307,7 +318,19 @@ class FramesSource(SequenceSource):
             depths=self._depth_files(place, numbers),
             geometry=self._geometry(place, numbers, names),
             masks=self._masks_of(place),
+            pixel_aspect=aspect,
+            notes=tuple(notes),
         )
+
+    def _count(self, place: SequencePlace, recording: FrameSource) -> int:
+        """Returns how many frames a recording has: decoded and counted where something has to fit them one by one."""
+        paired = (self._depth_folder, self._poses_file, self._geometry_path) != (None, None, None)
+        paired = (
+            paired or file_beside(place, ("depth", "poses.txt", "geometry.npz", "images.txt", "sparse")) is not None
+        )
+        if isinstance(recording, VideoFile) and (paired or recording.count is None):
+            return recording.counted()
+        return recording.count or 0
 
     def _masks_of(self, place: SequencePlace) -> FrameMasks | None:
         if self._masks == "none":
@@ -325,9 +348,14 @@ class FramesSource(SequenceSource):
             return {}
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of depth maps")
-        files = numbered_files(folder, (".png", ".tif", ".tiff", ".npy"))
-        if not files:
+        paths = [path for path in folder.iterdir() if path.suffix.lower() in _DEPTH_SUFFIXES]
+        paths = in_order(path for path in paths if not path.name.startswith("."))
+        if not paths:
             raise UserError(f"{folder}: holds no depth maps (.png, .tiff, .npy)")
+        by_stem = {path.stem: number for number, path in place.images.items()}
+        if all(path.stem in by_stem for path in paths):
+            return {by_stem[path.stem]: path for path in paths}
+        files = dict(zip(frame_numbers(paths) or range(len(paths)), paths, strict=True))
         if not set(files) & set(numbers) or (len(files) == len(numbers) and set(files) != set(numbers)):
             if len(files) != len(numbers):
                 raise UserError(
@@ -367,6 +395,8 @@ class _Known:
     depths: dict[int, Path]
     geometry: Geometry
     masks: FrameMasks | None
+    pixel_aspect: Fraction = SQUARE
+    notes: tuple[str, ...] = ()
     lenses: dict[int, Lens] = dataclasses.field(default_factory=dict)
 
 

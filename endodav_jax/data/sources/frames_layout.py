@@ -1,87 +1,143 @@
-"""Where a user's own sequences lie below a path."""
+"""Where a user's own sequences lie below a path; all that may be meant as one is taken, or named as left out."""
 
 import dataclasses
 from pathlib import Path
 
-from endodav_jax.data.sources.decode import IMAGE_SUFFIXES, numbered_files
 from endodav_jax.errors import UserError
-from endodav_jax.video.frame_masks import is_named_masks
-from endodav_jax.video.image_files import images_in
+from endodav_jax.video.dicom_file import DicomImages, series_in
+from endodav_jax.video.frames import FrameSource, Reading
+from endodav_jax.video.image_files import FRAME_FOLDERS, SUFFIXES, frames_in
+from endodav_jax.video.image_order import frame_numbers
+from endodav_jax.video.reader import open_source
+from endodav_jax.video.recognise import Contents, contents, holds_recordings, is_companion, left_out_notes
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".h264")
-COMPANIONS = ("depth", "masks", "sparse")  # folders beside frames that are no sequences
+# Files beside a recording that belong to one only; see `data.sources.frames`.
+_OF_ONE = ("depth", "poses.txt", "geometry.npz", "mask.png", "sparse", "images.txt")
 
 
 @dataclasses.dataclass(frozen=True)
 class SequencePlace:
-    """Where a sequence lies: its video or its images by number, and the folder of its companions (None: none)."""
+    """Where a sequence lies.
+
+    Attributes:
+      video: file of a video, of many images, or the first of a DICOM series; None for images of a file each.
+      images: the files of images, by their number.
+      beside: folder of its companions (camera, depth, ...); None for none.
+      series: all files of a DICOM series, in order.
+      left_out: lines that name what lies there and is not read.
+    """
 
     video: Path | None
     images: dict[int, Path]
     beside: Path | None
+    series: tuple[Path, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def open(self, reading: Reading) -> FrameSource:
+        """Opens what is no folder of images."""
+        if len(self.series) > 1:
+            return DicomImages(self.series, str(self.video.parent), self.video.parent.name)
+        return open_source(str(self.video), reading)
 
 
 def find_sequences(root: Path) -> dict[str, SequencePlace]:
-    """Returns the sequences below a path by name; one is called after its folder or video.
+    """Returns the sequences below a path by name; one is called after its folder or file, and the folders above it.
 
     Raises:
       UserError: there are none.
     """
     if root.is_file():
-        if root.suffix.lower() in IMAGE_SUFFIXES:
+        if root.suffix.lower() in SUFFIXES and frames_in(root) == 1:
             raise UserError(f"{root}: one image is no sequence; give its folder or a video")
         return {root.stem: SequencePlace(root, {}, None)}
     if not root.is_dir():
         raise UserError(f"{root}: no such video or folder")
-    own = _folder_of_images(root)
-    if own is not None:
-        return {root.resolve().name: own}
-    found = {}
-    for path in sorted(root.iterdir()):
-        companion = path.name in COMPANIONS or is_named_masks(path)
-        place = _sequence_at(path) if path.is_dir() and not companion else None
-        if place is not None:
-            found[path.name] = place
-    videos = _videos(root)
-    if len(videos) == 1 and not found:
-        return {videos[0].stem: SequencePlace(videos[0], {}, root)}
-    for path in videos:
-        found.setdefault(path.stem, SequencePlace(path, {}, None))
+    found: dict[str, SequencePlace] = {}
+    left_out = _collect(root, "", found)
     if not found:
-        raise UserError(f"{root}: holds no images, no videos and no folders of them")
+        there = "".join(f"; {line}" for line in left_out)
+        raise UserError(f"{root}: holds no images, no videos and no folders of them{there}")
+    if left_out:
+        first = next(iter(found))
+        found[first] = dataclasses.replace(found[first], left_out=(*left_out, *found[first].left_out))
     return found
 
 
-def _sequence_at(folder: Path) -> SequencePlace | None:
-    """Returns the sequence that a folder is: its images, or its only video."""
-    videos = _videos(folder)
-    return _folder_of_images(folder) or (SequencePlace(videos[0], {}, folder) if len(videos) == 1 else None)
+def _collect(folder: Path, name: str, found: dict[str, SequencePlace]) -> list[str]:
+    """Adds the sequences of a folder to `found`, and returns lines on what belongs to none of them."""
+    own = contents(folder)
+    inner = _inner_images(folder, own)
+    images = own.images if inner is None else inner.images
+    left_out = own.left_out | ({} if inner is None else inner.left_out)
+    if inner is not None:
+        left_out |= dict.fromkeys(own.images, "beside the folder of frames")
+    single = [path for path in images if frames_in(path) == 1]
+    if single:
+        left_out |= dict.fromkeys(own.videos + own.dicom, "its folder is read as images")
+        left_out |= dict.fromkeys((path for path in images if path not in single), "several images in a file")
+        used = () if inner is None else FRAME_FOLDERS
+        others = (path for path in own.folders if path.name.lower() not in used)
+        left_out |= {path: "its folder is read as images" for path in others if holds_recordings(path)}
+        numbers = frame_numbers(single) or range(len(single))
+        place = SequencePlace(None, dict(zip(numbers, single, strict=True)), folder)
+        _add(found, name or folder.resolve().name, place, left_out)
+        return []
+    series, empty = series_in(own.dicom) if own.dicom else ([], [])
+    left_out |= dict.fromkeys(empty, "no pictures")
+    recordings = [(path,) for path in own.videos + images] + [tuple(files) for files in series]
+    before = len(found)
+    lines = []
+    for path in own.folders:
+        if not is_companion(path) and not (inner is not None and path.name.lower() in FRAME_FOLDERS):
+            lines += _collect(path, f"{name}/{path.name}" if name else path.name, found)
+    if len(recordings) == 1 and len(found) == before:
+        (files,) = recordings
+        stem = folder.resolve().name if len(files) > 1 else files[0].stem
+        _add(found, name or stem, SequencePlace(files[0], {}, folder, files), left_out)
+        return lines
+    if recordings:
+        of_which = "belongs to one of several recordings; give each a folder of its own"
+        left_out |= {folder / other: of_which for other in _OF_ONE if (folder / other).exists()}
+    names = _names([files[0] if len(files) == 1 else None for files in recordings])
+    for own_name, files in zip(names, recordings, strict=True):
+        place = SequencePlace(files[0], {}, None, files)
+        _add(found, f"{name}/{own_name}" if name else own_name, place, {})
+    return lines + left_out_notes(left_out)
 
 
-def _folder_of_images(folder: Path) -> SequencePlace | None:
-    """Returns the sequence of the images in `frames/` or `images/` of a folder or in itself."""
-    for name in ("frames", "images", "."):
-        inner = folder / name
-        images = _images(inner) if inner.is_dir() else {}
-        if images:
-            return SequencePlace(None, images, folder)
+def _inner_images(folder: Path, own: Contents) -> Contents | None:
+    """Returns what the folder of frames inside of a folder holds, if it has one with images."""
+    by_name = {path.name.lower(): path for path in own.folders}
+    for name in FRAME_FOLDERS:
+        if name in by_name:
+            found = contents(by_name[name])
+            if found.images:
+                return found
     return None
 
 
-def _images(folder: Path) -> dict[int, Path]:
-    """Returns images by the last number in their names, by position where some have none; masks are no frames."""
-    paths = [path for path in images_in(folder) if path.stem != "mask"]
-    by_name = numbered_files(folder, IMAGE_SUFFIXES) if len({path.suffix.lower() for path in paths}) == 1 else {}
-    return by_name if len(by_name) == len(paths) else dict(enumerate(paths))
+def _names(files: list[Path | None]) -> list[str]:
+    """Returns a name for each recording of a folder: its stem, its whole name where stems repeat, or a number."""
+    stems = [path.stem for path in files if path is not None]
+    names = []
+    for number, path in enumerate(files, start=1):
+        if path is None:
+            names.append(f"series{number}")
+        else:
+            names.append(path.stem if stems.count(path.stem) == 1 else path.name)
+    return names
 
 
-def _videos(folder: Path) -> list[Path]:
-    """Returns the videos of a folder that are no videos of masks."""
-    videos = (path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
-    return sorted(path for path in videos if not is_named_masks(path))
+def _add(found: dict[str, SequencePlace], name: str, place: SequencePlace, left_out: dict[Path, str]) -> None:
+    unique, number = name, 1
+    while unique in found:
+        number += 1
+        unique = f"{name}-{number}"
+    found[unique] = dataclasses.replace(place, left_out=tuple(left_out_notes(left_out)))
 
 
 def file_beside(place: SequencePlace, names: tuple[str, ...]) -> Path | None:
+    """Returns the first of some companions that lies beside a sequence."""
     if place.beside is None:
         return None
     return next((path for name in names if (path := place.beside / name).exists()), None)
