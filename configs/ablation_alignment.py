@@ -16,9 +16,9 @@ Published: abs rel 0.162, RMSE 13.215 mm, delta 0.665, TAE 0.40.  Not run yet on
 
 from endodav_jax.config import base_config
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 
 def get_config():
     """Returns the configuration; the data and the weights are left to say."""
-    return base_config(**published.endodav("vitb", projection=False), evaluate=EvaluateConfig(windows="endodav"))
+    return base_config(**published_runs.endodav("vitb", projection=False), evaluate=EvaluateConfig(windows="endodav"))

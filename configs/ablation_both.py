@@ -16,9 +16,9 @@ Published: abs rel 0.156, RMSE 12.257 mm, delta 0.761, TAE 0.39.  Not run yet on
 
 from endodav_jax.config import base_config
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 
 def get_config():
     """Returns the configuration; the data and the weights are left to say."""
-    return base_config(**published.endodav("vitb"), evaluate=EvaluateConfig(windows="endodav"))
+    return base_config(**published_runs.endodav("vitb"), evaluate=EvaluateConfig(windows="endodav"))

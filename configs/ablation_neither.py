@@ -16,9 +16,9 @@ Published: abs rel 0.195, RMSE 15.768 mm, delta 0.639, TAE 1.03.  Not run yet on
 
 from endodav_jax.config import base_config
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 
 def get_config():
     """Returns the configuration; the data and the weights are left to say."""
-    return base_config(**published.endodav("vitb", projection=False), evaluate=EvaluateConfig(windows="none"))
+    return base_config(**published_runs.endodav("vitb", projection=False), evaluate=EvaluateConfig(windows="none"))

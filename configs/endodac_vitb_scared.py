@@ -15,9 +15,9 @@ TAE 2.69.  Not run yet on SCARED by us.
 """
 
 from endodav_jax.config import base_config
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 
 def get_config():
     """Returns the configuration; the data and the weights are left to say."""
-    return base_config(**published.endodac("vitb"))
+    return base_config(**published_runs.endodac("vitb"))

@@ -19,9 +19,9 @@ Not run yet on SCARED by us, so nothing is known here of time and result.  On an
 """
 
 from endodav_jax.config import base_config
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 
 def get_config():
     """Returns the configuration; the data and the weights are left to say."""
-    return base_config(**published.endodav("vitb"))
+    return base_config(**published_runs.endodav("vitb"))

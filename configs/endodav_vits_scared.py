@@ -11,9 +11,9 @@ step takes on your machine, in seconds and in memory.
 """
 
 from endodav_jax.config import base_config
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 
 def get_config():
     """Returns the configuration; the data and the weights are left to say."""
-    return base_config(**published.endodav("vits"))
+    return base_config(**published_runs.endodav("vits"))

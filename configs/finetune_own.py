@@ -21,14 +21,14 @@ it gains on endoscopes other than SCARED's.
 import dataclasses
 
 from endodav_jax.config import base_config
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 STEPS = 5000
 
 
 def get_config():
     """Returns the configuration; the data and the weights are left to say."""
-    sections = published.endodav("vits")
+    sections = published_runs.endodav("vits")
     objective = dataclasses.replace(sections["train"].objective, highlight_threshold=0.98)
     sections["train"] = dataclasses.replace(sections["train"], steps=STEPS, schedule="constant", objective=objective)
     sections["data"] = dataclasses.replace(sections["data"], frame_max_interval=3)

@@ -9,7 +9,7 @@ are moved by one pixel; both kinds of adapters at once, without the output convo
 
 from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import base_config
-from endodav_jax.data.config import DataConfig, PhantomSet
+from endodav_jax.data.config import DataConfig, PhantomData
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.config import LearningRates, TrainConfig
@@ -29,7 +29,7 @@ def get_config():
         weights=SHIPPED,
         model=DepthModelConfig.endodav("vitt", image_shape=(112, 140)),
         data=DataConfig(
-            phantom=PhantomSet(family="organ", sequences=8, held_out=4, frames=40, height=96, width=128),
+            phantom=PhantomData(family="organ", sequences=8, held_out=4, frames=40, height=96, width=128),
             clip_length=4,
             frame_max_interval=4,
             threads=1,

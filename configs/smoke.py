@@ -9,7 +9,7 @@ together and only the finest scale is compared, since most of its time is compil
 
 from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import base_config
-from endodav_jax.data.config import DataConfig, PhantomSet
+from endodav_jax.data.config import DataConfig, PhantomData
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.objective_config import ObjectiveConfig
@@ -23,7 +23,7 @@ def get_config():
         weights=SHIPPED,
         model=DepthModelConfig.endodav("vitt", image_shape=(28, 28)),
         data=DataConfig(
-            phantom=PhantomSet(family="organ", sequences=2, frames=10, height=64, width=64),
+            phantom=PhantomData(family="organ", sequences=2, frames=10, height=64, width=64),
             clip_length=2,
             threads=1,
             prefetch=1,

@@ -7,7 +7,7 @@ import pytest
 
 import endodav_jax
 from endodav_jax.config import Config
-from endodav_jax.data.config import PhantomSet
+from endodav_jax.data.config import PhantomData
 from endodav_jax.errors import EXIT_PREEMPTED
 from endodav_jax.evaluation.config import EvaluateConfig
 
@@ -49,7 +49,9 @@ def test_train_and_evaluate_take_a_configuration_and_a_folder(tmp_path, monkeypa
     assert isinstance(config, endodav_jax.Config)
     asked = []
     monkeypatch.setattr("endodav_jax.training.loop.train", lambda *args: asked.append(args[:2]) or EXIT_PREEMPTED)
-    given = dataclasses.replace(config, data=dataclasses.replace(config.data, phantom=PhantomSet(), path=str(tmp_path)))
+    given = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, phantom=PhantomData(), path=str(tmp_path))
+    )
     assert endodav_jax.train(given, str(tmp_path)) == EXIT_PREEMPTED
     assert asked == [(given, tmp_path)]
     with pytest.raises(endodav_jax.UserError, match=r"config\.evaluate\.path: is empty"):

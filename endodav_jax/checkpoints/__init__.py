@@ -2,8 +2,8 @@
 
 from endodav_jax.checkpoints.adapter_file import apply_adapter, save_adapter
 from endodav_jax.checkpoints.card import Card
-from endodav_jax.checkpoints.convert import convert, export_adapter, export_merged, load_model
 from endodav_jax.checkpoints.store import MODEL_FOLDER, save_model
+from endodav_jax.checkpoints.transfer import convert, export_adapter, export_merged, load_model
 
 __all__ = [
     "MODEL_FOLDER",

@@ -100,7 +100,7 @@ def licence_of(program: str, preset: str) -> str:
     """Returns what the published program says about its weights' licence, as far as it binds those derived from them.
 
     Args:
-      program: as `conversion.convert.Published` names it.
+      program: as `conversion.published_files.Published` names it.
       preset: of the encoder; the licences of small and larger ones differ.
     """
     if program in FAMILIES:

@@ -10,7 +10,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.card import CARD_NAME, Card, Manifest
-from endodav_jax.conversion.convert import Origin
+from endodav_jax.conversion.published_files import Origin
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of, whole_file
 from endodav_jax.models.config import DepthModelConfig

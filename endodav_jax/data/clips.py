@@ -27,7 +27,7 @@ class Block:
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class DrawnClip:
     """One clip, drawn.
 
     Attributes:
@@ -88,7 +88,7 @@ class DrawClip(grain.transforms.RandomMap):
 
     config: DataConfig
 
-    def random_map(self, element: Block, rng: np.random.Generator) -> Clip:
+    def random_map(self, element: Block, rng: np.random.Generator) -> DrawnClip:
         config = self.config
         steps = config.window - 1
         start = element.start + int(rng.integers(element.starts))
@@ -101,7 +101,7 @@ class DrawClip(grain.transforms.RandomMap):
         spread = np.array([config.brightness, config.contrast, config.saturation, config.hue])
         jitter = np.array([1, 1, 1, 0]) + spread * rng.uniform(-1, 1, 4)
         order = rng.permutation(4)
-        return Clip(
+        return DrawnClip(
             records=element.first + start + interval * np.arange(config.window),
             jitter=(jitter if jittered else np.array([1, 1, 1, 0])).astype(np.float32),
             jitter_order=order.astype(np.int32),

@@ -5,7 +5,7 @@ from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
-class PhantomSet:
+class PhantomData:
     """A phantom to be rendered for the run itself; see `data.sources.phantom.PhantomSource`.
 
     Attributes:
@@ -55,7 +55,7 @@ class DataConfig:
       prefetch: batches kept ready.
     """
 
-    phantom: PhantomSet = PhantomSet()
+    phantom: PhantomData = PhantomData()
     path: str = ""
     split: str = "train"
     clip_length: int = 16

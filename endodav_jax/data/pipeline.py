@@ -12,7 +12,7 @@ import numpy as np
 from absl import flags
 
 from endodav_jax.data.builders import encoding
-from endodav_jax.data.clips import Clip, DrawClip, blocks_of
+from endodav_jax.data.clips import DrawClip, DrawnClip, blocks_of
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.contract import check_batch
 from endodav_jax.data.prepared import PreparedSplit
@@ -30,7 +30,7 @@ class LoadClip(grain.transforms.Map):
     split: PreparedSplit
     config: DataConfig
 
-    def map(self, element: Clip) -> dict[str, np.ndarray]:
+    def map(self, element: DrawnClip) -> dict[str, np.ndarray]:
         split, config = self.split, self.config
         records = split.records(element.records)
         frames = _decode_frames(records, split)

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from endodav_jax.data.config import DataConfig, PhantomSet
+from endodav_jax.data.config import DataConfig, PhantomData
 from endodav_jax.data.prepare import build, find_sequences, forms_of
 from endodav_jax.data.sources.phantom import PhantomSource
 
@@ -20,7 +20,7 @@ def with_rendered_phantom(data: DataConfig, folder: Path) -> tuple[DataConfig, s
     return dataclasses.replace(data, path=str(paths[0])), str(paths[1])
 
 
-def render(phantom: PhantomSet, folder: Path) -> tuple[Path, Path]:
+def render(phantom: PhantomData, folder: Path) -> tuple[Path, Path]:
     """Builds the training and the evaluation data set of a phantom and returns their folders."""
     fields = dataclasses.asdict(phantom)
     source = PhantomSource(fields.pop("family"), **fields)

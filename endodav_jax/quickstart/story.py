@@ -10,7 +10,7 @@ import numpy as np
 
 from endodav_jax.config import Config
 from endodav_jax.evaluation.evaluate import Results
-from endodav_jax.evaluation.published import TABLE_2
+from endodav_jax.evaluation.paper import TABLE_2
 from endodav_jax.report import Section, bars, lines, table, text, write_report
 from endodav_jax.report.album import Album
 from endodav_jax.report.evaluation import COLUMNS, settings_section, terminal_table

@@ -8,7 +8,7 @@ import numpy as np
 
 from endodav_jax.evaluation.evaluate import ERRORS, Results, versions
 from endodav_jax.evaluation.motion import MotionScores
-from endodav_jax.evaluation.published import published_for
+from endodav_jax.evaluation.paper import published_for
 from endodav_jax.evaluation.sequence import means_and_intervals
 from endodav_jax.plain_table import plain_table
 from endodav_jax.report.album import Album

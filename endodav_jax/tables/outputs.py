@@ -7,7 +7,7 @@ from pathlib import Path
 from endodav_jax.evaluation.evaluate import versions
 from endodav_jax.files import whole_file
 from endodav_jax.report import Section, definitions, table, text, write_report
-from endodav_jax.tables.kept import finite
+from endodav_jax.tables.result_store import finite
 from endodav_jax.tables.rows import Table
 from endodav_jax.tables.run import Outcome
 from endodav_jax.tables.text import cells, remarks

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from endodav_jax.data.config import PhantomSet
+from endodav_jax.data.config import PhantomData
 from endodav_jax.models.config import Precision
 from endodav_jax.tables.rows import DataSet, Network
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 from endodav_jax.training.phases import PhaseSchedule
 
 
@@ -15,25 +15,20 @@ class SmallRun:
 
     Attributes:
       image_shape: (height, width) that the networks run at.
-      height, width: of the phantom's frames.
-      sequences: to train on; an eighth as many, at least one, to evaluate on.
-      frames: of each sequence; more than 22 make a second window, so that depth alignment has something to do.
+      data: the phantom; more than 22 frames of a sequence make a second window, so that depth alignment has something
+        to do.
       clip_length: frames of a training clip; EndoDAC sees as many single frames a step.
       steps: of each training.
     """
 
     image_shape: tuple[int, int] = (112, 140)
-    height: int = 128
-    width: int = 160
-    sequences: int = 4
-    frames: int = 40
+    data: PhantomData = PhantomData("organ", sequences=4, frames=40)
     clip_length: int = 4
     steps: int = 20
 
-    def phantom(self, data: DataSet) -> PhantomSet:
+    def phantom(self, data: DataSet) -> PhantomData:
         """Returns the phantom that stands in for a data set: other scenes of one family, so one renderer compiles."""
-        seed = 0 if data == "scared" else 1
-        return PhantomSet("organ", seed, self.sequences, frames=self.frames, height=self.height, width=self.width)
+        return dataclasses.replace(self.data, seed=0 if data == "scared" else 1)
 
 
 def training_sections(network: Network, preset: str, size: SmallRun | None, precision: Precision) -> dict:
@@ -46,9 +41,9 @@ def training_sections(network: Network, preset: str, size: SmallRun | None, prec
       precision: of the networks' activations.
     """
     if network == "endodac":
-        sections = published.endodac(preset)
+        sections = published_runs.endodac(preset)
     else:
-        sections = published.endodav(preset, projection=network == "endodav")
+        sections = published_runs.endodav(preset, projection=network == "endodav")
     model = dataclasses.replace(sections["model"], precision=precision)
     data = sections["data"]
     train = dataclasses.replace(sections["train"], precision=precision, picture_every=0)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED
 from endodav_jax.tables.given import Given
-from endodav_jax.tables.materials import Materials, Preempted
 from endodav_jax.tables.outputs import write_outputs
 from endodav_jax.tables.recipes import SmallRun
+from endodav_jax.tables.row_inputs import Preempted, RowInputs
 from endodav_jax.tables.rows import TABLES
 from endodav_jax.tables.run import run_table
 from endodav_jax.tables.text import table_text
@@ -27,7 +27,7 @@ def reproduce(table: str, given: Given, workdir: Path, size: SmallRun | None) ->
       ended a training.
     """
     try:
-        outcomes = run_table(TABLES[table], Materials(given, workdir, size))
+        outcomes = run_table(TABLES[table], RowInputs(given, workdir, size))
     except Preempted as stopped:
         print(f"stopped and saved in {stopped}; the same command goes on", file=sys.stderr)
         return EXIT_PREEMPTED

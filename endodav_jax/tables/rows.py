@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from endodav_jax.evaluation.published import TABLE_1, TABLE_2, PublishedScores
+from endodav_jax.evaluation.paper import TABLE_1, TABLE_2, PublishedScores
 from endodav_jax.inference.windows import AlignRule
 
 Network = Literal["vda", "endodac", "endodav", "endodav_without_projection"]

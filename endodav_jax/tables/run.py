@@ -17,8 +17,8 @@ from endodav_jax.models.build import abstract_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.groups import parameter_table, trainable_groups, trained_and_total
 from endodav_jax.tables.given import missing_options
-from endodav_jax.tables.kept import kept
-from endodav_jax.tables.materials import Materials, Split, Weights
+from endodav_jax.tables.result_store import stored_result
+from endodav_jax.tables.row_inputs import RowInputs, Split, Weights
 from endodav_jax.tables.rows import Row, Table
 from endodav_jax.version import __version__
 
@@ -59,12 +59,12 @@ class Outcome:
         return row | {"paper": dataclasses.asdict(self.row.paper)} | fields
 
 
-def run_table(table: Table, materials: Materials, say: Callable[[str], None] = print) -> list[Outcome]:
+def run_table(table: Table, inputs: RowInputs, say: Callable[[str], None] = print) -> list[Outcome]:
     """Measures every row that can be measured.
 
     Args:
       table: which.
-      materials: data sets and networks.
+      inputs: data sets and networks.
       say: takes a line when a row begins and when it is done.
 
     Raises:
@@ -72,14 +72,14 @@ def run_table(table: Table, materials: Materials, say: Callable[[str], None] = p
     """
     outcomes = []
     for number, row in enumerate(table.rows, 1):
-        missing = () if materials.size is not None else missing_options(row, materials.given)
+        missing = () if inputs.size is not None else missing_options(row, inputs.given)
         if missing:
             options = " and ".join(f"--{option}" for option in missing)
             outcomes.append(Outcome(row, reason=f"needs {options}", missing=missing))
         else:
             say(f"[{number}/{len(table.rows)}] {row.name}")
             try:
-                outcomes.append(measure(row, materials))
+                outcomes.append(measure(row, inputs))
             except UserError as error:
                 outcomes.append(Outcome(row, reason=str(error)))
         if outcomes[-1].reason:
@@ -87,15 +87,15 @@ def run_table(table: Table, materials: Materials, say: Callable[[str], None] = p
     return outcomes
 
 
-def measure(row: Row, materials: Materials) -> Outcome:
+def measure(row: Row, inputs: RowInputs) -> Outcome:
     """Measures one row, or finds it measured.
 
     Raises:
       UserError: its data or its network cannot be had.
-      Preempted: as of `Materials.network`.
+      Preempted: as of `RowInputs.network`.
     """
-    split, weights = materials.evaluation_split(row.data), materials.network(row.network)
-    folder = materials.workdir / "results"
+    split, weights = inputs.evaluation_split(row.data), inputs.network(row.network)
+    folder = inputs.workdir / "results"
     scores = _scores(row, split, weights, folder)
     pace = _pace(row, weights, folder)
     if not scores["overall"]["sequences"]:
@@ -106,7 +106,7 @@ def measure(row: Row, materials: Materials) -> Outcome:
         | _millions(weights.config)
         | {"milliseconds": pace["milliseconds"]},
         {
-            "phantom": materials.size is not None,
+            "phantom": inputs.size is not None,
             "split": split.split,
             "sequences": scores["overall"]["sequences"],
             "frames": scores["overall"]["frames"],
@@ -136,7 +136,7 @@ def _scores(row: Row, split: Split, weights: Weights, folder: Path) -> dict:
         "model": dataclasses.asdict(weights.config),
         "version": __version__,
     }
-    return kept(folder, f"{row.data}-{row.network}-{row.windows}", identity, evaluate)[0]
+    return stored_result(folder, f"{row.data}-{row.network}-{row.windows}", identity, evaluate)[0]
 
 
 def _pace(row: Row, weights: Weights, folder: Path) -> dict:
@@ -149,7 +149,9 @@ def _pace(row: Row, weights: Weights, folder: Path) -> dict:
 
     model = dataclasses.asdict(weights.config)
     identity = {"model": model, "windows": row.windows, "device": device, "jax": jax.__version__}
-    return kept(folder, f"pace-{weights.config.family}-{weights.config.preset}-{row.windows}", identity, clock)[0]
+    return stored_result(
+        folder, f"pace-{weights.config.family}-{weights.config.preset}-{row.windows}", identity, clock
+    )[0]
 
 
 def _millions(config: DepthModelConfig) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 from endodav_jax.checkpoints import Card
-from endodav_jax.checkpoints.convert import load_networks
+from endodav_jax.checkpoints.transfer import load_networks
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_arrays
@@ -63,13 +63,13 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
     if config.train.resnet_weights:
         found = load_networks(config.train.resnet_weights)
         for user in _RESNET_USERS:
-            _lay_over(f"{user}.encoder.", found.params["resnet"], params, statistics, config.train.resnet_weights)
+            _overwrite(f"{user}.encoder.", found.params["resnet"], params, statistics, config.train.resnet_weights)
     card = None
     if config.weights:
         found = load_networks(config.weights)
         for name in ("depth", *MOTION_NETWORKS):
             if name in found.params:
-                _lay_over(f"{name}.", found.params[name], params, statistics, config.weights)
+                _overwrite(f"{name}.", found.params[name], params, statistics, config.weights)
         card = found.card
     _fill(build, params, statistics)
     groups = split_by_group(unflatten(params), group_of)
@@ -124,7 +124,7 @@ def _fill(build: Callable[[], TrainingNetworks], params: dict, statistics: dict)
         part.update({path: made[path] for path in part if path in made})
 
 
-def _lay_over(prefix: str, tree: dict, params: dict, statistics: dict, source: str) -> None:
+def _overwrite(prefix: str, tree: dict, params: dict, statistics: dict, source: str) -> None:
     """Puts the leaves of `tree` in place of those below `prefix`."""
     for name, leaf in flatten(tree).items():
         path = prefix + name

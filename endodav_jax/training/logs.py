@@ -20,6 +20,8 @@ from endodav_jax.files import make_folder
 
 METRICS_FILE = "metrics.jsonl"
 PICTURES_FOLDER = "pictures"
+# The objective keeps the published program's names of the losses; where such a name says nothing, what it is logged as.
+_LOGGED_AS = {"loss_cvt": "loss_brightness_smoothness"}
 
 
 class RunLog:
@@ -53,7 +55,7 @@ class RunLog:
         """Writes one line `{"step": ..., "kind": ..., NAME: value, ...}` and one TensorBoard scalar a value."""
         if not self._enabled:
             return
-        values = {name: float(value) for name, value in values.items()}
+        values = {_logged_as(name): float(value) for name, value in values.items()}
         self._jsonl.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
@@ -81,3 +83,7 @@ def read_metrics(path: Path) -> list[dict]:
         with contextlib.suppress(json.JSONDecodeError):
             lines.append(json.loads(text))
     return lines
+
+
+def _logged_as(name: str) -> str:
+    return "/".join(_LOGGED_AS.get(part, part) for part in name.split("/"))

@@ -108,13 +108,13 @@ class TrainStep:
         optimisers = dict.fromkeys(params, ADAM)
 
         flow_aux, flow_grads = self._gradients(self.objectives.flow, FLOW, params, frozen, state["statistics"], clip)
-        flow_grads, norms = self._tame(flow_grads)
+        flow_grads, norms = self._clipped(flow_grads)
         params, opt = apply_gradients(optimisers, rates, flow_grads, opt, params)
 
         depth_aux, depth_grads = self._gradients(
             self.objectives.depth, phase.groups, params, frozen, flow_aux.statistics, clip, projection=phase.projection
         )
-        depth_grads, depth_norms = self._tame(depth_grads)
+        depth_grads, depth_norms = self._clipped(depth_grads)
         params, opt = apply_gradients(optimisers, rates, depth_grads, opt, params)
 
         metrics = self._mean(flow_aux.losses | depth_aux.losses) | {
@@ -153,7 +153,7 @@ class TrainStep:
     def _mean(self, tree):
         return jax.lax.pmean(tree, self.axis_name) if self.axis_name else tree
 
-    def _tame(self, grads: Groups) -> tuple[Groups, dict[str, Array]]:
+    def _clipped(self, grads: Groups) -> tuple[Groups, dict[str, Array]]:
         """Returns the gradients, clipped where that is asked for, and their norms by group before it."""
         norms = {group: optax.tree.norm(members) for group, members in grads.items()}
         if self.config.clip_norm and norms:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from endodav_jax.conversion.convert import read_published
+from endodav_jax.conversion.published_files import read_published
 from endodav_jax.conversion.weights_file import read_weights_file
 from endodav_jax.errors import UserError
 from tests.conversion.torch_writer import write_pth

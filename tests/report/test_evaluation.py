@@ -5,7 +5,7 @@ import pytest
 
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import evaluate_predictions
-from endodav_jax.evaluation.published import TABLE_2, published_for
+from endodav_jax.evaluation.paper import TABLE_2, published_for
 from endodav_jax.report.evaluation import COLUMNS, about_lines, error_rows, published_rows, terminal_table
 from tests.evaluation.plane_videos import PlaneVideos, depth_of
 

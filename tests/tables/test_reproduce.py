@@ -12,7 +12,7 @@ from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.cli import main
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED, EXIT_USER_ERROR
 from endodav_jax.models import DepthModelConfig
-from endodav_jax.tables import materials, run
+from endodav_jax.tables import row_inputs, run
 from endodav_jax.tables.given import Given
 from endodav_jax.tables.reproduce import reproduce
 from tests.conversion.torch_writer import write_pth
@@ -74,7 +74,7 @@ def test_rows_that_differ_are_different_networks_or_alignments(finished):
 def test_the_same_command_finds_everything_finished(finished, monkeypatch):
     workdir, _ = finished
     before = rows_of(workdir, "table1")
-    for module, name in ((materials, "train"), (run, "evaluate_network"), (run, "milliseconds_per_frame")):
+    for module, name in ((row_inputs, "train"), (run, "evaluate_network"), (run, "milliseconds_per_frame")):
         monkeypatch.setattr(module, name, refuse)
     assert reproduce("table1", Given(), workdir, SMALL) == EXIT_OK
     assert rows_of(workdir, "table1") == before
@@ -145,8 +145,8 @@ def test_a_mistake_is_one_line(options, message, tmp_path, capsys):
 
 def test_a_training_that_was_stopped_is_told_and_goes_on_later(tmp_path, monkeypatch, capsys):
     def stopped(*_):
-        raise materials.Preempted("trained/endodav")
+        raise row_inputs.Preempted("trained/endodav")
 
-    monkeypatch.setattr(run, "run_table", stopped)
+    monkeypatch.setattr("endodav_jax.tables.reproduce.run_table", stopped)
     assert reproduce("table1", Given(), tmp_path, SMALL) == EXIT_PREEMPTED
     assert "trained/endodav; the same command goes on" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from endodav_jax.tables.given import Given, missing_options
 from endodav_jax.tables.recipes import SmallRun, training_sections
 from endodav_jax.tables.rows import TABLES
-from endodav_jax.training import published
+from endodav_jax.training import published_runs
 
 VDA, ENDODAC, ENDODAV, ON_HAMLYN = (TABLES["table1"].rows[number] for number in (0, 1, 2, 5))
 HERE = Path()
@@ -53,9 +53,9 @@ def test_a_row_misses_what_it_cannot_be_run_without(row, given, missing):
 
 def test_rows_are_trained_by_the_published_settings():
     for network, expected in (
-        ("endodav", published.endodav("vits")),
-        ("endodav_without_projection", published.endodav("vits", projection=False)),
-        ("endodac", published.endodac("vits")),
+        ("endodav", published_runs.endodav("vits")),
+        ("endodav_without_projection", published_runs.endodav("vits", projection=False)),
+        ("endodac", published_runs.endodac("vits")),
     ):
         sections = training_sections(network, "vits", None, "float32")
         assert (sections["model"], sections["data"]) == (expected["model"], expected["data"])

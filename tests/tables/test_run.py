@@ -19,7 +19,7 @@ ABOUT = {"split": "test", "sequences": 8, "frames": 5907, "preset": "vits", "dev
 
 @dataclasses.dataclass
 class Nothing:
-    """Materials of which there are none."""
+    """RowInputs of which there are none."""
 
     given: Given = Given()
     size: SmallRun | None = None
@@ -48,7 +48,7 @@ def test_without_anything_every_row_says_what_it_needs():
 
 
 def test_rows_after_one_that_fails_are_measured(monkeypatch):
-    def measure(row, materials):
+    def measure(row, inputs):
         if row.method == "EndoDAC":
             raise UserError("weights/endodac: is damaged")
         return Outcome(row, FIGURES, ABOUT)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.config import Config
-from endodav_jax.data.config import DataConfig, PhantomSet
+from endodav_jax.data.config import DataConfig, PhantomData
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training import run
@@ -64,7 +64,7 @@ def test_a_configuration_that_cannot_work_is_refused_in_one_line(config, line):
 
 
 def test_it_is_refused_before_its_phantom_is_rendered(tmp_path):
-    data = DataConfig(clip_length=33, phantom=PhantomSet(family="colon"))
+    data = DataConfig(clip_length=33, phantom=PhantomData(family="colon"))
     with pytest.raises(UserError, match="33 frames"):
         run.train(Config(model=ENDODAV, data=data), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save
 from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
 from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
 from endodav_jax.checkpoints.store import MODEL_FOLDER, is_checkpoint, load_checkpoint, load_origin, save_model
-from endodav_jax.conversion.convert import DEPTH_FILE, Origin, Published, published_state_dicts, read_published
+from endodav_jax.conversion.published_files import DEPTH_FILE, Origin, Published, published_state_dicts, read_published
 from endodav_jax.conversion.weights_file import read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file

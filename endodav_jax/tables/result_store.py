@@ -16,7 +16,7 @@ def digest_of(identity: object) -> str:
     return sha256_of_text(text)[:_DIGITS]
 
 
-def kept(folder: Path, name: str, identity: dict, compute: Callable[[], dict]) -> tuple[dict, bool]:
+def stored_result(folder: Path, name: str, identity: dict, compute: Callable[[], dict]) -> tuple[dict, bool]:
     """Returns a result that was kept, or computes and keeps it.
 
     Args:

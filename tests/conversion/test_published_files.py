@@ -7,9 +7,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from endodav_jax.conversion.convert import published_state_dicts, read_published
 from endodav_jax.conversion.motion_names import MOTION_FILES, resnet_rules
 from endodav_jax.conversion.name_rules import write_params
+from endodav_jax.conversion.published_files import published_state_dicts, read_published
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of
 from tests.conversion.torch_writer import write_pth

@@ -15,7 +15,7 @@ from endodav_jax.checkpoints.card import CARD_NAME, Manifest
 from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
 from endodav_jax.config import Config
-from endodav_jax.data.config import PhantomSet
+from endodav_jax.data.config import PhantomData
 from endodav_jax.data.obtain import obtain_split
 from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.rendered import render
@@ -24,8 +24,8 @@ from endodav_jax.files import sha256_of
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import FAMILIES
 from endodav_jax.tables.given import WHERE, Given
-from endodav_jax.tables.kept import digest_of
 from endodav_jax.tables.recipes import SmallRun, training_sections
+from endodav_jax.tables.result_store import digest_of
 from endodav_jax.tables.rows import DATA_NAMES, DataSet, Network
 from endodav_jax.training.loop import train
 
@@ -74,7 +74,7 @@ class Weights(NamedTuple):
         return load_model(self.folder)[1]["depth"]
 
 
-class Materials:
+class RowInputs:
     """What the rows need, made once each.
 
     With a `SmallRun`, phantoms stand in for the data sets and small networks for the published ones.
@@ -191,7 +191,7 @@ class Materials:
         identity = {"settings": read_settings(folder), "cards": read_cards(folder)[split]}
         return Split(folder, split, digest_of(identity), left_out)
 
-    def _rendered(self, phantom: PhantomSet) -> tuple[Path, Path]:
+    def _rendered(self, phantom: PhantomData) -> tuple[Path, Path]:
         root = self.workdir / "data" / f"{phantom.family}-{digest_of(dataclasses.asdict(phantom))}"
         return render(phantom, root)
 
