@@ -1,6 +1,7 @@
 """Small videos and images that tests write, and an estimator that needs no network."""
 
 import dataclasses
+import io
 import struct
 from collections.abc import Iterable
 from fractions import Fraction
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.inference.alignment import WindowLog
@@ -38,14 +40,19 @@ def write_video(
     times: Iterable[float] | None = None,
     faststart: bool = True,
     options: dict[str, str] | None = None,
+    format_name: str | None = None,
+    muxing: dict[str, str] | None = None,
+    pixel_aspect: Fraction | None = None,
 ) -> Path:
     """Writes frames, uint8 [H, W, C], with good quality; `times` in seconds make the rate variable."""
     source_format = {3: "rgb24", 4: "rgba"}
-    muxing = {"movflags": "faststart"} if faststart and path.suffix in (".mp4", ".mov") else {}
-    with av.open(str(path), "w", container_options=muxing) as container:
+    muxing = muxing or ({"movflags": "faststart"} if faststart and path.suffix in (".mp4", ".mov") else {})
+    with av.open(str(path.absolute()), "w", format=format_name, container_options=muxing) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.pix_fmt = pixel_format
         stream.codec_context.thread_count = 1  # the same bytes every time
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         stream.options = options or ({"crf": "4"} if codec == "libx264" else {})
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
@@ -59,6 +66,65 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def mjpeg_avi(
+    path: Path, chunks: Iterable[bytes], size: tuple[int, int], announced: int | None = None, closed: bool = True
+) -> Path:
+    """Writes an MJPEG AVI with an index, chunk by chunk; an empty one is a frame that a recorder dropped.
+
+    Args:
+      announced: the number of frames in its headers; None for the true one.
+      closed: whether the recorder went back and wrote the sizes of the file, or left a placeholder.
+    """
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+    def group(name: bytes, content: bytes) -> bytes:
+        return chunk(b"LIST", name + content)
+
+    chunks = list(chunks)
+    height, width = size
+    count = len(chunks) if announced is None else announced
+    stream = b"vidsMJPG" + struct.pack(
+        "<IHHIIIIIIII4H", 0, 0, 0, 0, 1, 25, 0, count, 0, 0xFFFFFFFF, 0, 0, 0, width, height
+    )
+    picture = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, b"MJPG", width * height * 3, 0, 0, 0, 0)
+    main = struct.pack("<14I", 40000, 0, 0, 0x10, count, 0, 1, 0, width, height, 0, 0, 0, 0)
+    headers = chunk(b"avih", main) + group(b"strl", chunk(b"strh", stream) + chunk(b"strf", picture))
+    body = index = b""
+    for data in chunks:
+        index += b"00dc" + struct.pack("<III", 0x10 if data else 0, 4 + len(body), len(data))
+        body += chunk(b"00dc", data)
+    content = b"AVI " + group(b"hdrl", headers) + group(b"movi", body) + chunk(b"idx1", index)
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(content) if closed else 0xFFFFFFFF) + content)
+    return path
+
+
+def jpeg_bytes(picture: np.ndarray) -> bytes:
+    """Returns a picture as a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def numbered_picture(index: int, height: int = 64, width: int = 80) -> np.ndarray:
+    """Shows its number, up to 255, in eight black or white blocks at the top: see `shown_number`."""
+    picture = moving_picture(0, height, width) // 2 + noisy_picture(index, height, width) // 8
+    for bit in range(8):
+        picture[: height // 4, bit * width // 8 : (bit + 1) * width // 8] = 255 if index >> bit & 1 else 0
+    return picture
+
+
+def shown_number(rgb: np.ndarray) -> int:
+    """Returns the number that a `numbered_picture` shows."""
+    height, width = rgb.shape[0] // 4, rgb.shape[1] // 8
+    middles = [
+        rgb[height // 4 : 3 * height // 4, bit * width + width // 4 : (bit + 1) * width - width // 4]
+        for bit in range(8)
+    ]
+    return sum(int(middle.mean() > 128) << bit for bit, middle in enumerate(middles))
 
 
 def turn(path: Path, a: int, b: int, c: int, d: int) -> None:

@@ -16,6 +16,7 @@ REPAIR = "copy the file anew, or repair it: ffmpeg -i BROKEN -c:v libx264 -crf 1
 LARGEST_PICTURE = 7680 * 4320
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
+_PREVIEW = 0.25  # a track with less than such a part of another's pixels is a preview of it
 _STILL_CODECS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")
 
 
@@ -50,8 +51,8 @@ def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.contai
 def video_track(container: av.container.InputContainer, name: str, track: int | None) -> av.VideoStream:
     """Returns the stream that is the video: the one asked for, or the likeliest.
 
-    Pictures of a cover and thumbnails are none.  Of the others the default one counts, where that is one alone, or
-    else the largest; the first of several as large.
+    Pictures of a cover and thumbnails are none.  Of the others the default one counts, where that is one alone and no
+    preview (muxers mark the first track, whatever it is), or else the largest; the first of several as large.
 
     Args:
       track: number among the video streams, from 0; None chooses.
@@ -69,10 +70,11 @@ def video_track(container: av.container.InputContainer, name: str, track: int | 
         raise UserError(f"{name}: has no video, only a cover picture; name a video, or that picture with --track 0")
     moving = [stream for stream in candidates if not _is_still(stream)]
     candidates = moving or candidates
+    largest = max(map(_area, candidates))
     default = [stream for stream in candidates if stream.disposition & Disposition.default]
-    if len(default) == 1:
+    if len(default) == 1 and _area(default[0]) > _PREVIEW * largest:
         return default[0]
-    return max(default or candidates, key=lambda stream: stream.width * stream.height)
+    return max(candidates, key=_area)
 
 
 def described_tracks(container: av.container.InputContainer) -> str:
@@ -104,6 +106,10 @@ def seconds_of(stream: av.VideoStream) -> float | None:
     except ValueError:
         return None
     return hours * 3600 + minutes * 60 + seconds or None
+
+
+def _area(stream: av.VideoStream) -> int:
+    return stream.width * stream.height
 
 
 def _is_still(stream: av.VideoStream) -> bool:

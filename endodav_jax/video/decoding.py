@@ -45,6 +45,7 @@ class Decoding:
         count: int | None = None,
         size: tuple[int, int] | None = None,
         deinterlace: Deinterlace = "auto",
+        ends_early: bool = False,
         hold_last: bool = False,
     ):
         """Args:
@@ -54,13 +55,14 @@ class Decoding:
         count: how many are expected, for messages.
         size: (height, width) that frames must have; None takes the first one's.
         deinterlace: which frames.
-        hold_last: the file ends inside of its last packet, which is not decoded.
+        ends_early: the file is known to end before the video does; what its last packets lack shows in their times.
+        hold_last: the last packet is then a part of one, and not decoded.
         """
         self.index, self.time, self.packets, self.end, self.interlaced = 0, 0.0, 0, 0, False
         self.notes: dict[str, str] = {}
         self._stream, self._name, self._fps, self._count, self._size = stream, name, fps, count, size
         self._tick = Fraction(stream.time_base) if stream.time_base else None
-        self._how, self._hold_last = deinterlace, hold_last
+        self._how, self._ends_early, self._hold_last = deinterlace, ends_early, hold_last
         self._clock = Clock(fps)
         self._upright = UprightRgb()
         self._filter: Deinterlacer | None = None
@@ -100,6 +102,9 @@ class Decoding:
             if self.packets > 1 and holes_show and HOLE in bytes(packet):
                 yield from self._held_by_decoder()
                 raise self.stopped("the data are damaged or the file was cut short")
+            if self._ends_early and packet.size == 0:
+                yield from self._held_by_decoder()
+                continue
             try:
                 decoded = packet.decode()
             except DATA_ERRORS as error:
@@ -115,10 +120,10 @@ class Decoding:
         yield from self._rest()
         self._note_what_was_missed()
 
-    def stopped(self, why: str) -> ReadingStopped:
+    def stopped(self, why: str, cure: str = REPAIR) -> ReadingStopped:
         """Returns the line that says how far reading came, why it ended and what helps."""
         of = f" of about {self._count}" if self._count else ""
-        return ReadingStopped(f"{self._name}: reading stopped after {self.index}{of} frames ({why}); {REPAIR}")
+        return ReadingStopped(f"{self._name}: reading stopped after {self.index}{of} frames ({why}); {cure}")
 
     @property
     def swapped(self) -> bool:
@@ -142,12 +147,12 @@ class Decoding:
         for packet in container.demux(self._stream):
             last = packet.size == 0 and packet.dts is None
             if waiting is not None and last:
-                cut = True
+                cut = self._ends_early = True
             elif waiting is not None:
                 yield waiting
             waiting = None
             if size is not None and packet.size and (packet.pos or 0) + packet.size > size:
-                cut = True
+                cut = self._ends_early = True
             elif packet.size and (packet.is_corrupt or self._hold_last):
                 waiting = packet
             else:
@@ -210,15 +215,15 @@ class Decoding:
             self._filter = None
 
     def _held_by_decoder(self) -> Iterator[Frame]:
-        """Yields what the decoder holds back to put frames in order, up to the place of the damaged packet.
+        """Yields what the decoder holds back to put frames in order, up to the place of one that is missing.
 
-        All of it comes from good packets, but the frame of the damaged one may belong in between.
+        All of it comes from good packets, but the frame of a damaged or missing one may belong in between.
         """
         with contextlib.suppress(ReadingStopped, *DATA_ERRORS):
             for frame in self._stream.codec_context.decode(None):
                 stamp = self._seconds(frame)
                 ahead = self.time + (1.5 + len(self._held)) / float(self._fps)
-                if self._first_stamp is None or stamp is None or stamp - self._first_stamp > ahead:
+                if None not in (stamp, self._first_stamp) and stamp - self._first_stamp > ahead:
                     break
                 yield from self._good([frame])
         yield from self._rest()

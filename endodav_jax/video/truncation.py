@@ -34,6 +34,22 @@ def ends_early(file: BinaryIO, size: int, format_name: str) -> bool:
     return False
 
 
+def joined_at(file: BinaryIO, size: int, format_name: str) -> int | None:
+    """Returns where the last of several recordings begins that were joined to one file; None for one alone.
+
+    Formats that are made to be joined, such as transport streams, have no such place.
+    """
+    finders = {"matroska,webm": lambda: _walk_matroska(file, size)[1], "asf": lambda: _asf_headers(file, size)}
+    find = finders.get(format_name, (lambda: _movies(file, size)) if format_name.startswith("mov,") else None)
+    if find is None:
+        return None
+    try:
+        places = find()
+    except (struct.error, IndexError):
+        return None
+    return places[-1] if len(places) > 1 else None
+
+
 def _avi(file: BinaryIO, size: int) -> bool:
     """Chunks `RIFF`, one after the other; a recorder that never closed the file left their sizes 0."""
     place = 0
@@ -47,30 +63,72 @@ def _avi(file: BinaryIO, size: int) -> bool:
 
 
 def _matroska(file: BinaryIO, size: int) -> bool:
-    """Elements with their sizes; only a segment or cluster of a live recording is walked through, having none."""
+    return _walk_matroska(file, size)[0]
+
+
+def _walk_matroska(file: BinaryIO, size: int) -> tuple[bool, list[int]]:
+    """Returns whether the file ends inside of an element, and where its segments begin.
+
+    Elements say their sizes; only a segment or cluster of a live recording is walked through, having none.
+    """
     place = 0
+    segments: list[int] = []
     while place < size:
         file.seek(place)
         head = file.read(12)
         id_length = 9 - head[0].bit_length()
         if id_length > 4:
-            return False
+            return False, segments
         if len(head) == id_length:
-            return True
+            return True, segments
         length = 9 - head[id_length].bit_length()
         if length > 8:
-            return False
+            return False, segments
         if len(head) < id_length + length:
-            return True
+            return True, segments
         name = int.from_bytes(head[:id_length], "big")
         everything = (1 << 7 * length) - 1
         content = int.from_bytes(head[id_length : id_length + length], "big") & everything
+        if name == _SEGMENT:
+            segments.append(place)
         place += id_length + length
         if content != everything:
             place += content
         elif name not in (_SEGMENT, _CLUSTER):
-            return False
-    return place > size
+            return False, segments
+    return place > size, segments
+
+
+def _movies(file: BinaryIO, size: int) -> list[int]:
+    """Returns where the boxes `ftyp` lie, with which the recordings of an MP4 or QuickTime file begin."""
+    place = 0
+    found: list[int] = []
+    while place + 8 <= size:
+        file.seek(place)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", file.read(8))
+        if name == b"ftyp":
+            found.append(place)
+        if length < 8:
+            break
+        place += length
+    return found
+
+
+def _asf_headers(file: BinaryIO, size: int) -> list[int]:
+    """Returns where the headers of ASF recordings lie, by the size that each says of its own."""
+    found: list[int] = []
+    place = 0
+    while place + 100 < size:
+        file.seek(place)
+        head = file.read(1 << 16)
+        properties = head.find(_ASF_FILE)
+        if not head.startswith(_ASF_HEADER) or properties < 0:
+            break
+        found.append(place)
+        place += max(100, struct.unpack_from("<Q", head, properties + 40)[0])
+    return found
 
 
 def _asf(file: BinaryIO, size: int) -> bool:

@@ -15,13 +15,14 @@ from endodav_jax.video.container import REPAIR, open_container, seconds_of, trac
 from endodav_jax.video.decoding import DATA_ERRORS, Decoding
 from endodav_jax.video.frames import AS_IT_IS, Frame, Reading, ReadingStopped
 from endodav_jax.video.header import average_rate, expected_count, pixel_aspect
-from endodav_jax.video.truncation import ends_early
+from endodav_jax.video.truncation import ends_early, joined_at
 from endodav_jax.video.upright import UprightRgb
 
 # Formats whose demuxer gives a last packet that the file ends inside of for a whole one.
 _LAST_MAY_BE_PART = ("mpegts", "gif", "mjpeg")
 # Formats whose header was written when the video was whole; others estimate their length from the file.
 _KNOW_THEIR_LENGTH = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mxf")
+SPLIT = "split it there and run the parts one by one"
 # Streams without a container, and so without times.
 _BARE = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "vc1", "obu")
 
@@ -76,7 +77,7 @@ class VideoFile:
             note = track_note(container, stream, reading.track)
             if note:
                 self._notes["track"] = note
-            self._cut = self._ends_early()
+            self._cut, self._joined = self._structure()
             decoding = self._decoding(stream, None)
             try:
                 first = next(iter(decoding), None)
@@ -119,6 +120,8 @@ class VideoFile:
                 self._keep(decoding)
             if self._lacks_its_end(stream, decoding):
                 raise decoding.stopped("the file was cut short")
+            if self._joined is not None and decoding.end < self._joined:
+                raise decoding.stopped("another recording is joined to it, which such a file cannot hold", SPLIT)
             announced = self._announced[0]
             if announced and announced != decoding.index:
                 self._notes["count"] = f"its header announces {announced} frames, {decoding.index} can be shown"
@@ -160,6 +163,7 @@ class VideoFile:
             count=self.count,
             size=size,
             deinterlace=self.reading.deinterlace,
+            ends_early=self._cut,
             hold_last=self._cut and self._format in _LAST_MAY_BE_PART,
         )
 
@@ -167,12 +171,13 @@ class VideoFile:
         self._notes |= decoding.notes
         self._interlaced |= decoding.interlaced
 
-    def _ends_early(self) -> bool:
+    def _structure(self) -> tuple[bool, int | None]:
+        """Returns whether the file ends early, and where a further recording begins that is joined to it."""
         try:
             with self.path.open("rb") if self._open_file is None else self._open_file() as file:
-                return ends_early(file, self._bytes, self._format)
+                return ends_early(file, self._bytes, self._format), joined_at(file, self._bytes, self._format)
         except OSError:
-            return False
+            return False, None
 
     def _lacks_its_end(self, stream: av.VideoStream, decoding: Decoding) -> bool:
         """Whether the file ends before the video does.
