@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float32, Int
 
-from endodav_jax import __version__
+from endodav_jax.version import __version__
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, merged_float32, write_parts
