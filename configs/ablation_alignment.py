@@ -5,11 +5,11 @@ The projection loss weighs nothing; all else is as published.  Alignment is no m
 in the validation after each epoch as in `evaluate`.  So the weights are those of `ablation_neither.py`, too;
 to measure this row with a network that is trained already, skip the first command.
 
-    python -m endodav_jax.main --config configs/ablation_alignment.py --workdir runs/ablation_alignment \\
-        --config.weights=weights/vda_vitb --config.data.path=data/scared/TRAIN \\
-        --config.train.validation_path=data/scared/VALIDATION
-    python -m endodav_jax.main --config configs/ablation_alignment.py --workdir runs/ablation_alignment/test \\
-        --config.job=evaluate --config.weights=runs/ablation_alignment/model --config.evaluate.path=data/scared/TEST
+    python -m endodav_jax.main --config ablation_alignment --workdir runs/ablation_alignment \\
+        --config.weights=weights/vda_vitb --config.data.path=data/scared \\
+        --config.train.validation_path=data/scared
+    python -m endodav_jax.main --config ablation_alignment --workdir runs/ablation_alignment/test \\
+        --config.job=evaluate --config.weights=runs/ablation_alignment/model --config.evaluate.path=data/scared
 
 Published: abs rel 0.162, RMSE 13.215 mm, delta 0.665, TAE 0.40.  Not run yet on SCARED by us.
 """

@@ -5,11 +5,11 @@ The projection loss weighs 1e-2.  Alignment is no matter of training: with
 in the validation after each epoch as in `evaluate`.  So the weights are those of `ablation_projection.py`, too;
 to measure this row with a network that is trained already, skip the first command.
 
-    python -m endodav_jax.main --config configs/ablation_both.py --workdir runs/ablation_both \\
-        --config.weights=weights/vda_vitb --config.data.path=data/scared/TRAIN \\
-        --config.train.validation_path=data/scared/VALIDATION
-    python -m endodav_jax.main --config configs/ablation_both.py --workdir runs/ablation_both/test \\
-        --config.job=evaluate --config.weights=runs/ablation_both/model --config.evaluate.path=data/scared/TEST
+    python -m endodav_jax.main --config ablation_both --workdir runs/ablation_both \\
+        --config.weights=weights/vda_vitb --config.data.path=data/scared \\
+        --config.train.validation_path=data/scared
+    python -m endodav_jax.main --config ablation_both --workdir runs/ablation_both/test \\
+        --config.job=evaluate --config.weights=runs/ablation_both/model --config.evaluate.path=data/scared
 
 Published: abs rel 0.156, RMSE 12.257 mm, delta 0.761, TAE 0.39.  Not run yet on SCARED by us.
 """

@@ -5,11 +5,11 @@ The projection loss weighs nothing; all else is as published.  Alignment is no m
 in the validation after each epoch as in `evaluate`.  So the weights are those of `ablation_alignment.py`, too;
 to measure this row with a network that is trained already, skip the first command.
 
-    python -m endodav_jax.main --config configs/ablation_neither.py --workdir runs/ablation_neither \\
-        --config.weights=weights/vda_vitb --config.data.path=data/scared/TRAIN \\
-        --config.train.validation_path=data/scared/VALIDATION
-    python -m endodav_jax.main --config configs/ablation_neither.py --workdir runs/ablation_neither/test \\
-        --config.job=evaluate --config.weights=runs/ablation_neither/model --config.evaluate.path=data/scared/TEST
+    python -m endodav_jax.main --config ablation_neither --workdir runs/ablation_neither \\
+        --config.weights=weights/vda_vitb --config.data.path=data/scared \\
+        --config.train.validation_path=data/scared
+    python -m endodav_jax.main --config ablation_neither --workdir runs/ablation_neither/test \\
+        --config.job=evaluate --config.weights=runs/ablation_neither/model --config.evaluate.path=data/scared
 
 Published: abs rel 0.195, RMSE 15.768 mm, delta 0.639, TAE 1.03.  Not run yet on SCARED by us.
 """

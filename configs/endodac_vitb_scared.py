@@ -6,9 +6,9 @@ vectors; Adam at 1e-4 and after 10 of 20 epochs at 1e-5; intrinsics learned.  It
 
     endodav prepare scared DOWNLOAD data/scared
     endodav convert depth_anything_vitb14.pth weights/da_vitb
-    python -m endodav_jax.main --config configs/endodac_vitb_scared.py --workdir runs/endodac_vitb \\
-        --config.weights=weights/da_vitb --config.data.path=data/scared/TRAIN \\
-        --config.train.validation_path=data/scared/VALIDATION
+    python -m endodav_jax.main --config endodac_vitb_scared --workdir runs/endodac_vitb \\
+        --config.weights=weights/da_vitb --config.data.path=data/scared \\
+        --config.train.validation_path=data/scared
 
 Published result on SCARED's test sequences, as EndoDAV's paper measures it: abs rel 0.201, RMSE 16.421 mm, delta 0.653,
 TAE 2.69.  Not run yet on SCARED by us.

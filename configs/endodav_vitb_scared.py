@@ -7,9 +7,9 @@ intrinsics learned; validation after each epoch.
 
     endodav prepare scared DOWNLOAD data/scared
     endodav convert video_depth_anything_vitb.pth weights/vda_vitb
-    python -m endodav_jax.main --config configs/endodav_vitb_scared.py --workdir runs/endodav_vitb \\
-        --config.weights=weights/vda_vitb --config.data.path=data/scared/TRAIN \\
-        --config.train.validation_path=data/scared/VALIDATION
+    python -m endodav_jax.main --config endodav_vitb_scared --workdir runs/endodav_vitb \\
+        --config.weights=weights/vda_vitb --config.data.path=data/scared \\
+        --config.train.validation_path=data/scared
 
 Published result on SCARED's test sequences: abs rel 0.156, RMSE 12.257 mm, delta 0.761, TAE 0.39.
 

@@ -2,9 +2,9 @@
 
     endodav prepare scared DOWNLOAD data/scared
     endodav convert video_depth_anything_vits.pth weights/vda_vits
-    python -m endodav_jax.main --config configs/endodav_vits_scared.py --workdir runs/endodav_vits \\
-        --config.weights=weights/vda_vits --config.data.path=data/scared/TRAIN \\
-        --config.train.validation_path=data/scared/VALIDATION
+    python -m endodav_jax.main --config endodav_vits_scared --workdir runs/endodav_vits \\
+        --config.weights=weights/vda_vits --config.data.path=data/scared \\
+        --config.train.validation_path=data/scared
 
 The paper has no row for it.  Not run yet on SCARED by us.  `python tools/benchmark.py train --preset vits` says what a
 step takes on your machine, in seconds and in memory.

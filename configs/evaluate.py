@@ -1,6 +1,6 @@
 """Errors of a checkpoint's depth on a prepared data set, as `endodav evaluate` measures them, from a configuration.
 
-    python -m endodav_jax.main --config configs/evaluate.py --config.weights=weights/endodav_vitb \\
+    python -m endodav_jax.main --config evaluate --config.weights=runs/endodav_vitb/model \\
         --config.evaluate.path=data/scared --workdir out
 
 The published rule: scale and shift from median and mean deviation once a sequence, depth from 0.001 to 150 mm, on

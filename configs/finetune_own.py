@@ -2,7 +2,7 @@
 
     endodav prepare frames my_videos/ data/own
     endodav convert video_depth_anything_vits.pth weights/vda_vits
-    python -m endodav_jax.main --config configs/finetune_own.py --workdir runs/own \\
+    python -m endodav_jax.main --config finetune_own --workdir runs/own \\
         --config.weights=weights/vda_vits --config.data.path=data/own
     endodav infer procedure.mp4 -o out/ --weights runs/own/model
 

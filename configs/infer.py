@@ -1,6 +1,6 @@
 """Depth of a video with depth-aligned inference, as `endodav infer` does it, from a configuration.
 
-    python -m endodav_jax.main --config configs/infer.py --config.weights=weights/vda_vits \\
+    python -m endodav_jax.main --config infer --config.weights=weights/vda_vits \\
         --config.infer.input=video.mp4 --workdir out
 
 The weights are a folder that `endodav convert` wrote; what the network is, its card says.  Windows of 32 frames,

@@ -5,7 +5,7 @@ folder holds `frames/`, `mask.png` and, in
 `geometry.npz`, intrinsics and poses, or whatever of these there is (`endodav_jax/data/sources/frames.py`):
 
     endodav prepare frames sinus/ data/overfit --split train --size 96x96
-    python -m endodav_jax.main --config configs/overfit.py --workdir runs/overfit \\
+    python -m endodav_jax.main --config overfit --workdir runs/overfit \\
         --config.data.path=data/overfit
     python tools/overfit_report.py runs/overfit data/overfit
 

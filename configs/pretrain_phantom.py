@@ -1,6 +1,6 @@
 """A small foundation model (vitt) pretrained on the phantom's first family.
 
-    python -m endodav_jax.main --config configs/pretrain_phantom.py --workdir DIR
+    python -m endodav_jax.main --config pretrain_phantom --workdir DIR
 
 Supervised, as Video-Depth-Anything is: an error of disparity that is blind to scale and shift with multi-scale
 gradient matching on single frames, then temporal gradient matching on clips with the encoder at rest.  Last come the

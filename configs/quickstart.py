@@ -1,6 +1,6 @@
 """Everything on a phantom, in minutes, with nothing to bring: measure, fine-tune without labels, measure again, report.
 
-    python -m endodav_jax.main --config configs/quickstart.py --workdir out/quickstart
+    python -m endodav_jax.main --config quickstart --workdir out/quickstart
 
 What differs from the published training: the small network that comes with the package; sixty steps, and so higher
 rates; the finest scale alone; known intrinsics; clips of frames further apart, since at this size neighbouring frames

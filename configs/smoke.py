@@ -1,6 +1,6 @@
 """Twenty steps of EndoDAV's training at toy size, to see that everything works: no data and no weights needed.
 
-    python -m endodav_jax.main --config configs/smoke.py --workdir /tmp/smoke
+    python -m endodav_jax.main --config smoke --workdir /tmp/smoke
 
 The shipped networks on a phantom of two short sequences.  They learn nothing worth keeping, but checkpoints, a
 validation and pictures occur, and the tests that kill and resume a run use it.  Spatial and temporal adapters train

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from jaxtyping import Float32, Int
 
-from endodav_jax.version import __version__
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, merged_float32, write_parts
@@ -26,6 +25,7 @@ from endodav_jax.files import make_folder
 from endodav_jax.inference.network import Bank, JaxNetwork, Network
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig, merge_adapters
+from endodav_jax.version import __version__
 
 Runtime = Literal["jax", "onnxruntime", "openvino", "auto"]
 RuntimePrecision = Literal["float32", "bfloat16", "int8"]
