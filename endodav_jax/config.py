@@ -89,7 +89,7 @@ def config_file(name: str | Path) -> Path:
         if not path.is_file():
             known = sorted(file.stem for file in SHIPPED_CONFIGS.glob("*.py"))
             raise UserError(
-                f"{name}: no configuration of that name comes with the package; there are {', '.join(known)}"
+                f"{name}: no configuration of that name comes with the package; choose from {', '.join(known)}"
             )
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")

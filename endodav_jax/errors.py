@@ -5,6 +5,7 @@ file or field and the cure.  The command line prints that line and nothing else.
 fault of this program and keeps its traceback.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ EXIT_SOME_FAILED = 1  # the rest was done and reported
 EXIT_USER_ERROR = 2
 EXIT_PREEMPTED = 75  # stopped by SIGTERM after saving (EX_TEMPFAIL: run the same command again)
 EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
+EXIT_UNHEARD = 141  # whoever read the output has stopped (`endodav describe | head`), likewise
 
 
 class UserError(Exception):
@@ -29,3 +31,6 @@ def exit_code(program: str, job: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{program}: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left there has no reader either
+        return EXIT_UNHEARD

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from endodav_jax import cli
-from endodav_jax.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, exit_code
+from endodav_jax.errors import EXIT_INTERRUPTED, EXIT_UNHEARD, EXIT_USER_ERROR, exit_code
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "endodav_vitb_scared.py"
@@ -36,6 +36,10 @@ def run_main(*arguments: str) -> subprocess.CompletedProcess:
         ((f"--config={CONFIG}", "--workdir=x", "--config.model.prest=vits"), "prest"),
         ((f"--config={CONFIG}", "--workdir=x", "--config.model.preset=vitx"), "config.model.preset: 'vitx' is not one"),
         (("--config=configs/smoke.py", f"--workdir={CONFIG}"), "cannot be made a folder (Not a directory)"),
+        (
+            ("--config=quickstrt", "--workdir=x"),
+            "quickstrt: no configuration of that name comes with the package; choose from",
+        ),
         ((f"--config={CONFIG}", "--workdir=x", "--config.job=bake"), "config.job: 'bake' is not one of describe"),
     ],
 )
@@ -52,6 +56,23 @@ def test_ctrl_c_is_one_line_and_its_own_exit_code(capsys):
 
     assert exit_code("endodav infer", job) == EXIT_INTERRUPTED
     assert capsys.readouterr().err == "endodav infer: stopped\n"
+
+
+def test_a_reader_that_stops_ends_it_without_a_word():
+    command = f"set -o pipefail; {sys.executable} -m endodav_jax.cli describe --config quickstart | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) in ((EXIT_UNHEARD, ""), (0, ""))  # 0: it had written all before
+
+
+def test_a_name_runs_a_configuration_of_the_package_from_any_folder(tmp_path):
+    command = [sys.executable, "-m", "endodav_jax.main", "--config", "quickstart", "--workdir", "out"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--config.job=describe"], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("endodav vitt at 112x140")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_field_is_set_on_the_command_line(tmp_path):
