@@ -165,7 +165,7 @@ class FakeEstimator:
     window: int = 32
     config: DepthModelConfig = DepthModelConfig()
 
-    def iter_infer(self, frames, align="endodav", view_mask=None, on_window=None):
+    def iter_infer(self, frames, align="endodav", view_mask=None, on_window=None, mask_of=None):
         """Yields (place, float32 [H, W]) a window at a time, logging each window."""
         held: list[np.ndarray] = []
         done = 0
@@ -199,6 +199,7 @@ class FakeEstimator:
 CARD = Card(what="luminance", licence="none")
 
 
-def load_fake(weights: str, encoder: str, precision: str) -> tuple[FakeEstimator, Card]:
-    """Stands for `load_estimator`."""
-    return FakeEstimator(), CARD
+def load_fake(weights: str, encoder: str, precision: str, output_kind: str = "") -> tuple[FakeEstimator, Card]:
+    """Stands for `load_estimator`; weights are metric if they are called so."""
+    output = output_kind or ("metric_depth" if "metric" in weights else "disparity")
+    return FakeEstimator(config=DepthModelConfig(output=output)), CARD

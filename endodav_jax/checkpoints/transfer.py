@@ -13,12 +13,19 @@ from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save
 from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
 from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
 from endodav_jax.checkpoints.store import MODEL_FOLDER, is_checkpoint, load_checkpoint, load_origin, save_model
-from endodav_jax.conversion.published_files import DEPTH_FILE, Origin, Published, published_state_dicts, read_published
+from endodav_jax.conversion.published_files import (
+    DEPTH_FILE,
+    OUTPUT_KEY,
+    Origin,
+    Published,
+    published_state_dicts,
+    read_published,
+)
 from endodav_jax.conversion.weights_file import read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 from endodav_jax.models.build import abstract_params, merge_adapters
-from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.config import DepthModelConfig, OutputKind
 from endodav_jax.models.registry import NO_ADAPTER
 
 Target = Literal["orbax", "safetensors"]
@@ -41,26 +48,27 @@ class Networks:
     origin: Origin | None
 
 
-def load_networks(source: Path | str, family: str | None = None) -> Networks:
+def load_networks(source: Path | str, family: str | None = None, output: OutputKind | None = None) -> Networks:
     """Reads a checkpoint folder, or converts published weights (a file or a folder) in memory.
 
     Args:
       source: the folder or file, or `shipped` for the weights that come with the package.  The folder of a training
         stands for the network it wrote there.
       family: settles what published keys leave open; see `conversion.recognise.recognise_depth`.
+      output: what the depth network's output is, in place of what its card or its file's name says.
 
     Raises:
       UserError: missing, damaged, or no weights of a network known here.
     """
     if str(source) == SHIPPED:
-        return Networks(*load_shipped(), None)
+        return _with_output(Networks(*load_shipped(), None), output)
     source = Path(source)
     if is_checkpoint(source / MODEL_FOLDER):
         source = source / MODEL_FOLDER
     if is_checkpoint(source):
         if family is not None:
             raise UserError(f"{source}: is a checkpoint, which knows its family; leave --family out")
-        return Networks(*load_checkpoint(source), load_origin(source))
+        return _with_output(Networks(*load_checkpoint(source), load_origin(source)), output)
     if source.is_dir() and not any(path.stem == DEPTH_FILE for path in source.iterdir()):
         raise UserError(
             f"{source}: has neither {CARD_NAME} (a checkpoint of this program) nor {DEPTH_FILE}.pth (a training folder "
@@ -68,17 +76,28 @@ def load_networks(source: Path | str, family: str | None = None) -> Networks:
         )
     if source.suffix == ".safetensors" and source.is_file() and is_adapter(read_weights_file(source)):
         raise UserError(f"{source}: is an adapter; apply it: endodav convert BASE OUT --adapter {source}")
-    found = read_published(source, family)
+    found = read_published(source, family, output)
     return Networks(found.config, found.params, card_of(found), found.origin)
 
 
-def load_model(path: Path | str, family: str | None = None) -> tuple[DepthModelConfig, dict[str, dict], Card]:
+def _with_output(found: Networks, output: OutputKind | None) -> Networks:
+    """The networks with another meaning of the output than their card says."""
+    if output is None or found.config is None or found.config.output == output:
+        return found
+    card = dataclasses.replace(found.card, notes=(*found.card.notes, f"its output is taken as {output}, as asked"))
+    return dataclasses.replace(found, config=dataclasses.replace(found.config, output=output), card=card)
+
+
+def load_model(
+    path: Path | str, family: str | None = None, output: OutputKind | None = None
+) -> tuple[DepthModelConfig, dict[str, dict], Card]:
     """Reads a depth network and the motion networks beside it.
 
     Args:
       path: a checkpoint folder, `shipped`, or published weights: a `.pth`, `.pt` or `.safetensors` file or a folder of
         them, which are converted in memory.
       family: as of `load_networks`.
+      output: as of `load_networks`.
 
     Returns:
       Configuration of the depth network; network (`depth`, and `pose`, `intrinsics`, `flow`, `transform` where the
@@ -87,7 +106,7 @@ def load_model(path: Path | str, family: str | None = None) -> tuple[DepthModelC
     Raises:
       UserError: missing, damaged, or no depth network.
     """
-    found = load_networks(path, family)
+    found = load_networks(path, family, output)
     if found.config is None:
         raise UserError(f"{path}: holds {found.card.what}, not a depth network")
     _refuse_other_shapes(Path(path), found)
@@ -101,6 +120,7 @@ def convert(
     family: str | None = None,
     adapter: Path | str | None = None,
     overwrite: bool = False,
+    output: OutputKind | None = None,
 ) -> Card:
     """Converts weights of any source known here and writes them.
 
@@ -111,6 +131,7 @@ def convert(
       family: as of `load_networks`.
       adapter: an adapter file to add to the depth network first.
       overwrite: replace what an earlier conversion wrote.
+      output: as of `load_networks`.
 
     Returns:
       The card of what was written.
@@ -118,7 +139,7 @@ def convert(
     Raises:
       UserError: see `load_networks` and `save_model`.
     """
-    found = load_networks(source, family)
+    found = load_networks(source, family, output)
     if adapter is not None:
         if found.config is None:
             raise UserError(f"{source}: holds {found.card.what}, to which an adapter does not apply")
@@ -180,6 +201,8 @@ def write_safetensors(out: Path | str, found: Networks, overwrite: bool = False)
         raise UserError(f"{out}: is there already and is no folder of safetensors files; choose another name")
     metadata = {"card": json.dumps(dataclasses.asdict(found.card))}
     metadata |= {name: str(value) for name, value in found.card.entries.items()}
+    if found.config is not None and found.config.metric:
+        metadata[OUTPUT_KEY] = found.config.output
     with whole_file(out, overwrite) as part:
         if one_file:
             save_file(_contiguous(*states.values()), part, metadata)

@@ -12,11 +12,13 @@ from endodav_jax.conversion.name_rules import IGNORED, write_params
 from endodav_jax.conversion.weights_file import SUFFIXES, WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.models import DepthModelConfig, abstract_params
+from endodav_jax.models.config import OutputKind
 from endodav_jax.models.registry import ADAPTERS, NO_ADAPTER
 
 DEPTH_FILE = "depth_model"
 RESNET = "resnet"  # the network's name where the weights are a ResNet of torchvision's
 DEFAULT_LAYERS = 18
+OUTPUT_KEY = "output"  # in the header of a safetensors file written here: what the network's output is
 
 _NOTHING_OF_A_NETWORK = ("adam",)
 
@@ -59,13 +61,14 @@ class Published:
     origin: Origin
 
 
-def read_published(source: Path | str, family: str | None = None) -> Published:
+def read_published(source: Path | str, family: str | None = None, output: OutputKind | None = None) -> Published:
     """Converts a file of weights or a folder of `depth_model.pth` and the motion networks' files.
 
     Args:
       source: a `.pth`, `.pt` or `.safetensors` file, or a folder of them. In a folder `adam.pth` is ignored and only
         `depth_model` is required.
       family: see `recognise.recognise_depth`.
+      output: what the depth network's output is; None for what the file's name says.
 
     Raises:
       UserError: one line that names every missing, unused and misshapen tensor of every file, or says what else is
@@ -73,12 +76,12 @@ def read_published(source: Path | str, family: str | None = None) -> Published:
     """
     source = Path(source)
     if source.is_dir():
-        return _read_folder(source, family)
+        return _read_folder(source, family, output)
     file = read_weights_file(source)
     _refuse_non_finite(file)
     if recognise.is_resnet(file.tensors):
         return _read_resnet(file)
-    return _read_depth(file, family, of_checkpoint=DEPTH_FILE in source.stem)
+    return _read_depth(file, family, DEPTH_FILE in source.stem, output)
 
 
 def published_state_dicts(
@@ -107,7 +110,16 @@ def published_state_dicts(
     return states
 
 
-def _read_depth(file: WeightsFile, family: str | None, of_checkpoint: bool) -> Published:
+def _stated_output(file: WeightsFile) -> OutputKind:
+    """What the file says of its output: one written here in its header, a published one in its name."""
+    if OUTPUT_KEY in file.metadata:
+        return "metric_depth" if file.metadata[OUTPUT_KEY] == "metric_depth" else "disparity"
+    return "metric_depth" if "metric" in file.path.stem.lower() else "disparity"
+
+
+def _read_depth(
+    file: WeightsFile, family: str | None, of_checkpoint: bool, output: OutputKind | None = None
+) -> Published:
     tensors = names.with_common_names(file.tensors)
     found = recognise.recognise_depth(tensors, file.name, family, of_checkpoint)
     config, notes = found.config, [*file.notes, *found.notes]
@@ -118,8 +130,15 @@ def _read_depth(file: WeightsFile, family: str | None, of_checkpoint: bool) -> P
         origin = Origin()
     else:
         params = names.params_from_torch(tensors, config, file.name)
-    if "metric" in file.path.stem.lower():
-        notes.append("metric weights: where this program says disparity, these give depth")
+    output = output or _stated_output(file)
+    if output == "metric_depth":
+        if found.program == recognise.DEPTH_ANYTHING:
+            raise UserError(
+                f"{file.name}: metric weights of Depth Anything end in a sigmoid times the greatest depth, which no "
+                "network here has; use Video-Depth-Anything's metric weights, or Depth Anything's relative ones"
+            )
+        notes.append("metric weights: the network's output is depth in metres, not disparity")
+        config = dataclasses.replace(config, output="metric_depth")
     title = "Depth Anything" if found.program == recognise.DEPTH_ANYTHING else config.family_entry.title
     what = f"{title} {config.preset}{_adapter_text(config)}"
     return Published(
@@ -179,7 +198,7 @@ def _torchvision_from_resnet_params(params: dict) -> dict[str, np.ndarray]:
     return write_params(params | {"stem": stem}, motion_names.resnet_rules("", ""))
 
 
-def _read_folder(folder: Path, family: str | None) -> Published:
+def _read_folder(folder: Path, family: str | None, output: OutputKind | None) -> Published:
     paths = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES}
     if DEPTH_FILE not in paths:
         raise UserError(f"{folder}: has no {DEPTH_FILE}.pth; name the folder that holds it (such as models/weights_19)")
@@ -189,7 +208,7 @@ def _read_folder(folder: Path, family: str | None) -> Published:
         _refuse_non_finite(file)
     depth, errors = None, []
     try:
-        depth = _read_depth(files[DEPTH_FILE], family, of_checkpoint=True)
+        depth = _read_depth(files[DEPTH_FILE], family, True, output)
     except UserError as error:
         errors.append(str(error))
     layers = _resnet_layers(files)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from endodav_jax.fields import Listed, check_choices, positional, spelled
 from endodav_jax.inference.windows import AlignRule
-from endodav_jax.models.config import Precision, Preset
+from endodav_jax.models.config import OutputKind, Precision, Preset
 from endodav_jax.video.frames import Deinterlace, Reading
 
 Stereo = Literal["none", "top", "bottom", "left", "right"]
@@ -26,6 +26,8 @@ class ReadingConfig:
     Attributes:
       encoder: refuse weights of another preset; empty takes what the weights are.
       precision: of the network's activations.
+      output_kind: what the network's output is, where neither its card nor its file's name says it: `disparity` or
+        `metric_depth` (metres); empty takes what they say.
       deinterlace: frames of two fields become whole pictures: those that the file marks as such (auto), all (on), none
         (off).
       track: number of the video track, from 0, where a file holds several; -1 takes the default or largest.
@@ -33,13 +35,14 @@ class ReadingConfig:
       max_len: how many frames at most; 0 is all.
       max_res: longer side of the frames at most, in pixels; 0 is as they are.
       mask: `none`, `auto` (finds the view inside a dark border) or a mask image, not 0 inside the view.
-      cmap: colours of disparity.
+      cmap: colours of disparity, or of metric depth: near is bright.
       overwrite: replace what is there.
       quiet: print nothing but errors.
     """
 
     encoder: Preset | Literal[""] = ""
     precision: Precision = "float32"
+    output_kind: OutputKind | Literal[""] = ""
     deinterlace: Deinterlace = "auto"
     track: int = -1
     stereo: Stereo = "none"
@@ -71,11 +74,16 @@ class InferConfig(ReadingConfig):
       input: a video, a DICOM file, a folder of images, a pattern (`frames/*.png`) or one image.
       windows: how windows of a long video are tied together: EndoDAV's rule, Video-Depth-Anything's, or not at all.
       target_fps: at most so many frames a second; 0 is all of them.
-      intrinsics: `fx,fy,cx,cy` in pixels of the source (of one eye) or a file; empty is unknown.
+      intrinsics: `fx,fy,cx,cy` in pixels of the source (of one eye) or a file, also with distortion (OpenCV, COLMAP,
+        Matlab's omnidirectional); empty is unknown.
+      masks: a folder or a video of masks, one a frame, 0 where it is left out of the fits of windows (instruments,
+        smoke, captions); `auto` takes those beside the input, `none` takes none.
+      mask_outputs: depth is 0 where these masks are 0.
       save: lossless formats to write: npz, npy, png16, exr, tiff, ply, or none.
       videos: videos to write: src (the source as the network saw it), vis (the depth in colours), sbs (both side by
         side), or none.
-      range: what the colours span: `clip` (least to greatest of the clip), `percentile` (1% to 99%), or `low,high`.
+      range: what the colours span, in disparity or in metric depth: `clip` (least to greatest of the clip),
+        `percentile` (1% to 99%), or `low,high`.
       png_scale: 16-bit PNG holds depth times this; 0 chooses the largest power of two that fits the clip.
       verbose: print each window's scale and shift.
     """
@@ -84,6 +92,8 @@ class InferConfig(ReadingConfig):
     windows: Annotated[AlignRule, spelled("--align")] = "endodav"
     target_fps: float = 0.0
     intrinsics: Annotated[str, spelled(metavar="FX,FY,CX,CY|FILE")] = ""
+    masks: Annotated[str, spelled(metavar="auto|none|PATH")] = "auto"
+    mask_outputs: bool = False
     save: Annotated[tuple[Format, ...], Listed] = ("npz",)
     videos: Annotated[tuple[Video, ...], Listed] = ("src", "vis", "sbs")
     range: Annotated[str, spelled(metavar="clip|percentile|LOW,HIGH")] = "clip"

@@ -13,6 +13,7 @@ from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
 from endodav_jax.files import whole_file
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.version import __version__
+from endodav_jax.video.frame_masks import FrameMasks
 from endodav_jax.video.reader import FrameReader
 
 UNITS = {
@@ -20,6 +21,9 @@ UNITS = {
     "the whole clip; float32, 0 outside the mask",
     "depths": "1 / (1/max_depth + (1/min_depth - 1/max_depth) * disparity), the published disparity to depth; not "
     "metric: up to scale, and as far off as the disparity's shift is; float32, 0 outside the mask",
+}
+METRIC_UNITS = {
+    "depths": "the metric network's output as it is, along the optical axis, in metres; float32, 0 outside the mask",
 }
 
 
@@ -33,6 +37,7 @@ def describe(
     inside: np.ndarray | None,
     run: DepthRun,
     paths: dict[str, Path],
+    masks: FrameMasks | None = None,
 ) -> dict:
     """Returns what `meta.json` says: what was read, how depth was made of it, and what the numbers mean."""
     low, high = run.disparity_range
@@ -57,17 +62,32 @@ def describe(
         "stopped": str(run.stopped) if run.stopped else None,
         "size": list(reader.size),
         "fps": float(reader.fps),
-        "units": {**UNITS, "min_depth": model.min_depth, "max_depth": model.max_depth},
-        "range": {
+        "output": model.output,
+        "units": METRIC_UNITS
+        if model.metric
+        else {**UNITS, "min_depth": model.min_depth, "max_depth": model.max_depth},
+        "range": {"depths": [low, high]}
+        if model.metric
+        else {
             "disparities": [low, high],
             "depths": [float(model.depth(high)), float(model.depth(low))],
         },
-        "colours": {"map": config.cmap, "range": config.range, "of": "disparities", "spans": list(run.colour_range)},
+        "colours": {
+            "map": config.cmap,
+            "range": config.range,
+            "of": "depths, near is bright" if model.metric else "disparities",
+            "spans": list(run.colour_range),
+        },
         "alignment": {"rule": config.windows, "windows": run.windows},
         "intrinsics": {"fx_fy_cx_cy": camera.intrinsics, "origin": camera.origin, "of": "the frames written here"},
         "mask": {"from": config.mask, "share_inside": 1.0 if inside is None else float(inside.mean())},
+        "frame_masks": None
+        if masks is None
+        else {"from": str(masks.path), "outputs": config.mask_outputs, "notes": list(masks.odd)},
         "files": {kind: path.name for kind, path in paths.items()},
     }
+    if camera.lens is not None:
+        about["intrinsics"]["lens"] = camera.lens.to_json()
     if run.png_scale is not None:
         about["png16"] = {"scale": run.png_scale, "depth": "value / scale", "invalid": 0}
     if reader.source.timed and varies(run.times, reader.fps):

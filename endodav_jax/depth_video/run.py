@@ -9,8 +9,11 @@ from endodav_jax.depth_video.description import describe, write_description
 from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths, write_depth
 from endodav_jax.depth_video.weights import load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.depth_files import need_exr
-from endodav_jax.video.intrinsics import guessed_intrinsics, read_intrinsics
+from endodav_jax.video.frame_masks import FrameMasks, masks_beside
+from endodav_jax.video.image_files import ImageSequence
+from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.video.view_mask import view_of
 
@@ -45,9 +48,10 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
     camera = _camera(config, reader)
     check_outputs(paths, reader, config.overwrite)
     inside = view_of(reader, config.mask)
-    estimator, card = load_estimator(weights, config.encoder, config.precision)
-    run = write_depth(reader, estimator, paths, config, camera, inside)
-    about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths)
+    masks = _masks(config, reader)
+    estimator, card = load_estimator(weights, config.encoder, config.precision, config.output_kind)
+    run = write_depth(reader, estimator, paths, config, camera, inside, masks)
+    about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
     write_description(paths["meta"], about)
     frames = len(run.indices)
@@ -66,6 +70,27 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
 
 def _camera(config: InferConfig, reader: FrameReader) -> Camera:
     if config.intrinsics:
-        return Camera(read_intrinsics(config.intrinsics, reader.full_size, reader.size), f"given: {config.intrinsics}")
+        lens = read_camera(config.intrinsics, reader.full_size, reader.size)
+        return Camera(lens.intrinsics, f"given: {config.intrinsics}", lens if lens.distorted else None)
     origin = "guessed: focal length 0.82 of the longer side, centre of the frame"
     return Camera(guessed_intrinsics(reader.size, reader.pixel_aspect), origin)
+
+
+def _masks(config: InferConfig, reader: FrameReader) -> FrameMasks | None:
+    """The masks of single frames that were named, or lie beside the input."""
+    if config.masks == "none":
+        return None
+    source = reader.source
+    frames = None
+    if isinstance(source, ImageSequence):
+        stems = [path.stem for path in source.paths]
+        if source.count != len(stems):  # stacks of images
+            stems = [str(number) for number in range(source.count)]
+        frames = list(enumerate(stems))
+        beside = source.paths[0].parent if len(source.paths) > 1 else None  # one image is not its folder
+    else:
+        beside = Path(config.input)
+    if config.masks != "auto":
+        return FrameMasks(Path(config.masks), frames)
+    found = None if beside is None else masks_beside(beside)
+    return None if found is None else FrameMasks(found, frames)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.depth_video.config import StreamConfig, fixed_range
-from endodav_jax.depth_video.outputs import depth_inside
+from endodav_jax.depth_video.outputs import coloured, depth_frame
 from endodav_jax.depth_video.weights import load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.progress import progress_bar
-from endodav_jax.video.colour import colour_table, colourise
-from endodav_jax.video.depth_files import DepthFrame, npy_writer
+from endodav_jax.video.colour import colour_table
+from endodav_jax.video.depth_files import npy_writer
 from endodav_jax.video.encoder import mp4_writer
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.live import open_live
@@ -76,8 +76,8 @@ def stream(
         if paths[kind].exists() and not config.overwrite:
             raise UserError(f"{paths[kind]}: exists already; pass --overwrite to replace it")
     inside = view_of(reader, config.mask)
-    estimator, _ = load_estimator(weights, config.encoder, config.precision)
-    depth = estimator.stream(inside)
+    estimator, _ = load_estimator(weights, config.encoder, config.precision, config.output_kind)
+    model, depth = estimator.config, estimator.stream(inside)
     table = colour_table(config.cmap)
     seconds: list[float] = []
     stopped = None
@@ -97,9 +97,9 @@ def stream(
                     seen = disparity if inside is None else disparity[inside]
                     low, high = min(low, float(seen.min())), max(high, float(seen.max()))
                 if append is not None:
-                    append(colourise(disparity, low, high, table, inside), frame.time)
+                    append(coloured(disparity, (low, high), table, inside, model.metric), frame.time)
                 if save is not None:
-                    save(DepthFrame(frame.index, disparity, depth_inside(estimator.config, disparity, inside)))
+                    save(depth_frame(model, frame.index, disparity, inside))
                 seconds.append(elapsed)
                 bar.set_postfix_str(f"{elapsed * 1000:.0f} ms", refresh=False)
                 bar.update()

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from endodav_jax.errors import UserError
-from endodav_jax.models.config import Precision
+from endodav_jax.models.config import OutputKind, Precision
 
 if TYPE_CHECKING:
     from endodav_jax.checkpoints import Card
@@ -17,7 +17,9 @@ NOTHING_NAMED = (
 )
 
 
-def load_estimator(weights: str, encoder: str, precision: Precision) -> "tuple[DepthEstimator, Card]":
+def load_estimator(
+    weights: str, encoder: str, precision: Precision, output_kind: OutputKind | Literal[""] = ""
+) -> "tuple[DepthEstimator, Card]":
     """Returns the estimator of a converted checkpoint's folder, and the card of its weights.
 
     JAX is imported here and not before, so that mistakes in everything else are told at once.
@@ -26,6 +28,7 @@ def load_estimator(weights: str, encoder: str, precision: Precision) -> "tuple[D
       weights: the folder; empty for the weights that come with the package, which is said.
       encoder: the preset that is wanted; empty is any.
       precision: of activations.
+      output_kind: what the output is; empty for what the weights' card or name says.
 
     Raises:
       UserError: weights that are missing or do not fit, or another preset than wanted.
@@ -49,7 +52,7 @@ def load_estimator(weights: str, encoder: str, precision: Precision) -> "tuple[D
     if not weights:
         print(NOTHING_NAMED, file=sys.stderr)
         weights = SHIPPED
-    config, params, card = load_model(weights)
+    config, params, card = load_model(weights, output=output_kind or None)
     if encoder and config.preset != encoder:
         raise UserError(
             f"--encoder {encoder}: the weights in {weights} are {config.preset}; leave --encoder out, or name weights "

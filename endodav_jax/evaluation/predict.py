@@ -12,6 +12,8 @@ from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.recent_masks import RecentMasks
 
+MM_PER_M = 1000.0  # ground truth is in mm
+
 
 @contextlib.contextmanager
 def predicted_depth(
@@ -24,6 +26,7 @@ def predicted_depth(
         path = Path(folder) / "depth.npy"
         depth = np.lib.format.open_memmap(path, "w+", np.float32, (length, *first.frame.shape[:2]))
         mask = None if first.view_mask.all() else first.view_mask
+        metric = estimator.config.metric
         counted = None if first.frame_mask is None else RecentMasks()
 
         def frames() -> Iterator[np.ndarray]:
@@ -34,5 +37,7 @@ def predicted_depth(
 
         for number, disparity in estimator.iter_infer(frames(), config.windows, mask, mask_of=counted):
             depth[number] = estimator.config.depth(disparity)
+            if metric:
+                depth[number] *= np.float32(MM_PER_M)
         yield depth
         del depth

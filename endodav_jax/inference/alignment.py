@@ -138,7 +138,11 @@ class WindowAligner:
     """
 
     def __init__(
-        self, rule: AlignRule, view_mask: Bool[np.ndarray, "H W"] | None = None, mask_of: MaskOf | None = None
+        self,
+        rule: AlignRule,
+        view_mask: Bool[np.ndarray, "H W"] | None = None,
+        mask_of: MaskOf | None = None,
+        metric: bool = False,
     ):
         """Starts before the first window.
 
@@ -146,7 +150,9 @@ class WindowAligner:
           rule: how windows are tied together.
           view_mask: only these pixels count in the fits.
           mask_of: gives the mask of a frame by its number; only pixels inside count in the fits.
+          metric: the windows are depth of one scale; they are blended and never fitted, as published.
         """
+        self._metric = metric
         self._rule = rule
         self._mask_of = mask_of
         self._view_mask = view_mask
@@ -169,7 +175,10 @@ class WindowAligner:
         if self._rule == "none" or window.index == 0:
             return WindowLog(window.index, *span, 1.0, 0.0, False), self._unaligned(window, raw)
         shared = [raw[slot] for slot in range(CONTEXT_SLOTS, OVERLAP)]
-        if self._rule == "endodav":
+        fit: tuple[float, float] | None
+        if self._metric:
+            fit = 1.0, 0.0
+        elif self._rule == "endodav":
             masks = self._masks(window, range(CONTEXT_SLOTS, OVERLAP))
             fit = fit_scale_shift(shared, self._overlap, self._view_mask, masks)
         else:

@@ -85,7 +85,8 @@ class DepthEstimator:
     ) -> Float32[np.ndarray, "N H W"]:
         """Depth of every frame of a video that fits into memory: what `infer` gives, in the range of the configuration.
 
-        It is relative, up to a scale and the disparity's shift, and 0 where `view_mask` hides a pixel.
+        It is relative, up to a scale and the disparity's shift, and 0 where `view_mask` hides a pixel.  Of a metric
+        network it is what `infer` gives, in metres.
 
         Raises:
           UserError: no frames, or as of `iter_infer`.
@@ -114,7 +115,8 @@ class DepthEstimator:
 
         Yields:
           (number of the frame, disparity): inverse depth, not negative, up to a scale and a shift common to the video
-          (with `align="none"`, to the window).
+          (with `align="none"`, to the window); of a metric network depth in metres, whose windows are blended but not
+          fitted.
 
         Raises:
           UserError: frames that are not uint8 RGB or change their size, a mask of another size, or an
@@ -140,7 +142,7 @@ class DepthEstimator:
         return DepthStream(self.network, view_mask)
 
     def _aligned(self, frames, rule, view_mask, on_window, mask_of) -> Iterator[tuple[int, np.ndarray]]:
-        aligner = WindowAligner(rule, view_mask, mask_of)
+        aligner = WindowAligner(rule, view_mask, mask_of, metric=self.config.metric)
         windows = run_windows(self.network, frames, rule, self.batching, view_mask)
         for window, disparity in windows:
             log, finished = aligner.push(window, disparity)

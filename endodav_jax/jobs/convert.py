@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from endodav_jax.errors import UserError
 from endodav_jax.fields import positional, spelled
+from endodav_jax.models.config import OutputKind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Command:
       family: where the keys leave it open: vda or endodav for video weights without adapters, vda (V2) or endodac (V1)
         for Depth Anything's image weights.
       adapter: add what fine-tuning saved (`endodav export --what adapter`) to the weights.
+      output_kind: what the network's one map a frame says: disparity, or metric_depth (metres); by default what the
+        file's name says.
       overwrite: replace an older output.
     """
 
@@ -30,6 +33,7 @@ class Command:
     to: Literal["orbax", "safetensors"] = "orbax"
     family: str | None = None
     adapter: Annotated[Path | None, spelled(metavar="FILE")] = None
+    output_kind: OutputKind | None = None
     overwrite: bool = False
 
 
@@ -38,7 +42,9 @@ def run(command: Command) -> None:
     out = named_output(command.out, command.output, "endodav convert SOURCE OUT")
     from endodav_jax.checkpoints import convert
 
-    card = convert(command.source, out, command.to, command.family, command.adapter, command.overwrite)
+    card = convert(
+        command.source, out, command.to, command.family, command.adapter, command.overwrite, command.output_kind
+    )
     print(card.what)
     for note in card.notes:
         print(f"  {note}")

@@ -10,6 +10,7 @@ from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family
 Head = Literal["single", "multi"]
 Preset = Literal["vitt", "vits", "vitb", "vitl"]
 Precision = Literal["float32", "bfloat16"]
+OutputKind = Literal["disparity", "metric_depth"]
 
 PATCH_SIZE = 14
 MAX_FRAMES = 32  # the motion modules' position table ends here
@@ -53,6 +54,7 @@ class DepthModelConfig:
       normalise: whether frames are normalised by ImageNet's mean and deviation.
       precision: of activations; parameters stay float32.
       min_depth, max_depth: depth of a disparity of 1 and of 0, in training and ever after; see `depth`.
+      output: what its one map a frame says: `disparity`, relative and near where large, or `metric_depth`, metres.
     """
 
     family: str = "endodav"
@@ -67,6 +69,7 @@ class DepthModelConfig:
     precision: Precision = "float32"
     min_depth: float = PUBLISHED_RANGE[0]
     max_depth: float = PUBLISHED_RANGE[1]
+    output: OutputKind = "disparity"
 
     def __post_init__(self):
         def choice(field: str, allowed) -> None:
@@ -79,6 +82,7 @@ class DepthModelConfig:
         choice("adapter", (NO_ADAPTER, *ADAPTERS))
         choice("head", ("single", "multi"))
         choice("precision", ("float32", "bfloat16"))
+        choice("output", ("disparity", "metric_depth"))
         if len(self.image_shape) != 2 or any(n < PATCH_SIZE or n % PATCH_SIZE for n in self.image_shape):
             raise ValueError(
                 f"model.image_shape: {self.image_shape} must be two multiples of {PATCH_SIZE}, height and width"
@@ -99,9 +103,14 @@ class DepthModelConfig:
                 f"model.min_depth: {self.min_depth} must be positive and below model.max_depth, {self.max_depth}"
             )
 
-    def depth(self, disparity: Disparity) -> Disparity:
-        """Depth of the network's disparity, of any shape, in the unit of the predicted motion: up to scale."""
-        return depth_from_disparity(disparity, self.min_depth, self.max_depth)
+    def depth(self, output: Disparity) -> Disparity:
+        """Depth of the network's output, of any shape: in the unit of the predicted motion, or metres where metric."""
+        return output if self.metric else depth_from_disparity(output, self.min_depth, self.max_depth)
+
+    @property
+    def metric(self) -> bool:
+        """Whether the output is depth in metres."""
+        return self.output == "metric_depth"
 
     @property
     def backbone(self) -> Backbone:

@@ -67,6 +67,11 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
     card = None
     if config.weights:
         found = load_networks(config.weights)
+        if found.config is not None and found.config.metric:
+            raise UserError(
+                f"{config.weights}: its output is depth in metres, and training is of disparity; start from relative "
+                "weights"
+            )
         for name in ("depth", *MOTION_NETWORKS):
             if name in found.params:
                 _overwrite(f"{name}.", found.params[name], params, statistics, config.weights)

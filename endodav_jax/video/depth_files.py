@@ -28,12 +28,14 @@ class DepthFrame:
       disparity: float32 [H, W], not negative, 0 outside the view.
       depth: float32 [H, W], positive, 0 outside the view.
       rgb: uint8 [H, W, 3]; None where no writer asked for it.
+      shown: bool [H, W], where the frame's own mask and the view show it; None where it has no mask of its own.
     """
 
     index: int
     disparity: np.ndarray
     depth: np.ndarray
     rgb: np.ndarray | None = None
+    shown: np.ndarray | None = None
 
 
 Write = Callable[[DepthFrame], object]
@@ -75,7 +77,7 @@ def png_scale(deepest: float) -> float:
 
 
 @contextlib.contextmanager
-def png_writer(folder: Path, scale: float) -> Iterator[Write]:
+def png_writer(folder: Path, scale: float, unit: str = "up to scale") -> Iterator[Write]:
     """Gives a function that writes `frame_00000.png`, uint16 round(depth * scale), 0 outside the view.
 
     `scale.json` in the folder says the scale, so that the files can be read without anything else.  What is nearer
@@ -83,7 +85,7 @@ def png_writer(folder: Path, scale: float) -> Iterator[Write]:
     """
     with whole_file(folder) as part:
         part.mkdir()
-        sidecar = {"scale": scale, "depth": "value / scale", "invalid": 0, "unit": "up to scale"}
+        sidecar = {"scale": scale, "depth": "value / scale", "invalid": 0, "unit": unit}
         (part / "scale.json").write_text(json.dumps(sidecar, indent=2) + "\n")
 
         def write(frame: DepthFrame) -> None:

@@ -111,6 +111,14 @@ class FrameReader:
             self.count = max_len if self.count is None else min(max_len, self.count)
 
     @property
+    def window(self) -> tuple[slice, slice]:
+        """Index that cuts the wanted view out of a frame of the source."""
+        height, width = self.full_size
+        top = self.source.size[0] - height if self.stereo == "bottom" else 0
+        left = self.source.size[1] - width if self.stereo == "right" else 0
+        return np.s_[top : top + height, left : left + width]
+
+    @property
     def scale(self) -> tuple[float, float]:
         """(vertical, horizontal) size over full size."""
         return self.size[0] / self.full_size[0], self.size[1] / self.full_size[1]

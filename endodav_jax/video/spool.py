@@ -23,7 +23,7 @@ class DisparitySpool:
     """
 
     def __init__(self, folder: Path, size: tuple[int, int], inside: np.ndarray | None):
-        """`inside`, bool [H, W], is where values count; outside they are set to 0.
+        """`inside`, bool [H, W], is where values count in every frame; outside they are set to 0.
 
         Raises:
           UserError: `folder` cannot be written.
@@ -46,8 +46,8 @@ class DisparitySpool:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def append(self, index: int, disparity: np.ndarray) -> None:
-        """Adds the map float32 [H, W] of frame `index`.
+    def append(self, index: int, disparity: np.ndarray, counted: np.ndarray | None = None) -> None:
+        """Adds the map float32 [H, W] of frame `index`; where `counted`, bool [H, W], is given, the rest becomes NaN.
 
         Raises:
           UserError: no space left, or values that are not finite.
@@ -59,12 +59,18 @@ class DisparitySpool:
             seen = disparity[self.inside]
         else:
             seen = disparity
-        low, high = float(seen.min()), float(seen.max())
+        if counted is not None:
+            seen = disparity[counted if self.inside is None else counted & self.inside]
+        # A frame of which nothing counts says nothing of the range.
+        low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
         if not (math.isfinite(low) and math.isfinite(high)):
             raise UserError(
                 f"frame {index}: its disparity is not finite; the weights are damaged or unfit for --precision"
             )
-        self.low, self.high = min(self.low, low), max(self.high, high)
+        if seen.size:
+            self.low, self.high = min(self.low, low), max(self.high, high)
+        if counted is not None:
+            disparity = np.where(counted, disparity, np.float32(np.nan))
         try:
             self._file.write(np.ascontiguousarray(disparity).data)
             self._file.flush()
@@ -89,6 +95,7 @@ class DisparitySpool:
         counts = np.zeros(HISTOGRAM_BINS, np.int64)
         for _, disparity in self:
             seen = disparity if self.inside is None else disparity[self.inside]
+            seen = seen[~np.isnan(seen)]
             counts += np.histogram(seen, HISTOGRAM_BINS, (self.low, self.high))[0]
         share = np.cumsum(counts) / counts.sum()
         edges = np.linspace(self.low, self.high, HISTOGRAM_BINS + 1)

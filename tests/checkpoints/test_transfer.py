@@ -1,5 +1,6 @@
 """Weights of any source are loaded by one function, converted by another, and exported for others to use."""
 
+import dataclasses
 import json
 
 import jax
@@ -174,3 +175,31 @@ def test_a_published_checkpoint_there_and_back_on_disk(golden, tmp_path, name):
     assert_same_tensors(load_file(tmp_path / "back.safetensors"), state, in_order=False)
     preset = DepthModelConfig.endodav("vitb") if "endodav" in name else DepthModelConfig.endodac("vitb")
     assert load_model(tmp_path / "network")[0] == preset
+
+
+def test_metric_weights_are_known_by_their_name_and_stay_metric_everywhere(tmp_path):
+    source = write_pth(tmp_path / "metric_video_depth_anything_vitt.pth", state_dict_of(VDA))
+    card = convert(source, tmp_path / "network")
+    assert "depth in metres" in card.notes[-1]
+    assert json.loads((tmp_path / "network/card.json").read_text())["model"]["output"] == "metric_depth"
+    metric = dataclasses.replace(VDA, output="metric_depth")
+    assert load_model(source)[0] == load_model(tmp_path / "network")[0] == metric
+    # Under a name that says nothing, and with adapters folded in.
+    convert(tmp_path / "network", tmp_path / "plain.safetensors", to="safetensors")
+    export_merged(tmp_path / "network", tmp_path / "merged.safetensors")
+    assert load_model(tmp_path / "plain.safetensors")[0] == load_model(tmp_path / "merged.safetensors")[0] == metric
+
+
+def test_what_an_output_is_may_be_said(tmp_path, vda_pth):
+    convert(vda_pth, tmp_path / "network", output="metric_depth")
+    assert load_model(tmp_path / "network")[0].metric
+    assert load_model(vda_pth, output="metric_depth")[0].metric
+    config, _, card = load_model(tmp_path / "network", output="disparity")
+    assert not config.metric
+    assert card.notes[-1] == "its output is taken as disparity, as asked"
+
+
+def test_metric_image_weights_are_refused(tmp_path):
+    source = write_pth(tmp_path / "depth_anything_v2_metric_hypersim_vitt.pth", state_dict_of(DEPTH_ANYTHING))
+    with pytest.raises(UserError, match="end in a sigmoid times the greatest depth"):
+        load_model(source)

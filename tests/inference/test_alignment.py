@@ -167,3 +167,16 @@ def test_recent_masks_stay_few():
     assert not recent(KEPT + 99).any()
     with pytest.raises(KeyError):
         recent(1)
+
+
+@pytest.mark.parametrize("rule", ["endodav", "vda"])
+def test_windows_of_metric_depth_are_blended_and_not_fitted(rule, video):
+    windows = windows_of(rule, len(video))
+    raw = raw_windows(rule, video, [(1, 0.1 * i) for i in range(len(windows))])
+    aligner, frames = WindowAligner(rule, metric=True), {}
+    for window, disparity in zip(windows, raw, strict=True):
+        log, finished = aligner.push(window, disparity)
+        assert (log.scale, log.shift, log.degenerate) == (1.0, 0.0, False)
+        frames |= dict(finished)
+    np.testing.assert_allclose(frames[35], video[35] + np.float32(0.1), rtol=1e-6)
+    np.testing.assert_allclose(frames[24], video[24], rtol=1e-6)  # first of the overlap: the window before
