@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from endodav_jax.fields import check_choices
+
 
 @dataclasses.dataclass(frozen=True)
 class PhantomData:
@@ -26,8 +28,7 @@ class PhantomData:
     width: int = 160
 
     def __post_init__(self):
-        if self.family not in ("", "colon", "organ"):
-            raise ValueError(f"data.phantom.family: {self.family!r} is not one of colon, organ")
+        check_choices(self, "data.phantom")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +77,7 @@ class DataConfig:
     prefetch: int = 8
 
     def __post_init__(self):
-        for field, allowed in (("short_sequences", ("skip", "error")), ("intrinsics", ("stored", "constant"))):
-            if getattr(self, field) not in allowed:
-                raise ValueError(f"data.{field}: {getattr(self, field)!r} is not one of {', '.join(allowed)}")
+        check_choices(self, "data")
         for field in ("clip_length", "batch_size", "frame_max_interval", "threads", "prefetch"):
             if getattr(self, field) < 1:
                 raise ValueError(f"data.{field}: {getattr(self, field)} must be at least 1")

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+from endodav_jax.fields import check_choices
 from endodav_jax.geometry.depth import PUBLISHED_RANGE, depth_from_disparity
 from endodav_jax.geometry.depth import Array as Disparity
 from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family
@@ -28,7 +29,7 @@ class Backbone:
     head_channels: tuple[int, int, int, int]
 
 
-BACKBONES: dict[str, Backbone] = {
+BACKBONES: dict[Preset, Backbone] = {
     # Our own small one, for the embedded default and for tests: 6.6 million parameters.  The motion modules'
     # GroupNorm(32) asks for head_channels[2:] and head_features that are multiples of 32.
     "vitt": Backbone(192, 12, 3, (2, 5, 8, 11), 32, (24, 48, 96, 96)),
@@ -58,7 +59,7 @@ class DepthModelConfig:
     """
 
     family: str = "endodav"
-    preset: str = "vitb"
+    preset: Preset = "vitb"
     image_shape: tuple[int, int] = (224, 280)
     adapter: str = "ssb"
     temporal_adapter: bool = True
@@ -78,11 +79,8 @@ class DepthModelConfig:
                 raise ValueError(f"model.{field}: {value!r} is not one of {', '.join(allowed)}")
 
         choice("family", tuple(FAMILIES))
-        choice("preset", tuple(BACKBONES))
         choice("adapter", (NO_ADAPTER, *ADAPTERS))
-        choice("head", ("single", "multi"))
-        choice("precision", ("float32", "bfloat16"))
-        choice("output", ("disparity", "metric_depth"))
+        check_choices(self, "model")
         if len(self.image_shape) != 2 or any(n < PATCH_SIZE or n % PATCH_SIZE for n in self.image_shape):
             raise ValueError(
                 f"model.image_shape: {self.image_shape} must be two multiples of {PATCH_SIZE}, height and width"

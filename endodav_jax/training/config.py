@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+from endodav_jax.fields import check_choices
 from endodav_jax.models.config import Precision
 from endodav_jax.models.groups import GROUPS
 from endodav_jax.models.resnet import RESNETS
@@ -82,16 +83,10 @@ class TrainConfig:
     process: int = 0
 
     def __post_init__(self):
-        for field, allowed in (
-            ("schedule", ("step", "constant", "cosine")),
-            ("on_nan", ("stop", "skip")),
-            ("resnet_layers", tuple(RESNETS)),
-            ("precision", ("float32", "bfloat16")),
-        ):
-            if getattr(self, field) not in allowed:
-                raise ValueError(
-                    f"train.{field}: {getattr(self, field)!r} is not one of {', '.join(map(str, allowed))}"
-                )
+        check_choices(self, "train")
+        if self.resnet_layers not in RESNETS:
+            known = ", ".join(map(str, RESNETS))
+            raise ValueError(f"train.resnet_layers: {self.resnet_layers} is not one of {known}")
         for field in ("save_every", "keep_last", "log_every", "processes"):
             if getattr(self, field) < 1:
                 raise ValueError(f"train.{field}: {getattr(self, field)} must be at least 1")
