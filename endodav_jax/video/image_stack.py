@@ -87,12 +87,14 @@ def _tiff_pages(path: Path) -> Pages:
         pages = list(file.pages)
         series = file.series[0] if len(file.series) else None
         shape = dict(zip(series.axes, series.shape, strict=True)) if series is not None else {}
-        channels = shape.get("C", 1)
+        channels = shape.pop("C", 1)
+        others = int(np.prod([length for axis, length in shape.items() if axis not in "YXS"], dtype=np.int64))
+        if others == 1 and channels != 3:  # images in a row whose axis nobody named
+            others, channels = channels, 1
         if file.is_imagej and len(pages) == 1 and series is not None:
-            frames = int(np.prod([n for axis, n in shape.items() if axis not in "CYXS"], dtype=np.int64))
-            if frames * channels > 1 and series.dataoffset is not None:
+            if others * channels > 1 and series.dataoffset is not None:
                 _check_channels(path, channels)
-                return Pages(tuple(range(frames)), contiguous=True)
+                return Pages(tuple(range(others)), contiguous=True)
         same = tuple(
             number
             for number, page in enumerate(pages)
