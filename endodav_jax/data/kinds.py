@@ -1,4 +1,4 @@
-"""Every kind of source by its name on the command line, and the options each one's constructor declares."""
+"""Every kind of source by its name on the command line, its data sets, and the options its constructor declares."""
 
 import dataclasses
 import importlib
@@ -6,20 +6,74 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
+from typing import NamedTuple
 
 from endodav_jax.data.sources.base import Source
 from endodav_jax.errors import UserError
 
-# Kind -> the module and class that read it, and what to give as its place.
+
+class Kind(NamedTuple):
+    """A kind of source and the data sets that are made of it.
+
+    Attributes:
+      source: module and class that read it, `module:Class`, imported when it is first asked for.
+      place: what to give as its place.
+      data_set: name of the TFDS data sets made of it, which is that of their folder.
+      description: of these, as TFDS keeps it.
+    """
+
+    source: str
+    place: str
+    data_set: str
+    description: str
+
+
+_SOURCES = "endodav_jax.data.sources"
+
 KINDS = types.MappingProxyType(
     {
-        "scared": ("endodav_jax.data.sources.scared:ScaredSource", "folder or zip file of the download"),
-        "hamlyn": ("endodav_jax.data.sources.hamlyn:HamlynSource", "folder that holds rectified01, ..."),
-        "c3vd": ("endodav_jax.data.sources.c3vd:C3vdSource", "folder that holds cecum_t1_a, ..."),
-        "simcol3d": ("endodav_jax.data.sources.simcol3d:Simcol3dSource", "folder that holds SyntheticColon_I, ..."),
-        "endonerf": ("endodav_jax.data.sources.endonerf:EndonerfSource", "a scene, or the folder that holds scenes"),
-        "frames": ("endodav_jax.data.sources.frames:FramesSource", "a video or a folder of frames"),
-        "phantom": ("endodav_jax.data.sources.phantom:PhantomSource", "a family of phantoms: colon or organ"),
+        "scared": Kind(
+            f"{_SOURCES}.scared:ScaredSource",
+            "folder or zip file of the download",
+            "scared_video",
+            "SCARED (MICCAI EndoVis 2019): left video, depth of keyframes moved along, world-to-camera poses.",
+        ),
+        "hamlyn": Kind(
+            f"{_SOURCES}.hamlyn:HamlynSource",
+            "folder that holds rectified01, ...",
+            "hamlyn_video",
+            "Hamlyn videos as rectified by Endo-Depth-and-Motion: left video, depth by LIBELAS stereo.",
+        ),
+        "c3vd": Kind(
+            f"{_SOURCES}.c3vd:C3vdSource",
+            "folder that holds cecum_t1_a, ...",
+            "c3vd",
+            "C3VD: video colonoscopy of a phantom, rendered z-depth and poses; fisheye.",
+        ),
+        "simcol3d": Kind(
+            f"{_SOURCES}.simcol3d:Simcol3dSource",
+            "folder that holds SyntheticColon_I, ...",
+            "simcol3d",
+            "SimCol3D: synthetic colonoscopy with exact depth and poses.",
+        ),
+        "endonerf": Kind(
+            f"{_SOURCES}.endonerf:EndonerfSource",
+            "a scene, or the folder that holds scenes",
+            "endonerf",
+            "EndoNeRF: deforming tissue before a still camera; depth is an estimate from stereo.",
+        ),
+        "frames": Kind(
+            f"{_SOURCES}.frames:FramesSource",
+            "a video or a folder of frames",
+            "frames",
+            "An endoscope's own video, with whatever is known of its camera, depth and motion.",
+        ),
+        "phantom": Kind(
+            f"{_SOURCES}.phantom:PhantomSource",
+            "a family of phantoms: colon or organ",
+            "phantom",
+            "Procedural endoscopy: exact depth, poses and intrinsics.",
+        ),
     }
 )
 
@@ -42,7 +96,7 @@ def source_class(kind: str) -> Callable[..., Source]:
     """
     if kind not in KINDS:
         raise UserError(f"{kind}: no kind of data; choose one of {', '.join(KINDS)}")
-    module, name = KINDS[kind][0].split(":")
+    module, name = KINDS[kind].source.split(":")
     return getattr(importlib.import_module(module), name)
 
 

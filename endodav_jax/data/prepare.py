@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from endodav_jax.data.builders import staging
-from endodav_jax.data.builders.data_sets import BUILDERS
+from endodav_jax.data.builders.data_sets import builder_class
 from endodav_jax.data.builders.encoding import Storage
 from endodav_jax.data.builders.video import VideoConfig
 from endodav_jax.data.prepared import read_cards, read_settings
@@ -137,7 +137,7 @@ def build(
     """Builds one form and returns its folder; a build that was killed goes on, a finished one is left alone.
 
     Args:
-      kind: of the source, a key of `BUILDERS`.
+      kind: of the source, a key of `KINDS`.
       source: where frames come from.
       form: what to build.
       sequences: split -> names.
@@ -166,7 +166,7 @@ def build(
     out = Path(out).expanduser()
     make_folder(out)
     with progress_bar(total, form.name, quiet) as bar:
-        builder = BUILDERS[kind](source=source, config=config, data_dir=out, workers=workers, progress=bar.update)
+        builder = builder_class(kind)(source=source, config=config, data_dir=out, workers=workers, progress=bar.update)
         folder = Path(builder.data_dir)
         if overwrite:
             shutil.rmtree(folder, ignore_errors=True)

@@ -70,7 +70,7 @@ def _of_kind(kind: str, place: str) -> object:
     return Annotated[command, tyro.conf.subcommand(kind, description=place)]
 
 
-Command = functools.reduce(operator.or_, (_of_kind(kind, place) for kind, (_, place) in KINDS.items()))
+Command = functools.reduce(operator.or_, (_of_kind(kind, entry.place) for kind, entry in KINDS.items()))
 
 
 def run(command: Prepare) -> None:

@@ -76,7 +76,7 @@ def _of_kind(kind: str, place: str) -> object:
 
 Command = functools.reduce(
     operator.or_,
-    (_of_kind(kind, place) for kind, (_, place) in KINDS.items()),
+    (_of_kind(kind, entry.place) for kind, entry in KINDS.items()),
     Annotated[Verify, tyro.conf.subcommand("prepared", description="folder that `endodav prepare` made")],
 )
 

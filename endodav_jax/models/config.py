@@ -29,7 +29,7 @@ class Backbone:
     head_channels: tuple[int, int, int, int]
 
 
-BACKBONES: dict[Preset, Backbone] = {
+BACKBONES: dict[str, Backbone] = {
     # Our own small one, for the embedded default and for tests: 6.6 million parameters.  The motion modules'
     # GroupNorm(32) asks for head_channels[2:] and head_features that are multiples of 32.
     "vitt": Backbone(192, 12, 3, (2, 5, 8, 11), 32, (24, 48, 96, 96)),
@@ -59,7 +59,7 @@ class DepthModelConfig:
     """
 
     family: str = "endodav"
-    preset: Preset = "vitb"
+    preset: str = "vitb"
     image_shape: tuple[int, int] = (224, 280)
     adapter: str = "ssb"
     temporal_adapter: bool = True
@@ -79,6 +79,7 @@ class DepthModelConfig:
                 raise ValueError(f"model.{field}: {value!r} is not one of {', '.join(allowed)}")
 
         choice("family", tuple(FAMILIES))
+        choice("preset", tuple(BACKBONES))
         choice("adapter", (NO_ADAPTER, *ADAPTERS))
         check_choices(self, "model")
         if len(self.image_shape) != 2 or any(n < PATCH_SIZE or n % PATCH_SIZE for n in self.image_shape):

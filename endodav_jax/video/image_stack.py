@@ -91,10 +91,10 @@ def _tiff_pages(path: Path) -> Pages:
         others = int(np.prod([length for axis, length in shape.items() if axis not in "YXS"], dtype=np.int64))
         if others == 1 and channels != 3:  # images in a row whose axis nobody named
             others, channels = channels, 1
-        if file.is_imagej and len(pages) == 1 and series is not None:
-            if others * channels > 1 and series.dataoffset is not None:
-                _check_channels(path, channels)
-                return Pages(tuple(range(others)), contiguous=True)
+        alone = file.is_imagej and len(pages) == 1 and series is not None
+        if alone and others * channels > 1 and series.dataoffset is not None:
+            _check_channels(path, channels)
+            return Pages(tuple(range(others)), contiguous=True)
         same = tuple(
             number
             for number, page in enumerate(pages)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from endodav_jax.data.builders.data_sets import Frames
+from endodav_jax.data.builders.data_sets import builder_class
 from endodav_jax.data.builders.staging import StoredAs
 from endodav_jax.data.builders.video import VideoConfig
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
@@ -91,6 +91,6 @@ def prepare_tiny(
         stored=stored,
         on_bad_frame=on_bad_frame,
     )
-    builder = Frames(source=source, config=config, data_dir=out, workers=workers, progress=progress)
+    builder = builder_class("frames")(source=source, config=config, data_dir=out, workers=workers, progress=progress)
     builder.download_and_prepare()
     return Path(builder.data_dir)
