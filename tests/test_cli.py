@@ -88,6 +88,7 @@ def test_every_field_of_the_sections_is_a_flag_of_their_commands(capsys):
         (["--max_res", "640"], "max_res", 640),
         (["--encoder", "vits"], "encoder", "vits"),
         (["--grayscale"], "cmap", "gray"),
+        (["--metric"], "output_kind", "metric_depth"),
         (["--precision", "bfloat16", "--fp32"], "precision", "float32"),
         (["--save", "none", "--save_npz", "--save_exr"], "save", ("npz", "exr")),
         (["--save_npz"], "save", ("npz",)),

@@ -19,6 +19,7 @@ class OtherSpellings:
 
     Attributes:
       input_video: the same as INPUT.
+      metric: the same as --output-kind metric_depth.
       fp32: the same as --precision float32.
       grayscale: the same as --cmap gray.
       save_npz: the same as npz in --save.
@@ -28,6 +29,7 @@ class OtherSpellings:
     """
 
     input_video: Annotated[str, spelled("-i", "--input", metavar="INPUT")] = ""
+    metric: bool = False
     fp32: bool = False
     grayscale: bool = False
     save_npz: bool = False
@@ -48,6 +50,7 @@ class OtherSpellings:
         return dataclasses.replace(
             config,
             input=config.input or self.input_video,
+            output_kind="metric_depth" if self.metric else config.output_kind,
             precision="float32" if self.fp32 else config.precision,
             cmap="gray" if self.grayscale else config.cmap,
             save=tuple(dict.fromkeys(save)),

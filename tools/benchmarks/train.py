@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import _machine, _networks
 
 from endodav_jax.config import Config
-from endodav_jax.training import parallel, published
+from endodav_jax.training import parallel, published_runs
 from endodav_jax.training.initial import initial_networks
 from endodav_jax.training.phases import Phase, PhaseSchedule, phase_of_step
 from endodav_jax.training.step import TrainStep, new_state
@@ -62,7 +62,7 @@ def run_arguments(args: argparse.Namespace) -> None:
 
 def configuration(args: argparse.Namespace) -> Config:
     """The published run of a family, with what the arguments change."""
-    config = Config(**getattr(published, args.family)(args.preset))
+    config = Config(**getattr(published_runs, args.family)(args.preset))
     shape = args.image_shape or config.model.image_shape
     data = {"clip_length": args.clip_length, "batch_size": args.batch}
     objective = dataclasses.replace(config.train.objective, remat=not args.no_remat)
