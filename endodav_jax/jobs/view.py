@@ -1,0 +1,72 @@
+"""`endodav view`: a page in the browser to look at depth, paths, surfaces and distances."""
+
+import dataclasses
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+from endodav_jax.errors import UserError
+from endodav_jax.fields import positional, spelled
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Opens a page in the browser with what `infer`, `reconstruct` or `evaluate` wrote, or with a video, inferred first.
+
+    Attributes:
+      path: a folder that one of these commands wrote, or a video; nothing for a page onto which videos can be put.
+      sequence: of an evaluation, or the clip of a folder with several; empty for the first.
+      weights: for videos: a converted checkpoint; empty for the network of the package.
+      export: write the scene as one HTML file that opens without a server or network, and stop.
+      host: address to listen on; any but this machine's own asks for the token in the printed link.
+      port: likewise; 0 takes a free one.
+      browser: open the browser; otherwise the address is printed alone.
+      overwrite: replace an older file of --export.
+    """
+
+    path: Annotated[Path | None, *positional("OUT")] = None
+    sequence: str = ""
+    weights: str = ""
+    export: Annotated[Path | None, spelled(metavar="SCENE.html")] = None
+    host: str = "127.0.0.1"
+    port: int = 8080
+    browser: bool = True
+    overwrite: bool = False
+
+
+def run(command: Command) -> int | None:
+    """Shows until Ctrl-C, or writes the file."""
+    try:
+        import viser  # noqa: F401
+    except ImportError as error:
+        raise UserError('endodav view needs viser: pip install "endodav-jax[view]"') from error
+    if command.path is not None and not command.path.exists():
+        raise UserError(f"{command.path}: no such folder or video")
+    from endodav_jax.viewer.app import App, open_browser
+
+    if command.export is not None:
+        return _export(command)
+    app = App(command.host, command.port, command.weights)
+    try:
+        print(f"{app.address}  (Ctrl-C stops)", flush=True)
+        if command.browser and not open_browser(app.address):
+            print("endodav view: no browser was found; open the address above", file=sys.stderr)
+        if command.path is None:
+            app.wait_for_a_file()
+        else:
+            app.show(command.path, command.sequence)
+        threading.Event().wait()
+    finally:
+        app.close()
+
+
+def _export(command: Command) -> None:
+    from endodav_jax.viewer.folders import open_folder
+    from endodav_jax.viewer.page import Shown
+    from endodav_jax.viewer.scene_file import write_scene
+
+    if command.path is None:
+        raise UserError("--export: name the folder to export: endodav view OUT --export scene.html")
+    frames = write_scene(open_folder(command.path, command.sequence), command.export, Shown(), command.overwrite)
+    print(f"written: {command.export} ({command.export.stat().st_size / 1e6:.1f} MB, {frames} frames)")

@@ -1,0 +1,1 @@
+"""A page in the browser to look at depth: frames, point clouds, the camera's path, the surface, distances."""

@@ -1,0 +1,123 @@
+"""`endodav view` as it runs: a folder or a video on a page, until it is stopped."""
+
+import contextlib
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import viser
+
+from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.run import infer
+from endodav_jax.errors import UserError
+from endodav_jax.viewer.door import Door
+from endodav_jax.viewer.folders import open_folder
+from endodav_jax.viewer.page import Page, Shown
+
+
+class App:
+    """A page at an address; shows a folder, or infers a video first."""
+
+    def __init__(self, host: str, port: int, weights: str = ""):
+        """Opens the address.
+
+        Args:
+          host: to listen on.
+          port: likewise; 0 takes a free one.
+          weights: for videos; empty for the network of the package.
+
+        Raises:
+          UserError: the address cannot be listened on.
+        """
+        self._weights = weights
+        self._server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        self.page: Page | None = None
+        self.door = Door(host, port, self._server.get_port(), self._follow)
+        self._scratch = tempfile.TemporaryDirectory(prefix="endodav_view_")
+
+    @property
+    def address(self) -> str:
+        """To open in a browser."""
+        return self.door.address
+
+    def close(self) -> None:
+        """Takes the page and what it inferred away."""
+        self.door.close()
+        self._server.stop()
+        self._scratch.cleanup()
+
+    def show(self, path: Path, sequence: str = "", shown: Shown | None = None) -> None:
+        """Shows a folder that a command wrote, or the depth of a video.
+
+        Raises:
+          UserError: neither can be read.
+        """
+        folder = path
+        if not _was_written_by_a_command(path):
+            folder = Path(self._scratch.name) / f"{len(list(Path(self._scratch.name).iterdir())):03d}_{path.stem}"
+            with self._progress(path.name) as tell:
+                self._infer(path, folder, tell)
+        recording = open_folder(folder, sequence)
+        self._reset()
+        self.page = Page(self._server, recording, self.door.base, shown)
+        self._upload_button()
+
+    def wait_for_a_file(self) -> None:
+        """A page without anything yet, onto which a video can be put."""
+        self._reset()
+        self._server.gui.add_markdown("**endodav view**  \nPut a video here to see its depth.")
+        self._upload_button()
+
+    def _infer(self, video: Path, folder: Path, tell: Callable[[float], None]) -> None:
+        config = InferConfig(input=str(video), videos=("src",), save=("npz",), max_res=480, quiet=True)
+        infer(config, folder, self._weights, on_progress=tell)
+
+    @contextlib.contextmanager
+    def _progress(self, name: str) -> Iterator[Callable[[float], None]]:
+        """A bar on the page while a video is worked on."""
+        self._reset()
+        gui = self._server.gui
+        gui.add_markdown(f"**{name}**  \nDepth is computed; the page changes when it is done.")
+        bar = gui.add_progress_bar(0.0)
+        yield lambda share: setattr(bar, "value", 100.0 * min(max(share, 0.0), 1.0))
+
+    def _upload_button(self) -> None:
+        button = self._server.gui.add_upload_button("Another video", mime_type="video/*")
+
+        @button.on_upload
+        def _(_event) -> None:
+            file = Path(self._scratch.name) / Path(button.value.name).name
+            file.write_bytes(button.value.content)
+            threading.Thread(target=self._show_uploaded, args=(file,), daemon=True).start()
+
+    def _show_uploaded(self, file: Path) -> None:
+        try:
+            self.show(file)
+        except UserError as error:
+            self.wait_for_a_file()
+            self._server.gui.add_markdown(f"**{file.name}** cannot be shown: {error}")
+
+    def _reset(self) -> None:
+        if self.page is not None:
+            self.page.close()
+            self.page = None
+        self._server.gui.reset()
+        self._server.scene.reset()
+
+    def _follow(self, said: dict[str, str]) -> None:
+        if self.page is not None:
+            self.page.apply(Shown.of_query(said))
+
+
+def _was_written_by_a_command(path: Path) -> bool:
+    return path.is_dir() and (any(path.glob("*_meta.json")) or (path / "results.json").is_file())
+
+
+def open_browser(address: str) -> bool:
+    """Opens the user's browser; False where there is none."""
+    try:
+        return webbrowser.open(address)
+    except webbrowser.Error:
+        return False

@@ -1,0 +1,115 @@
+"""The address that a browser talks to: lets in who has the link, and tells the page what a link says.
+
+The page itself listens on a port of the loopback interface that nobody is told.  Before it stands this door: it reads
+the head of each connection, answers links itself (with a cookie and a way to the page), and passes everything else on.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from urllib.parse import parse_qsl, urlsplit
+
+from endodav_jax.errors import UserError
+
+LONGEST_HEAD = 64 * 1024
+COOKIE = "endodav_view"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Door:
+    """Serves `host:port` and passes connections on to a port of this machine.
+
+    Attributes:
+      address: of the page, with the token where one is needed.
+    """
+
+    def __init__(self, host: str, port: int, inner: int, on_link: Callable[[dict[str, str]], None]):
+        """Opens it.
+
+        Args:
+          host: to listen on; other than loopback addresses need a token, which `address` has.
+          port: 0 takes a free one.
+          inner: port of the page.
+          on_link: called with what a link says, before its page loads.
+
+        Raises:
+          UserError: the address cannot be listened on.
+        """
+        self._inner, self._on_link = inner, on_link
+        self._token = "" if host in LOOPBACK else secrets.token_urlsafe(16)
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._server = self._loop.run_until_complete(asyncio.start_server(self._connected, host, port))
+        except OSError as error:
+            self._loop.close()
+            raise UserError(
+                f"--port {port}: {host}:{port} cannot be listened on ({error.strerror or error}); choose another --port"
+            ) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        self.base = f"http://{shown}:{self.port}/"
+        self.address = self.base + (f"?token={self._token}" if self._token else "")
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._loop.call_soon_threadsafe(self._server.close)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if len(head) <= LONGEST_HEAD:
+                answer = self._answer(head)
+                if answer is None:
+                    await self._pass_on(head, reader, writer)
+                else:
+                    writer.write(answer)
+                    await writer.drain()
+        writer.close()
+
+    def _answer(self, head: bytes) -> bytes | None:
+        """What the door says itself; None for what it passes on."""
+        lines = head.decode("latin-1").split("\r\n")
+        method, _, rest = lines[0].partition(" ")
+        target = urlsplit(rest.rpartition(" ")[0])
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+        }
+        said = dict(parse_qsl(target.query))
+        token = said.pop("token", "")
+        cookie = SimpleCookie(headers.get("cookie", ""))
+        known = cookie[COOKIE].value if COOKIE in cookie else ""
+        if self._token and not any(hmac.compare_digest(self._token, given) for given in (token, known)):
+            return _response("403 Forbidden", "This page needs the link that `endodav view` printed.\n")
+        if method == "GET" and target.path == "/" and (token or said) and "upgrade" not in headers:
+            if said:
+                self._on_link(said)
+            keep = f"Set-Cookie: {COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/\r\n" if self._token else ""
+            return _response("303 See Other", "", f"Location: /\r\n{keep}")
+        return None
+
+    async def _pass_on(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._inner)
+        inner_writer.write(head)
+        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(1 << 16):
+            sink.write(data)
+            await sink.drain()
+    with contextlib.suppress(OSError):
+        sink.close()
+
+
+def _response(status: str, text: str, headers: str = "") -> bytes:
+    body = text.encode()
+    return (
+        f"HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    ).encode() + body

@@ -1,0 +1,157 @@
+"""Recordings from the folders that commands write: `infer`, `reconstruct` and `evaluate`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.viewer.recording import Recording, Unit, View, resized
+from endodav_jax.viewer.stored import StoredFrames, StoredMaps
+
+TRUTH_FOLDER = "frames"  # of an evaluation: NAME.npz a sequence
+
+
+def open_folder(path: Path, sequence: str = "") -> Recording:
+    """Opens what a command wrote.
+
+    Args:
+      path: the folder.
+      sequence: of an evaluation, or the clip of a folder that holds several; empty for the first.
+
+    Raises:
+      UserError: nothing of the kind is there, or it is incomplete.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; name one that `endodav infer`, `reconstruct` or `evaluate` wrote")
+    if (path / TRUTH_FOLDER).is_dir() and (path / "results.json").is_file():
+        return EvaluatedClip(_one_of(sorted((path / TRUTH_FOLDER).glob("*.npz")), sequence, path))
+    metas = sorted(path.glob("*_meta.json"))
+    if metas:
+        return DepthClip(_one_of(metas, sequence, path))
+    raise UserError(f"{path}: holds no depth; name a folder that `endodav infer`, `reconstruct` or `evaluate` wrote")
+
+
+def _one_of(files: list[Path], name: str, folder: Path) -> Path:
+    names = {file.stem.removesuffix("_meta"): file for file in files}
+    if not name and names:
+        return files[0]
+    if name in names:
+        return names[name]
+    raise UserError(f"--sequence {name}: {folder} has {', '.join(names) or 'none'}")
+
+
+class DepthClip:
+    """What `endodav infer` wrote, with the path and surface that `endodav reconstruct` adds."""
+
+    def __init__(self, meta: Path):
+        """Opens a clip by its `*_meta.json`.
+
+        Raises:
+          UserError: a file beside it is missing or damaged.
+        """
+        folder, stem = meta.parent, meta.name.removesuffix("_meta.json")
+        about = _json(meta)
+        for name, option in (("depths.npz", "--save npz"), ("src.mp4", "--videos src")):
+            if not (folder / f"{stem}_{name}").is_file():
+                raise UserError(
+                    f"{folder / f'{stem}_{name}'}: is missing, and the page needs it; run again with {option}"
+                )
+        self._maps = StoredMaps(folder / f"{stem}_depths.npz")
+        self._frames = StoredFrames(folder / f"{stem}_src.mp4")
+        self._key = "depths_mm" if "depths_mm" in self._maps else "depths"
+        self.numbers = self._maps.small["frame_index"].tolist()
+        if len(self.numbers) != len(self._frames):
+            raise UserError(
+                f"{folder}: {len(self._frames)} frames and {len(self.numbers)} depths of {stem}; run it again"
+            )
+        self.title, self.fps = stem, float(self._maps.small["fps"])
+        self.unit = _unit(about, self._key)
+        self.judged_name = "expected error" if "expected_errors" in self._maps else ""
+        self.poses: list[np.ndarray | None] = [None] * len(self.numbers)
+        self.surface = None
+        self.notes = [f"{len(self.numbers)} frames", f"lengths in {self.unit.name}"]
+        if "intrinsics" in about and "guess" in str(about["intrinsics"].get("origin", "")):
+            self.notes.append("the focal length is guessed: proportions may be wrong")
+        if (folder / "cameras.json").is_file():
+            self._read_path(folder)
+
+    def _read_path(self, folder: Path) -> None:
+        cameras = _json(folder / "cameras.json")
+        by_number = {frame["frame"]: frame for frame in cameras["frames"]}
+        for place, number in enumerate(self.numbers):
+            frame = by_number.get(number, {})
+            if frame.get("cam_from_world") is not None and frame.get("piece") == 1:
+                self.poses[place] = np.linalg.inv(np.asarray(frame["cam_from_world"], np.float64).reshape(4, 4))
+        lost = sum(pose is None for pose in self.poses)
+        if lost:
+            self.notes.append(f"{lost} frames have no place on the path of the longest piece")
+        if (folder / "mesh.glb").is_file():
+            self.surface = (folder / "mesh.glb").read_bytes()
+
+    def intrinsics(self) -> np.ndarray:
+        """See `Recording`."""
+        full, shown = self._maps.size(self._key), self._frames.size
+        scale = np.array([shown[1] / full[1], shown[0] / full[0]] * 2)
+        values = np.asarray(self._maps.small["intrinsics"], np.float64)
+        return (values + [0, 0, 0.5, 0.5]) * scale - [0, 0, 0.5, 0.5]
+
+    def view(self, place: int) -> View:
+        """See `Recording`."""
+        size = self._frames.size
+        depth = resized(self._maps.read(self._key, place), size, depth=True)
+        judged = resized(self._maps.read("expected_errors", place), size, depth=True) if self.judged_name else None
+        return View(self.numbers[place], self._frames[place], depth, judged)
+
+
+class EvaluatedClip:
+    """Frames of a sequence that `endodav evaluate` kept: prediction brought to scale, truth, and its error."""
+
+    def __init__(self, file: Path):
+        """Opens `frames/NAME.npz` of an evaluation.
+
+        Raises:
+          UserError: it is damaged.
+        """
+        try:
+            with np.load(file) as stored:
+                self._stored = {key: stored[key] for key in stored.files}
+            self.numbers = self._stored["frame_index"].tolist()
+            self._intrinsics = np.asarray(self._stored["intrinsics"], np.float64)
+            poses = self._stored.get("cam_from_world")
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{file}: cannot be read ({error}); run `endodav evaluate` again") from error
+        self.title, self.fps, self.unit = file.stem, 5.0, Unit("mm")
+        self.judged_name, self.surface = "error", None
+        self.poses = [None] * len(self.numbers)
+        if poses is not None and np.isfinite(poses).all():
+            self.poses = [np.linalg.inv(pose) for pose in poses.astype(np.float64)]
+        self.notes = [f"{len(self.numbers)} frames of the sequence", "depth brought to the truth's scale"]
+
+    def intrinsics(self) -> np.ndarray:
+        """See `Recording`."""
+        return self._intrinsics
+
+    def view(self, place: int) -> View:
+        """See `Recording`."""
+        rgb, depth, truth = (self._stored[key][place] for key in ("frames", "depth_mm", "truth_mm"))
+        known = truth > 0
+        error = np.where(known, np.abs(depth / np.where(known, truth, 1) - 1), 0).astype(np.float32)
+        return View(self.numbers[place], rgb, depth, error, truth)
+
+
+def _unit(about: dict, key: str) -> Unit:
+    if key != "depths_mm":
+        return Unit()
+    scale = about.get("scale") if isinstance(about.get("scale"), dict) else {}
+    factor, interval = scale.get("factor"), scale.get("interval")
+    if factor and interval:
+        return Unit("mm", (interval[0] / factor, interval[1] / factor))
+    return Unit("mm")
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run the command that wrote it again") from error

@@ -1,0 +1,257 @@
+"""The page: a time line, frame, depth and error side by side, and the scene in 3D, in which two clicks measure."""
+
+import dataclasses
+import threading
+import time
+from typing import get_args
+
+import numpy as np
+import viser
+
+from endodav_jax.depth_video.config import ColourMap
+from endodav_jax.video.colour import colour_table, colourise
+from endodav_jax.viewer.recording import Recording, View, nearest_to_ray, points_of
+
+MOST_POINTS = 60_000  # of a cloud
+FRUSTA = 40  # shown of a path at most
+PATH_COLOUR, MARK_COLOUR, NOW_COLOUR = (230, 140, 30), (20, 160, 255), (220, 40, 40)
+WORST_ERROR = 0.3  # relative; where its colours end
+GLTF_TO_WORLD = (0.0, 1.0, 0.0, 0.0)  # half a turn about x: y up and z back become y down and z forward
+BY_COLOUR, BY_DEPTH, BY_ERROR = "frame", "depth", "error"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a link to the page says.
+
+    Attributes:
+      frame: place on the time line.
+      cloud: what colours the points: `frame`, `depth` or `error`.
+      colours: name of the colour map.
+      low, high: depths that the colours span; equal for the clip's own range.
+    """
+
+    frame: int = 0
+    cloud: str = BY_COLOUR
+    colours: str = "inferno"
+    low: float = 0.0
+    high: float = 0.0
+
+    def query(self) -> str:
+        """The link's part behind the question mark."""
+        return "&".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+                        for name, value in dataclasses.asdict(self).items())  # fmt: skip
+
+    @classmethod
+    def of_query(cls, values: dict[str, str]) -> "Shown":
+        """Reads a link; what it does not say, or says wrongly, is as it is at first."""
+        read = {}
+        for field in dataclasses.fields(cls):
+            try:
+                read[field.name] = type(field.default)(values[field.name])
+            except (KeyError, ValueError):
+                continue
+        return cls(**read)
+
+
+class Page:
+    """A recording on a `viser` server."""
+
+    def __init__(self, server: viser.ViserServer, recording: Recording, address: str, shown: Shown | None = None):
+        """Builds the page.
+
+        Args:
+          server: an empty one.
+          recording: to show.
+          address: of the page, for links.
+          shown: what to begin with.
+        """
+        self._server, self._recording, self._address = server, recording, address
+        self._intrinsics = recording.intrinsics()
+        self._marks: list[np.ndarray] = []
+        self._points = np.zeros((0, 3), np.float32)
+        self._lock = threading.RLock()
+        self._view: View | None = None
+        self._closed = False
+        first = recording.view(0)
+        depths = first.depth[first.depth > 0]
+        self._span = tuple(map(float, np.percentile(depths, (1, 99)))) if depths.size else (0.0, 1.0)
+        self._scene()
+        self._controls(shown or Shown())
+        self.show()
+        server.scene.on_click()(lambda event: self.click(np.array(event.ray_origin), np.array(event.ray_direction)))
+        server.on_client_connect(self._place_camera)
+
+    def _scene(self) -> None:
+        scene, recording = self._server.scene, self._recording
+        scene.set_up_direction("-y")
+        known = [pose for pose in recording.poses if pose is not None]
+        if len(known) > 1:
+            centres = np.array([pose[:3, 3] for pose in known])
+            scene.add_line_segments("/path", np.stack([centres[:-1], centres[1:]], 1), PATH_COLOUR,
+                                    thickness=2.0, thickness_units="screen")  # fmt: skip
+            for i in range(0, len(known), max(1, len(known) // FRUSTA)):
+                self._frustum(f"/path/camera_{i:05d}", known[i], PATH_COLOUR, 0.5)
+        if recording.surface is not None:
+            scale = 1000.0 if recording.unit.name == "mm" else 1.0  # .glb is in metres then
+            self._surface = scene.add_glb("/surface", recording.surface, scale=scale, wxyz=GLTF_TO_WORLD)
+
+    def _controls(self, shown: Shown) -> None:
+        gui, recording = self._server.gui, self._recording
+        gui.configure_theme(control_layout="collapsible", show_logo=False, show_share_button=False)
+        gui.add_markdown(f"**{recording.title}**  \n" + "  \n".join(recording.notes))
+        last = max(len(recording.numbers) - 1, 1)
+        self._frame = gui.add_slider("Frame", 0, last, 1, min(max(shown.frame, 0), last))
+        self._play = gui.add_button_group("Time", ("Play", "Stop"))
+        self._pictures = gui.add_image(np.zeros((8, 8, 3), np.uint8), label="Frame | depth")
+        clouds = [BY_COLOUR, BY_DEPTH, *([BY_ERROR] if recording.judged_name else [])]
+        self._cloud_by = gui.add_dropdown("Points by", clouds, shown.cloud if shown.cloud in clouds else BY_COLOUR)
+        maps = get_args(ColourMap)
+        self._colours = gui.add_dropdown("Colours", maps, shown.colours if shown.colours in maps else maps[0])
+        low, high = (shown.low, shown.high) if shown.low < shown.high else self._span
+        top = max(self._span[1] * 2, high)
+        self._range = gui.add_multi_slider(f"Depth, {recording.unit.name}", 0.0, top, top / 200, (low, high))
+        if recording.surface is not None:
+            self._show_surface = gui.add_checkbox("Surface", True)
+            self._show_surface.on_update(lambda _: setattr(self._surface, "visible", self._show_surface.value))
+        self._measured = gui.add_markdown("Click two points to measure their distance.")
+        clear = gui.add_button("Clear marks")
+        self._link = gui.add_text("Link to this", "")
+        for control in (self._frame, self._cloud_by, self._colours, self._range):
+            control.on_update(lambda _: self.show())
+        self._play.on_click(lambda _: self._start_or_stop())
+        clear.on_click(lambda _: self.clear())
+        self._playing = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def shown(self) -> Shown:
+        """What the page shows now."""
+        return Shown(self._frame.value, self._cloud_by.value, self._colours.value, *map(float, self._range.value))
+
+    def apply(self, shown: Shown) -> None:
+        """Shows what a link says."""
+        with self._lock:
+            self._frame.value = min(max(shown.frame, 0), len(self._recording.numbers) - 1)
+            if shown.cloud in self._cloud_by.options:
+                self._cloud_by.value = shown.cloud
+            if shown.colours in self._colours.options:
+                self._colours.value = shown.colours
+            if shown.low < shown.high:
+                self._range.value = (shown.low, shown.high)
+            self.show()
+
+    def show(self) -> None:
+        """Brings pictures and points to the frame and colours that are chosen."""
+        with self._lock, self._server.atomic():
+            place = min(int(self._frame.value), len(self._recording.numbers) - 1)
+            if self._view is None or self._view.number != self._recording.numbers[place]:
+                self.clear()
+            view = self._view = self._recording.view(place)
+            self._pictures.image, self._pictures.label = self._side_by_side(view)
+            self._show_points(view, self._recording.poses[place])
+            self._link.value = f"{self._address}?{self.shown().query()}"
+
+    def _side_by_side(self, view: View) -> tuple[np.ndarray, str]:
+        names, pictures = ["frame", "depth"], [view.rgb, self._coloured_depth(view.depth)]
+        if view.truth is not None:
+            names.append("truth")
+            pictures.append(self._coloured_depth(view.truth))
+        if view.judged is not None:
+            names.append(f"{self._recording.judged_name}, 0 to {WORST_ERROR:.0%}")
+            pictures.append(self._coloured_error(view))
+        return np.concatenate(pictures, 1), f"Frame {view.number}: " + " | ".join(names)
+
+    def _coloured_depth(self, depth: np.ndarray) -> np.ndarray:
+        low, high = self._range.value
+        near, far = 1 / max(low, 1e-6 * max(high, 1e-6)), 1 / max(high, 1e-6)
+        disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-9), 0).astype(np.float32)
+        return colourise(disparity, far, near, colour_table(self._colours.value), depth > 0)
+
+    def _coloured_error(self, view: View) -> np.ndarray:
+        return colourise(view.judged, 0.0, WORST_ERROR, colour_table("turbo"), view.depth > 0)
+
+    def _show_points(self, view: View, pose: np.ndarray | None) -> None:
+        points, pixels = points_of(view, self._intrinsics, MOST_POINTS)
+        pictures = {BY_COLOUR: lambda: view.rgb, BY_DEPTH: lambda: self._coloured_depth(view.depth)}
+        pictures[BY_ERROR] = lambda: self._coloured_error(view)
+        colours = pictures[self._cloud_by.value]().reshape(-1, 3)[pixels]
+        world = np.eye(4) if pose is None else pose
+        self._points = (points @ world[:3, :3].T + world[:3, 3]).astype(np.float32)
+        size = float(np.median(points[:, 2])) / self._intrinsics[0] if len(points) else 1.0
+        self._server.scene.add_point_cloud(
+            "/points", self._points, colours, point_size=1.2 * size * _stride(view, MOST_POINTS),
+            point_shading="flat", precision="float32",
+        )  # fmt: skip
+        self._frustum("/camera", world, NOW_COLOUR, 1.0)
+
+    def _frustum(self, name: str, world_from_cam: np.ndarray, colour, share: float) -> None:
+        size = self._recording.view(0).depth.shape
+        self._server.scene.add_camera_frustum(
+            name, float(2 * np.arctan(size[0] / 2 / self._intrinsics[1])), size[1] / size[0],
+            scale=0.12 * share * self._span[1], thickness=1.0, thickness_units="screen", color=colour,
+            wxyz=viser.transforms.SO3.from_matrix(world_from_cam[:3, :3]).wxyz, position=world_from_cam[:3, 3],
+        )  # fmt: skip
+
+    def _place_camera(self, client: viser.ClientHandle) -> None:
+        """Behind the camera of the frame, so that the first picture is the frame from a little further back."""
+        pose = self._recording.poses[min(int(self._frame.value), len(self._recording.poses) - 1)]
+        world = np.eye(4) if pose is None else pose
+        middle = float(np.mean(self._span))
+        client.camera.up_direction = tuple(-world[:3, 1])
+        client.camera.position = tuple(world[:3, 3] - 0.6 * middle * world[:3, 2])
+        client.camera.look_at = tuple(world[:3, 3] + middle * world[:3, 2])
+
+    def click(self, origin: np.ndarray, direction: np.ndarray) -> None:
+        """Marks the point under a ray in the world; the second mark gives the distance."""
+        with self._lock:
+            found = nearest_to_ray(self._points, origin, direction)
+            if found is None:
+                return
+            if len(self._marks) == 2:
+                self.clear()
+            self._marks.append(self._points[found].astype(np.float64))
+            radius = 0.006 * self._span[1]
+            name = f"/marks/{len(self._marks)}"
+            self._server.scene.add_icosphere(name, radius, MARK_COLOUR, position=self._marks[-1])
+            if len(self._marks) == 1:
+                self._measured.content = "One point is marked; click a second one."
+                return
+            text = self._recording.unit.text(self.distance())
+            self._server.scene.add_line_segments(
+                "/marks/line", np.array([self._marks]), MARK_COLOUR, thickness=2.0, thickness_units="screen"
+            )
+            self._server.scene.add_label("/marks/label", text, position=np.mean(self._marks, 0))
+            self._measured.content = f"Distance: **{text}**"
+
+    def distance(self) -> float:
+        """Between the two marks, in the recording's unit; NaN with fewer."""
+        return float(np.linalg.norm(self._marks[1] - self._marks[0])) if len(self._marks) == 2 else float("nan")
+
+    def clear(self) -> None:
+        """Takes the marks away."""
+        with self._lock:
+            self._marks = []
+            for name in ("1", "2", "line", "label"):
+                self._server.scene.remove_by_name(f"/marks/{name}")
+            self._measured.content = "Click two points to measure their distance."
+
+    def close(self) -> None:
+        """Ends the page's own thread."""
+        self._closed = True
+        self._playing.set()
+
+    def _start_or_stop(self) -> None:
+        (self._playing.set if self._play.value == "Play" else self._playing.clear)()
+
+    def _run(self) -> None:
+        while True:
+            self._playing.wait()
+            if self._closed:
+                return
+            begun = time.monotonic()
+            self._frame.value = (int(self._frame.value) + 1) % len(self._recording.numbers)
+            time.sleep(max(0.0, 1 / self._recording.fps - (time.monotonic() - begun)))
+
+
+def _stride(view: View, most: int) -> int:
+    return max(1, int(np.ceil(np.sqrt(view.depth.size / most))))

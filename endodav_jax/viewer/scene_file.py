@@ -1,0 +1,35 @@
+"""A recording as one HTML file that opens without a server or network: the scene, which plays."""
+
+from pathlib import Path
+
+import viser
+
+from endodav_jax.files import whole_file
+from endodav_jax.viewer.page import Page, Shown
+from endodav_jax.viewer.recording import Recording
+
+MOST_FRAMES = 60  # of a file; each is a cloud of its own
+
+
+def write_scene(recording: Recording, out: Path, shown: Shown, overwrite: bool) -> int:
+    """Writes the file and returns how many frames it plays, evenly taken.
+
+    Raises:
+      UserError: it exists and is not to be replaced, or cannot be written.
+    """
+    with whole_file(out, overwrite) as part:
+        server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        try:
+            page = Page(server, recording, "")
+            page.apply(shown)
+            serializer = server.get_scene_serializer()
+            count = len(recording.numbers)
+            step = -(-count // MOST_FRAMES)
+            places = range(0, count, step)
+            for place in places:
+                page.apply(Shown(**{**vars(shown), "frame": place}))
+                serializer.insert_sleep(step / recording.fps)
+            part.write_text(serializer.as_html())
+        finally:
+            server.stop()
+    return len(places)

@@ -1,0 +1,91 @@
+"""Frames and maps of a clip on disk, one at a time: a video's frames, and members of an .npz without reading all."""
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.reader import FrameReader, open_source
+from endodav_jax.viewer.recording import resized, shown_size
+
+QUALITY = 92  # of the JPEG pictures that frames are kept as
+
+
+class StoredFrames:
+    """All frames of a video at the size they are shown at, kept small in memory (about 40 kB each).
+
+    Attributes:
+      full_size: (height, width) in the file.
+      size: of the frames given.
+    """
+
+    def __init__(self, path: Path):
+        """Reads the video through.
+
+        Raises:
+          UserError: it is missing or unreadable.
+        """
+        reader = FrameReader(open_source(str(path)))
+        self.full_size = reader.size
+        self.size = shown_size(reader.size)
+        self._pictures = []
+        for frame in reader:
+            bgr = cv2.cvtColor(resized(frame.rgb, self.size), cv2.COLOR_RGB2BGR)
+            self._pictures.append(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        """uint8 [H,W,3] RGB."""
+        return cv2.cvtColor(cv2.imdecode(self._pictures[place], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+class StoredMaps:
+    """An .npz that `endodav infer` or `reconstruct` wrote: maps are read one by one, other arrays at once."""
+
+    def __init__(self, path: Path):
+        """Looks at what is in it.
+
+        Raises:
+          UserError: it is missing or damaged.
+        """
+        self.path = path
+        self._starts: dict[str, tuple[int, tuple[int, ...]]] = {}
+        try:
+            with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+                for info in archive.infolist():
+                    if info.compress_type != zipfile.ZIP_STORED:
+                        raise UserError(f"{path}: is compressed; write it with `endodav infer`")
+                    with archive.open(info) as member:
+                        version = np.lib.format.read_magic(member)
+                        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+                        if read is None:
+                            raise ValueError("an .npy version other than 1.0")
+                        shape, _, dtype = read(member)
+                        header = member.tell()
+                    if dtype == np.dtype("<f4") and len(shape) == 3:
+                        # Behind the local header, whose name and extra field have lengths of their own.
+                        file.seek(info.header_offset + 26)
+                        lengths = np.frombuffer(file.read(4), "<u2")
+                        start = info.header_offset + 30 + int(lengths.sum()) + header
+                        self._starts[info.filename.removesuffix(".npy")] = (start, shape)
+            with np.load(path) as stored:
+                self.small = {key: stored[key] for key in stored.files if key not in self._starts}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: cannot be read ({error}); write it again with `endodav infer`") from error
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._starts
+
+    def size(self, key: str) -> tuple[int, int]:
+        """(height, width) of the maps under a key."""
+        return self._starts[key][1][1:]
+
+    def read(self, key: str, place: int) -> np.ndarray:
+        """Map number `place` of a key, float32 [H,W]."""
+        start, (_, height, width) = self._starts[key]
+        count = height * width
+        return np.fromfile(self.path, "<f4", count, offset=start + 4 * count * place).reshape(height, width)
