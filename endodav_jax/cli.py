@@ -31,6 +31,7 @@ COMMANDS = {
     "convert": Entry("endodav_jax.jobs.convert", "convert published PyTorch weights, or write PyTorch names back"),
     "export": Entry("endodav_jax.jobs.export", "write what fine-tuning added, or files for other runtimes"),
     "verify-export": Entry("endodav_jax.jobs.verify_export", "compare exported files with their network"),
+    "view": Entry("endodav_jax.jobs.view", "look at depth, paths, surfaces and distances in the browser"),
     "describe": Entry("endodav_jax.jobs.describe", "print a network and its table of parameter groups"),
     "prepare": Entry("endodav_jax.jobs.prepare", "make a data set from a download, your own video, or the phantom"),
     "verify": Entry("endodav_jax.jobs.verify", "check a download or a prepared data set and draw contact sheets"),

@@ -12,7 +12,7 @@ from endodav_jax.fields import positional, spelled
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Opens a page in the browser with what `infer`, `reconstruct` or `evaluate` wrote, or with a video, inferred first.
+    """Opens a page in the browser with what `infer`, `reconstruct` or `evaluate` wrote, or a video, inferred first.
 
     Attributes:
       path: a folder that one of these commands wrote, or a video; nothing for a page onto which videos can be put.

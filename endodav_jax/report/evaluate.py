@@ -26,14 +26,15 @@ from endodav_jax.report.evaluation import (
     published_rows,
     terminal_table,
 )
+from endodav_jax.report.frame_keeper import FRAMES_FOLDER, FrameKeeper
 from endodav_jax.report.page import write_report
 
 
 def evaluate(config: Config, workdir: Path) -> Results:
     """Measures the depth of `config.weights`, or another method's predictions, as `config.evaluate` says.
 
-    Writes `results.json`, `report.html` and, where the weights have a pose network, trajectories.  A sequence that
-    cannot be measured is named in `Results.failures` and in the report.
+    Writes `results.json`, `report.html`, `frames/` for `endodav view` and, where the weights have a pose network,
+    trajectories.  A sequence that cannot be measured is named in `Results.failures` and in the report.
 
     Args:
       config: of the run; where `evaluate.path` is empty, its phantom is rendered below `workdir` and measured on.
@@ -51,10 +52,12 @@ def evaluate(config: Config, workdir: Path) -> Results:
         section = dataclasses.replace(section, path=rendered)
     videos = EvaluationVideos(section.path, section.split)
     album = Album(videos, section)
+    keep = FrameKeeper(videos, section, workdir / FRAMES_FOLDER)
 
     def said(score, depth) -> None:
         make_folder(workdir)  # at the first sequence: after mistakes in what is read, before hours of measuring
         album(score, depth)
+        keep(score, depth)
         print(f"{score.sequence}: {score.frames} frames, abs rel {score.means()['abs_rel']:.3f}", file=sys.stderr)
 
     if section.predictions:

@@ -72,7 +72,7 @@ class App:
 
     def _infer(self, video: Path, folder: Path, tell: Callable[[float], None]) -> None:
         config = InferConfig(input=str(video), videos=("src",), save=("npz",), max_res=480, quiet=True)
-        infer(config, folder, self._weights, on_progress=tell)
+        infer(config, folder, self._weights, lambda done, all_frames: tell(done / all_frames if all_frames else 0.5))
 
     @contextlib.contextmanager
     def _progress(self, name: str) -> Iterator[Callable[[float], None]]:

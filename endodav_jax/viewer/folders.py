@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.report.frame_keeper import FRAMES_FOLDER
 from endodav_jax.viewer.recording import Recording, Unit, View, resized
 from endodav_jax.viewer.stored import StoredFrames, StoredMaps
-
-TRUTH_FOLDER = "frames"  # of an evaluation: NAME.npz a sequence
 
 
 def open_folder(path: Path, sequence: str = "") -> Recording:
@@ -24,8 +23,8 @@ def open_folder(path: Path, sequence: str = "") -> Recording:
     """
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; name one that `endodav infer`, `reconstruct` or `evaluate` wrote")
-    if (path / TRUTH_FOLDER).is_dir() and (path / "results.json").is_file():
-        return EvaluatedClip(_one_of(sorted((path / TRUTH_FOLDER).glob("*.npz")), sequence, path))
+    if (path / FRAMES_FOLDER).is_dir() and (path / "results.json").is_file():
+        return EvaluatedClip(_one_of(sorted((path / FRAMES_FOLDER).glob("*.npz")), sequence, path))
     metas = sorted(path.glob("*_meta.json"))
     if metas:
         return DepthClip(_one_of(metas, sequence, path))
@@ -94,7 +93,8 @@ class DepthClip:
         full, shown = self._maps.size(self._key), self._frames.size
         scale = np.array([shown[1] / full[1], shown[0] / full[0]] * 2)
         values = np.asarray(self._maps.small["intrinsics"], np.float64)
-        return (values + [0, 0, 0.5, 0.5]) * scale - [0, 0, 0.5, 0.5]
+        edge = np.array([0, 0, 0.5, 0.5])  # from a pixel's centre to the frame's corner
+        return (values + edge) * scale - edge
 
     def view(self, place: int) -> View:
         """See `Recording`."""

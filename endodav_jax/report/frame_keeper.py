@@ -1,0 +1,75 @@
+"""A few frames of each measured sequence with prediction and truth, for `endodav view`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.evaluation.alignment import fit_alignment
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.sequence import SequenceScores
+from endodav_jax.files import whole_file
+
+FRAMES_FOLDER = "frames"  # of an evaluation
+LARGEST_SIDE = 320
+
+
+class FrameKeeper:
+    """Writes `NAME.npz` for each sequence; pass it where `evaluate_network` calls `on_sequence`.
+
+    Keys: `frames` uint8 [N,h,w,3], `depth_mm` the prediction brought to scale and `truth_mm` float32 [N,h,w] with 0
+    where there is none, `intrinsics` float64 [4] of these sizes, `frame_index` int64 [N], and `cam_from_world` float64
+    [N,4,4] where the data have poses.
+
+    Args:
+      videos: that are evaluated.
+      config: the same.
+      folder: to write to.
+      frames: kept of a sequence, evenly taken.
+    """
+
+    def __init__(self, videos: EvaluationVideos, config: EvaluateConfig, folder: Path, frames: int = 12):
+        self._videos, self._config, self._folder, self._frames = videos, config, folder, frames
+
+    def __call__(self, score: SequenceScores, depth: Sequence[np.ndarray]) -> None:
+        """Looks at a sequence once more."""
+        chosen = set(np.linspace(0, score.frames - 1, self._frames).round().astype(int).tolist())
+        kept: dict[str, list] = {key: [] for key in ("frames", "depth_mm", "truth_mm", "frame_index", "cam_from_world")}
+        intrinsics = None
+        for number, frame in enumerate(self._videos.frames(score.sequence, score.frames)):
+            if number not in chosen:
+                continue
+            valid = self._config.depth_range.valid(frame.depth_mm) & frame.counted
+            if not valid.any():
+                continue
+            predicted = np.asarray(depth[number], np.float32)
+            rule = score.alignment or fit_alignment(self._config.align, predicted[valid], frame.depth_mm[valid])
+            aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)
+            size = _shown(frame.frame.shape[:2])
+            intrinsics = _scaled(frame.intrinsics, frame.frame.shape[:2], size)
+            kept["frames"].append(cv2.resize(frame.frame, size[::-1], interpolation=cv2.INTER_AREA))
+            for key, values in (("depth_mm", aligned), ("truth_mm", np.where(valid, frame.depth_mm, 0))):
+                small = cv2.resize(values.astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST)
+                kept[key].append(small)
+            kept["frame_index"].append(frame.frame_index)
+            if frame.cam_from_world is not None:
+                kept["cam_from_world"].append(frame.cam_from_world)
+        if not kept["frames"]:
+            return
+        if len(kept["cam_from_world"]) < len(kept["frames"]):
+            del kept["cam_from_world"]
+        with whole_file(self._folder / f"{score.sequence.replace('/', '_')}.npz") as part:
+            np.savez(part, intrinsics=intrinsics, **{key: np.stack(values) for key, values in kept.items()})
+
+
+def _shown(size: tuple[int, int]) -> tuple[int, int]:
+    factor = min(1.0, LARGEST_SIDE / max(size))
+    return round(size[0] * factor), round(size[1] * factor)
+
+
+def _scaled(intrinsics: np.ndarray, size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
+    scale = np.array([to[1] / size[1], to[0] / size[0]] * 2)
+    edge = np.array([0, 0, 0.5, 0.5])  # from a pixel's centre to the frame's corner
+    return (np.asarray(intrinsics, np.float64) + edge) * scale - edge
