@@ -7,14 +7,12 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import viser
-
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import UserError
 from endodav_jax.viewer.door import Door
 from endodav_jax.viewer.folders import open_folder
-from endodav_jax.viewer.page import Page, Shown
+from endodav_jax.viewer.page import Page, Shown, quiet_server
 
 
 class App:
@@ -32,7 +30,7 @@ class App:
           UserError: the address cannot be listened on.
         """
         self._weights = weights
-        self._server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        self._server = quiet_server()
         self.page: Page | None = None
         self.door = Door(host, port, self._server.get_port(), self._follow)
         self._scratch = tempfile.TemporaryDirectory(prefix="endodav_view_")

@@ -1,10 +1,15 @@
 """The page: a time line, frame, depth and error side by side, and the scene in 3D, in which two clicks measure."""
 
+import base64
+import contextlib
 import dataclasses
+import io
+import socket
 import threading
 import time
 from typing import get_args
 
+import cv2
 import numpy as np
 import viser
 
@@ -103,7 +108,7 @@ class Page:
         last = max(len(recording.numbers) - 1, 1)
         self._frame = gui.add_slider("Frame", 0, last, 1, min(max(shown.frame, 0), last))
         self._play = gui.add_button_group("Time", ("Play", "Stop"))
-        self._pictures = gui.add_image(np.zeros((8, 8, 3), np.uint8), label="Frame | depth")
+        below_time = self._play.order + 0.5
         clouds = [BY_COLOUR, BY_DEPTH, *([BY_ERROR] if recording.judged_name else [])]
         self._cloud_by = gui.add_dropdown("Points by", clouds, shown.cloud if shown.cloud in clouds else BY_COLOUR)
         maps = get_args(ColourMap)
@@ -114,6 +119,7 @@ class Page:
         if recording.surface is not None:
             self._show_surface = gui.add_checkbox("Surface", True)
             self._show_surface.on_update(lambda _: setattr(self._surface, "visible", self._show_surface.value))
+        self._pictures = gui.add_html(self._side_by_side(recording.view(int(self._frame.value))), order=below_time)
         self._measured = gui.add_markdown("Click two points to measure their distance.")
         clear = gui.add_button("Clear marks")
         self._link = gui.add_text("Link to this", "")
@@ -147,11 +153,12 @@ class Page:
             if self._view is None or self._view.number != self._recording.numbers[place]:
                 self.clear()
             view = self._view = self._recording.view(place)
-            self._pictures.image, self._pictures.label = self._side_by_side(view)
+            self._pictures.content = self._side_by_side(view)
             self._show_points(view, self._recording.poses[place])
             self._link.value = f"{self._address}?{self.shown().query()}"
 
-    def _side_by_side(self, view: View) -> tuple[np.ndarray, str]:
+    def _side_by_side(self, view: View) -> str:
+        """The pictures of a frame, as HTML that holds them."""
         names, pictures = ["frame", "depth"], [view.rgb, self._coloured_depth(view.depth)]
         if view.truth is not None:
             names.append("truth")
@@ -159,7 +166,12 @@ class Page:
         if view.judged is not None:
             names.append(f"{self._recording.judged_name}, 0 to {WORST_ERROR:.0%}")
             pictures.append(self._coloured_error(view))
-        return np.concatenate(pictures, 1), f"Frame {view.number}: " + " | ".join(names)
+        jpeg = cv2.imencode(".jpg", np.concatenate(pictures, 1)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+        data = base64.b64encode(jpeg).decode()
+        return (
+            f'<figure style="margin: 0.5em"><img style="width: 100%" src="data:image/jpeg;base64,{data}" '
+            f'alt="{" | ".join(names)}"><figcaption>Frame {view.number}: {" | ".join(names)}</figcaption></figure>'
+        )
 
     def _coloured_depth(self, depth: np.ndarray) -> np.ndarray:
         low, high = self._range.value
@@ -251,6 +263,15 @@ class Page:
             begun = time.monotonic()
             self._frame.value = (int(self._frame.value) + 1) % len(self._recording.numbers)
             time.sleep(max(0.0, 1 / self._recording.fps - (time.monotonic() - begun)))
+
+
+def quiet_server() -> viser.ViserServer:
+    """An empty server on a free port of the loopback interface, which says nothing of itself."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return viser.ViserServer("127.0.0.1", port, verbose=False)
 
 
 def _stride(view: View, most: int) -> int:

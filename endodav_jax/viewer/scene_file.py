@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import viser
-
 from endodav_jax.files import whole_file
-from endodav_jax.viewer.page import Page, Shown
+from endodav_jax.viewer.page import Page, Shown, quiet_server
 from endodav_jax.viewer.recording import Recording
 
 MOST_FRAMES = 60  # of a file; each is a cloud of its own
@@ -18,7 +16,7 @@ def write_scene(recording: Recording, out: Path, shown: Shown, overwrite: bool) 
       UserError: it exists and is not to be replaced, or cannot be written.
     """
     with whole_file(out, overwrite) as part:
-        server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        server = quiet_server()
         try:
             page = Page(server, recording, "")
             page.apply(shown)
