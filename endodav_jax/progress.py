@@ -1,8 +1,40 @@
-"""Progress bars on stderr: how many, how many a second, how long still."""
+"""Progress bars on stderr: how many, how many a second, how long still.  Who else wants to know listens."""
 
+import contextlib
+import contextvars
 import sys
+from collections.abc import Callable, Iterator
 
 import tqdm
+
+# Called with what is done, and how much there is if that is known.
+Listener = Callable[[int, int | None], None]
+
+_LISTENER: contextvars.ContextVar[Listener | None] = contextvars.ContextVar("progress listener", default=None)
+
+
+class _HeardBar(tqdm.tqdm):
+    """A bar that tells a listener, whether it is shown or not."""
+
+    def __init__(self, listener: Listener, total: int | None, **options):
+        self._listener, self._total, self._done = listener, total, 0
+        super().__init__(total=total, **options)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Counts `n` more."""
+        self._done += int(n or 0)
+        self._listener(self._done, self._total)
+        return super().update(n)
+
+
+@contextlib.contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Progress of what runs within is told to `listener` as well."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
 
 
 def progress_bar(total: int | None, label: str, quiet: bool = False) -> tqdm.tqdm:
@@ -12,6 +44,9 @@ def progress_bar(total: int | None, label: str, quiet: bool = False) -> tqdm.tqd
     written every 10 seconds at most.
     """
     interval = 0.1 if sys.stderr.isatty() else 10.0
-    return tqdm.tqdm(
-        total=total, desc=label, unit="frame", disable=quiet, smoothing=0, mininterval=interval, dynamic_ncols=True
-    )
+    options = {
+        "desc": label, "unit": "frame", "disable": quiet, "smoothing": 0, "mininterval": interval,
+        "dynamic_ncols": True,
+    }  # fmt: skip
+    listener = _LISTENER.get()
+    return tqdm.tqdm(total=total, **options) if listener is None else _HeardBar(listener, total, **options)

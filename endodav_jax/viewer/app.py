@@ -10,6 +10,7 @@ from pathlib import Path
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import UserError
+from endodav_jax.progress import listening
 from endodav_jax.viewer.door import Door
 from endodav_jax.viewer.folders import open_folder
 from endodav_jax.viewer.page import Page, Shown, quiet_server
@@ -70,7 +71,8 @@ class App:
 
     def _infer(self, video: Path, folder: Path, tell: Callable[[float], None]) -> None:
         config = InferConfig(input=str(video), videos=("src",), save=("npz",), max_res=480, quiet=True)
-        infer(config, folder, self._weights, lambda done, all_frames: tell(done / all_frames if all_frames else 0.5))
+        with listening(lambda done, count: tell(done / count if count else 0.5)):
+            infer(config, folder, self._weights)
 
     @contextlib.contextmanager
     def _progress(self, name: str) -> Iterator[Callable[[float], None]]:

@@ -103,26 +103,33 @@ class Page:
 
     def _controls(self, shown: Shown) -> None:
         gui, recording = self._server.gui, self._recording
-        gui.configure_theme(control_layout="collapsible", show_logo=False, show_share_button=False)
+        gui.configure_theme(show_logo=False, show_share_button=False)
+        gui.main_panel.dock_right()
         gui.add_markdown(f"**{recording.title}**  \n" + "  \n".join(recording.notes))
         last = max(len(recording.numbers) - 1, 1)
-        self._frame = gui.add_slider("Frame", 0, last, 1, min(max(shown.frame, 0), last))
+        self._frame = gui.add_slider("Frame", min=0, max=last, step=1, initial_value=min(max(shown.frame, 0), last))
         self._play = gui.add_button_group("Time", ("Play", "Stop"))
         below_time = self._play.order + 0.5
         clouds = [BY_COLOUR, BY_DEPTH, *([BY_ERROR] if recording.judged_name else [])]
-        self._cloud_by = gui.add_dropdown("Points by", clouds, shown.cloud if shown.cloud in clouds else BY_COLOUR)
+        self._cloud_by = gui.add_dropdown(
+            "Points by", clouds, initial_value=shown.cloud if shown.cloud in clouds else BY_COLOUR
+        )
         maps = get_args(ColourMap)
-        self._colours = gui.add_dropdown("Colours", maps, shown.colours if shown.colours in maps else maps[0])
+        self._colours = gui.add_dropdown(
+            "Colours", maps, initial_value=shown.colours if shown.colours in maps else maps[0]
+        )
         low, high = (shown.low, shown.high) if shown.low < shown.high else self._span
         top = max(self._span[1] * 2, high)
-        self._range = gui.add_multi_slider(f"Depth, {recording.unit.name}", 0.0, top, top / 200, (low, high))
+        self._range = gui.add_multi_slider(
+            f"Depth, {recording.unit.name}", min=0.0, max=top, step=top / 200, initial_value=(low, high)
+        )
         if recording.surface is not None:
-            self._show_surface = gui.add_checkbox("Surface", True)
+            self._show_surface = gui.add_checkbox("Surface", initial_value=True)
             self._show_surface.on_update(lambda _: setattr(self._surface, "visible", self._show_surface.value))
         self._pictures = gui.add_html(self._side_by_side(recording.view(int(self._frame.value))), order=below_time)
         self._measured = gui.add_markdown("Click two points to measure their distance.")
         clear = gui.add_button("Clear marks")
-        self._link = gui.add_text("Link to this", "")
+        self._link = gui.add_text("Link to this", initial_value="")
         for control in (self._frame, self._cloud_by, self._colours, self._range):
             control.on_update(lambda _: self.show())
         self._play.on_click(lambda _: self._start_or_stop())
@@ -238,6 +245,10 @@ class Page:
     def distance(self) -> float:
         """Between the two marks, in the recording's unit; NaN with fewer."""
         return float(np.linalg.norm(self._marks[1] - self._marks[0])) if len(self._marks) == 2 else float("nan")
+
+    def measured(self) -> str:
+        """What the page says of the marks, in Markdown."""
+        return self._measured.content
 
     def clear(self) -> None:
         """Takes the marks away."""

@@ -1,0 +1,73 @@
+"""What a page shows is what the commands wrote, and a click means the point under it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from endodav_jax.errors import UserError
+from endodav_jax.viewer.folders import open_folder
+from endodav_jax.viewer.recording import Unit, nearest_to_ray, points_of
+from tests.viewer.clips import DEPTH, FRAMES, INTRINSICS, SIZE, write_depth_folder, write_evaluation_folder
+
+
+def test_a_reconstruction_has_its_lengths_interval_path_and_frames(tmp_path):
+    clip = open_folder(write_depth_folder(tmp_path / "out"))
+    assert (clip.title, list(clip.numbers), clip.fps) == ("clip", list(range(FRAMES)), 10.0)
+    assert clip.unit == Unit("mm", (0.95, 1.05))
+    assert np.allclose(clip.poses[2][:3, 3], [4, 0, 0])
+    view = clip.view(1)
+    assert view.rgb.shape == (*SIZE, 3)
+    assert np.all(view.depth == DEPTH)
+    assert np.allclose(clip.intrinsics(), INTRINSICS)
+
+
+def test_a_clip_without_a_scale_says_so_and_has_no_path(tmp_path):
+    clip = open_folder(write_depth_folder(tmp_path / "out", unit="", path=False))
+    assert clip.unit.name == "units (up to scale)"
+    assert np.all(clip.view(0).depth == np.float32(DEPTH / 10))
+    assert clip.poses == [None] * FRAMES
+    assert clip.unit.text(1.5) == "1.5 units (up to scale)"
+
+
+def test_an_evaluation_shows_the_error_against_the_truth(tmp_path):
+    clip = open_folder(write_evaluation_folder(tmp_path / "out"), "seq_1")
+    view = clip.view(0)
+    assert np.allclose(view.judged[4:], 0.1, atol=1e-6)
+    assert np.all(view.judged[:4] == 0)
+    assert view.truth.max() == DEPTH
+
+
+def test_points_lie_on_the_plane_and_a_click_finds_the_one_under_it(tmp_path):
+    clip = open_folder(write_depth_folder(tmp_path / "out"))
+    points, pixels = points_of(clip.view(0), clip.intrinsics(), 10**6)
+    assert np.allclose(points[:, 2], DEPTH)
+    row, column = 10, 20
+    wanted = points[np.flatnonzero(pixels == row * SIZE[1] + column)[0]]
+    assert np.allclose(wanted[:2], [DEPTH * (column - 31.5) / 60, DEPTH * (row - 23.5) / 60], atol=1e-4)
+    assert np.array_equal(points[nearest_to_ray(points, np.zeros(3), wanted)], wanted)
+    assert nearest_to_ray(points, np.zeros(3), np.array([0, 0, -1.0])) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "clip_depths.npz").unlink(), "--save npz"),
+        (lambda folder: (folder / "clip_src.mp4").unlink(), "--videos src"),
+        (lambda folder: (folder / "clip_meta.json").write_text("{"), "cannot be read"),
+        (lambda folder: (folder / "clip_depths.npz").write_bytes(b"PK"), "cannot be read"),
+        (lambda folder: [file.unlink() for file in folder.iterdir()], "holds no depth"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_one_line(tmp_path, spoil, said):
+    folder = write_depth_folder(tmp_path / "out")
+    spoil(folder)
+    with pytest.raises(UserError, match=said) as caught:
+        open_folder(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sequence_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    with pytest.raises(UserError, match="seq_1"):
+        open_folder(write_evaluation_folder(tmp_path / "out"), "other")
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == {}
