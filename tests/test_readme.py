@@ -1,4 +1,4 @@
-"""Every command of the README runs: on stand-ins in the real layouts, at small size."""
+"""Every command of the README and of the pages for users runs: on stand-ins in the real layouts, at small size."""
 
 import os
 import re
@@ -23,13 +23,19 @@ from tests.media_fixtures import moving_picture, write_video
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+# In the order in which a user goes through them: later ones use what earlier ones have made.
+PAGES = ("infer", "weights", "data", "evaluate", "finetune", "reproduce")
+TEXTS = [README, *((ROOT / "docs" / f"{page}.md").read_text() for page in PAGES)]
 _FRAMES = 6
 
 # Commands that tests of their own run: how they begin -> the file with the test.
 RUN_ELSEWHERE = {
+    "make quickstart": "Makefile",
+    "make test": ".ci/run",
     "pip install": ".ci/run",
     "python -m pytest": ".ci/run",
-    "python -m endodav_jax.main --config configs/quickstart.py": "tests/quickstart/test_quickstart.py",
+    "python -m endodav_jax.main --config quickstart": "tests/quickstart/test_quickstart.py",
+    "endodav stream 0": "tests/jobs/test_stream.py",
 }
 
 # What makes a command small: a part of it -> words that are added.
@@ -41,9 +47,9 @@ _SMALL_TRAINING = (
 SMALLER = {
     "prepare frames": ("--size", "64x64"),
     "prepare scared": ("--split", "train,validation,test", "--size", "64x64"),
-    "main --config configs/finetune_own.py": _SMALL_TRAINING,
-    "main --config configs/endodav_vitb_scared.py": _SMALL_TRAINING,
-    "main --config configs/smoke.py": (*_SMALL_TRAINING, "--config.data.phantom.frames=4"),
+    "main --config finetune_own": _SMALL_TRAINING,
+    "main --config endodav_vitb_scared": _SMALL_TRAINING,
+    "main --config smoke": (*_SMALL_TRAINING, "--config.data.phantom.frames=4"),
     # What would train for days is given.
     "reproduce table1": ("--endodav", "weights/endodav_vitb", "--endodac", "weights/endodac_vitb"),
     "reproduce table2": (
@@ -52,17 +58,18 @@ SMALLER = {
 }  # fmt: skip
 
 
-def blocks(language: str) -> list[str]:
-    """The README's blocks of code in a language; of the shell if that is empty."""
-    parts = re.split(r"^```(.*)\n", README, flags=re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    """A text's blocks of code in a language; of the shell if that is empty."""
+    parts = re.split(r"^```(.*)\n", text, flags=re.MULTILINE)
     # Text, language, code, "", text, ...
     return [code for opening, code in zip(parts[1::4], parts[2::4], strict=True) if opening == language]
 
 
 def commands() -> list[str]:
-    """The commands of all blocks, in order."""
-    lines = "\n".join(blocks("")).replace("\\\n", " ").splitlines()
-    return [" ".join(line.split("#")[0].split()) for line in lines if line.strip()]
+    """The commands of all blocks, in order, each once."""
+    text = "\n".join(block for text in TEXTS for block in blocks("", text))
+    lines = text.replace("\\\n", " ").splitlines()
+    return list(dict.fromkeys(" ".join(line.split("#")[0].split()) for line in lines if line.strip()))
 
 
 def test_the_readme_has_commands_and_those_tested_elsewhere_are():
@@ -82,8 +89,8 @@ def test_files_that_the_readme_names_are_there():
 
 
 def test_commands_within_the_text_are_known():
-    text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`(endodav|python tools/benchmark\.py) (\w+)", text)
+    text = re.sub(r"^```.*?^```$", "", "\n".join(TEXTS), flags=re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`(endodav|python tools/benchmark\.py)\s+([\w-]+)", text)
     assert inline
     parts = {path.stem for path in (ROOT / "tools" / "benchmarks").glob("[a-z]*.py")}
     unknown = [name for program, name in inline if name not in (COMMANDS if program == "endodav" else parts)]
