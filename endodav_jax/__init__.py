@@ -62,7 +62,7 @@ def load(path: "str | os.PathLike[str]" = "shipped", precision: "Precision | Non
     from endodav_jax.checkpoints import load_model
     from endodav_jax.inference.estimator import DepthEstimator
 
-    config, params, card = load_model(path)
+    config, params, card = load_model(os.fspath(path))
     return DepthEstimator(config, params["depth"], precision, card=card)
 
 

@@ -68,9 +68,8 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
     for name, value in values.items():
         kind = hints[name]
         where = f"{path}.{name}"
-        fields[name] = (
-            config_from_dict(value, kind, where) if dataclasses.is_dataclass(kind) else _checked(value, kind, where)
-        )
+        section = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+        fields[name] = config_from_dict(value, kind, where) if section else _checked(value, kind, where)
     try:
         return cls(**fields)
     except ValueError as error:
@@ -113,7 +112,7 @@ def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
     """
     path = config_file(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None:
+    if spec is None or spec.loader is None:
         raise UserError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:

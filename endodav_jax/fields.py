@@ -22,6 +22,14 @@ def positional(metavar: str) -> tuple:
     return tyro.conf.Positional, tyro.conf.arg(metavar=metavar)
 
 
+def flat(kind: type) -> typing.Any:
+    """Returns the type of a field whose own fields are arguments of the command itself, without a prefix.
+
+    For dataclasses that are made while the program runs; of others it is `tyro.conf.OmitArgPrefixes[TheClass]`.
+    """
+    return typing.Annotated[kind, tyro.conf.OmitArgPrefixes]  # type: ignore[valid-type]
+
+
 def choices(hint) -> tuple | None:
     """Returns the values that a type allows: of a `Literal`, of a union or a tuple of them; None for any other type."""
     origin = typing.get_origin(hint)
@@ -30,8 +38,13 @@ def choices(hint) -> tuple | None:
     if origin is tuple:
         return choices(typing.get_args(hint)[0])
     if origin in (typing.Union, types.UnionType):
-        options = [choices(option) for option in typing.get_args(hint)]
-        return None if None in options else tuple(value for option in options for value in option)
+        values: tuple = ()
+        for option in typing.get_args(hint):
+            allowed = choices(option)
+            if allowed is None:
+                return None
+            values += allowed
+        return values
     return None
 
 

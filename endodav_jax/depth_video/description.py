@@ -4,6 +4,7 @@ import dataclasses
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def describe(
 ) -> dict:
     """Returns what `meta.json` says: what was read, how depth was made of it, and what the numbers mean."""
     low, high = run.disparity_range
-    about = {
+    about: dict[str, Any] = {
         "program": f"endodav_jax {__version__}",
         "packages": {name: version(name) for name in ("jax", "flax", "numpy", "av")},
         "weights": weights,

@@ -83,7 +83,7 @@ class DepthRun:
 def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict[str, Path]:
     """Returns what will be written, by kind, named as Video-Depth-Anything names it."""
     stem = reader.source.stem
-    names = {kind: f"{stem}_{kind}.mp4" for kind in config.videos}
+    names: dict[str, str] = {kind: f"{stem}_{kind}.mp4" for kind in config.videos}
     if isinstance(reader.source, ImageSequence) and reader.source.count == 1 and "vis" in config.videos:
         names["picture"] = f"{stem}_vis.png"
     patterns = {

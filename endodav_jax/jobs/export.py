@@ -39,7 +39,7 @@ def run(command: Command) -> None:
     """Exports and prints what was written."""
     out = named_output(command.out, command.output, "endodav export CHECKPOINT OUT")
     what = command.what
-    if what in ("adapter", "merged"):
+    if what == "adapter" or what == "merged":
         if command.precision != "float32" or command.dynamic_batch:
             raise UserError(
                 f"--what {what}: takes neither --precision nor --dynamic-batch; they are for other runtimes"

@@ -13,7 +13,7 @@ from endodav_jax.data.builders.encoding import Storage
 from endodav_jax.data.kinds import KINDS, options_type, source_class
 from endodav_jax.data.prepare import build, find_sequences, forms_of, summary
 from endodav_jax.errors import UserError
-from endodav_jax.fields import Listed, Size, positional
+from endodav_jax.fields import Listed, Size, flat, positional
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def _of_kind(kind: str, place: str) -> object:
     options = options_type(kind)
     command = dataclasses.make_dataclass(
         f"Prepare{kind.capitalize()}",
-        [(kind, tyro.conf.OmitArgPrefixes[options], dataclasses.field(default=options()))],
+        [(kind, flat(options), dataclasses.field(default=options()))],
         bases=(Prepare,),
         namespace={"__module__": __name__, "kind": kind, "__doc__": f"Makes a data set of {kind}. SRC: {place}."},
         frozen=True,

@@ -21,9 +21,9 @@ class Command:
     config: Annotated[str, spelled(metavar="CONFIG")] = "pretrain_phantom"
 
 
-def run(command: Command) -> int | None:
+def run(command: Command) -> None:
     """Runs the job as the command line says."""
-    return run_config(read_config(command.config), command.output)
+    run_config(read_config(command.config), command.output)
 
 
 def run_config(config: Config, workdir: Path) -> None:

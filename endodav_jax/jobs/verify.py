@@ -14,7 +14,7 @@ from endodav_jax.data.contact_sheet import contact_row, save_contact_sheet
 from endodav_jax.data.kinds import KINDS, options_type, source_class
 from endodav_jax.data.verify import Report, table, verify_prepared, verify_source
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
-from endodav_jax.fields import Listed, positional, spelled
+from endodav_jax.fields import Listed, flat, positional, spelled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def _of_kind(kind: str, place: str) -> object:
     options = options_type(kind)
     command = dataclasses.make_dataclass(
         f"Verify{kind.capitalize()}",
-        [(kind, tyro.conf.OmitArgPrefixes[options], dataclasses.field(default=options()))],
+        [(kind, flat(options), dataclasses.field(default=options()))],
         bases=(VerifySource,),
         namespace={
             "__module__": __name__,
@@ -89,7 +89,7 @@ def run(command: Verify) -> int:
     for line in table(_noted(reports, counts, rows)):
         print(line, flush=True)
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    if rows is not None:
+    if rows is not None and command.contact_sheet is not None:
         save_contact_sheet(command.contact_sheet, rows)
     return EXIT_OK if counts["whole"] == sum(counts.values()) else EXIT_SOME_FAILED
 
