@@ -11,7 +11,7 @@ import yaml
 from endodav_jax.errors import EXIT_PREEMPTED, EXIT_USER_ERROR
 
 FOLDER = Path(__file__).parents[1] / "tools" / "cluster"
-SCRIPTS = ("slurm.sbatch", "tpu_pod.sh")
+SCRIPTS = ("slurm.sbatch", "infer_array.sbatch", "tpu_pod.sh")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -63,6 +63,25 @@ def test_a_pre_empted_job_of_slurm_goes_back_into_the_queue(cluster):
 def test_any_other_end_of_a_job_of_slurm_is_its_end(cluster, code):
     ended, calls = cluster("slurm.sbatch", code=code)
     assert (ended, [call.split()[0] for call in calls]) == (code, ["srun"])
+
+
+@pytest.mark.parametrize(
+    ("minimum", "task", "step", "count", "share"),
+    [(1, 1, 1, 8, "1/8"), (1, 8, 1, 8, "8/8"), (0, 3, 1, 4, "4/4"), (10, 30, 10, 3, "3/3")],
+)
+def test_a_task_of_an_array_takes_its_share_of_the_recordings(cluster, monkeypatch, minimum, task, step, count, share):
+    for name, value in (("MIN", minimum), ("ID", task), ("STEP", step), ("COUNT", count)):
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    code, calls = cluster("infer_array.sbatch", "--from", "a b.txt", "-o", "out", code=1)
+    assert code == 1
+    assert calls[0].endswith(f"-m endodav_jax.cli infer --from a b.txt -o out --shard {share}")
+
+
+def test_a_job_that_is_no_array_is_told_so(cluster, monkeypatch):
+    monkeypatch.delenv("SLURM_ARRAY_TASK_MIN", raising=False)
+    code, calls = cluster("infer_array.sbatch", code=0)
+    assert code != 0
+    assert calls == []
 
 
 def test_a_pre_empted_pod_is_started_again_by_the_same_command(cluster):

@@ -7,6 +7,8 @@ field.  Contradictions raise `ValueError` when a configuration is built.
 import dataclasses
 from typing import Annotated, Literal
 
+import tyro
+
 from endodav_jax.fields import Listed, check_choices, positional, spelled
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import OutputKind, Precision, Preset
@@ -88,7 +90,7 @@ class InferConfig(ReadingConfig):
       verbose: print each window's scale and shift.
     """
 
-    input: Annotated[str, *positional("INPUT")] = ""
+    input: Annotated[str, tyro.conf.Suppress] = ""  # the command takes any number of inputs
     windows: Annotated[AlignRule, spelled("--align")] = "endodav"
     target_fps: float = 0.0
     intrinsics: Annotated[str, spelled(metavar="FX,FY,CX,CY|FILE")] = ""

@@ -1,7 +1,9 @@
 """The depth of a video: checks, the network, the outputs and their description."""
 
+import dataclasses
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
@@ -12,10 +14,30 @@ from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.depth_files import need_exr
 from endodav_jax.video.frame_masks import FrameMasks, masks_beside
+from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.video.view_mask import view_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What was written of one recording.
+
+    Attributes:
+      folder: where.
+      frames: how many.
+      seconds: of inference.
+      stopped: why reading ended early, or None.
+      names: of the outputs.
+    """
+
+    folder: Path
+    frames: int
+    seconds: float
+    stopped: ReadingStopped | None
+    names: tuple[str, ...]
 
 
 def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
@@ -31,6 +53,32 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
 
     Raises:
       UserError: the input, the weights, or an output that cannot be written.
+    """
+    done = infer_recording(
+        config,
+        folder,
+        weights,
+        lambda: load_estimator(weights, config.encoder, config.precision, config.output_kind),
+    )
+    if done.stopped is not None:
+        print(
+            f"endodav infer: {done.stopped}; depth of the {done.frames} frames before is in {folder}", file=sys.stderr
+        )
+        return EXIT_SOME_FAILED
+    return EXIT_OK
+
+
+def infer_recording(config: InferConfig, folder: Path, weights: str, load: Callable) -> Done:
+    """Writes everything of one recording.
+
+    Args:
+      config: as of `infer`.
+      folder: as of `infer`.
+      weights: their name, for the description.
+      load: gives the estimator and the card of its weights; called when all else has been checked.
+
+    Raises:
+      UserError: as of `infer`.
     """
     if not config.input:
         raise UserError("INPUT: none given; name a video, a folder or pattern of images, or an image")
@@ -49,23 +97,22 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
     check_outputs(paths, reader, config.overwrite)
     inside = view_of(reader, config.mask)
     masks = _masks(config, reader)
-    estimator, card = load_estimator(weights, config.encoder, config.precision, config.output_kind)
+    estimator, card = load()
     run = write_depth(reader, estimator, paths, config, camera, inside, masks)
     about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
     write_description(paths["meta"], about)
     frames = len(run.indices)
+    done = Done(folder, frames, run.inference_seconds, run.stopped, tuple(path.name for path in paths.values()))
     if not config.quiet:
         for note in reader.source.notes:
             print(f"{reader.source.name}: {note}", file=sys.stderr)
-        names = ", ".join(path.name for path in paths.values())
-        print(f"{folder}: {names}; {frames} frames, {frames / run.inference_seconds:.2f} frames/s")
+        print(f"{folder}: {', '.join(done.names)}; {frames} frames, {frames / done.seconds:.2f} frames/s")
+        if masks is not None:
+            print(f"masks of the frames: {masks.path}")
         if "ply" in paths and not config.intrinsics:
             print("points: the focal length is guessed; give --intrinsics for true proportions")
-    if run.stopped is not None:
-        print(f"endodav infer: {run.stopped}; depth of the {frames} frames before is in {folder}", file=sys.stderr)
-        return EXIT_SOME_FAILED
-    return EXIT_OK
+    return done
 
 
 def _camera(config: InferConfig, reader: FrameReader) -> Camera:

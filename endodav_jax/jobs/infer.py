@@ -8,9 +8,11 @@ import tyro
 
 from endodav_jax.config import Config
 from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.many import infer_many
+from endodav_jax.depth_video.recordings import find_recordings, read_list
 from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import UserError
-from endodav_jax.fields import spelled
+from endodav_jax.fields import positional, spelled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,18 +40,11 @@ class OtherSpellings:
     focal_length_y: float | None = None
 
     def told(self, config: InferConfig) -> InferConfig:
-        """Returns a configuration that says the same in its own fields.
-
-        Raises:
-          UserError: both name an input.
-        """
-        if self.input_video and config.input:
-            raise UserError(f"--input {self.input_video}: {config.input} is given as well; name one input")
+        """Returns a configuration that says the same in its own fields."""
         save = (*config.save, *(("npz",) if self.save_npz else ()), *(("exr",) if self.save_exr else ()))
         focal = [value for value in (self.focal_length_x, self.focal_length_y) if value is not None]
         return dataclasses.replace(
             config,
-            input=config.input or self.input_video,
             output_kind="metric_depth" if self.metric else config.output_kind,
             precision="float32" if self.fp32 else config.precision,
             cmap="gray" if self.grayscale else config.cmap,
@@ -60,22 +55,41 @@ class OtherSpellings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """The depth of a video, a folder or pattern of images, or one image.
+    """The depth of a video, a folder or pattern of images, one image, or of many of them.
 
     Attributes:
-      output: where outputs go.
+      output: where outputs go; of many recordings each has a folder of its own there, called after it.
       weights: a converted checkpoint (see: endodav convert --help); empty for the network of the package.
+      inputs: videos, DICOM files, folders of images, images, patterns of them (`'cases/*.mts'`), folders of recordings.
+      list_file: a text file with further inputs, one a line.
+      shard: I/N with I from 1 to N: every N-th of many recordings from the I-th on, for job arrays.
     """
 
     output: Annotated[Path, spelled("-o", "--output-dir", metavar="FOLDER")]
     weights: str = ""
     infer: tyro.conf.OmitArgPrefixes[InferConfig] = InferConfig()
+    inputs: Annotated[tuple[str, ...], *positional("INPUT")] = ()
+    list_file: Annotated[Path | None, spelled("--from", metavar="LIST.txt")] = None
+    shard: Annotated[str, spelled(metavar="I/N")] = ""
     other: tyro.conf.OmitArgPrefixes[OtherSpellings] = OtherSpellings()
 
 
 def run(command: Command) -> int:
     """Runs `endodav infer` and returns its exit code."""
-    return infer(command.other.told(command.infer), command.output, command.weights)
+    config = command.other.told(command.infer)
+    inputs = list(command.inputs)
+    if command.other.input_video and inputs:
+        raise UserError(f"--input {command.other.input_video}: {inputs[0]} is given as well; name one input")
+    inputs += [command.other.input_video] if command.other.input_video else []
+    if command.list_file is not None:
+        inputs += read_list(command.list_file)
+    if not inputs:
+        raise UserError("INPUT: none given; name a video, a folder or pattern of images, or an image")
+    many = len(inputs) > 1 or command.list_file is not None or bool(command.shard)
+    recordings = find_recordings(inputs)
+    if not many and len(recordings.found) == 1:
+        return infer(dataclasses.replace(config, input=inputs[0]), command.output, command.weights)
+    return infer_many(config, recordings.shard(command.shard), command.output, command.weights)
 
 
 def run_config(config: Config, workdir: Path) -> int:

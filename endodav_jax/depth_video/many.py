@@ -1,0 +1,168 @@
+"""The depth of many recordings, one after the other, by one network that is loaded and compiled once."""
+
+import dataclasses
+import json
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.recordings import Recording, Recordings
+from endodav_jax.depth_video.run import Done, infer_recording
+from endodav_jax.depth_video.weights import load_estimator
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.plain_table import plain_table
+
+_NOT_THE_RESULT = ("input", "overwrite", "quiet", "verbose")  # settings that no output depends on
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a recording.
+
+    Attributes:
+      state: `done`, `done before`, `cut short` (what came before the damage is there) or `failed`.
+      frames: how many there are.
+      seconds: of inference.
+      reason: why it failed or was cut short.
+    """
+
+    state: str
+    frames: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is missing."""
+        return self.state in ("done", "done before")
+
+
+def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weights: str = "") -> int:
+    """Infers the depth of every recording into a folder of its own; what fails is a line, and the rest goes on.
+
+    What is there already with the same settings is left alone, so that the same command goes on where it was stopped.
+
+    Args:
+      config: as for one recording; `input` is not looked at.
+      recordings: which, and what their folders are called.
+      folder: above all of them.
+      weights: a checkpoint, or published weights; empty for the network that comes with the package, which is said.
+
+    Returns:
+      `EXIT_OK`, or `EXIT_SOME_FAILED` where a recording failed or was cut short.
+
+    Raises:
+      UserError: the weights, or settings that fit one recording only.
+    """
+    if config.masks not in ("auto", "none"):
+        raise UserError(f"--masks {config.masks}: there are several inputs; put masks beside each one")
+    for note in recordings.notes:
+        print(f"endodav infer: {note}", file=sys.stderr)
+    loaded: list = []
+
+    def load():
+        """The estimator, loaded for the first recording that needs it."""
+        if not loaded:
+            try:
+                loaded.append(load_estimator(weights, config.encoder, config.precision, config.output_kind))
+            except UserError as error:
+                raise _OfAll(str(error)) from error
+        return loaded[0]
+
+    outcomes: list[Outcome] = []
+    started = time.perf_counter()
+    for number, recording in enumerate(recordings.found):
+        if not config.quiet:
+            print(_heading(number, len(recordings.found), recording, outcomes, started), file=sys.stderr, flush=True)
+        one = dataclasses.replace(config, input=recording.input)
+        outcomes.append(_outcome(one, recording, folder / recording.name, weights, load))
+        if not outcomes[-1].good:
+            print(f"endodav infer: {outcomes[-1].reason}", file=sys.stderr, flush=True)
+    if not config.quiet:
+        print("\n".join(_table(recordings.found, outcomes)))
+    return EXIT_OK if all(outcome.good for outcome in outcomes) else EXIT_SOME_FAILED
+
+
+class _OfAll(Exception):
+    """A mistake in what all recordings need, such as the weights: nothing can go on."""
+
+
+def _outcome(config: InferConfig, recording: Recording, folder: Path, weights: str, load: Callable) -> Outcome:
+    name = recording.input
+    try:
+        if recording.fault:
+            return Outcome("failed", reason=f"{name}: {recording.fault}")
+        before = None if config.overwrite else _made_before(config, folder, weights)
+        if before is not None:
+            return before
+        # Without a description, what lies there is of a run that was stopped.
+        stopped_before = folder.is_dir() and any(folder.iterdir())
+        done = infer_recording(
+            dataclasses.replace(config, overwrite=config.overwrite or stopped_before), folder, weights, load
+        )
+        return _of_done(done, name)
+    except _OfAll as error:
+        raise UserError(str(error)) from error
+    except UserError as error:
+        told = str(error)
+        return Outcome("failed", reason=told if name in told else f"{name}: {told}")
+    except Exception as error:  # a fault of this program must not cost the recordings after it
+        traceback.print_exc()
+        return Outcome("failed", reason=f"{name}: a fault of this program ({type(error).__name__}); see above")
+
+
+def _of_done(done: Done, name: str) -> Outcome:
+    if done.stopped is None:
+        return Outcome("done", done.frames, done.seconds)
+    kept = f"depth of the {done.frames} frames before is in {done.folder}"
+    return Outcome("cut short", done.frames, done.seconds, f"{name}: {done.stopped}; {kept}")
+
+
+def _made_before(config: InferConfig, folder: Path, weights: str) -> Outcome | None:
+    """What an earlier run left as a whole; None where there is nothing.
+
+    Raises:
+      UserError: it was made in another way, or its description cannot be read.
+    """
+    found = sorted(folder.glob("*_meta.json"))
+    if not found:
+        return None
+    try:
+        about = json.loads(found[0].read_text())
+        settings, frames, stopped = about["settings"], int(about["frames"]), about["stopped"]
+        missing = [name for name in about["files"].values() if not (folder / name).exists()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{found[0]}: cannot be read; pass --overwrite to make it anew") from error
+    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
+    other = [key for key in wanted if key not in _NOT_THE_RESULT and settings.get(key, wanted[key]) != wanted[key]]
+    other += ["weights"] if about.get("weights", "") != weights else []
+    if other:
+        names = ", ".join("--" + key.replace("_", "-") for key in other)
+        raise UserError(f"{folder}: was made with other settings ({names}); pass --overwrite, or name another folder")
+    if missing:
+        raise UserError(f"{folder / missing[0]}: is missing from what was made before; pass --overwrite")
+    if stopped:
+        return Outcome("cut short", frames, reason=f"{config.input}: {stopped} (as before)")
+    return Outcome("done before", frames)
+
+
+def _heading(number: int, count: int, recording: Recording, outcomes: list[Outcome], started: float) -> str:
+    worked = sum(outcome.state != "done before" for outcome in outcomes)
+    left = ""
+    if worked:
+        minutes = (time.perf_counter() - started) / worked * (count - number) / 60
+        left = f" (about {minutes:.0f} min left)" if minutes >= 1 else " (less than a minute left)"
+    return f"[{number + 1}/{count}] {recording.input}{left}"
+
+
+def _table(recordings: tuple[Recording, ...], outcomes: list[Outcome]) -> list[str]:
+    rows = [("recording", "outputs", "state", "frames", "frames/s")]
+    for recording, outcome in zip(recordings, outcomes, strict=True):
+        pace = f"{outcome.frames / outcome.seconds:.2f}" if outcome.seconds else "-"
+        rows.append((recording.input, recording.name, outcome.state, str(outcome.frames or "-"), pace))
+    counts = Counter(outcome.state for outcome in outcomes)
+    return [*plain_table(rows, left=3, rule=True), ", ".join(f"{count} {state}" for state, count in counts.items())]

@@ -1,0 +1,162 @@
+"""Which recordings a list of inputs names, and the folder of outputs of each."""
+
+import dataclasses
+import glob
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from endodav_jax.errors import UserError
+from endodav_jax.video.dicom_file import series_in
+from endodav_jax.video.image_files import SUFFIXES
+from endodav_jax.video.image_order import natural_order
+from endodav_jax.video.recognise import contents, frames_of_folder, holds_recordings, left_out_notes
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One input and where its outputs go.
+
+    Attributes:
+      input: as `open_source` takes it.
+      name: of its folder of outputs, below that of all.
+      fault: why it cannot be read at all, known before anything is; empty where nothing is known against it.
+    """
+
+    input: str
+    name: str
+    fault: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recordings:
+    """All recordings, in the order of the inputs, and one line for whatever a user should know of the choice."""
+
+    found: tuple[Recording, ...]
+    notes: tuple[str, ...]
+
+    def shard(self, text: str) -> "Recordings":
+        """Returns every N-th recording from the I-th on, of `I/N` with I from 1 to N; all of them of nothing.
+
+        Raises:
+          UserError: `text` is something else.
+        """
+        if not text:
+            return self
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise UserError(f"--shard {text}: is not I/N with I from 1 to N, such as 2/8")
+        return dataclasses.replace(self, found=self.found[int(match[1]) - 1 :: int(match[2])])
+
+
+def read_list(path: Path) -> list[str]:
+    """Returns the inputs in a text file, one a line; a line that begins with # and an empty one are none.
+
+    A path that is not there from here on is looked for beside the list.
+
+    Raises:
+      UserError: unreadable, or without an input.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise UserError(f"--from {path}: cannot be read ({reason}); give a text file with one input a line") from error
+    inputs = [line for line in lines if line and not line.startswith("#")]
+    if not inputs:
+        raise UserError(f"--from {path}: names no input; write one a line")
+    return [str(path.parent / i) if not _there(i) and _there(str(path.parent / i)) else i for i in inputs]
+
+
+def find_recordings(inputs: Sequence[str]) -> Recordings:
+    """Finds the recordings of inputs: videos, DICOM files, images, folders and patterns of them.
+
+    A folder of images is one recording, any other folder all that it and its subfolders hold.  A pattern of images is
+    one recording, any other pattern all that fit it.  Each gets a folder of outputs of its own, called after its name
+    without the suffix, or where two would share one, after its name with it, then with its folder's.
+    """
+    entries: list[tuple[str, str]] = []
+    notes: list[str] = []
+    for given in inputs:
+        entries += _of_input(given, notes)
+    once = list(dict.fromkeys(entries))
+    if len(once) < len(entries):
+        twice = [name for (name, _), count in Counter(entries).items() if count > 1]
+        notes.append(f"named more than once and taken once: {', '.join(twice)}")
+    names, renamed = _names([name for name, _ in once])
+    notes += renamed
+    found = (Recording(given, name, fault) for (given, fault), name in zip(once, names, strict=True))
+    return Recordings(tuple(found), tuple(notes))
+
+
+def _there(text: str) -> bool:
+    return Path(text).exists() or (glob.has_magic(text) and bool(glob.glob(text)))
+
+
+def _of_input(given: str, notes: list[str]) -> list[tuple[str, str]]:
+    """The recordings of one input, each with what is known against it."""
+    path = Path(given)
+    if path.is_dir():
+        return _of_folder(path, given, notes)
+    if not path.exists() and glob.has_magic(given):
+        matches = sorted(map(Path, glob.glob(given, recursive=True)), key=natural_order)
+        if matches and not all(match.suffix.lower() in SUFFIXES for match in matches):
+            return [entry for match in matches for entry in _of_input(str(match), notes)]
+    return [(given, "")]
+
+
+def _of_folder(folder: Path, given: str, notes: list[str]) -> list[tuple[str, str]]:
+    found = frames_of_folder(folder)
+    inner = [path for path in contents(folder).folders if holds_recordings(path)]
+    if found.images:
+        return [(given, "")]
+    series = series_in(found.dicom)[0] if found.dicom else []
+    if len(found.videos) + len(series) <= 1 and (not inner or found.videos or series):
+        entries = [(given, "")]
+        if not found.videos and not series and not inner:
+            return entries  # opening it says what is wrong
+        return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes)]
+    notes += [f"{given}: {note}" for note in left_out_notes(found.left_out)]
+    entries = [(str(video), "") for video in found.videos]
+    for files in series:
+        alone = "" if len(files) == 1 else f"one of {len(files)} files of a series; put them into a folder of their own"
+        entries.append((str(files[0]), alone))
+    return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes)]
+
+
+def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
+    """A folder's name for each input, no two alike on any file system, and one line for each that is no plain one."""
+    levels: list[Callable[[Path], str]] = [
+        lambda path: path.name if path.is_dir() else path.stem,
+        lambda path: path.name.replace(".", "_"),
+        lambda path: f"{path.resolve().parent.name}_{path.name.replace('.', '_')}",
+    ]
+    paths = [_named_path(given) for given in inputs]
+    plain = [levels[0](path) for path in paths]
+    names = list(plain)
+    for level in levels[1:]:
+        counts = Counter(name.casefold() for name in names)
+        names = [level(path) if counts[name.casefold()] > 1 else name for name, path in zip(names, paths, strict=True)]
+    taken: set[str] = set()
+    for place, name in enumerate(names):
+        number, unique = 1, name
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique.casefold())
+        names[place] = unique
+    notes = [
+        f"{given}: its outputs go to {name}, since another input is called {wanted} too"
+        for given, name, wanted in zip(inputs, names, plain, strict=True)
+        if name != wanted
+    ]
+    return names, notes
+
+
+def _named_path(given: str) -> Path:
+    """The path that gives an input its name: of a pattern, the nearest folder above it that is none."""
+    path = Path(given)
+    if not path.exists() and glob.has_magic(given):
+        path = next((parent for parent in path.parents if not glob.has_magic(str(parent))), Path("images"))
+    return path if path.name not in ("", "..") else path.resolve()

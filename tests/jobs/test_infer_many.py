@@ -1,0 +1,215 @@
+"""`endodav infer` of many recordings: one network, a folder each, and no failure costs the rest."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from endodav_jax import cli
+from endodav_jax.depth_video import many
+from endodav_jax.depth_video import run as infer_run
+from endodav_jax.depth_video.recordings import find_recordings
+from endodav_jax.errors import UserError
+from tests.media_fixtures import cut_short, load_fake, moving_picture, write_video
+
+FRAMES = 3
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Videos and images in several folders, which is where the command runs."""
+    for name in ("a/A.mp4", "b/A.mkv", "b/B.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        write_video(path, map(moving_picture, range(FRAMES)))
+    (tmp_path / "images").mkdir()
+    for i in range(FRAMES):
+        Image.fromarray(moving_picture(i)).save(tmp_path / f"images/{i}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def infer(place, monkeypatch, capsys):
+    """Runs the command; returns (exit code, stdout, stderr, how often the network was loaded)."""
+
+    def run(*arguments):
+        loads = []
+
+        def load(*given):
+            loads.append(given)
+            return load_fake(*given)
+
+        monkeypatch.setattr(many, "load_estimator", load)
+        monkeypatch.setattr(infer_run, "load_estimator", load)
+        code = cli.main(["infer", *arguments, "-o", "out", "--save", "npz", "--videos", "none"])
+        said = capsys.readouterr()
+        return code, said.out, said.err, len(loads)
+
+    return run
+
+
+def outputs(place):
+    return {path.name: {file.name for file in path.iterdir()} for path in (place / "out").iterdir()}
+
+
+def test_every_recording_has_a_folder_and_the_network_is_loaded_once(infer, place):
+    code, out, err, loads = infer("a/A.mp4", "b/B.mp4", "images")
+    assert (code, loads) == (0, 1)
+    assert outputs(place) == {
+        "A": {"A_depths.npz", "A_meta.json"},
+        "B": {"B_depths.npz", "B_meta.json"},
+        "images": {"images_depths.npz", "images_meta.json"},
+    }
+    assert "[2/3] b/B.mp4" in err
+    table = out[out.index("recording") :].splitlines()
+    assert table[2].split() == ["a/A.mp4", "A", "done", "3", table[2].split()[-1]]
+    assert table[-1] == "3 done"
+
+
+def test_one_recording_is_written_as_ever(infer, place):
+    assert infer("a/A.mp4")[0] == 0
+    assert {path.name for path in (place / "out").iterdir()} == {"A_depths.npz", "A_meta.json"}
+
+
+def test_patterns_and_folders_are_all_that_they_hold(infer, place):
+    assert infer("b/*.m*", "a")[0] == 0
+    assert set(outputs(place)) == {"A_mkv", "B", "a"}
+    assert [r.input for r in find_recordings(["b", "images/*.png"]).found] == ["b/A.mkv", "b/B.mp4", "images/*.png"]
+    (place / "images").rename(place / "stills")
+    assert [r.input for r in find_recordings(["."]).found] == ["a", "b/A.mkv", "b/B.mp4", "stills"]
+
+
+def test_names_that_collide_are_told_apart_and_said(infer, place):
+    code, _, err, _ = infer("a/A.mp4", "b/A.mkv", "b/B.mp4", "a/A.mp4")
+    assert code == 0
+    assert set(outputs(place)) == {"A_mp4", "A_mkv", "B"}
+    assert "b/A.mkv: its outputs go to A_mkv, since another input is called A too" in err
+    assert "named more than once and taken once: a/A.mp4" in err
+    (place / "b/A.mp4").write_bytes((place / "a/A.mp4").read_bytes())
+    assert [r.name for r in find_recordings(["a/A.mp4", "b/A.mp4"]).found] == ["a_A_mp4", "b_A_mp4"]
+    (place / "c/a").mkdir(parents=True)
+    (place / "c/a/A.mp4").write_bytes((place / "a/A.mp4").read_bytes())
+    assert [r.name for r in find_recordings(["a/A.mp4", "c/a/A.mp4"]).found] == ["a_A_mp4", "a_A_mp4_2"]
+
+
+def test_a_failure_is_one_line_and_the_rest_goes_on(infer, place):
+    (place / "broken.mp4").write_bytes(b"no video" * 100)
+    (place / "noisy.mkv").write_bytes((place / "b/A.mkv").read_bytes())
+    code, out, err, loads = infer("a/A.mp4", "broken.mp4", "nothing.mp4", "images")
+    assert (code, loads) == (1, 1)
+    assert set(outputs(place)) == {"A", "images"}
+    failures = [line for line in err.splitlines() if line.startswith("endodav infer: ")]
+    assert len(failures) == 2
+    assert "broken.mp4" in failures[0]
+    assert "nothing.mp4" in failures[1]
+    assert out.splitlines()[-1] == "2 done, 2 failed"
+
+
+def test_a_fault_of_the_program_does_not_cost_the_rest(infer, place, monkeypatch):
+    original = many.infer_recording
+
+    def faulty(config, *rest):
+        if "A.mp4" in config.input:
+            raise IndexError("a bug")
+        return original(config, *rest)
+
+    monkeypatch.setattr(many, "infer_recording", faulty)
+    code, out, err, _ = infer("a/A.mp4", "images")
+    assert code == 1
+    assert "Traceback" in err
+    assert "a/A.mp4: a fault of this program (IndexError)" in err
+    assert out.splitlines()[-1] == "1 failed, 1 done"
+
+
+def test_weights_that_are_missing_end_all_at_once(place, monkeypatch, capsys):
+    code = cli.main(["infer", "a/A.mp4", "images", "-o", "out", "--weights", "nowhere", "--quiet"])
+    assert code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "nowhere" in error
+
+
+def test_what_is_done_is_skipped_unless_it_is_to_be_made_anew(infer, place):
+    assert infer("a/A.mp4", "images")[0] == 0
+    first = (place / "out/A/A_depths.npz").stat().st_mtime_ns
+    code, out, _, loads = infer("a/A.mp4", "images", "b/B.mp4")
+    assert (code, loads) == (0, 1)
+    assert out.splitlines()[-1] == "2 done before, 1 done"
+    assert (place / "out/A/A_depths.npz").stat().st_mtime_ns == first
+    assert infer("a/A.mp4", "images")[3] == 0  # the network is not even loaded
+    assert infer("a/A.mp4", "images", "--overwrite")[1].splitlines()[-1] == "2 done"
+    assert (place / "out/A/A_depths.npz").stat().st_mtime_ns != first
+
+
+def test_what_was_made_in_another_way_is_not_taken_for_done(infer, place):
+    infer("a/A.mp4", "images")
+    code, _, err, _ = infer("a/A.mp4", "images", "--max-len", "2")
+    assert code == 1
+    assert "out/A: was made with other settings (--max-len); pass --overwrite" in err
+    (place / "out/images/images_depths.npz").unlink()
+    assert "images_depths.npz: is missing from what was made before" in infer("a/A.mp4", "images")[2]
+
+
+def test_what_a_stopped_run_left_is_made_anew(infer, place):
+    infer("a/A.mp4", "images")
+    (place / "out/A/A_meta.json").unlink()  # it is written last
+    code, out, _, _ = infer("a/A.mp4", "images")
+    assert (code, out.splitlines()[-1]) == (0, "1 done, 1 done before")
+
+
+def test_a_recording_that_is_cut_short_stays_so(infer, place):
+    write_video(place / "long.mkv", map(moving_picture, range(60)), options={"crf": "4", "g": "5"})
+    cut_short(place / "long.mkv", 0.6)
+    for state in ("1 cut short, 1 done", "1 cut short, 1 done before"):
+        code, out, err, _ = infer("long.mkv", "images")
+        assert (code, out.splitlines()[-1]) == (1, state)
+        assert "endodav infer: long.mkv: " in err
+    with np.load(place / "out/long/long_depths.npz") as file:
+        assert 0 < len(file["depths"]) < 60
+
+
+def test_a_list_names_inputs(infer, place):
+    (place / "lists").mkdir()
+    (place / "lists/all.txt").write_text("# ours\n\na/A.mp4\n  b/*.mkv  \n")
+    code, out, _, _ = infer("--from", "lists/all.txt")
+    assert (code, out.splitlines()[-1]) == (0, "2 done")
+    (place / "a/list.txt").write_text("A.mp4\n")  # beside the list
+    assert infer("images", "--from", "a/list.txt", "--overwrite")[0] == 0
+    assert set(outputs(place)) == {"A_mp4", "A_mkv", "A", "images"}
+    (place / "empty.txt").write_text("# nothing\n")
+    for name, words in (("empty.txt", "names no input"), ("nowhere.txt", "cannot be read")):
+        code, _, err, _ = infer("--from", name)
+        assert code == 2
+        assert words in err
+        assert err.count("\n") == 1
+
+
+def test_shards_share_the_recordings_and_their_names(infer, place):
+    inputs = ("a/A.mp4", "b/A.mkv", "b/B.mp4", "images")
+    for share, names in (("1/3", {"A_mp4", "images"}), ("2/3", {"A_mkv"}), ("3/3", {"B"}), ("9/9", set())):
+        before = set(outputs(place)) if (place / "out").exists() else set()
+        assert infer(*inputs, "--shard", share)[0] == 0
+        assert set(outputs(place)) - before == names
+    for share in ("0/3", "4/3", "1", "a/b"):
+        code, _, err, _ = infer(*inputs, "--shard", share)
+        assert code == 2
+        assert f"--shard {share}: is not I/N" in err
+
+
+def test_settings_of_one_recording_are_refused_for_several(infer):
+    code, _, err, _ = infer("a/A.mp4", "images", "--masks", "a")
+    assert code == 2
+    assert "there are several inputs" in err
+
+
+def test_a_description_that_is_damaged_is_a_failure(infer, place):
+    infer("a/A.mp4", "images")
+    (place / "out/A/A_meta.json").write_text(json.dumps({"settings": 3}))
+    assert "A_meta.json: cannot be read; pass --overwrite" in infer("a/A.mp4", "images")[2]
+
+
+def test_a_shard_is_a_share():
+    with pytest.raises(UserError, match="I from 1 to N"):
+        find_recordings(["a.mp4"]).shard("2/1")
