@@ -18,12 +18,14 @@ class Block:
       length: records in it.
       start: first start of this block, from `first`.
       starts: how many starts it has.
+      longest: largest interval that may be drawn for it; 0 for the configuration's.
     """
 
     first: int
     length: int
     start: int
     starts: int
+    longest: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,17 @@ def blocks_of(
 
 
 @dataclasses.dataclass(frozen=True)
+class GrowInterval(grain.transforms.MapWithIndex):
+    """Lets the largest interval grow over the first clips of a run: easy motions come first."""
+
+    config: DataConfig
+
+    def map_with_index(self, index: int, element: Block) -> Block:
+        largest, clips = self.config.frame_max_interval, self.config.interval_growth
+        return dataclasses.replace(element, longest=min(largest, 1 + index * largest // clips))
+
+
+@dataclasses.dataclass(frozen=True)
 class DrawClip(grain.transforms.RandomMap):
     """Draws a clip from a block.
 
@@ -92,7 +105,7 @@ class DrawClip(grain.transforms.RandomMap):
         config = self.config
         steps = config.window - 1
         start = element.start + int(rng.integers(element.starts))
-        interval = int(rng.integers(1, config.frame_max_interval + 1))
+        interval = int(rng.integers(1, (element.longest or config.frame_max_interval) + 1))
         interval = min(interval, (element.length - 1) // steps)
         start = min(start, element.length - 1 - steps * interval)
         # All numbers are drawn whether or not they are used, so that switching one augmentation leaves the others.

@@ -42,6 +42,8 @@ class DataConfig:
       clip_length: T, frames of a clip without its two neighbours.
       batch_size: clips of a step over all processes and devices.
       frame_max_interval: frames of a clip are this far apart at most; one interval is drawn a clip.
+      interval_growth: clips of the run over which the largest interval grows evenly from 1 to `frame_max_interval`; 0
+        draws from all intervals at once.
       straddle_sequences: draw windows over all sequences joined in file order, as published, so that some
         begin in one sequence and end in the next.
       short_sequences: what to do with a sequence of fewer than T + 2 frames.
@@ -62,6 +64,7 @@ class DataConfig:
     clip_length: int = 16
     batch_size: int = 1
     frame_max_interval: int = 1
+    interval_growth: int = 0
     straddle_sequences: bool = False
     short_sequences: Literal["skip", "error"] = "skip"
     intrinsics: Literal["stored", "constant"] = "stored"
@@ -81,8 +84,9 @@ class DataConfig:
         for field in ("clip_length", "batch_size", "frame_max_interval", "threads", "prefetch"):
             if getattr(self, field) < 1:
                 raise ValueError(f"data.{field}: {getattr(self, field)} must be at least 1")
-        if self.workers < 0:
-            raise ValueError(f"data.workers: {self.workers} must not be negative")
+        for field in ("workers", "interval_growth"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"data.{field}: {getattr(self, field)} must not be negative")
         for field in ("jitter_probability", "mirror_probability", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"data.{field}: {getattr(self, field)} must lie between 0 and 1")

@@ -12,7 +12,7 @@ import numpy as np
 from absl import flags
 
 from endodav_jax.data.builders import encoding
-from endodav_jax.data.clips import DrawClip, DrawnClip, blocks_of
+from endodav_jax.data.clips import DrawClip, DrawnClip, GrowInterval, blocks_of
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.contract import check_batch
 from endodav_jax.data.prepared import PreparedSplit
@@ -105,7 +105,10 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         self.batches_per_epoch = max(1, len(blocks) // config.batch_size)
         # Drawn before the clips are shared out: two processes never share random numbers.
         epochs = max(1, _CLIPS // len(blocks))
-        drawn = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(epochs).random_map(DrawClip(config))
+        order = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(epochs)
+        if config.interval_growth:
+            order = order.map_with_index(GrowInterval(config))
+        drawn = order.random_map(DrawClip(config))
         own = drawn[process::processes].map(LoadClip(self.split, config))
         self._batches = own.batch(config.batch_size // processes)
         # What must agree for a saved position to mean the same clips.

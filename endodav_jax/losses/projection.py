@@ -1,6 +1,7 @@
 """The projection loss: neighbouring frames' depths must agree where they see the same point.
 
-Maps are [N,H,W] of pairs (s, t) in the unit of depth; each comes with the mask of pixels where it counts.
+Maps are [N,H,W] of pairs (s, t), in the unit of depth unless they are relative; each comes with the mask of pixels
+where it counts.
 """
 
 import jax.numpy as jnp
@@ -14,17 +15,30 @@ OUTSIDE_DEPTH = 1e-3
 
 
 def projection_error(
-    pixels_in_t: Float[Array, "N H W 2"], depth_of_s_in_t: Float[Array, "N H W"], depth_t: Float[Array, "N H W"]
+    pixels_in_t: Float[Array, "N H W 2"],
+    depth_of_s_in_t: Float[Array, "N H W"],
+    depth_t: Float[Array, "N H W"],
+    relative: bool = False,
 ) -> tuple[Float[Array, "N H W"], Bool[Array, "N H W"]]:
     """Returns |z_{s→t} - ẑ_t| and M = (ẑ_t > 1e-3), ẑ_t = F(z_t; u_{s→t}) (paper's projection loss).
+
+    The paper's form is a length: at depths k times as large it is k times as large, so that its weight belongs to one
+    scale of depth, and it falls when all depth shrinks.  The relative form is |z_{s→t} - ẑ_t| / (z_{s→t} + ẑ_t), from
+    0 to 1 at any scale (Bian et al. 2019), which shrinking does not lower; pixels behind camera t do not count in it.
 
     Args:
       pixels_in_t: u_{s→t}, where each pixel of frame s lies in frame t.
       depth_of_s_in_t: z_{s→t}, its depth there.
       depth_t: z_t, the depth of frame t.
+      relative: divide by the sum of both depths.
     """
     sampled = sample_bilinear(depth_t[..., None], pixels_in_t, "zeros")[..., 0]
-    return jnp.abs(depth_of_s_in_t - sampled), sampled > OUTSIDE_DEPTH
+    inside = sampled > OUTSIDE_DEPTH
+    error = jnp.abs(depth_of_s_in_t - sampled)
+    if not relative:
+        return error, inside
+    inside &= depth_of_s_in_t > OUTSIDE_DEPTH
+    return error / jnp.where(inside, depth_of_s_in_t + sampled, 1.0), inside
 
 
 def flow_depth_error(

@@ -1,6 +1,7 @@
 """The second update of a step: depth, camera motion, intrinsics and brightness, by view synthesis."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from endodav_jax.geometry.splat import occlusion_mask
 from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, refined_target
 from endodav_jax.losses.projection import flow_depth_error, projection_error
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
+from endodav_jax.losses.selection import least_over_neighbours, moving_pixels
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.layers import map_frames
@@ -45,6 +47,13 @@ SMOOTHNESS = "loss_smooth"
 PROJECTION = "loss_depth_reproj"
 FLOW_DEPTH = "loss_depth_flow"
 PAIR_PARTS = (REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH)  # of frames and neighbours
+
+
+# (networks, clip, batch, depth [N,H,W], config) -> motion from each frame's camera to its neighbours' [2,N,4,4], and
+# the intrinsics [N,4] in pixels.
+Camera = Callable[
+    [nnx.Module, Clip, Batch, Array, ObjectiveConfig], tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]
+]
 
 
 class Pictures(NamedTuple):
@@ -106,6 +115,21 @@ class _ScaleMaps(NamedTuple):
     transform: Float[Array, "*S 2 N H W 3"]
 
 
+def learned_camera(
+    networks: nnx.Module, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
+) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
+    """The camera that the pose network predicts, whatever depth is; see `Camera`."""
+    del depth
+    frames = jnp.broadcast_to(clip.seen_frames, clip.seen_neighbours.shape)
+    motion = train_passes(networks.pose, clip.seen_neighbours, frames, config.remat)
+    if config.learn_intrinsics:
+        # Those of the pair with the frame after serve both, as in the published program.
+        intrinsics = networks.intrinsics(motion.features[AFTER], *clip.frames.shape[1:3])
+    else:
+        intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+    return rigid_from_axis_angle(motion.axis_angle, motion.translation), intrinsics
+
+
 def depth_objective(
     trainable: dict,
     frozen: dict,
@@ -116,6 +140,7 @@ def depth_objective(
     config: ObjectiveConfig,
     projection: bool,
     axis_name: str | None = None,
+    camera: Camera = learned_camera,
 ) -> tuple[Float[Array, ""], DepthAux]:
     """Pose and transform networks in training mode, the (just updated) flow network in evaluation mode.
 
@@ -128,6 +153,7 @@ def depth_objective(
       config: weights.
       projection: whether the phase has the projection loss and its variant along the flow.
       axis_name: mapped axis of devices that share the batch; see `losses.reduce.masked_mean`.
+      camera: where the camera's motion and intrinsics come from.
     """
     networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
     clip = clip_of(batch, config)
@@ -137,13 +163,6 @@ def depth_objective(
     forward_flows, backward_flow = _shared_flows(networks.flow, batch["frames_augmented"])
     flow = to_full_size([forward_flows[scale] for scale in config.scales], shape)
     registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, flow[0])
-    neighbour_from_frame, intrinsics = _camera(networks, clip, batch, config)
-    registered = None
-    if clip.neighbours_left_out is not None:
-        registered = jax.vmap(lands_on_counted)(clip.neighbours_left_out, flow_targets(flow[0]))
-    occlusion = jax.vmap(occlusion_mask)(backward_flow)
-    scene = _Scene(neighbour_from_frame, intrinsics, occlusion, registration, registered)
-
     frames = jnp.broadcast_to(clip.frames, registration.shape)
     transforms = train_passes(networks.transform, registration, frames, config.remat)
     disparities = networks.depth(batch["frames_augmented"][:, 1:-1], batch["view_mask"])
@@ -153,6 +172,13 @@ def depth_objective(
         flow,
         to_full_size([transforms[scale] for scale in config.scales], shape),
     )
+    depth = networks.depth.config.depth(maps.disparity[0])
+    neighbour_from_frame, intrinsics = camera(networks, clip, batch, depth, config)
+    registered = None
+    if clip.neighbours_left_out is not None:
+        registered = jax.vmap(lands_on_counted)(clip.neighbours_left_out, flow_targets(flow[0]))
+    occlusion = jax.vmap(occlusion_mask)(backward_flow)
+    scene = _Scene(neighbour_from_frame, intrinsics, occlusion, registration, registered)
 
     pairs = length > 1 and projection  # of frames whose depth is known both, which a lone frame is in none of
     weights = {
@@ -207,18 +233,6 @@ def _shared_flows(network: nnx.Module, frames: Float[Array, "B L H W 3"]):
     return [by_frame(flow)[0] for flow in flows], by_frame(flows[0])[1]
 
 
-def _camera(networks: nnx.Module, clip: Clip, batch: Batch, config: ObjectiveConfig):
-    """Returns the motion from each frame's camera to its neighbours' [2,N,4,4], and the intrinsics [N,4]."""
-    frames = jnp.broadcast_to(clip.seen_frames, clip.seen_neighbours.shape)
-    motion = train_passes(networks.pose, clip.seen_neighbours, frames, config.remat)
-    if config.learn_intrinsics:
-        # Those of the pair with the frame after serve both, as in the published program.
-        intrinsics = networks.intrinsics(motion.features[AFTER], *clip.frames.shape[1:3])
-    else:
-        intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
-    return rigid_from_axis_angle(motion.axis_angle, motion.translation), intrinsics
-
-
 class _Pair(NamedTuple):
     """Everything that frames [N] and their neighbours on one side are compared by at one scale, at full size."""
 
@@ -256,8 +270,9 @@ def _view_synthesis(
 
         @functools.partial(jax.checkpoint, prevent_cse=False)
         def one_side(total, pair: _Pair):
-            terms = _terms(clip, depth, scene.intrinsics, pair, wanted, config, axis_name)
-            return {name: total[name] + terms[name] / 2 for name in total}, None
+            terms, compared = _terms(clip, depth, scene.intrinsics, pair, wanted, config, axis_name)
+            total = {name: total[name] + terms[name] / 2 for name in total}
+            return total, compared if config.minimum_over_neighbours else None
 
         pairs = _Pair(
             clip.neighbours, scene.neighbour_from_frame, scene.occlusion, scene.registration,
@@ -265,7 +280,10 @@ def _view_synthesis(
             clip.neighbours_left_out, scene.registered,
         )  # fmt: skip
         nothing = dict.fromkeys(PAIR_PARTS, jnp.zeros((), depth.dtype))
-        return None, jax.lax.scan(one_side, nothing, pairs)[0]
+        terms, compared = jax.lax.scan(one_side, nothing, pairs)
+        if config.minimum_over_neighbours:
+            terms[REPROJECTION] = masked_mean(*least_over_neighbours(*compared), axis_name)
+        return None, terms
 
     return jax.lax.scan(one_scale, None, maps)[1]
 
@@ -278,8 +296,8 @@ def _terms(
     wanted: frozenset[str],
     config: ObjectiveConfig,
     axis_name: str | None,
-) -> dict[str, Float[Array, ""]]:
-    """Returns the terms of one scale and one side, each a masked mean of a dense map."""
+) -> tuple[dict[str, Float[Array, ""]], tuple[Float[Array, "N H W"], Float[Array, "N H W"]]]:
+    """Returns the terms of one scale and one side, each a masked mean, and the photometric error's map and weights."""
     mean = functools.partial(masked_mean, axis_name=axis_name)
     terms = dict.fromkeys(PAIR_PARTS, jnp.zeros((), depth.dtype))
     valid = clip.valid[0]
@@ -289,7 +307,11 @@ def _terms(
     refined = refined_target(clip.frames, pair.transform, pair.occlusion)
     error = photometric_errors(warped, refined, config)
     landed = _Landed.of(clip, pair, pixels)
-    terms[REPROJECTION] = mean(error, pair.occlusion * (clip.valid_windows & landed.windows))
+    weight = pair.occlusion * (clip.valid_windows & landed.windows)
+    if config.automask:
+        weight *= moving_pixels(error, photometric_errors(pair.neighbour, refined, config))
+    compared = error, jax.lax.stop_gradient(weight)
+    terms[REPROJECTION] = mean(error, weight)
 
     if TRANSFORM in wanted:
         counted = valid & landed.registered
@@ -302,12 +324,12 @@ def _terms(
 
     in_clip = valid & pair.same_clip[:, None, None]
     if PROJECTION in wanted:
-        error, inside = projection_error(pixels, depth_there, pair.neighbour_depth)
+        error, inside = projection_error(pixels, depth_there, pair.neighbour_depth, config.projection_relative)
         terms[PROJECTION] = mean(error, inside & in_clip & landed.by_motion)
     if FLOW_DEPTH in wanted:
         error, inside = flow_depth_error(pair.flow, depth, pair.neighbour_depth)
         terms[FLOW_DEPTH] = mean(error, inside & in_clip & landed.flow_depth)
-    return terms
+    return terms, compared
 
 
 class _Landed(NamedTuple):

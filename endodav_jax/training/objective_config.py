@@ -20,7 +20,12 @@ class ObjectiveConfig:
       disparity_smoothness: of the disparity's edge-aware smoothness.
       flow_smoothness: the same of the optical flow, in its own update.
       projection_weight: of the projection loss, in phases that have it (1e-2; 1e-4 is also used).
+      projection_relative: divide the projection loss by the sum of both depths.  As published it is a length: its
+        weight belongs to one scale of depth, and shrinking all depth lowers it; the relative one lies in 0 to 1 at any
+        scale.
       flow_depth_weight: of its variant along the optical flow (1e-3 where it is used); 0 leaves it out.
+      minimum_over_neighbours: count the better neighbour of each pixel in the photometric error, and not both.
+      automask: leave pixels out of it that the unmoved neighbour explains as well as the warped one.
       learn_intrinsics: predict the camera's intrinsics instead of taking the batch's.
       highlight_threshold: pixels whose three channels all reach it are specular highlights and count in no term;
         None counts them.
@@ -35,7 +40,10 @@ class ObjectiveConfig:
     disparity_smoothness: float = 1e-3
     flow_smoothness: float = 1e-3
     projection_weight: float = 1e-2
+    projection_relative: bool = False
     flow_depth_weight: float = 0.0
+    minimum_over_neighbours: bool = False
+    automask: bool = False
     learn_intrinsics: bool = True
     highlight_threshold: float | None = None
     remat: bool = True

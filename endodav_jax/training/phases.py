@@ -20,6 +20,8 @@ class PhaseSchedule:
       temporal_steps: steps of each temporal phase; 0 leaves the temporal adapters alone.
       joint: train spatial and temporal adapters together, projection loss always on, instead of in turn.
       warm_up_steps: DV-LoRA trains its factors A, B up to this step and its vectors U, V after it.
+      motion_steps: so many steps at the start train the motion networks alone, depth at rest, so that it has not to
+        make up for a camera that is not known yet; the other phases are counted from there.
       depth_interval: if positive, depth and camera motion train in turn, this many steps each, motion first.
     """
 
@@ -27,13 +29,14 @@ class PhaseSchedule:
     temporal_steps: int = 100
     joint: bool = False
     warm_up_steps: int = 20_000
+    motion_steps: int = 0
     depth_interval: int = 0
 
     def __post_init__(self):
         if self.spatial_steps < 0 or self.temporal_steps < 0 or self.spatial_steps + self.temporal_steps < 1:
             raise ValueError("train.phases: spatial_steps and temporal_steps must not be negative nor both zero")
-        if self.depth_interval < 0 or self.warm_up_steps < 0:
-            raise ValueError("train.phases: depth_interval and warm_up_steps must not be negative")
+        if min(self.depth_interval, self.warm_up_steps, self.motion_steps) < 0:
+            raise ValueError("train.phases: depth_interval, warm_up_steps and motion_steps must not be negative")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,11 @@ def phase_of_step(step: int, schedule: PhaseSchedule, available: frozenset[str])
       schedule: the phases' lengths.
       available: groups that the network has and the run trains; a phase trains no other.
     """
+    if step <= schedule.motion_steps:
+        motion = frozenset(group for group in available if GROUPS[group].role == "motion")
+        return Phase("motion", motion, projection=False)
+    step -= schedule.motion_steps
+
     depth_turn = motion_turn = True
     if schedule.depth_interval:
         depth_turn = step % (2 * schedule.depth_interval) >= schedule.depth_interval

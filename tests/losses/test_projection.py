@@ -61,3 +61,32 @@ def test_along_the_flow_a_sideways_motion_leaves_a_plane_as_it_is():
     error, mask = flow_depth_error(flow, depth, depth)
     assert 0.5 < float(mask.mean()) < 1.0 or bool(mask.all())
     np.testing.assert_allclose(error[:, :, :13], 0, atol=1e-5)
+
+
+def compared(scale: float, relative: bool) -> tuple[jax.Array, jax.Array]:
+    """Mean error of a plane and of what the neighbour says of it, everything `scale` times as large."""
+    pixels, z = reproject(plane_depth(5.0 * scale), INTRINSICS, forward_by(0.0))
+    error, mask = projection_error(pixels, z, plane_depth(4.5 * scale), relative)
+    return jnp.mean(error, where=mask)
+
+
+def test_the_paper_s_form_is_a_length_and_the_relative_one_is_not():
+    np.testing.assert_allclose(compared(0.1, relative=False), 0.05, rtol=1e-4)
+    np.testing.assert_allclose(compared(10.0, relative=False), 5.0, rtol=1e-4)
+    for scale in (0.1, 10.0):
+        np.testing.assert_allclose(compared(scale, relative=True), 0.5 / 9.5, rtol=1e-4)
+
+
+def test_shrinking_all_depth_lowers_the_paper_s_form_and_not_the_relative_one():
+    def by_scale(relative):
+        return float(jax.grad(lambda scale: compared(scale, relative))(1.0))
+
+    assert by_scale(relative=False) > 0.4
+    assert abs(by_scale(relative=True)) < 1e-6
+
+
+def test_what_lies_behind_the_neighbour_s_camera_counts_in_no_relative_error():
+    pixels, z = reproject(plane_depth(5.0), INTRINSICS, forward_by(7.0))
+    error, mask = projection_error(pixels, z, plane_depth(2.0), relative=True)
+    assert not bool(mask.any())
+    assert bool(jnp.isfinite(error).all())

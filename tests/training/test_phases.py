@@ -55,13 +55,21 @@ def test_interval_training_takes_depth_and_motion_in_turn_motion_first():
     assert not phase_of_step(3, schedule, ENDODAV).groups & MOTION
 
 
+def test_motion_networks_may_go_first_with_depth_at_rest_and_the_phases_are_counted_from_there():
+    schedule = PhaseSchedule(spatial_steps=3, temporal_steps=2, motion_steps=4)
+    assert names(range(1, 10), schedule) == ["motion"] * 4 + ["spatial"] * 2 + ["temporal"] * 2 + ["spatial"]
+    first = phase_of_step(4, schedule, ENDODAV)
+    assert (first.groups, first.projection) == (MOTION, False)
+
+
 def test_a_phase_trains_nothing_that_the_network_lacks():
     available = frozenset({"spatial_adapters"})
     assert all(phase_of_step(step, PhaseSchedule(), available).groups <= available for step in (1, 450))
 
 
 @pytest.mark.parametrize(
-    "fields", [{"spatial_steps": -1}, {"spatial_steps": 0, "temporal_steps": 0}, {"depth_interval": -1}]
+    "fields",
+    [{"spatial_steps": -1}, {"spatial_steps": 0, "temporal_steps": 0}, {"depth_interval": -1}, {"motion_steps": -1}],
 )
 def test_lengths_that_make_no_sense_are_refused(fields):
     with pytest.raises(ValueError, match=r"train\.phases: "):

@@ -1,0 +1,154 @@
+"""Objectives that are told what training has to find out, to see which part of the method breaks on a data set.
+
+A batch with ground truth (`data.ground_truth`) gives the camera's true motion, and depth to tell which pixels both
+frames see.  Predicted depth is brought to the true scale of its clip, and the gradient goes through that scale: without
+it the scale drifts, held by nothing, until the network's last ReLU is dead.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from endodav_jax.geometry.camera import reproject
+from endodav_jax.geometry.sampling import sample_bilinear
+from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
+from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
+from endodav_jax.training.depth_objective import REPROJECTION, SMOOTHNESS, DepthAux, Pictures, depth_objective
+from endodav_jax.training.flow_objective import FlowAux
+from endodav_jax.training.health import health_of
+from endodav_jax.training.objective import (
+    Batch,
+    Clip,
+    all_in_windows,
+    clip_of,
+    lands_on_counted,
+    photometric_errors,
+    statistics_of,
+    to_full_size,
+)
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.step import Objectives, objective_batch
+
+SAME_POINT = 0.03  # depths that differ by a smaller share belong to one point of the scene
+
+
+def batch_with_truth(batch: dict[str, Array]) -> dict[str, Array]:
+    """`step.objective_batch` with `depth_mm` [B,T+2,H,W] and `cam_from_world` [B,T+2,4,4]."""
+    return objective_batch(batch) | {name: batch[name] for name in ("depth_mm", "cam_from_world")}
+
+
+def true_motion(batch: Batch) -> Float[Array, "2 N 4 4"]:
+    """Returns the motion from each frame's camera to those before and after it, in mm."""
+    poses = batch["cam_from_world"]
+    frame = poses[:, 1:-1]
+    inverse = jnp.linalg.inv(frame)
+    both = [neighbour @ inverse for neighbour in (poses[:, :-2], poses[:, 2:])]
+    return jnp.stack([motion.reshape(-1, 4, 4) for motion in both])
+
+
+def scale_to_truth(depth: Float[Array, "N H W"], batch: Batch) -> Float[Array, "N 1 1"]:
+    """Returns what each frame's depth is to be multiplied by: one number a clip, which makes mean log depth true."""
+    truth = _true_depth(batch)
+    clips, length = batch["depth_mm"].shape[0], batch["depth_mm"].shape[1] - 2
+    known = truth > 0
+    ratio = jnp.where(known, jnp.log(jnp.where(known, truth, 1.0)) - jnp.log(depth), 0.0)
+    ratio, known = (part.reshape(clips, -1) for part in (ratio, known))
+    scale = jnp.exp(ratio.sum(1) / jnp.maximum(known.sum(1), 1))
+    return jnp.repeat(scale, length)[:, None, None]
+
+
+def true_camera(networks: nnx.Module, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig):
+    """The true camera in the unit of the predicted depth; see `depth_objective.Camera`."""
+    del networks, clip, config
+    motion = true_motion(batch)
+    translation = motion[..., :3, 3:] / scale_to_truth(depth, batch)
+    motion = jnp.concatenate([jnp.concatenate([motion[..., :3, :3], translation], -1), motion[..., 3:, :]], -2)
+    return motion, jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+
+
+def truly_visible(batch: Batch) -> Bool[Array, "2 N H W"]:
+    """Returns which pixels of each frame its neighbours see too, as true depth and motion say."""
+    truth, motion = _true_depth(batch), true_motion(batch)
+    intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+    height, width = truth.shape[1:]
+    known = truth > 0
+
+    def one_side(motion, neighbour_truth):
+        pixels, depth_there = reproject(jnp.where(known, truth, 1.0), intrinsics, motion)
+        x, y = pixels[..., 0], pixels[..., 1]
+        inside = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
+        found = sample_bilinear(neighbour_truth[..., None], pixels, "border")[..., 0]
+        return known & inside & (jnp.abs(found - depth_there) < SAME_POINT * depth_there)
+
+    depth = batch["depth_mm"]
+    neighbours = [part.reshape(-1, height, width) for part in (depth[:, :-2], depth[:, 2:])]
+    return jnp.stack([one_side(*side) for side in zip(motion, neighbours, strict=True)])
+
+
+def no_flow_objective(
+    trainable: dict, frozen: dict, statistics: dict, batch: Batch, *, graphdef: nnx.GraphDef, config, axis_name=None
+) -> tuple[Float[Array, ""], FlowAux]:
+    """In place of `flow_objective` where no flow is needed: nothing is learned, and hardly anything computed."""
+    del frozen, batch, graphdef, config, axis_name
+    loss = sum(0.0 * leaf.sum() for leaf in jax.tree.leaves(trainable))
+    return loss, FlowAux({"flow_phase/loss": loss}, statistics)
+
+
+def true_view_objective(
+    trainable: dict,
+    frozen: dict,
+    statistics: dict,
+    batch: Batch,
+    *,
+    graphdef: nnx.GraphDef,
+    config: ObjectiveConfig,
+    projection: bool,
+    axis_name: str | None = None,
+) -> tuple[Float[Array, ""], DepthAux]:
+    """Photometric error and smoothness at the finest scale, by the true camera and the true visibility.
+
+    Depth alone is learned; light is taken as it is.  See `depth_objective` for the arguments.
+    """
+    del projection
+    networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
+    clip = clip_of(batch, config)
+    shape = clip.frames.shape[1:3]
+    disparity = networks.depth(batch["frames_augmented"][:, 1:-1], batch["view_mask"])[0]
+    disparity = to_full_size([disparity.reshape(-1, *disparity.shape[2:], 1)], shape)[0, ..., 0]
+    depth = networks.depth.config.depth(disparity)
+    motion, intrinsics = true_camera(networks, clip, batch, depth, config)
+    visible = truly_visible(batch)
+
+    warped, errors = [], []
+    for side in (0, 1):
+        pixels, _ = reproject(depth, intrinsics, motion[side])
+        warped.append(sample_bilinear(clip.neighbours[side], pixels, "border"))
+        counted = visible[side] & clip.valid_windows
+        if clip.neighbours_left_out is not None:
+            counted &= all_in_windows(lands_on_counted(clip.neighbours_left_out[side], pixels))
+        error = photometric_errors(warped[-1], clip.frames, config)
+        errors.append(masked_mean(error, counted, axis_name))
+    differences = edge_aware_differences(mean_normalised(disparity, clip.valid[0])[..., None], clip.frames)
+    smoothness = masked_mean_of_pairs(*differences, pair_masks(clip.valid[0]), axis_name)
+
+    parts = {REPROJECTION: sum(errors) / 2, SMOOTHNESS: config.disparity_smoothness * smoothness}
+    loss = sum(parts.values())
+    losses = {f"loss/{name}/0": part for name, part in parts.items()} | {"loss/0": loss, "loss": loss}
+    still = jnp.broadcast_to(clip.frames, clip.neighbours.shape)
+    nothing = jnp.zeros((*still.shape[:-1], 2))
+    pictures = Pictures(clip.frames, jnp.stack(warped), still, visible.astype(jnp.float32), disparity, depth, nothing)
+    in_view = jnp.repeat(batch["view_mask"], batch["frames"].shape[1] - 2, axis=0)
+    health = health_of(disparity, depth, motion, in_view)
+    return loss, DepthAux(losses, statistics_of(networks), motion, intrinsics, jax.lax.stop_gradient(pictures), health)
+
+
+def _true_depth(batch: Batch) -> Float[Array, "N H W"]:
+    depth = batch["depth_mm"][:, 1:-1]
+    return depth.reshape(-1, *depth.shape[2:])
+
+
+TRUE_VIEW = Objectives(no_flow_objective, true_view_objective, batch_with_truth)
+TRUE_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=true_camera), batch=batch_with_truth)

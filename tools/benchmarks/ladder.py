@@ -1,0 +1,188 @@
+"""On which rung does fine-tuning break on a data set?  The same training, each time with less of the truth given.
+
+    python tools/benchmark.py ladder runs/quickstart/data --workdir out/ladder --steps 136
+    python tools/benchmark.py ladder data/own_phantom --workdir out/ladder --config my_config.py \\
+        --set train.learning_rates.spatial_adapters=1e-3 --set train.objective.projection_relative=True
+
+The data set needs depth and poses for the frames that are trained on, and for those that are held out.  Every rung
+trains from the same weights on the same clips in the same order, and is measured on the held-out sequences before and
+after.  What is given and what is on:
+
+    true view     the camera's motion, the scale of depth, and which pixels both frames see; the light as it is
+    true camera   the camera's motion and the scale of depth; flow, occlusion and brightness are learned
+    learned       nothing: the camera is learned, too
+    projection    the same with the projection loss, as configured
+    phases        the same with spatial and temporal adapters in turn
+
+Where `true view` gains nothing, the data hold no signal that this network could learn from; where a rung gains less
+than three quarters of what the one above it gained, it is the one that breaks.  Each rung's folder is a run's: its
+report shows the curves, and an interrupted ladder goes on where it stopped.
+"""
+
+import argparse
+import ast
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+from endodav_jax.checkpoints import MODEL_FOLDER, load_model
+from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.evaluation.evaluate import evaluate_network
+from endodav_jax.files import whole_file
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.training.health import DRIFT, RELIEF_KEPT
+from endodav_jax.training.logs import METRICS_FILE, read_metrics
+from endodav_jax.training.loop import train
+from endodav_jax.training.oracles import TRUE_CAMERA, TRUE_VIEW
+from endodav_jax.training.phases import PhaseSchedule
+from endodav_jax.training.step import PUBLISHED, Objectives
+
+HELP = "the same fine-tuning with true camera and visibility, true camera, learned camera, projection loss, phases"
+
+RUNGS: dict[str, Objectives] = {
+    "true view": TRUE_VIEW,
+    "true camera": TRUE_CAMERA,
+    "learned": PUBLISHED,
+    "projection": PUBLISHED,
+    "phases": PUBLISHED,
+}
+ERRORS = ("abs_rel", "tae")
+BREAKS = 0.75  # of the gain of the rung above
+_LAST = 20  # logged steps that the end's photometric error is the mean of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fills in the arguments."""
+    add = parser.add_argument
+    add("data", help="prepared data set with depth and poses, in its training split and its test split")
+    add("--workdir", type=Path, required=True, help="for the runs of the rungs, and ladder.json")
+    add("--config", default="quickstart", help="what is trained, from what and how (default: quickstart)")
+    add("--set", action="append", default=[], metavar="FIELD=VALUE", help="of the configuration, such as seed=1")
+    add("--steps", type=int, default=136)
+    add("--phases", type=_phases, default=(40, 10), metavar="S,T", help="steps of each phase (default: 40,10)")
+    add("--rungs", type=_rungs, default=list(RUNGS), help=f"default: {','.join(RUNGS)}")
+
+
+def run_arguments(args: argparse.Namespace) -> None:
+    """Climbs, and prints and writes what was found."""
+    values = load_config_file(args.config)
+    values.update_from_flattened_dict(dict(_setting(text) for text in args.set))
+    config = _with_truth(config_from_dict(values.to_dict()), args.data, args.steps)
+    figures = climb(config, args.workdir, args.rungs, args.phases)
+    with whole_file(args.workdir / "ladder.json") as part:
+        part.write_text(json.dumps(figures, indent=1) + "\n")
+    print("\n" + report(figures))
+
+
+def climb(config: Config, workdir: Path, rungs: list[str], phases: tuple[int, int]) -> dict:
+    """Trains and measures each rung; returns every figure, as a tree that JSON can hold."""
+    videos = EvaluationVideos(config.evaluate.path, config.evaluate.split)
+    figures = {"before": _measured(config, config.weights, videos), "rungs": {}, "steps": config.train.steps}
+    for rung in rungs:
+        print(f"\n{rung}", flush=True)
+        folder = workdir / rung.replace(" ", "_")
+        train(configured(config, rung, phases), folder, RUNGS[rung])
+        figures["rungs"][rung] = _measured(config, str(folder / MODEL_FOLDER), videos) | _curves(folder)
+    return figures
+
+
+def configured(config: Config, rung: str, phases: tuple[int, int]) -> Config:
+    """The configuration of a rung: what is not said of it in the module's docstring is the same on all."""
+    schedule = dataclasses.replace(config.train.phases, joint=True)
+    if rung == "phases":
+        schedule = PhaseSchedule(*phases, motion_steps=schedule.motion_steps)
+    objective = config.train.objective
+    if rung not in ("projection", "phases"):
+        objective = dataclasses.replace(objective, projection_weight=0.0)
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, phases=schedule, objective=objective))
+
+
+def verdict(figures: dict) -> str:
+    """One line that says on which rung fine-tuning breaks, by abs rel."""
+    start = figures["before"]["abs_rel"]
+    gains = {rung: 1 - found["abs_rel"] / start for rung, found in figures["rungs"].items()}
+    above, before = None, math.nan
+    for rung, gain in gains.items():
+        if above is None and gain <= 0:
+            return f"{rung} already gains nothing ({100 * gain:+.1f}% of abs rel)"
+        if above is not None and gain < BREAKS * before:
+            return f"breaks on {rung}: {100 * gain:+.1f}% of abs rel where {above} gains {100 * before:.1f}%"
+        above, before = rung, gain
+    return "no rung breaks"
+
+
+def report(figures: dict) -> str:
+    """The figures for a reader."""
+    before = figures["before"]
+    lines = [
+        f"{figures['steps']} steps a rung; photometric error of the first and the last logged steps; relief and median "
+        "depth at the end against the start",
+        f"{'rung':12} {'abs rel':>16} {'TAE %':>16} {'photometric':>16} {'relief':>7} {'depth':>6}",
+        f"{'before':12} {before['abs_rel']:16.4f} {before['tae']:16.3f}",
+    ]
+    for rung, found in figures["rungs"].items():
+        errors = " ".join(f"{found[name]:{width}} {_change(found, before, name)}" for name, width in _COLUMNS)
+        lines.append(
+            f"{rung:12} {errors} {found['photometric'][0]:7.4f}->{found['photometric'][1]:.4f} "
+            f"{found['relief']:7.2f} {found['median_depth']:6.2f}"
+        )
+    return "\n".join([*lines, verdict(figures)])
+
+
+_COLUMNS = (("abs_rel", "7.4f"), ("tae", "7.3f"))
+
+
+def _change(found: dict, before: dict, name: str) -> str:
+    return f"({100 * (found[name] / before[name] - 1):+6.1f}%)"
+
+
+def _with_truth(config: Config, path: str, steps: int) -> Config:
+    phantom = dataclasses.replace(config.data.phantom, family="")
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, phantom=phantom, path=path, ground_truth=True),
+        train=dataclasses.replace(config.train, steps=steps, validation_path=""),
+        evaluate=dataclasses.replace(config.evaluate, path=path),
+    )
+
+
+def _measured(config: Config, weights: str, videos: EvaluationVideos) -> dict[str, float]:
+    model, params, _ = load_model(weights)
+    model = dataclasses.replace(model, image_shape=config.model.image_shape)
+    means = evaluate_network(DepthEstimator(model, params["depth"]), videos, config.evaluate).means()
+    return {name: means[name] for name in ERRORS}
+
+
+def _curves(folder: Path) -> dict:
+    """How the photometric error and the depth's health came out, of what a run logged."""
+    logged = [line for line in read_metrics(folder / METRICS_FILE) if line["kind"] == "train"]
+    errors = [line["loss/loss_reprojection/0"] for line in logged]
+    ends = errors[:_LAST], errors[-_LAST:]
+    return {
+        "photometric": [sum(end) / len(end) for end in ends],
+        "relief": logged[-1][RELIEF_KEPT],
+        "median_depth": logged[-1][DRIFT],
+    }
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
+
+
+def _phases(text: str) -> tuple[int, int]:
+    spatial, temporal = (int(part) for part in text.split(","))
+    return spatial, temporal
+
+
+def _rungs(text: str) -> list[str]:
+    chosen = text.split(",")
+    unknown = [name for name in chosen if name not in RUNGS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(RUNGS)}")
+    return chosen
