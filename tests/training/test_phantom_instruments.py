@@ -33,7 +33,7 @@ def losses(views, tool_level, tool_depth_mm, masked):
     if masked:
         batch["frame_mask"] = jnp.asarray(~tool)
     depth = np.where(views["tool"], tool_depth_mm, np.where(views["depth_mm"] > 0, views["depth_mm"], 100))[1:-1]
-    disparity = (1 / depth - 1 / CONFIG.max_depth) / (1 / CONFIG.min_depth - 1 / CONFIG.max_depth)
+    disparity = (1 / depth - 1 / 150) / (1 / 0.1 - 1 / 150)
     networks = GivenNetworks((LENGTH, *SIZE), disparity=disparity, translation=(0.4, -0.2, 0.3), flow=(0.6, -0.8))
     (_, flow_aux), flow_gradients = flow_update(networks, batch)
     (_, depth_aux), gradients = depth_update(networks, batch)
