@@ -23,6 +23,9 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.training.config import TrainConfig
 
+# What fields were called before: no spelling is near enough to be guessed.
+_RENAMED = {"align": "windows", "max_length": "max_len"}
+
 SHIPPED_CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -59,14 +62,9 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
     Raises:
       UserError: an unknown field (with the nearest known one), a wrong type, or a contradiction.
     """
-    hints = typing.get_type_hints(cls)
-    unknown = [name for name in values if name not in hints]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], hints, 1)
-        raise UserError(f"{path}.{unknown[0]}: no such field" + (f"; did you mean {path}.{near[0]}?" if near else ""))
     fields = {}
     for name, value in values.items():
-        kind = hints[name]
+        kind = field_type(cls, name, path)
         where = f"{path}.{name}"
         section = isinstance(kind, type) and dataclasses.is_dataclass(kind)
         fields[name] = config_from_dict(value, kind, where) if section else _checked(value, kind, where)
@@ -74,6 +72,30 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
         return cls(**fields)
     except ValueError as error:
         raise UserError(f"config.{error}") from error
+
+
+def field_type(cls: type, name: str, path: str):
+    """Returns the type of a field of `cls`, a dataclass that stands at `path`.
+
+    Raises:
+      UserError: there is no such field; the nearest known one, or what it is called now, is named.
+    """
+    hints = typing.get_type_hints(cls)
+    if name not in hints:
+        near = [_RENAMED[name]] if _RENAMED.get(name) in hints else difflib.get_close_matches(name, hints, 1)
+        raise UserError(f"{path}.{name}: no such field" + (f"; did you mean {path}.{near[0]}?" if near else ""))
+    return hints[name]
+
+
+def check_field(place: str) -> None:
+    """Raises a `UserError` unless `place`, such as `config.model.preset`, is a field of a whole configuration."""
+    path, *names = place.split(".")
+    kind: type = Config
+    for name in names:
+        if not dataclasses.is_dataclass(kind):
+            raise UserError(f"{path}: has no fields of its own, such as {name}")
+        kind = field_type(kind, name, path)
+        path = f"{path}.{name}"
 
 
 def config_file(name: str | Path) -> Path:

@@ -11,7 +11,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from endodav_jax import process
-from endodav_jax.config import Config, config_file, config_from_dict, load_config_file
+from endodav_jax.config import Config, check_field, config_file, config_from_dict, load_config_file
 from endodav_jax.errors import EXIT_USER_ERROR, UserError, exit_code
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file, or the name of one of configs/.")
@@ -66,6 +66,8 @@ def _with_files(argv: list[str]) -> list[str]:
     words = list(argv)
     for place, word in enumerate(argv):
         name, equals, value = word.partition("=")
+        if name.startswith("--config."):
+            check_field(name.removeprefix("--"))  # the library names what is unknown, and not always what is meant
         if name not in ("--config", "-config") or (not equals and place + 1 == len(argv)):
             continue
         path = config_file(value if equals else argv[place + 1])

@@ -33,7 +33,14 @@ def run_main(*arguments: str) -> subprocess.CompletedProcess:
         (("--config=configs/nowhere.py", "--workdir=x"), "configs/nowhere.py: no such configuration file"),
         (("--workdir", "x", "--config", "configs/nowhere.py"), "configs/nowhere.py: no such configuration file"),
         (("--config", "setup.cfg", "--workdir=x"), "setup.cfg: not a Python file"),
-        ((f"--config={CONFIG}", "--workdir=x", "--config.model.prest=vits"), "prest"),
+        (
+            (f"--config={CONFIG}", "--workdir=x", "--config.model.prest=vits"),
+            "config.model.prest: no such field; did you mean config.model.preset?",
+        ),
+        (
+            (f"--config={CONFIG}", "--workdir=x", "--config.infer.align=vda"),
+            "config.infer.align: no such field; did you mean config.infer.windows?",
+        ),
         ((f"--config={CONFIG}", "--workdir=x", "--config.model.preset=vitx"), "config.model.preset: 'vitx' is not one"),
         (("--config=configs/smoke.py", f"--workdir={CONFIG}"), "cannot be made a folder (Not a directory)"),
         (

@@ -7,7 +7,7 @@ import pytest
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
 from tests.training.given_networks import GivenNetworks
-from tests.training.test_objective import CONFIG, HEIGHT, LENGTH, SIZE, WIDTH, depth_update, flow_update, random_clips
+from tests.training.test_objective import HEIGHT, LENGTH, SIZE, WIDTH, depth_update, flow_update, random_clips
 
 pytestmark = pytest.mark.slow  # the renderer and the objective compile
 
