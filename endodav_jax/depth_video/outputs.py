@@ -1,37 +1,23 @@
-"""From frames to files: the depth of a clip, written as videos, lossless depth and a description."""
+"""The files of a clip's depth: which there are, whether there is room for them, and what stands in them."""
 
-import contextlib
 import dataclasses
 import shutil
-import sys
-import time
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from endodav_jax.depth_video.config import InferConfig, fixed_range
+from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
-from endodav_jax.files import make_folder, whole_file
-from endodav_jax.inference.recent_masks import RecentMasks
+from endodav_jax.files import make_folder
 from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.progress import progress_bar
-from endodav_jax.video import depth_files
-from endodav_jax.video.colour import colour_table, colourise
+from endodav_jax.video.colour import colourise
 from endodav_jax.video.depth_files import DepthFrame
-from endodav_jax.video.encoder import mp4_writer
-from endodav_jax.video.frame_masks import FrameMasks, fitted_mask
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.lenses import Lens
-from endodav_jax.video.point_cloud import ply_writer
 from endodav_jax.video.reader import FrameReader
-from endodav_jax.video.spool import DisparitySpool
 
-_LEAST_DEPTH = 1e-3  # of a clip of zeros, whose scale does not matter
-PERCENTILES = (0.01, 0.99)
 BYTES_PER_PIXEL = {"npz": 8, "npy": 4, "tiff": 4}  # what does not depend on the picture
 SPOOL_BYTES_PER_PIXEL = 4
 
@@ -114,179 +100,6 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) 
             f"{folder}: needs {needed / 1e9:.1f} GB and has {free / 1e9:.1f} GB free; free space, choose another "
             "folder, lower --max-res, or write less with --save"
         )
-
-
-def write_depth(
-    reader: FrameReader,
-    estimator,
-    paths: dict[str, Path],
-    config: InferConfig,
-    camera: Camera,
-    inside: np.ndarray | None = None,
-    masks: FrameMasks | None = None,
-) -> DepthRun:
-    """Infers the depth of every frame and writes every output but the description.
-
-    Frames flow from the decoder through the estimator to disk, and memory does not grow with their number.  The
-    colours' range is the whole clip's, so disparities wait in a `DisparitySpool` and colours come in a second pass.
-    An output gets its final name when it is whole, all of them at the end.
-
-    Args:
-      estimator: has the network's `config`, and `iter_infer(frames, align=, view_mask=, on_window=)`, which yields
-        (place of the frame among those given, float32 [H, W]).
-      paths: from `output_paths`.
-      inside: bool [H, W], where the view is; None is everywhere.  Nothing outside reaches the network or the colours'
-        range, and its disparity and depth are 0.
-      masks: of single frames.  The network sees what they leave out, the fits of windows do not; with
-        `config.mask_outputs` its depth is 0.
-
-    Raises:
-      UserError: no frames, no space, or values that are not finite.
-    """
-    run = DepthRun()
-    with contextlib.ExitStack() as files:
-        spool = files.enter_context(DisparitySpool(paths["meta"].parent, reader.size, inside))
-        copy = (
-            files.enter_context(mp4_writer(paths["src"], reader.fps, reader.pixel_aspect)) if "src" in paths else None
-        )
-        counted = None if masks is None else _Counted(masks, reader)
-        _infer(reader, estimator, config, spool, copy, run, counted)
-        run.disparity_range = spool.low, spool.high
-        run.colour_range = _colour_range(spool, config.range)
-        _write(reader, paths, config, estimator.config, camera, spool, run, files)
-    return run
-
-
-class _Counted:
-    """The masks of the frames that were read, at their size."""
-
-    def __init__(self, masks: FrameMasks, reader: FrameReader):
-        self._mask_of, self._path, self._reader = masks.reader(), masks.path, reader
-        self.of = RecentMasks()
-
-    def read(self, index: int) -> None:
-        """Takes the mask of the next frame, which is number `index` of the source."""
-        reader, mask = self._reader, self._mask_of(index)
-        if mask is not None:
-            sizes = reader.source.size, reader.full_size, reader.size
-            mask = fitted_mask(mask, reader.window, *sizes, self._path)
-        self.of.append(mask)
-
-
-def _infer(
-    reader, estimator, config: InferConfig, spool: DisparitySpool, copy, run: DepthRun, counted: _Counted | None
-) -> None:
-    """The first pass: fills the spool, and copies the frames that the network saw."""
-
-    def frames() -> Iterator[np.ndarray]:
-        try:
-            for frame in reader:
-                run.indices.append(frame.index)
-                run.times.append(frame.time)
-                if copy is not None:
-                    copy(frame.rgb)
-                if counted is not None:
-                    counted.read(frame.index)
-                yield frame.rgb
-        except ReadingStopped as stopped:
-            run.stopped = stopped
-
-    def on_window(window) -> None:
-        run.windows.append(window)
-        if config.verbose:
-            place = f"window {window.window}: frames {window.first_frame}-{window.last_frame}"
-            bar.write(f"{place}, scale {window.scale:.6f}, shift {window.shift:+.6f}", file=sys.stderr)
-
-    started = time.perf_counter()
-    masked = {} if counted is None else {"mask_of": counted.of}
-    inferred = estimator.iter_infer(
-        frames(), align=config.windows, view_mask=spool.inside, on_window=on_window, **masked
-    )
-    # Closed on an error too, before the video is: estimators read ahead in a thread, which runs `copy`.
-    with progress_bar(reader.count, "depth", config.quiet) as bar, contextlib.closing(inferred):
-        for number, disparity in inferred:
-            kept = counted.of(number) if counted is not None and config.mask_outputs else None
-            spool.append(run.indices[number], np.asarray(disparity, np.float32), kept)
-            bar.update()
-    run.inference_seconds = time.perf_counter() - started
-    if not len(spool):
-        raise run.stopped or UserError(f"{reader.source.name}: holds no frames; name another video")
-
-
-def _write(
-    reader, paths, config, model: DepthModelConfig, camera: Camera, spool: DisparitySpool, run: DepthRun, files
-) -> None:
-    """The second pass: everything that is made of disparities, in the colours of the whole clip."""
-    inside, size = spool.inside, spool.size
-    table = colour_table(config.cmap)
-    writers: list[depth_files.Write] = []
-
-    unit = "in metres" if model.metric else "up to scale"
-
-    def colours_of(frame: DepthFrame) -> np.ndarray:
-        shown = inside if frame.shown is None else frame.shown
-        values = frame.depth if model.metric else frame.disparity
-        return coloured(values, run.colour_range, table, shown, model.metric)
-
-    if "vis" in paths:
-        append_colours = files.enter_context(mp4_writer(paths["vis"], reader.fps, reader.pixel_aspect))
-        writers.append(lambda frame: append_colours(colours_of(frame)))
-    if "sbs" in paths:
-        append_pair = files.enter_context(mp4_writer(paths["sbs"], reader.fps, reader.pixel_aspect))
-        writers.append(lambda frame: append_pair(np.concatenate([frame.rgb, colours_of(frame)], axis=1)))
-    if "picture" in paths:
-        picture = files.enter_context(whole_file(paths["picture"]))
-        writers.append(lambda frame: Image.fromarray(colours_of(frame)).save(picture))
-    if "png16" in paths:
-        deepest = spool.high if model.metric else float(model.depth(max(spool.low, 0.0)))
-        run.png_scale = config.png_scale or depth_files.png_scale(max(deepest, _LEAST_DEPTH))
-        writers.append(files.enter_context(depth_files.png_writer(paths["png16"], run.png_scale, unit)))
-    if "npy" in paths:
-        writers.append(files.enter_context(depth_files.npy_writer(paths["npy"])))
-    if "exr" in paths:
-        writers.append(files.enter_context(depth_files.exr_writer(paths["exr"])))
-    if "tiff" in paths:
-        writers.append(files.enter_context(depth_files.tiff_writer(paths["tiff"])))
-    if "ply" in paths:
-        comment = f"intrinsics {camera.origin}"
-        writers.append(
-            files.enter_context(ply_writer(paths["ply"], camera.intrinsics, comment, camera.rays(size), unit))
-        )
-
-    if writers:
-        # Frames are decoded again where a writer shows them: keeping them would take as much room as the disparities.
-        rgbs = iter(reader) if {"sbs", "ply"} & set(paths) else None
-        with progress_bar(len(spool), "write", config.quiet) as bar:
-            for index, disparity in spool:
-                rgb = _frame_again(rgbs, index, reader) if rgbs is not None else None
-                frame = depth_frame(model, index, disparity, inside, rgb)
-                for write in writers:
-                    write(frame)
-                bar.update()
-    if "npz" in paths:
-        frames = {"disparities": lambda frame: frame.disparity, "depths": lambda frame: frame.depth}
-        if model.metric:
-            del frames["disparities"]
-        maps = {
-            key: lambda part=part: (part(depth_frame(model, index, output, inside)) for index, output in spool)
-            for key, part in frames.items()
-        }
-        depth_files.write_npz(paths["npz"], size, spool.indices, maps, reader.fps, camera.intrinsics)
-
-
-def _frame_again(frames: Iterator, index: int, reader: FrameReader) -> np.ndarray:
-    frame = next(frames, None)
-    if frame is None or frame.index != index:
-        raise UserError(f"{reader.source.name}: changed while it was read; run the command again")
-    return frame.rgb
-
-
-def _colour_range(spool: DisparitySpool, how: str) -> tuple[float, float]:
-    if how == "clip":
-        return spool.low, spool.high
-    if how == "percentile":
-        return spool.quantiles(*PERCENTILES)
-    return fixed_range(how)
 
 
 def depth_frame(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.description import describe, write_description
-from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths, write_depth
+from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths
+from endodav_jax.depth_video.passes import write_depth
 from endodav_jax.depth_video.weights import load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.video.camera_files import read_camera
