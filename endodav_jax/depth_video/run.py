@@ -19,7 +19,7 @@ from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.reader import FrameReader, open_source
-from endodav_jax.video.view_mask import view_of
+from endodav_jax.video.view_mask import find_view
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,17 +96,18 @@ def infer_recording(config: InferConfig, folder: Path, weights: str, load: Calla
     paths = output_paths(folder, reader, config)
     camera = _camera(config, reader)
     check_outputs(paths, reader, config.overwrite)
-    inside = view_of(reader, config.mask)
+    inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
     estimator, card = load()
     run = write_depth(reader, estimator, paths, config, camera, inside, masks)
     about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
+    about["mask"]["notes"] = list(view_notes)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
     write_description(paths["meta"], about)
     frames = len(run.indices)
     done = Done(folder, frames, run.inference_seconds, run.stopped, tuple(path.name for path in paths.values()))
     if not config.quiet:
-        for note in reader.source.notes:
+        for note in (*reader.source.notes, *view_notes):
             print(f"{reader.source.name}: {note}", file=sys.stderr)
         print(f"{folder}: {', '.join(done.names)}; {frames} frames, {frames / done.seconds:.2f} frames/s")
         if masks is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from endodav_jax.errors import UserError
 from endodav_jax.video.image_files import read_rgb
+from endodav_jax.video.overlays import find_overlays, near_the_edge
 from endodav_jax.video.reader import FrameReader
 
 SAMPLES = 16  # frames looked at
@@ -26,15 +27,29 @@ def view_of(reader: FrameReader, how: str) -> np.ndarray | None:
     Raises:
       UserError: see `read_view`; or `auto` for a live source, which cannot be looked at beforehand.
     """
+    return find_view(reader, how)[0]
+
+
+def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Returns what `view_of` does, and with `auto` one line for each picture in the picture.
+
+    Raises:
+      UserError: as of `view_of`.
+    """
     if how == "none":
-        return None
+        return None, ()
     if how == "auto":
-        return detect_view(reader.samples(SAMPLES))
-    return read_view(how, reader.size, reader.full_size)
+        samples = reader.samples(SAMPLES)
+        overlays = find_overlays(samples)
+        return _view_without(samples, overlays.drawn), overlays.notes()
+    return read_view(how, reader.size, reader.full_size), ()
 
 
 def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Finds the view inside a dark border, or None where the frames have no border.
+    """Finds the view inside a dark border and what is burnt in; None where the frames have neither.
+
+    Text, logos and panels that are constant over the clip (`overlays`) are no part of the view where they lie outside
+    of it or in the outer part of the frame.
 
     The brightest value that a pixel ever takes separates the border, dark in every frame, from a lumen that is dark
     in some.  Of the bright regions the largest counts, which leaves out text beside the view; its holes and its
@@ -44,9 +59,26 @@ def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
       frames: uint8 [H, W, 3] each, spread over the video.
 
     Returns:
-      bool [H, W], true inside; None where nothing dark surrounds the view.
+      bool [H, W], true inside; None where all of the frame is the view.
     """
+    return _view_without(frames, find_overlays(frames).drawn)
+
+
+def _view_without(frames: Sequence[np.ndarray], drawn: np.ndarray | None) -> np.ndarray | None:
+    view = _inside_border(frames, drawn)
+    if drawn is None:
+        return view
+    over = near_the_edge(drawn)
+    if view is None:
+        return ~over if over.any() else None
+    return view & ~over
+
+
+def _inside_border(frames: Sequence[np.ndarray], drawn: np.ndarray | None) -> np.ndarray | None:
+    """The view inside a dark border, where what is drawn counts as border."""
     brightest = cv2.medianBlur(np.max([frame.max(axis=-1) for frame in frames], axis=0), 5)
+    if drawn is not None:
+        brightest[drawn] = 0
     height, width = brightest.shape
     patch = max(2, min(height, width) // 40)
     corners = [

@@ -180,3 +180,16 @@ def test_masks_that_end_too_early_are_one_line(infer, video, tmp_path, capsys):
     assert "m.mp4: ends before frame 3; give a mask for every frame" in error
     assert error.count("\n") == 1
     assert not list((tmp_path / "out").glob("clip*"))
+
+
+def test_a_picture_in_the_picture_is_named_on_the_terminal_and_in_the_description(infer, tmp_path, monkeypatch, capsys):
+    def frame(i):
+        picture = moving_picture(5 * i, 240, 320)
+        picture[150:222, 210:306] = 255 - moving_picture(40 - 2 * i, 72, 96)
+        return picture
+
+    video = write_video(tmp_path / "pip.mp4", map(frame, range(20)))
+    (note,) = infer(video, "--mask", "auto", "--save", "none")["meta"]["mask"]["notes"]
+    assert "a picture in the picture" in note
+    assert cli.main(["infer", str(video), "--mask", "auto", "-o", str(tmp_path / "again"), "--videos", "none"]) == 0
+    assert "a picture in the picture" in capsys.readouterr().err
