@@ -27,20 +27,20 @@ def run(_) -> int:
 
 
 def _run_job() -> int | None:
-    config = _configuration()
+    config, workdir = _arguments()
     job = importlib.import_module(f"endodav_jax.jobs.{config.job}")
-    return job.run_config(config, Path(_WORKDIR.value))
+    return job.run_config(config, workdir)
 
 
-def _configuration() -> Config:
-    """Returns the configuration that the flags give, or raises a `UserError`."""
+def _arguments() -> tuple[Config, Path]:
+    """Returns the configuration and the folder that the flags give, or raises a `UserError`."""
     values = _CONFIG.value
     if values is None or _WORKDIR.value is None:
         raise UserError("--config FILE and --workdir DIR are both needed")
     config = config_from_dict(values.to_dict())
     if config.job not in JOBS:
         raise UserError(f"config.job: {config.job!r} is not one of {', '.join(JOBS)}")
-    return config
+    return config, Path(_WORKDIR.value)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
