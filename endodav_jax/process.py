@@ -83,8 +83,12 @@ class HushedReaders:
 def _log_nothing() -> None:
     """Keeps the reports of libraries off the user's screen; what matters becomes an error.
 
-    Orbax tells of every file that it writes, TFDS of every configuration that is not its own.
+    Orbax tells of every file that it writes, TFDS of every configuration that is not its own, tifffile of every tag
+    that it cannot read.
     """
+    import logging as standard
+
     from absl import logging
 
     logging.set_verbosity(logging.FATAL)
+    standard.getLogger("tifffile").setLevel(standard.CRITICAL)

@@ -1,5 +1,7 @@
 """Opening what FFmpeg reads, and choosing which of its streams is the video."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +18,7 @@ REPAIR = "copy the file anew, or repair it: ffmpeg -i BROKEN -c:v libx264 -crf 1
 LARGEST_PICTURE = 7680 * 4320
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
+_NO_DECODER = "its video is of a kind that FFmpeg cannot decode; export it anew, as H.264 or HEVC"
 _PREVIEW = 0.25  # a track with less than such a part of another's pixels is a preview of it
 _STILL_CODECS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")
 
@@ -64,8 +67,13 @@ def video_track(container: av.container.InputContainer, name: str, track: int | 
     if track is not None:
         if not 0 <= track < len(streams):
             raise UserError(f"--track {track}: {name} has {described_tracks(container)}; name one of them")
+        if streams[track].codec_context is None:
+            raise UserError(f"--track {track}: {name}: {_NO_DECODER}")
         return streams[track]
-    candidates = [stream for stream in streams if not stream.disposition & _PICTURES]
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
+        raise UserError(f"{name}: {_NO_DECODER}")
+    candidates = [stream for stream in decodable if not stream.disposition & _PICTURES]
     if not candidates:
         raise UserError(f"{name}: has no video, only a cover picture; name a video, or that picture with --track 0")
     moving = [stream for stream in candidates if not _is_still(stream)]
@@ -77,20 +85,24 @@ def video_track(container: av.container.InputContainer, name: str, track: int | 
     return max(candidates, key=_area)
 
 
+def packets_of(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Yields the packets of a stream, and at its end an empty one."""
+    # PyAV looks for streams that began in the middle of a file (a joined transport stream) among those of its
+    # beginning, after it has given everything of ours.
+    with contextlib.suppress(IndexError):
+        yield from container.demux(stream)
+
+
 def described_tracks(container: av.container.InputContainer) -> str:
     """Returns `2 video tracks: 0 (80x64 h264), 1 (640x512 h264)`."""
-    each = [
-        f"{number} ({stream.width}x{stream.height} {stream.codec_context.name}"
-        f"{', a picture' if stream.disposition & _PICTURES or _is_still(stream) else ''})"
-        for number, stream in enumerate(container.streams.video)
-    ]
+    each = [f"{number} ({_described(stream)})" for number, stream in enumerate(container.streams.video)]
     return f"{len(each)} video track{'s' if len(each) > 1 else ''}: {', '.join(each)}"
 
 
 def track_note(container: av.container.InputContainer, stream: av.VideoStream, asked: int | None) -> str | None:
     """Returns a line where another stream than the chosen one might be meant, or None."""
-    others = [other for other in container.streams.video if other.index != stream.index]
-    if asked is not None or not [other for other in others if not (other.disposition & _PICTURES or _is_still(other))]:
+    others = [other for other in container.streams.video if other.index != stream.index and not _is_picture(other)]
+    if asked is not None or not others:
         return None
     number = container.streams.video.index(stream)
     return f"has {described_tracks(container)}; reading {number}, --track N reads another"
@@ -108,13 +120,24 @@ def seconds_of(stream: av.VideoStream) -> float | None:
     return hours * 3600 + minutes * 60 + seconds or None
 
 
+def _described(stream: av.VideoStream) -> str:
+    if stream.codec_context is None:
+        return "of an unknown kind"
+    picture = ", a picture" if _is_picture(stream) else ""
+    return f"{stream.width}x{stream.height} {stream.codec_context.name}{picture}"
+
+
+def _is_picture(stream: av.VideoStream) -> bool:
+    return bool(stream.disposition & _PICTURES) or _is_still(stream)
+
+
 def _area(stream: av.VideoStream) -> int:
     return stream.width * stream.height
 
 
 def _is_still(stream: av.VideoStream) -> bool:
     """Whether a stream is one picture: it has a picture's codec, and by its header one frame or hardly a duration."""
-    if stream.codec_context.name not in _STILL_CODECS:
+    if stream.codec_context is None or stream.codec_context.name not in _STILL_CODECS:
         return False
     if stream.disposition & Disposition.still_image or stream.frames == 1:
         return True

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 
 from endodav_jax.video.clock import Clock
-from endodav_jax.video.container import REPAIR
+from endodav_jax.video.container import REPAIR, packets_of
 from endodav_jax.video.deinterlace import Deinterlacer
 from endodav_jax.video.frames import Deinterlace, Frame, ReadingStopped
 from endodav_jax.video.upright import UprightRgb
@@ -144,7 +144,7 @@ class Decoding:
         size = container.size if container.format.name == "dv" else None
         waiting: av.Packet | None = None
         cut = False
-        for packet in container.demux(self._stream):
+        for packet in packets_of(container, self._stream):
             last = packet.size == 0 and packet.dts is None
             if waiting is not None and last:
                 cut = self._ends_early = True

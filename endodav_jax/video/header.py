@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import av
 
-from endodav_jax.video.container import seconds_of
+from endodav_jax.video.container import packets_of, seconds_of
 from endodav_jax.video.frames import SQUARE
 
 DEFAULT_FPS = Fraction(25)  # where the container does not say
@@ -65,7 +65,7 @@ def counted_packets(reopen: Reopen) -> int | None:
     container, stream = reopen()
     with container:
         try:
-            for packet in container.demux(stream):
+            for packet in packets_of(container, stream):
                 count += packet.size > 0
         except (av.error.FFmpegError, OSError):
             pass  # what comes after is damaged: where the frames end is seen when they are decoded
@@ -90,7 +90,7 @@ def _measured_rate(reopen: Reopen) -> Fraction | None:
     times: set[int] = set()
     with container:
         try:
-            for packet in container.demux(stream):
+            for packet in packets_of(container, stream):
                 if packet.pts is not None:
                     times.add(packet.pts)
                 if len(times) >= _MEASURED_PACKETS:

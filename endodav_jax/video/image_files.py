@@ -1,7 +1,9 @@
 """Images as frames: found by folder or pattern, in natural order, upright, as 8-bit RGB."""
 
+import contextlib
 import glob
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -148,17 +150,22 @@ def _images_of(path: Path, pages: Pages) -> Iterator[np.ndarray]:
             for values in contiguous_frames(path):
                 yield _array_as_rgb(values, path)
             return
-        with Image.open(path) as stored:
+        with _opened(path) as stored:
             _check_size(path, *stored.size)
             for number in pages.numbers:
-                if number:
-                    stored.seek(number)
-                yield _image_as_rgb(stored, path)
+                with _hushed():
+                    if number:
+                        stored.seek(number)
+                    rgb = _image_as_rgb(stored, path)
+                yield rgb
     except UnidentifiedImageError as error:
         if path.suffix.lower() not in TIFF_SUFFIXES:  # Pillow knows no colour TIFFs of 16 bits
             raise _unreadable(path, error) from error
-        for number in pages.numbers:
-            yield _array_as_rgb(_read_tiff(path, number), path)
+        try:
+            for number in pages.numbers:
+                yield _array_as_rgb(_read_tiff(path, number), path)
+        except _DECODING_ERRORS as fault:
+            raise _unreadable(path, fault) from fault
     except _DECODING_ERRORS as error:
         raise _unreadable(path, error) from error
 
@@ -203,7 +210,7 @@ def _array_as_rgb(values: np.ndarray, path: Path) -> np.ndarray:
 def _header(path: Path) -> tuple[tuple[int, int], Pages]:
     """Returns (height, width) after the EXIF orientation, and which images of the file are frames."""
     try:
-        with Image.open(path) as image:
+        with _hushed(), Image.open(path) as image:
             width, height = image.size
             _check_size(path, width, height)
             # Pillow decodes a whole PNG to look for EXIF behind the pixels.
@@ -213,7 +220,10 @@ def _header(path: Path) -> tuple[tuple[int, int], Pages]:
     except UnidentifiedImageError as error:
         if path.suffix.lower() not in TIFF_SUFFIXES:
             raise _unreadable(path, error) from error
-        return read_rgb(path).shape[:2], pages_of(path, None)
+        try:
+            return read_rgb(path).shape[:2], pages_of(path, None)
+        except _DECODING_ERRORS as fault:
+            raise _unreadable(path, fault) from fault
     except _DECODING_ERRORS as error:
         raise _unreadable(path, error) from error
 
@@ -221,10 +231,24 @@ def _header(path: Path) -> tuple[tuple[int, int], Pages]:
 def _times_of_stack(path: Path, pages: Pages) -> list[float] | None:
     """Returns when each frame of an animation is shown, and when it ends; None where nothing says it."""
     try:
-        seconds = seconds_of_pages(path, pages)
+        with _hushed():
+            seconds = seconds_of_pages(path, pages)
     except _DECODING_ERRORS:
         return None  # reading will come to the damaged place and stop there
     return None if seconds is None else [0.0, *np.cumsum(seconds).tolist()]
+
+
+def _opened(path: Path) -> Image.Image:
+    with _hushed():
+        return Image.open(path)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keeps Pillow's warnings, of metadata that it does not like, off the user's screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

@@ -46,12 +46,21 @@ class UprightRgb:
 
 def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """Returns whether axes are exchanged, and then x and y mirrored; only quarter turns and mirrorings are kept."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know all kinds of side data, EXIF for one, and then names none
+        return _turn_by_angle(frame)
     if matrix is None:
         return False, False, False
     # 16.16 fixed point, x' = a x + c y, y' = b x + d y with y down.
     a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])  # type: ignore[call-overload]
     return (False, a < 0, d < 0) if abs(a) >= abs(b) else (True, c < 0, b < 0)
+
+
+def _turn_by_angle(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Returns the same from the rotation alone, in degrees counter-clockwise; it tells of no mirroring."""
+    turns = {0: (False, False, False), 1: (True, False, True), 2: (False, True, True), 3: (True, True, False)}
+    return turns[round(frame.rotation / 90) % 4]
 
 
 def over_black(rgba: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ from endodav_jax.video.upright import UprightRgb
 _LAST_MAY_BE_PART = ("mpegts", "gif", "mjpeg")
 # Formats whose header was written when the video was whole; others estimate their length from the file.
 _KNOW_THEIR_LENGTH = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mxf")
+# So much of a transport stream after its last frame is said; sound and tables take less.
+_REST_BYTES, _REST_SHARE = 100_000, 0.2
 SPLIT = "split it there and run the parts one by one"
 # Streams without a container, and so without times.
 _BARE = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "vc1", "obu")
@@ -118,10 +120,18 @@ class VideoFile:
                 yield from decoding
             finally:
                 self._keep(decoding)
+            if decoding.index == 0:  # with several threads a decoder is not always of one mind about damage
+                raise decoding.stopped("the data are damaged")
             if self._lacks_its_end(stream, decoding):
                 raise decoding.stopped("the file was cut short")
             if self._joined is not None and decoding.end < self._joined:
                 raise decoding.stopped("another recording is joined to it, which such a file cannot hold", SPLIT)
+            rest = self._bytes - decoding.end
+            if self._format == "mpegts" and rest > max(_REST_BYTES, _REST_SHARE * self._bytes):
+                self._notes["rest"] = (
+                    f"its last frame lies {rest / 1e6:.1f} MB before the end of the file; what follows belongs to "
+                    "other streams, maybe of another recording joined to it"
+                )
             announced = self._announced[0]
             if announced and announced != decoding.index:
                 self._notes["count"] = f"its header announces {announced} frames, {decoding.index} can be shown"

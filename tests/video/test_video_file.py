@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.errors import UserError
+from endodav_jax.video import upright
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.video_file import VideoFile
 from tests.media_fixtures import cut_short, damage, moving_picture, noisy_picture, turn, write_video
@@ -42,7 +43,7 @@ def test_a_video_can_be_read_again_and_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("matrix", "upright"),
+    ("matrix", "turned_back"),
     [
         ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
         ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
@@ -53,14 +54,23 @@ def test_a_video_can_be_read_again_and_again(tmp_path):
     ],
     ids=["90", "180", "270", "mirrored", "upside down", "transposed"],
 )
-def test_rotation_metadata_are_applied(tmp_path, matrix, upright):
+def test_rotation_metadata_are_applied(tmp_path, matrix, turned_back):
     plain = VideoFile(write_video(tmp_path / "plain.mp4", map(moving_picture, range(3))))
     turned = write_video(tmp_path / "turned.mp4", map(moving_picture, range(3)))
     turn(turned, *matrix)
     video = VideoFile(turned)
     for frame, before in zip(video, plain, strict=True):
-        np.testing.assert_array_equal(frame.rgb, upright(before.rgb))
-    assert video.size == upright(moving_picture(0)).shape[:2]
+        np.testing.assert_array_equal(frame.rgb, turned_back(before.rgb))
+    assert video.size == turned_back(moving_picture(0)).shape[:2]
+
+
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_the_turn_is_known_without_the_side_data_too(tmp_path, matrix):
+    path = write_video(tmp_path / "a.mp4", [moving_picture(0)])
+    turn(path, *matrix)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        assert upright._turn_by_angle(frame) == upright._display_turn(frame)
 
 
 def test_grey_video_gives_three_equal_channels(tmp_path):
