@@ -1,0 +1,88 @@
+"""The ladder: the same training with less and less of the truth, and the rung on which it breaks."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from endodav_jax.checkpoints.shipped import SHIPPED
+from endodav_jax.config import Config, base_config
+from endodav_jax.data.config import PhantomData
+from endodav_jax.data.rendered import render
+from endodav_jax.training.config import TrainConfig
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.phases import PhaseSchedule
+from tests.training.toy import toy_config
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture(scope="module")
+def ladder():
+    """The module `tools/benchmarks/ladder.py`."""
+    spec = importlib.util.spec_from_file_location("benchmark_ladder", TOOLS / "benchmarks" / "ladder.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CONFIG = Config(
+    train=TrainConfig(objective=ObjectiveConfig(projection_weight=3.0), phases=PhaseSchedule(motion_steps=5))
+)
+
+
+def test_rungs_differ_in_what_is_given_and_what_is_on(ladder):
+    rungs = {rung: ladder.configured(CONFIG, rung, (4, 1)).train for rung in ladder.RUNGS}
+    assert [rung for rung, train in rungs.items() if train.objective.projection_weight] == ["projection", "phases"]
+    assert [rung for rung, train in rungs.items() if not train.phases.joint] == ["phases"]
+    assert rungs["phases"].phases == PhaseSchedule(4, 1, motion_steps=5)
+    assert all(train.phases.motion_steps == 5 for train in rungs.values())
+    assert rungs["learned"].learning_rates == CONFIG.train.learning_rates
+
+
+@pytest.mark.parametrize(
+    ("after", "line"),
+    [
+        ({"true view": 0.11}, "true view already gains nothing (-10.0% of abs rel)"),
+        ({"true view": 0.08, "learned": 0.099}, "breaks on learned: +1.0% of abs rel where true view gains 20.0%"),
+        ({"true view": 0.08, "learned": 0.084, "phases": 0.082}, "no rung breaks"),
+    ],
+)
+def test_the_rung_that_breaks_gains_less_than_three_quarters_of_the_one_above(ladder, after, line):
+    figures = {"before": {"abs_rel": 0.1}, "rungs": {rung: {"abs_rel": value} for rung, value in after.items()}}
+    assert ladder.verdict(figures) == line
+
+
+def test_an_unknown_rung_is_named(ladder, capsys):
+    parser = argparse.ArgumentParser()
+    ladder.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["data", "--workdir", "out", "--rungs", "true view,false view"])
+    assert "'false view' is not one of true view, true camera" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_rungs_are_trained_and_measured_before_and_after(ladder, tmp_path, capsys):
+    render(PhantomData(family="organ", sequences=1, frames=8, height=64, width=64), tmp_path / "data")
+    toy = toy_config(SHIPPED, resnet_layers=10, remat=False, objective=ObjectiveConfig(scales=(0,), remat=False))
+    values = base_config(model=toy.model, train=toy.train).to_dict()
+    (tmp_path / "toy.py").write_text(
+        f"import ml_collections\n\ndef get_config():\n    return ml_collections.ConfigDict({values!r})\n"
+    )
+    parser = argparse.ArgumentParser()
+    ladder.add_arguments(parser)
+    ladder.run_arguments(
+        parser.parse_args(
+            [
+                str(tmp_path / "data"), "--workdir", str(tmp_path / "out"), "--config", str(tmp_path / "toy.py"),
+                "--set", f"weights={SHIPPED}", "--set", "data.clip_length=2", "--steps", "2", "--rungs",
+                "true view,true camera", "--set", "evaluate.max_len=2",
+            ]
+        )
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert (tmp_path / "out" / "ladder.json").is_file()
+    assert (tmp_path / "out" / "true_view" / "report.html").is_file()
+    table = printed[printed.index("2 steps a rung") :]
+    assert [line[:12].strip() for line in table.splitlines()[2:5]] == ["before", "true view", "true camera"]
