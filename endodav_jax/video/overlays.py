@@ -18,8 +18,9 @@ HALO = 3  # pixels around text that compression and antialiasing spoil
 OUTLINE = 25  # of 255: what is drawn is set off from the picture by so much
 SHARP_SHARE = 0.7  # along so much of its outline
 INSET = (0.01, 0.4)  # least and largest share of the frame of a picture in the picture
-STRAIGHT = 0.85  # share of its sides on which such a picture has an edge in every frame
-EDGE = 12  # of 255, between neighbouring pixels in the mean over the clip
+STRAIGHT = 0.75  # share of its sides along which such a picture has an edge
+LEAST_STRAIGHT = 0.5  # and of each side
+EDGE = 8  # of 255, between neighbouring pixels in the mean over the clip
 SHARPER = 3  # and so many times the mean edge of the frame
 
 
@@ -142,7 +143,7 @@ def _is_rectangle(edges: np.ndarray, left: int, top: int, wide: int, high: int) 
         (bottom < height - 3, thick[bottom, left : right + 1]),
     ]
     own = [side.mean() for inner, side in sides if inner]
-    return len(own) >= 2 and min(own) > STRAIGHT
+    return len(own) >= 2 and float(np.mean(own)) > STRAIGHT and min(own) > LEAST_STRAIGHT
 
 
 def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:

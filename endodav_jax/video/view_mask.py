@@ -1,17 +1,22 @@
 """The part of the frame that shows tissue: found from the frames, or read from a file."""
 
-from collections.abc import Sequence
+import contextlib
+import itertools
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import read_rgb
-from endodav_jax.video.overlays import find_overlays, near_the_edge
+from endodav_jax.video.overlays import FEWEST, find_overlays, near_the_edge
 from endodav_jax.video.reader import FrameReader
 
 SAMPLES = 16  # frames looked at
+EVERY = 5  # so many frames lie between those that are decoded where key frames are too few
 DARK = 48  # a border is never brighter than this, of 255
 CONTRAST = 12  # and the view is brighter than the border by this, in some frame
 FULL = 0.985  # a view larger than this share of the frame is the whole frame
@@ -40,12 +45,26 @@ def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[s
         return None, ()
     if how == "auto":
         samples = reader.samples(SAMPLES)
-        overlays = find_overlays(samples)
+        overlays = find_overlays(varied(samples, lambda: (frame.rgb for frame in reader)))
         return _view_without(samples, overlays.drawn), overlays.notes()
     return read_view(how, reader.size, reader.full_size), ()
 
 
-def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
+def varied(samples: list[np.ndarray], decoded: Callable[[], Iterable[np.ndarray]]) -> list[np.ndarray]:
+    """Returns samples of which enough differ to tell what moves.
+
+    A video is sampled at its key frames; where it has too few, frames are decoded from its beginning on, which
+    `decoded` gives.
+    """
+    different = list({zlib.crc32(sample.tobytes()): sample for sample in samples}.values())
+    if len(different) >= FEWEST:
+        return different
+    with contextlib.suppress(ReadingStopped):
+        return list(itertools.islice(decoded(), 0, SAMPLES * EVERY, EVERY)) or samples
+    return samples
+
+
+def detect_view(frames: Sequence[np.ndarray], moved: Sequence[np.ndarray] | None = None) -> np.ndarray | None:
     """Finds the view inside a dark border and what is burnt in; None where the frames have neither.
 
     Text, logos and panels that are constant over the clip (`overlays`) are no part of the view where they lie outside
@@ -57,11 +76,12 @@ def detect_view(frames: Sequence[np.ndarray]) -> np.ndarray | None:
 
     Args:
       frames: uint8 [H, W, 3] each, spread over the video.
+      moved: others by which to tell what is burnt in, where those are too few or alike; see `varied`.
 
     Returns:
       bool [H, W], true inside; None where all of the frame is the view.
     """
-    return _view_without(frames, find_overlays(frames).drawn)
+    return _view_without(frames, find_overlays(frames if moved is None else moved).drawn)
 
 
 def _view_without(frames: Sequence[np.ndarray], drawn: np.ndarray | None) -> np.ndarray | None:

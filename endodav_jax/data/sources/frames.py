@@ -48,7 +48,7 @@ from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole
 from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.video_file import VideoFile
-from endodav_jax.video.view_mask import detect_view, read_view
+from endodav_jax.video.view_mask import detect_view, read_view, varied
 
 CAMERA_FILES = tuple(f"{stem}{suffix}" for stem in ("intrinsics", "camera") for suffix in
                      (".json", ".txt", ".yaml", ".yml", ".npy"))  # fmt: skip
@@ -285,7 +285,10 @@ class FramesSource(SequenceSource):
             places = np.unique(np.linspace(0, len(paths) - 1, VIEW_SAMPLES).round().astype(int))
             samples = [image for i in places if (image := _readable(paths[i])) is not None]
         samples = [image for sample in samples if (image := _half(sample, self._stereo)).shape[:2] == known.size]
-        return detect_view(samples) if samples else None
+        if not samples or place.video is None:
+            return detect_view(samples) if samples else None
+        video = place.open(self._reading)
+        return detect_view(samples, varied(samples, lambda: (_half(frame.rgb, self._stereo) for frame in video)))
 
     def _place(self, sequence: str) -> SequencePlace:
         if sequence not in self._found:
