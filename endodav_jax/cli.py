@@ -28,6 +28,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "infer": Entry("endodav_jax.jobs.infer", "depth of a video, a folder of images or one image"),
     "stream": Entry("endodav_jax.jobs.stream", "depth of a live source, frame in, depth out"),
+    "reconstruct": Entry(
+        "endodav_jax.jobs.reconstruct", "camera path and one surface of a clip, with millimetres and confidence"
+    ),
     "convert": Entry("endodav_jax.jobs.convert", "convert published PyTorch weights, or write PyTorch names back"),
     "export": Entry("endodav_jax.jobs.export", "write what fine-tuning added, or files for other runtimes"),
     "verify-export": Entry("endodav_jax.jobs.verify_export", "compare exported files with their network"),

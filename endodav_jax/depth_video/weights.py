@@ -20,7 +20,15 @@ NOTHING_NAMED = (
 def load_estimator(
     weights: str, encoder: str, precision: Precision, output_kind: OutputKind | Literal[""] = ""
 ) -> "tuple[DepthEstimator, Card]":
-    """Returns the estimator of a converted checkpoint's folder, and the card of its weights.
+    """Returns the estimator of a converted checkpoint's folder, and the card of its weights; see `load_networks`."""
+    estimator, _, card = load_networks(weights, encoder, precision, output_kind)
+    return estimator, card
+
+
+def load_networks(
+    weights: str, encoder: str, precision: Precision, output_kind: OutputKind | Literal[""] = ""
+) -> "tuple[DepthEstimator, dict[str, dict], Card]":
+    """Returns the estimator of a converted checkpoint's folder, the weights of all its networks, and their card.
 
     JAX is imported here and not before, so that mistakes in everything else are told at once.
 
@@ -58,4 +66,4 @@ def load_estimator(
             f"--encoder {encoder}: the weights in {weights} are {config.preset}; leave --encoder out, or name weights "
             f"of {encoder}"
         )
-    return DepthEstimator(config, params["depth"], precision), card
+    return DepthEstimator(config, params["depth"], precision), params, card

@@ -125,9 +125,9 @@ def score_motion(estimator: MotionEstimator, frames: Iterable[EvaluationFrame]) 
     return MotionScores(*errors, found, truth, intrinsics, true_intrinsics[0], np.array(numbers))
 
 
-def write_tum(path: Path, poses: np.ndarray, numbers: Iterable[int]) -> None:
-    """Writes a trajectory: a line a frame, `number tx ty tz qx qy qz qw`, camera to world, mm."""
-    lines = ["# frame tx ty tz qx qy qz qw (camera to world, mm)"]
+def write_tum(path: Path, poses: np.ndarray, numbers: Iterable[int], unit: str = "mm") -> None:
+    """Writes a trajectory: a line a frame, `number tx ty tz qx qy qz qw`, camera to world, in `unit`."""
+    lines = [f"# frame tx ty tz qx qy qz qw (camera to world, {unit})"]
     for number, pose in zip(numbers, poses, strict=True):
         values = *pose[:3, 3], *_quaternion(pose[:3, :3])
         lines.append(f"{number} " + " ".join(f"{value:.9g}" for value in values))

@@ -35,6 +35,8 @@ _LAST_SLOTS = range(WINDOW_FRAMES - BLENDED_SLOTS, WINDOW_FRAMES)
 
 # From the number of a frame that was read to the pixels that count, bool [H, W]; None for all of them.
 MaskOf = Callable[[int], Bool[np.ndarray, "H W"] | None]
+# Takes the number of a frame that two windows saw and what each says of it, aligned.
+OnOverlap = Callable[[int, Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]], object]
 
 
 class RawWindow(Protocol):
@@ -143,6 +145,7 @@ class WindowAligner:
         view_mask: Bool[np.ndarray, "H W"] | None = None,
         mask_of: MaskOf | None = None,
         metric: bool = False,
+        on_overlap: OnOverlap = lambda frame, earlier, later: None,
     ):
         """Starts before the first window.
 
@@ -151,8 +154,10 @@ class WindowAligner:
           view_mask: only these pixels count in the fits.
           mask_of: gives the mask of a frame by its number; only pixels inside count in the fits.
           metric: the windows are depth of one scale; they are blended and never fitted, as published.
+          on_overlap: called with what two windows say of a frame before they are blended.
         """
         self._metric = metric
+        self._on_overlap = on_overlap
         self._rule = rule
         self._mask_of = mask_of
         self._view_mask = view_mask
@@ -208,7 +213,9 @@ class WindowAligner:
                 # From the previous window alone to this one alone, linearly over the eight frames they share.
                 i = slot - CONTEXT_SLOTS
                 weight = np.float32(i / (BLENDED_SLOTS - 1))
-                frame = self._overlap[i] * (1 - weight) + align(shared[i]) * weight
+                later = align(shared[i])
+                self._on_overlap(window.first_frame + slot, self._overlap[i], later)
+                frame = self._overlap[i] * (1 - weight) + later * weight
             else:
                 frame = align(raw[slot])
             yield window.first_frame + slot, frame

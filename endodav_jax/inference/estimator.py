@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, UInt8
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
 from endodav_jax.inference import programs
-from endodav_jax.inference.alignment import MaskOf, WindowAligner, WindowLog
+from endodav_jax.inference.alignment import MaskOf, OnOverlap, WindowAligner, WindowLog
 from endodav_jax.inference.frame_checks import checked_frame
 from endodav_jax.inference.frame_input import FrameInput
 from endodav_jax.inference.network import JaxNetwork, Network
@@ -101,6 +101,7 @@ class DepthEstimator:
         view_mask: Bool[np.ndarray, "H W"] | None = None,
         on_window: Callable[[WindowLog], None] | None = None,
         mask_of: MaskOf | None = None,
+        on_overlap: OnOverlap = lambda frame, earlier, later: None,
     ) -> Iterator[tuple[int, Float32[np.ndarray, "H W"]]]:
         """Disparity of each frame as soon as it is final, at most two windows behind the reader.
 
@@ -112,6 +113,7 @@ class DepthEstimator:
           on_window: called with each window's scale and shift, before its frames are yielded.
           mask_of: gives the mask of a frame that was read (see `RecentMasks`): the network sees all of the frame, but
             only pixels inside the mask count in the fits.
+          on_overlap: called with a frame's number and the disparities of the two windows that it lies in, aligned.
 
         Yields:
           (number of the frame, disparity): inverse depth, not negative, up to a scale and a shift common to the video
@@ -126,7 +128,7 @@ class DepthEstimator:
             raise UserError(f"align: {align!r} is not one of {', '.join(ALIGN_RULES)}")
         checked = prefetch(_checked(frames, view_mask), PREFETCHED_FRAMES)
         if self.config.family_entry.windows:
-            disparities = self._aligned(checked, align, view_mask, on_window, mask_of)
+            disparities = self._aligned(checked, align, view_mask, on_window, mask_of, on_overlap)
         else:
             disparities = self._frame_by_frame(checked, view_mask)
         try:
@@ -141,8 +143,8 @@ class DepthEstimator:
         """A new stream for a live source: `stream.push(frame)` gives its disparity at once, from the past alone."""
         return DepthStream(self.network, view_mask)
 
-    def _aligned(self, frames, rule, view_mask, on_window, mask_of) -> Iterator[tuple[int, np.ndarray]]:
-        aligner = WindowAligner(rule, view_mask, mask_of, metric=self.config.metric)
+    def _aligned(self, frames, rule, view_mask, on_window, mask_of, on_overlap) -> Iterator[tuple[int, np.ndarray]]:
+        aligner = WindowAligner(rule, view_mask, mask_of, self.config.metric, on_overlap)
         windows = run_windows(self.network, frames, rule, self.batching, view_mask)
         for window, disparity in windows:
             log, finished = aligner.push(window, disparity)

@@ -1,0 +1,159 @@
+"""A clip's depth by a network, kept on disk, and what the weights' pose network says of the camera."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.errors import UserError
+from endodav_jax.evaluation.motion import MotionEstimator
+from endodav_jax.inference.windows import AlignRule
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.reconstruction.clip import DepthView
+from endodav_jax.video.frames import ReadingStopped
+from endodav_jax.video.image_files import ImageSequence, images_in, read_rgb
+from endodav_jax.video.reader import FrameReader
+from endodav_jax.video.spool import DisparitySpool
+
+
+class NetworkClip:
+    """Frames of a reader with the depth that a network gives them; called, it yields them anew.
+
+    Attributes:
+      indices: numbers of the frames in the source.
+      stopped: why reading ended early, or None.
+      disparities: their spool; of a metric network, its depth in metres.
+      model: configuration of the network, after `infer`.
+    """
+
+    def __init__(
+        self,
+        reader: FrameReader,
+        inside: np.ndarray | None,
+        instruments: list[Path],
+        folder: Path,
+        files: contextlib.ExitStack,
+    ):
+        """Takes frames, the view, a mask of instruments for each frame or none, and a folder for temporary files."""
+        self.reader, self._instruments = reader, instruments
+        self.inside = np.ones(reader.size, bool) if inside is None else inside
+        self.indices: list[int] = []
+        self.model: DepthModelConfig | None = None
+        self.stopped: ReadingStopped | None = None
+        self.disparities = files.enter_context(DisparitySpool(folder, reader.size, inside))
+        self._differences = files.enter_context(DisparitySpool(folder, reader.size, inside))
+
+    def infer(self, estimator, align: AlignRule, copy: Callable[[np.ndarray], object], on_frame) -> None:
+        """Runs the network.
+
+        Args:
+          estimator: a `DepthEstimator`.
+          align: how windows are tied together.
+          copy: called with every frame that is read.
+          on_frame: called after each.
+
+        Raises:
+          UserError: no frames, no space, or values that are not finite.
+        """
+        apart: dict[int, np.ndarray] = {}
+
+        def frames() -> Iterator[np.ndarray]:
+            try:
+                for frame in self.reader:
+                    self.indices.append(frame.index)
+                    copy(frame.rgb)
+                    yield frame.rgb
+            except ReadingStopped as stopped:
+                self.stopped = stopped
+
+        def on_overlap(number: int, earlier: np.ndarray, later: np.ndarray) -> None:
+            apart[number] = np.abs(earlier - later) / np.maximum(0.5 * (earlier + later), 1e-6)
+
+        view = None if self.inside.all() else self.inside
+        self.model = estimator.config
+        inferred = estimator.iter_infer(frames(), align=align, view_mask=view, on_overlap=on_overlap)
+        with contextlib.closing(inferred):
+            for number, disparity in inferred:
+                index = self.indices[number]
+                self.disparities.append(index, np.asarray(disparity, np.float32))
+                if number in apart:
+                    self._differences.append(index, np.minimum(apart.pop(number), 1.0).astype(np.float32))
+                on_frame()
+        if not len(self.disparities):
+            raise self.stopped or UserError(f"{self.reader.source.name}: holds no frames; name another video")
+        if self._instruments and len(self._instruments) < len(self.indices):
+            raise UserError(
+                f"--instruments: {len(self._instruments)} masks for {len(self.indices)} frames; give one for each"
+            )
+
+    def __call__(self) -> Iterator[DepthView]:
+        differences = iter(self._differences)
+        following = next(differences, None)
+        for number, (frame, (index, disparity)) in enumerate(zip(self.reader, self.disparities, strict=False)):
+            if frame.index != index:
+                raise UserError(f"{self.reader.source.name}: changed while it was read; run the command again")
+            inside = self.inside
+            if self._instruments:
+                inside = inside & ~_mask(self._instruments[number], self.reader)
+            apart = None
+            if following is not None and following[0] == index:
+                apart, following = following[1], next(differences, None)
+            # A disparity of 0 is as far as can be, or outside: no depth.  (A metric depth of 0 is none either.)
+            depth = np.where(inside & (disparity > 0), self.model.depth(disparity), 0).astype(np.float32)
+            yield DepthView(index, frame.rgb, depth, inside, apart)
+
+
+def find_instruments(folder: str, reader: FrameReader) -> list[Path]:
+    """Returns the masks of a folder in order, after a look at the first; none without a folder.
+
+    Raises:
+      UserError: no such folder, images of another size, or fewer than the clip announces.
+    """
+    if not folder:
+        return []
+    if not Path(folder).is_dir():
+        raise UserError(f"--instruments {folder}: no such folder")
+    paths = images_in(Path(folder))
+    masks = ImageSequence(paths, folder, "instruments")
+    if masks.size not in (reader.size, reader.full_size):
+        height, width = masks.size
+        wanted = f"{reader.full_size[1]}x{reader.full_size[0]}"
+        raise UserError(f"--instruments {folder}: the masks are {width}x{height}, the frames {wanted}; make them alike")
+    if isinstance(reader.source, ImageSequence) and reader.count is not None and len(paths) < reader.count:
+        raise UserError(f"--instruments {folder}: {len(paths)} masks for {reader.count} frames; give one for each")
+    return paths
+
+
+def network_motions(
+    params: dict[str, dict], reader: FrameReader, count: int, inside: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Returns `later_from_earlier` between neighbours of the first `count` frames, and the learned camera.
+
+    Returns:
+      [count - 1] of float64 [4,4] in the depth's unit; (fx, fy, cx, cy) in pixels, the median over the clip, or None
+      where the weights have no intrinsics head.
+    """
+    estimator = MotionEstimator(params)
+    unknown = {"depth_mm": None, "cam_from_world": None, "intrinsics": np.zeros(4), "view_mask": inside}
+
+    def frames() -> Iterator[EvaluationFrame]:
+        for number, frame in enumerate(reader):
+            if number == count:
+                return
+            yield EvaluationFrame(frame=frame.rgb, sequence="", frame_index=frame.index, **unknown)
+
+    found = list(estimator(frames()))
+    cameras = [intrinsics for _, intrinsics in found if intrinsics is not None]
+    return [motion for motion, _ in found], np.median(cameras, axis=0) if cameras else None
+
+
+def _mask(path: Path, reader: FrameReader) -> np.ndarray:
+    mask = read_rgb(path).max(-1) > 0
+    if mask.shape == reader.full_size and reader.full_size != reader.size:
+        mask = cv2.resize(mask.astype(np.uint8), reader.size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+    if mask.shape != reader.size:
+        raise UserError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, not as the frames")
+    return mask

@@ -1,0 +1,76 @@
+"""A rendered sequence as a clip to reconstruct, with its truth: what benchmarks and fits are made on."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.evaluation.motion import MotionEstimator
+from endodav_jax.reconstruction.clip import CameraPath, DepthView, track_clip
+from endodav_jax.reconstruction.confidence import measure
+from endodav_jax.reconstruction.fusion import with_neighbours
+from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
+
+FREE_SCALE = 0.05  # of a network's frames, as `endodav reconstruct` has it
+
+
+class PhantomClip:
+    """Frames of `render_sequence`.
+
+    Attributes:
+      frames: as rendered.
+      intrinsics: float64 [4].
+      depths: true depth of each frame, float32 [H,W], mm; 0 where there is none or an instrument.
+      world_from_cam: true poses, float64 [N,4,4], mm.
+    """
+
+    def __init__(self, frames: Sequence[dict]):
+        self.frames = list(frames)
+        self.intrinsics = self.frames[0]["intrinsics"]
+        self.depths = [np.where(frame["tool"], 0, frame["depth_mm"]) for frame in self.frames]
+        self.world_from_cam = inverse_rigid(np.stack([frame["cam_from_world"] for frame in self.frames]))
+
+    def true_views(self) -> list[DepthView]:
+        """The frames with their true depth."""
+        return [self._view(number, depth) for number, depth in enumerate(self.depths)]
+
+    def inferred(self, estimator, params: dict[str, dict]) -> tuple[list[DepthView], list[np.ndarray]]:
+        """The frames with a network's depth, and its motions `later_from_earlier` [N-1] of [4,4].
+
+        The view's mask is known to the network, instruments are left out of what it gives.
+        """
+        apart: dict[int, np.ndarray] = {}
+
+        def on_overlap(number, earlier, later):
+            apart[number] = np.minimum(np.abs(earlier - later) / np.maximum(0.5 * (earlier + later), 1e-6), 1.0)
+
+        mask = self.frames[0]["view_mask"]
+        rgbs = (frame["frame"] for frame in self.frames)
+        found = estimator.iter_infer(rgbs, view_mask=None if mask.all() else mask, on_overlap=on_overlap)
+        views = []
+        for number, disparity in found:
+            depth = np.where(disparity > 0, estimator.config.depth(disparity), 0).astype(np.float32)
+            views.append(self._view(number, depth, apart.get(number)))
+        given = (
+            EvaluationFrame(
+                frame=frame["frame"], depth_mm=None, cam_from_world=None, intrinsics=frame["intrinsics"],
+                view_mask=frame["view_mask"], sequence=frame["sequence"], frame_index=frame["frame_index"],
+            )
+            for frame in self.frames
+        )  # fmt: skip
+        return views, [motion for motion, _ in MotionEstimator(params)(given)]
+
+    def tracked(self, views: Sequence[DepthView], motions: Sequence[np.ndarray] | None) -> CameraPath:
+        """The refined path of frames with a network's depth."""
+        return track_clip(lambda: iter(views), self.intrinsics, TrackingRules(scale_sigma=FREE_SCALE), motions)
+
+    def measured(self, views: Sequence[DepthView], path: CameraPath) -> Iterator[tuple[DepthView, Tracked, np.ndarray]]:
+        """Yields every frame with its place in the path and the features of its confidence."""
+        for view, tracked, neighbours in with_neighbours(views, path.frames):
+            yield view, tracked, measure(view, neighbours, self.intrinsics)
+
+    def _view(self, number: int, depth: np.ndarray, apart: np.ndarray | None = None) -> DepthView:
+        frame = self.frames[number]
+        inside = frame["view_mask"] & ~frame["tool"]
+        return DepthView(number, frame["frame"], np.where(inside, depth, 0).astype(np.float32), inside, apart)

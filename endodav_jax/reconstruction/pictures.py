@@ -1,0 +1,55 @@
+"""Pictures of a mesh from any side, without a graphics card: its points, the near ones over the far."""
+
+import numpy as np
+
+from endodav_jax.reconstruction.surface import Mesh
+
+BACKGROUND = 255
+SIDES = {  # name -> where right and down point in the world
+    "from behind the camera": ((1, 0, 0), (0, 1, 0)),
+    "from above": ((1, 0, 0), (0, 0, -1)),
+    "from the side": ((0, 0, 1), (0, 1, 0)),
+}
+_FILL = 4  # pixels by which a point may be widened to meet its neighbours
+
+
+def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 176) -> np.ndarray:
+    """Returns a parallel projection, uint8 [size,size,3], shaded by the normals, the camera's path drawn over it.
+
+    Args:
+      mesh: at least one vertex.
+      side: of `SIDES`.
+      path: [N,3] places of the camera in the mesh's unit.
+      size: of the picture in pixels.
+    """
+    axes = np.array(SIDES[side], np.float64)
+    axes = np.vstack([axes, np.cross(axes[0], axes[1])])  # the third points away from the viewer
+    flat = mesh.vertices @ axes.T
+    low, high = np.quantile(flat[:, :2], [0.005, 0.995], axis=0)
+    low, high = np.minimum(low, (path @ axes.T)[:, :2].min(0)), np.maximum(high, (path @ axes.T)[:, :2].max(0))
+    scale = 0.94 * size / max(*(high - low), 1e-9)
+    offset = size / 2 - scale * (low + high) / 2
+    light = np.abs(mesh.normals @ axes[2].astype(np.float32))
+    colours = (mesh.colours * (0.35 + 0.65 * light[:, None])).astype(np.uint8)
+    place = np.rint(flat[:, :2] * scale + offset).astype(np.int64)
+    # About as many pixels as a vertex has to cover.
+    wide = int(np.clip(np.ceil(1.5 * size / max(1.0, np.sqrt(len(mesh.vertices)))), 1, _FILL))
+    picture = np.full((size, size, 3), BACKGROUND, np.uint8)
+    order = np.argsort(-flat[:, 2], kind="stable")
+    steps = range(-(wide // 2), wide - wide // 2)
+    targets = np.concatenate([place[order] + (dx, dy) for dy in steps for dx in steps])
+    depth = np.tile(flat[order, 2], wide * wide)
+    far_first = np.argsort(-depth, kind="stable")
+    _draw(picture, targets[far_first], np.tile(colours[order], (wide * wide, 1))[far_first])
+    track = np.rint((path @ axes.T)[:, :2] * scale + offset).astype(np.int64)
+    for number, colour in ((slice(None), (30, 90, 200)), (slice(0, 1), (200, 40, 40))):
+        dots = np.concatenate([track[number] + (dx, dy) for dx in (0, 1) for dy in (0, 1)])
+        _draw(picture, dots, np.broadcast_to(np.uint8(colour), (len(dots), 3)))
+    return picture
+
+
+def _draw(picture: np.ndarray, places: np.ndarray, colours: np.ndarray) -> None:
+    """Sets pixels (x, y) in order; the last wins."""
+    inside = ((places >= 0) & (places < picture.shape[0])).all(1)
+    x, y = places[inside].T
+    picture[y, x] = colours[inside]

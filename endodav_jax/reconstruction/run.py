@@ -1,0 +1,278 @@
+"""`endodav reconstruct`: depth, path, scale, surface and report of a clip, one pass after the other."""
+
+import contextlib
+import dataclasses
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from endodav_jax.depth_video.description import METRIC_UNITS, UNITS, write_description
+from endodav_jax.depth_video.weights import load_networks
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.files import make_folder
+from endodav_jax.progress import progress_bar
+from endodav_jax.reconstruction.clip import PARALLAX_STEP, CameraPath, track_clip
+from endodav_jax.reconstruction.confidence import OFFSETS, ConfidenceModel
+from endodav_jax.reconstruction.config import ReconstructConfig
+from endodav_jax.reconstruction.fusion import fuse_clip
+from endodav_jax.reconstruction.layout import Layout, lost_ranges, write_cameras, write_trajectories
+from endodav_jax.reconstruction.network_clip import NetworkClip, find_instruments, network_motions
+from endodav_jax.reconstruction.outputs import SceneWriter
+from endodav_jax.reconstruction.report import write_scene_report
+from endodav_jax.reconstruction.surface import Mesh, extract_mesh, need_reconstruct, write_glb, write_ply, write_points
+from endodav_jax.reconstruction.tracker import TrackingRules
+from endodav_jax.scale.apply import check_scale, measured_scale
+from endodav_jax.scale.estimate import Scale, metric_weights
+from endodav_jax.scale.request import read_request
+from endodav_jax.scale.sources import ScaleFrame
+from endodav_jax.version import __version__
+from endodav_jax.video.encoder import mp4_writer
+from endodav_jax.video.intrinsics import read_intrinsics
+from endodav_jax.video.reader import FrameReader, open_source
+from endodav_jax.video.view_mask import view_of
+
+LEAST_PARALLAX = 1.0  # pixels, below which the camera as good as turned on the spot
+UP_TO_SCALE = "up to scale"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What a run made, for its description and its report.
+
+    Attributes:
+      config: it was told.
+      path: of the camera, in the depth's unit.
+      camera: where the intrinsics come from, in words.
+      scale: of the depth's unit; None where it is not known.
+      meshes: of the pieces, the longest first, in the scene's unit.
+      voxels: side of each one's voxels, in the scene's unit.
+      bytes: that the surfaces took at most.
+      seconds: what took how long.
+      frames: how many.
+    """
+
+    config: ReconstructConfig
+    path: CameraPath
+    camera: str
+    scale: Scale | None
+    meshes: list[Mesh]
+    voxels: list[float]
+    bytes: int
+    seconds: dict[str, float]
+    frames: int
+
+    @property
+    def unit(self) -> str:
+        """Of lengths."""
+        return "mm" if self.scale else UP_TO_SCALE
+
+    @property
+    def factor(self) -> float:
+        """From the depth's unit to the scene's."""
+        return self.scale.factor if self.scale else 1.0
+
+    @property
+    def rotates_only(self) -> bool:
+        """Whether the camera hardly moved from its place."""
+        return self.path.parallax < LEAST_PARALLAX
+
+
+def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> int:
+    """Checks everything that can be checked at once, then works.
+
+    Args:
+      config: what to read and how.
+      folder: where outputs go; see `layout`.
+      weights: a checkpoint; empty for the networks that come with the package, which is said.
+
+    Returns:
+      `EXIT_OK`, or `EXIT_SOME_FAILED` where reading stopped early and what came before was used.
+
+    Raises:
+      UserError: the input, the weights, a scale that does not fit, or an output that cannot be written.
+    """
+    if not config.input:
+        raise UserError("INPUT: none given; name a video, or a folder or pattern of images")
+    need_reconstruct()
+    reader = FrameReader(
+        open_source(config.input, config.reading),
+        stereo=config.stereo,
+        max_len=config.max_len,
+        target_fps=config.target_fps,
+        max_res=config.max_res,
+    )
+    if reader.count == 1:
+        raise UserError(f"{config.input}: is a single frame; a reconstruction needs a camera that moves")
+    layout = Layout(folder, reader.source.stem)
+    for path in layout.fixed():
+        if path.exists() and not config.overwrite:
+            raise UserError(f"{path}: exists already; pass --overwrite to replace it")
+    request = read_request(config.scale)
+    rig = check_scale(request, config, reader)
+    given = read_intrinsics(config.intrinsics, reader.full_size, reader.size) if config.intrinsics else None
+    inside = view_of(reader, config.mask)
+    instruments = find_instruments(config.instruments, reader)
+    make_folder(folder)
+    estimator, params, card = load_networks(weights, config.encoder, config.precision, config.output_kind)
+    _check_motion(config, params, given)
+    clock = _Clock()
+    with contextlib.ExitStack() as files:
+        clip = NetworkClip(reader, inside, instruments, folder, files)
+        with mp4_writer(layout.source, reader.fps) as copy, progress_bar(reader.count, "depth", config.quiet) as bar:
+            clip.infer(estimator, config.windows, copy, bar.update)
+        count = len(clip.indices)
+        if count < 2:
+            raise UserError(f"{config.input}: is a single frame; a reconstruction needs a camera that moves")
+        clock.lap("depth")
+        motions, learned = None, None
+        if config.motion == "network" or given is None:
+            motions, learned = network_motions(params, reader, count, clip.inside)
+            clock.lap("pose network")
+        intrinsics = learned if given is None else given
+        camera = "learned" if given is None else f"given: {config.intrinsics}"
+        with progress_bar(count, "camera", config.quiet) as bar:
+            rules = TrackingRules(scale_sigma=config.free_scale)
+            guesses = motions if config.motion == "network" else None
+            path = track_clip(clip, intrinsics, rules, guesses, bar.update)
+        clock.lap("camera")
+        scale = metric_weights() if estimator.config.metric else None
+        if request is not None:
+
+            def measured_frames():
+                return (ScaleFrame(view.index, view.rgb, np.where(view.tissue(), view.depth, 0)) for view in clip())
+
+            scale = measured_scale(request, rig, measured_frames, clip.indices, reader, intrinsics)
+            clock.lap("scale")
+        factor = scale.factor if scale else 1.0
+        writer = files.enter_context(SceneWriter(layout, clip, config))
+        with progress_bar(count, "surface", config.quiet) as bar:
+
+            def on_frame(view, tracked, error):
+                writer(view, tracked, error)
+                bar.update()
+
+            fusion = fuse_clip(
+                clip, path, ConfidenceModel.shipped(), voxel=config.voxel / factor,
+                most_bytes=int(config.memory * 1e9), on_frame=on_frame,
+            )  # fmt: skip
+        clock.lap("surface")
+        meshes = [extract_mesh(volume).scaled(factor) for volume in fusion.volumes.values()]
+        clock.lap("mesh")
+        writer.finish(intrinsics, scale)
+        volumes = list(fusion.volumes.values())
+        scene = Scene(
+            config, path, camera, scale, meshes, [volume.voxel * factor for volume in volumes],
+            sum(volume.bytes for volume in volumes), clock.laps, count,
+        )  # fmt: skip
+        _write(layout, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
+    _say(scene, layout)
+    if clip.stopped is not None:
+        print(f"endodav reconstruct: {clip.stopped}; the {count} frames before were used", file=sys.stderr)
+        return EXIT_SOME_FAILED
+    return EXIT_OK
+
+
+def _check_motion(config: ReconstructConfig, params: dict[str, dict], given: np.ndarray | None) -> None:
+    if config.motion == "network" and "pose" not in params:
+        raise UserError(
+            "--weights: hold no motion network; name a training's folder, or pass --motion none to do without one"
+        )
+    if given is None and not {"pose", "intrinsics"} <= set(params):
+        raise UserError("--intrinsics: none given, and the weights have learned none; give FX,FY,CX,CY or a file")
+
+
+def _write(layout: Layout, scene: Scene, clip: NetworkClip, writer: SceneWriter, weights: str, card, coarsened) -> None:
+    for rank, mesh in enumerate(scene.meshes):
+        write_ply(layout.mesh(rank), mesh, scene.unit)
+        write_points(layout.points(rank), mesh, scene.unit)
+        write_glb(layout.gltf(rank), mesh, 1e-3 if scene.scale else 1.0)
+    write_trajectories(layout, scene.path, scene.factor, scene.unit)
+    write_cameras(layout.cameras, scene.path, clip.reader.size, scene.factor, scene.unit)
+    write_description(layout.meta, _described(scene, clip, weights, card, coarsened))
+    write_scene_report(layout.report, scene, writer.shown)
+
+
+def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: list[int]) -> dict:
+    pieces = [
+        {
+            "frames": len(scene.path.of_piece(piece)),
+            "path_length": scene.path.length(piece) * scene.factor,
+            "keyframes": sum(frame.keyframe for frame in scene.path.of_piece(piece)),
+            "vertices": len(mesh.vertices),
+            "voxel": voxel,
+            "voxels_merged": times,
+        }
+        for piece, mesh, voxel, times in zip(scene.path.pieces, scene.meshes, scene.voxels, coarsened, strict=False)
+    ]
+    return {
+        "program": f"endodav_jax {__version__}",
+        "packages": {name: version(name) for name in ("jax", "flax", "numpy", "scikit-image", "trimesh")},
+        "weights": weights,
+        "card": card,
+        "settings": scene.config,
+        "input": {"name": clip.reader.source.name, "size": list(clip.reader.source.size)},
+        "frames": scene.frames,
+        "complete": clip.stopped is None,
+        "stopped": str(clip.stopped) if clip.stopped else None,
+        "size": list(clip.reader.size),
+        "fps": float(clip.reader.fps),
+        "unit": scene.unit,
+        "scale": scene.scale.described() if scene.scale else UP_TO_SCALE,
+        "output": clip.model.output,
+        "units": (METRIC_UNITS if clip.model.metric else UNITS)
+        | {
+            "expected_errors": "relative error of depth to expect, |depth - truth| / truth after the best scale of the "
+            "clip; float32, 2 where there is no depth",
+        }
+        | ({"depths_mm": "depths times scale.mm_per_unit; float32, 0 outside the mask"} if scene.scale else {}),
+        "intrinsics": {"fx_fy_cx_cy": scene.path.intrinsics, "origin": scene.camera, "of": "the frames written here"},
+        "parallax": {
+            "pixels": scene.path.parallax,
+            "of": f"the clip's largest over {PARALLAX_STEP} frames; below {LEAST_PARALLAX:g} the camera only turned",
+        },
+        "pieces": pieces,
+        "lost": [{"frame": frame.index, "why": frame.reason} for frame in scene.path.lost()],
+        "confidence": {"neighbours": list(OFFSETS), "model": "reconstruction/confidence.json, fitted on phantoms"},
+        "surface_bytes": scene.bytes,
+        "seconds": scene.seconds,
+    }
+
+
+def _say(scene: Scene, layout: Layout) -> None:
+    """What the user reads at the end; what is amiss is said even where nothing else is."""
+    lost = [frame.index for frame in scene.path.lost()]
+    if lost:
+        print(f"endodav reconstruct: lost the camera in frames {lost_ranges(lost)}", file=sys.stderr)
+    if len(scene.path.pieces) > 1:
+        print(f"endodav reconstruct: {len(scene.path.pieces)} pieces, each with a world of its own", file=sys.stderr)
+    if scene.rotates_only:
+        print(
+            f"endodav reconstruct: the camera turns on the spot (parallax {scene.path.parallax:.2f} px over "
+            f"{PARALLAX_STEP} frames); the surface is no more than the network's depth",
+            file=sys.stderr,
+        )
+    if scene.config.quiet:
+        return
+    seconds = sum(scene.seconds.values())
+    print(scene.scale.line() if scene.scale else "scale: not known; everything is up to scale")
+    for rank, (mesh, voxel) in enumerate(zip(scene.meshes, scene.voxels, strict=True)):
+        print(f"{layout.mesh(rank)}: {len(mesh.vertices)} vertices, voxels of {voxel:.3g} ({scene.unit})")
+    print(
+        f"{layout.folder}: {scene.frames} frames, {scene.frames / seconds:.2f} frames/s; surface "
+        f"{scene.bytes / 1e6:.0f} MB; open {layout.report.name}"
+    )
+
+
+class _Clock:
+    """What took how long."""
+
+    def __init__(self):
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name], self._last = now - self._last, now

@@ -1,0 +1,74 @@
+"""Where to start an alignment from: features followed from the frame before, with and without their depth."""
+
+import cv2
+import numpy as np
+
+FEATURES = 300
+FEWEST = 12
+THERE_AND_BACK = 0.7  # pixels by which a feature followed forth and back may miss itself
+REPROJECTION = 1.5  # pixels
+ROUNDS = 5
+
+
+def feature_starts(before: np.ndarray, now: np.ndarray, intrinsics: np.ndarray) -> list[np.ndarray]:
+    """Returns candidates of `now_from_before`, float64 [4,4]: a turn alone, and a pose from features with depth.
+
+    A pose network's guess may lack the turn, and neighbouring frames of a fast turn lie out of reach of an alignment
+    that begins at rest; features reach as far as the eye.  Empty where too few can be followed.
+
+    Args:
+      before, now: `Level.maps` [h,w,5] of two frames, depth in the same unit.
+      intrinsics: [4].
+    """
+    first, second = _grey(before), _grey(now)
+    known = (before[..., 4] > 0.5).astype(np.uint8)
+    corners = cv2.goodFeaturesToTrack(first, FEATURES, 0.01, 3, mask=known, blockSize=5)
+    if corners is None or len(corners) < FEWEST:
+        return []
+    size = 2 * max(3, min(first.shape) // 14) + 1
+    follow = {"winSize": (size, size), "maxLevel": 3}
+    there, found, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, None, **follow)
+    back, again, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **follow)
+    start, end = corners[:, 0].astype(np.float64), there[:, 0].astype(np.float64)
+    good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.linalg.norm(back[:, 0] - start, axis=1) < THERE_AND_BACK)
+    height, width = first.shape
+    good &= (end > 1).all(1) & (end < (width - 2, height - 2)).all(1)
+    start, end = start[good], end[good]
+    if len(start) < FEWEST:
+        return []
+    fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
+    rays = [np.column_stack([(p[:, 0] - cx) / fx, (p[:, 1] - cy) / fy, np.ones(len(p))]) for p in (start, end)]
+    candidates = [_turn(*rays, focal=fx)]
+    depth = cv2.remap(before[..., 3], *start.astype(np.float32).T[:, :, None], cv2.INTER_LINEAR)[:, 0]
+    matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    try:
+        done, turn, shift, _ = cv2.solvePnPRansac(
+            rays[0] * depth[:, None], end, matrix, None, iterationsCount=100, reprojectionError=REPROJECTION
+        )
+    except cv2.error:  # points in one line
+        done = False
+    if done and np.isfinite(turn).all() and np.isfinite(shift).all():
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = cv2.Rodrigues(turn)[0], shift[:, 0]
+        candidates.append(pose)
+    return candidates
+
+
+def _turn(before: np.ndarray, now: np.ndarray, focal: float) -> np.ndarray:
+    """The rotation that carries most rays [N,3] onto each other (Kabsch), those far off left out round by round."""
+    first, second = (rays / np.linalg.norm(rays, axis=1, keepdims=True) for rays in (before, now))
+    weight = np.ones(len(first))
+    rotation = np.eye(3)
+    for _ in range(ROUNDS):
+        u, _, v = np.linalg.svd((second * weight[:, None]).T @ first)
+        rotation = u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v
+        off = np.linalg.norm(second - first @ rotation.T, axis=1) * focal
+        weight = 1 / (1 + (off / max(np.median(off), 0.3)) ** 2)
+    pose = np.eye(4)
+    pose[:3, :3] = rotation
+    return pose
+
+
+def _grey(maps: np.ndarray) -> np.ndarray:
+    """Texture as 8 bits, which OpenCV follows."""
+    return np.clip(128 + 50 * maps[..., 0], 0, 255).astype(np.uint8)

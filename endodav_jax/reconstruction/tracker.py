@@ -1,0 +1,284 @@
+"""Where each frame of a clip was taken from: against the surface seen before, in pieces where that fails."""
+
+import dataclasses
+
+import numpy as np
+
+from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.reconstruction.align import Fit, align, rigid_exactly
+from endodav_jax.reconstruction.starts import feature_starts
+from endodav_jax.reconstruction.views import View
+
+REFERENCES = 3  # keyframes that a frame is aligned with
+STEPS = (12, 10, 8)  # coarse to fine
+NEW_KEYFRAME_OVERLAP = 0.75  # a frame that sees less of the last keyframe than this becomes one
+NEW_KEYFRAME_SHIFT = 0.15  # or that was taken so far from it, in units of the depth
+REVISIT_OVERLAP = 0.6  # an old keyframe seen as far as this ties the path to where it was
+MOST_KEYFRAMES = 60  # kept; of the older half every second is let go when there are more
+DOUBTFUL = 1.4  # times the usual cost of an alignment, above which other starts are tried as well
+SAMPLES = 12  # points a side by which the overlap with a keyframe is reckoned
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackingRules:
+    """When a frame counts as lost.
+
+    Attributes:
+      least_overlap: share of its references that it must see.
+      least_correlation: of texture with its references.
+      most_difference: relative difference of depth from its references' (scale of its distribution).
+      least_contrast: grey levels of texture; below, a frame shows nothing (smear, smoke, water).
+      blur_share: of the contrast of the frames before, below which a frame counts as smeared.
+      patience: lost frames in a row after which a new piece may start.
+      scale_sigma: by how much a frame's depth may be off in scale, relative; 0 takes it as it is.
+    """
+
+    least_overlap: float = 0.3
+    least_correlation: float = 0.25
+    most_difference: float = 0.08
+    least_contrast: float = 0.6
+    blur_share: float = 0.25
+    patience: int = 3
+    scale_sigma: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracked:
+    """One frame of the path.
+
+    Attributes:
+      index: the frame's number.
+      piece: number of the piece, from 0; -1 where it was lost.
+      cam_from_world: float64 [4,4] in the tracker's unit, world of its piece; None where it was lost.
+      scale: factor of the frame's depth.
+      keyframe: whether it became one.
+      overlap, correlation, difference: of its alignment, see `Fit`; nan for the first of a piece.
+      reason: why it was lost, in words; empty otherwise.
+    """
+
+    index: int
+    piece: int
+    cam_from_world: np.ndarray | None
+    scale: float
+    keyframe: bool
+    overlap: float
+    correlation: float
+    difference: float
+    reason: str
+
+
+@dataclasses.dataclass
+class _Keyframe:
+    view: View
+    cam_from_world: np.ndarray
+    samples: np.ndarray  # [S,3] points in the world
+
+    @property
+    def world_from_cam(self) -> np.ndarray:
+        return inverse_rigid(self.cam_from_world)
+
+
+class CameraTracker:
+    """Takes views in order and says where each was taken from.
+
+    A frame is aligned with up to three keyframes: the last one, the one it sees most of, and the oldest that it still
+    sees well, so that a camera that comes back is tied to where it was and errors do not add up.
+    """
+
+    def __init__(self, rules: TrackingRules | None = None):
+        self.rules = rules or TrackingRules()
+        self.piece = -1
+        self._keyframes: list[_Keyframe] = []
+        self._last: tuple[View, np.ndarray] | None = None  # the last frame that was tracked
+        self._velocity = np.eye(4)
+        self._lost = 0
+        self._contrast: list[float] = []
+        self._costs: list[float] = []
+        self._fresh: View | None = None  # a frame that may begin the next piece
+
+    def push(self, view: View, later_from_earlier: np.ndarray | None = None) -> Tracked:
+        """Tracks the next frame.
+
+        Args:
+          view: of the frame.
+          later_from_earlier: a network's guess of the motion from the frame before, in the tracker's unit; None.
+        """
+        reason = self._unfit(view)
+        if reason:
+            return self._lose(view, reason, fit=None)
+        self._contrast = [*self._contrast[-29:], view.contrast]
+        if not self._keyframes:
+            return self._begin(view)
+        before, before_from_world = self._last
+        guesses = [self._velocity, np.eye(4)]
+        guesses += [] if later_from_earlier is None else [later_from_earlier]
+        guesses += feature_starts(before.levels[0].maps, view.levels[0].maps, view.levels[0].intrinsics)
+        fit, pose = self._align(view, [rigid_exactly(guess) @ before_from_world for guess in guesses])
+        reason = self._failed(fit)
+        if reason:
+            return self._lose(view, reason, fit)
+        return self._keep(view, pose, fit)
+
+    def _begin(self, view: View) -> Tracked:
+        self.piece += 1
+        self._lost, self._fresh, self._velocity = 0, None, np.eye(4)
+        pose = np.eye(4)
+        self._keyframes = [_keyframe(view, pose)]
+        self._last = (view, pose)
+        return Tracked(view.index, self.piece, pose, 1.0, True, np.nan, np.nan, np.nan, "")
+
+    def _keep(self, view: View, pose: np.ndarray, fit: Fit) -> Tracked:
+        self._costs = [*self._costs[-29:], float(fit.cost)]
+        before, before_from_world = self._last
+        if view.index == before.index + 1:
+            self._velocity = pose @ inverse_rigid(before_from_world)
+        else:
+            self._velocity = np.eye(4)
+        self._last, self._lost, self._fresh = (view, pose), 0, None
+        last = self._keyframes[-1]
+        shift = np.linalg.norm((pose @ last.world_from_cam)[:3, 3])
+        wanted = _overlap(last, pose, view) < NEW_KEYFRAME_OVERLAP or shift > NEW_KEYFRAME_SHIFT
+        scale = float(np.exp(fit.log_scale))
+        if wanted:
+            self._keyframes.append(_keyframe(_rescaled(view, scale), pose))
+            if len(self._keyframes) > MOST_KEYFRAMES:
+                half = MOST_KEYFRAMES // 2
+                self._keyframes = self._keyframes[:half:2] + self._keyframes[half:]
+        measures = (float(fit.overlap), float(fit.correlation), float(fit.difference))
+        return Tracked(view.index, self.piece, pose, scale, bool(wanted), *measures, "")
+
+    def _lose(self, view: View, reason: str, fit: Fit | None) -> Tracked:
+        self._lost += 1
+        measures = (np.nan,) * 3 if fit is None else (fit.overlap, fit.correlation, fit.difference)
+        if self._keyframes and self._lost > self.rules.patience and fit is not None:
+            # Two frames in a row that agree with each other begin a piece; the first of them stays lost.
+            if self._fresh is not None and self._agree(self._fresh, view):
+                return self._begin(view)
+            self._fresh = view
+        return Tracked(view.index, -1, None, 1.0, False, *map(float, measures), reason)
+
+    def _agree(self, first: View, second: View) -> bool:
+        kept = self._keyframes
+        self._keyframes = [_keyframe(first, np.eye(4))]
+        guesses = [np.eye(4), *feature_starts(first.levels[0].maps, second.levels[0].maps, first.levels[0].intrinsics)]
+        fit, _ = self._align(second, guesses)
+        self._keyframes = kept
+        return not self._failed(fit)
+
+    def _unfit(self, view: View) -> str:
+        known = float((view.levels[0].maps[..., 4] > 0.5).mean())
+        if known < 0.05:
+            return f"depth is known in {100 * known:.0f}% of it"
+        usual = float(np.median(self._contrast)) if self._contrast else view.contrast
+        least = max(self.rules.least_contrast, self.rules.blur_share * usual)
+        if view.contrast < least:
+            return f"it shows next to nothing: texture of {view.contrast:.1f} grey levels, usual are {usual:.1f}"
+        return ""
+
+    def _failed(self, fit: Fit) -> str:
+        rules = self.rules
+        if not np.isfinite(float(fit.cost)) or fit.overlap < rules.least_overlap:
+            return f"it sees {100 * float(fit.overlap):.0f}% of the surface before it"
+        if fit.correlation < rules.least_correlation:
+            return f"its texture does not fit (correlation {float(fit.correlation):.2f})"
+        if fit.difference > rules.most_difference:
+            return f"its depth does not fit (off by {100 * float(fit.difference):.0f}%)"
+        return ""
+
+    def _align(self, view: View, starts: list[np.ndarray]) -> tuple[Fit, np.ndarray]:
+        """The best start by its cost on the coarsest level, then coarse to fine."""
+        chosen = self._references(view, starts)
+        active = np.array([1.0] * len(chosen) + [0.0] * (REFERENCES - len(chosen)), np.float32)
+        filled = chosen + chosen[-1:] * (REFERENCES - len(chosen))
+        sigma = self.rules.scale_sigma
+        weight = np.float32(1 / sigma**2 if sigma else np.inf)
+
+        def run(pose, level, scale, steps):
+            place = len(view.levels) - 1 - level
+            surfaces = np.stack([keyframe.view.levels[place].surface for keyframe in filled])
+            motions = np.stack([pose @ keyframe.world_from_cam for keyframe in filled]).astype(np.float32)
+            own = view.levels[place]
+            # The weight of one frame's depth grows with the pixels that it must outvote.
+            return align(
+                surfaces, active, own.maps, own.intrinsics, motions, np.float32(scale), weight * 1e-2, steps=steps
+            )
+
+        def refined(pose):
+            """Coarse to fine; a level that ends worse than it began, seen on the next one, is taken back."""
+            scale, fit = 0.0, None
+            for level in range(len(view.levels)):
+                fit = run(pose, level, scale, STEPS[level])
+                found = rigid_exactly(np.asarray(fit.update, np.float64) @ pose), float(fit.log_scale)
+                if level + 1 < len(view.levels):
+                    after, before = (
+                        run(*end, 0).cost for end in (found_at(found, level + 1), (pose, level + 1, scale))
+                    )
+                    if before <= after:
+                        continue
+                pose, scale = found
+            return fit, pose
+
+        def found_at(found, level):
+            return found[0], level, found[1]
+
+        costs = [float(run(pose, 0, 0.0, 0).cost) for pose in starts]
+        best = None
+        for n in np.argsort(costs):
+            fit, pose = refined(starts[n])
+            if best is None or fit.cost < best[0].cost:
+                best = fit, pose
+            if not self._doubtful(best[0]):
+                break
+        return best
+
+    def _doubtful(self, fit: Fit) -> bool:
+        """Whether an alignment is so much worse than those before that another start is worth its time."""
+        if self._failed(fit):
+            return True
+        usual = float(np.median(self._costs)) if self._costs else float(fit.cost)
+        return float(fit.cost) > DOUBTFUL * usual
+
+    def _references(self, view: View, starts: list[np.ndarray]) -> list[_Keyframe]:
+        """The last keyframe, the oldest that is seen well, and the one seen most besides."""
+        pose = starts[-1]  # features', where there are any
+        overlaps = [_overlap(keyframe, pose, view) for keyframe in self._keyframes]
+        chosen = [len(overlaps) - 1]
+        well = [n for n, overlap in enumerate(overlaps[:-1]) if overlap > REVISIT_OVERLAP]
+        if well:
+            chosen.append(well[0])
+            rest = [n for n in well if n not in chosen]
+            if rest:
+                chosen.append(max(rest, key=lambda n: overlaps[n]))
+        return [self._keyframes[n] for n in chosen]
+
+
+def _keyframe(view: View, cam_from_world: np.ndarray) -> _Keyframe:
+    surface = view.levels[-1].surface
+    step = [max(1, size // SAMPLES) for size in surface.shape[:2]]
+    some = surface[:: step[0], :: step[1]].reshape(-1, 8)
+    points = some[some[:, 7] > 0.5, :3].astype(np.float64)
+    world_from_cam = inverse_rigid(cam_from_world)
+    return _Keyframe(view, cam_from_world, points @ world_from_cam[:3, :3].T + world_from_cam[:3, 3])
+
+
+def _rescaled(view: View, scale: float) -> View:
+    """The view with its depth times a factor."""
+    if scale == 1.0:
+        return view
+    factor = np.array([1, 1, 1, scale, 1], np.float32)
+    return dataclasses.replace(
+        view, levels=tuple(dataclasses.replace(level, maps=level.maps * factor) for level in view.levels)
+    )
+
+
+def _overlap(keyframe: _Keyframe, cam_from_world: np.ndarray, view: View) -> float:
+    """Share of a keyframe's sampled points that a camera sees, whatever may stand before them."""
+    if not len(keyframe.samples):
+        return 0.0
+    level = view.levels[-1]
+    height, width = level.maps.shape[:2]
+    x, y, z = cam_from_world[:3, :3] @ keyframe.samples.T + cam_from_world[:3, 3:]
+    fx, fy, cx, cy = level.intrinsics
+    ahead = np.maximum(z, 1e-6)
+    u, v = fx * x / ahead + cx, fy * y / ahead + cy
+    return float(((z > 1e-3) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)).mean())

@@ -1,0 +1,122 @@
+"""A clip's scale, whatever it was asked to come from."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.scale.estimate import Scale, one_scale
+from endodav_jax.scale.request import ScaleRequest
+from endodav_jax.scale.sources import (
+    FEWEST_POINTS,
+    ScaleFrame,
+    ratios_of_length,
+    ratios_of_points,
+    ratios_of_poses,
+    read_points,
+    read_poses,
+)
+from endodav_jax.scale.stereo import FRAMES, StereoRig, ratios_of_stereo, read_calibration
+from endodav_jax.video.intrinsics import read_intrinsics
+from endodav_jax.video.reader import FrameReader
+
+OTHER_EYE = {"top": "bottom", "left": "right", "bottom": "top", "right": "left"}
+
+
+class ScaleSettings(Protocol):
+    """What the configurations of `infer` and `reconstruct` say of it."""
+
+    scale: tuple[str, ...]
+    stereo: str
+    intrinsics: str
+    baseline: float
+    calibration: str
+
+
+def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: FrameReader) -> StereoRig | None:
+    """Checks before any work what can be, and returns the cameras of a stereo recording.
+
+    Raises:
+      UserError: no eye is named, or nothing says how far apart they are.
+    """
+    if request is None:
+        if config.baseline or config.calibration:
+            raise UserError("--baseline and --calibration: say what they are for, --scale stereo")
+        return None
+    if request.kind != "stereo":
+        return None
+    if config.stereo == "none":
+        raise UserError("--scale stereo: say where the left eye is, --stereo top or --stereo left")
+    if config.calibration:
+        rig = read_calibration(Path(config.calibration), reader.full_size)
+    elif config.baseline and config.intrinsics:
+        intrinsics = read_intrinsics(config.intrinsics, reader.full_size, reader.full_size)
+        rig = StereoRig.rectified(intrinsics, config.baseline, reader.full_size)
+    else:
+        raise UserError("--scale stereo: give --calibration FILE, or --baseline MM with --intrinsics")
+    return rig if config.stereo in ("top", "left") else rig.swapped()
+
+
+def measured_scale(
+    request: ScaleRequest,
+    rig: StereoRig | None,
+    frames: Callable[[], Iterator[ScaleFrame]],
+    indices: list[int],
+    reader: FrameReader,
+    intrinsics: np.ndarray | None,
+) -> Scale:
+    """Returns the factor of a clip.
+
+    Args:
+      request: where it comes from.
+      rig: as `check_scale` returned it.
+      frames: gives the clip's frames with their depth anew.
+      indices: their numbers.
+      reader: that they come from.
+      intrinsics: [4] of the frames; None where they are not known.
+
+    Raises:
+      UserError: what was asked for does not fit the clip, or does not show its scale.
+    """
+    if intrinsics is None and request.kind in ("poses", "length"):
+        raise UserError(f"--scale {request.kind}: needs the camera; give --intrinsics")
+    match request.kind:
+        case "points":
+            points = read_points(request.path, len(indices))
+            strange = sorted(set(points) - set(indices))
+            if strange and len(strange) == len(points):
+                raise UserError(
+                    f"--scale {request.words}: has points of frame {strange[0]} and others, none of this clip"
+                )
+            return one_scale(ratios_of_points(frames(), points, reader.scale), request.words, fewest=4)
+        case "poses":
+            poses = read_poses(request.path, indices)
+            ratios = ratios_of_poses(frames(), poses, intrinsics)
+            if not ratios:
+                raise UserError(
+                    f"--scale {request.words}: no {FEWEST_POINTS} points are seen from places far enough apart; the "
+                    "camera hardly moves, or these are not its poses (camera to world, mm)"
+                )
+            return one_scale(ratios, request.words)
+        case "length":
+            return one_scale(ratios_of_length(frames(), request.length, intrinsics, reader.scale), request.words, 1)
+    return one_scale(ratios_of_stereo(_both_eyes(frames, len(indices), reader), rig), request.words)
+
+
+def _both_eyes(frames: Callable[[], Iterator[ScaleFrame]], count: int, reader: FrameReader) -> Iterator[tuple]:
+    """Yields (number, this eye, the other, depth) of some frames, eyes at their full size."""
+    step = max(1, count // FRAMES)
+    readers = [
+        FrameReader(
+            reader.source,
+            stereo=eye,
+            max_len=reader.max_len,
+            target_fps=float(reader.fps) if reader.thinned else 0,
+        )
+        for eye in (reader.stereo, OTHER_EYE[reader.stereo])
+    ]
+    for number, (frame, this, other) in enumerate(zip(frames(), *readers, strict=False)):
+        if number % step == 0:
+            yield frame.index, this.rgb, other.rgb, frame.depth

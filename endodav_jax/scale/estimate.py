@@ -1,0 +1,103 @@
+"""One factor for a clip, from many measurements of it."""
+
+import dataclasses
+
+import numpy as np
+
+from endodav_jax.errors import UserError
+
+FEWEST = 8  # measurements in a frame whose median counts
+TUKEY = 4.685  # of the biweight, in robust standard deviations (95% efficiency)
+ROUNDS = 20
+NORMAL = 1.4826  # from a median absolute deviation to a standard deviation
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """A clip's factor from the depth's unit to millimetres.
+
+    Attributes:
+      factor: mm of one unit.
+      low, high: where the factors of 95% of its frames lie; of single measurements, where one frame has them all.
+      source: where it comes from, in words.
+      frames: how many frames had a say.
+      measurements: how many there were.
+    """
+
+    factor: float
+    low: float
+    high: float
+    source: str
+    frames: int
+    measurements: int
+
+    def described(self) -> dict:
+        """Returns what `meta.json` says."""
+        return {
+            "mm_per_unit": self.factor,
+            "interval_95": [self.low, self.high],
+            "interval": "factors of 95% of the frames (of the measurements, where there is one frame)",
+            "source": self.source,
+            "frames": self.frames,
+            "measurements": self.measurements,
+        }
+
+    def line(self) -> str:
+        """One line for the terminal."""
+        return (
+            f"scale: {self.factor:.4g} mm a unit ({self.low:.4g} to {self.high:.4g}) from {self.source}, "
+            f"{self.frames} frames"
+        )
+
+
+def metric_weights() -> Scale:
+    """The factor of a network whose output is in metres, which says nothing of how far it may be off."""
+    return Scale(1000.0, 1000.0, 1000.0, "metric weights", 0, 0)
+
+
+def one_scale(ratios: dict[int, np.ndarray], source: str, fewest: int = FEWEST) -> Scale:
+    """Returns the factor that most frames agree on.
+
+    Of each frame the median of its ratios' logarithms, of these the Tukey biweight mean: frames and pixels that are
+    off count little, wherever they are off to.
+
+    Args:
+      ratios: frame -> [n] measurements of mm over the depth's unit.
+      source: where they come from.
+      fewest: measurements that a frame needs.
+
+    Raises:
+      UserError: no frame has as many.
+    """
+    logs = {frame: np.log(values[np.isfinite(values) & (values > 0)]) for frame, values in ratios.items()}
+    logs = {frame: values for frame, values in logs.items() if len(values) >= fewest}
+    if not logs:
+        raise UserError(
+            f"--scale {source}: no frame has {fewest} measurements where depth is known; check that it belongs to "
+            "this clip"
+        )
+    medians = np.array([np.median(values) for values in logs.values()])
+    samples = medians if len(medians) > 1 else next(iter(logs.values()))
+    middle, spread = _biweight(medians if len(medians) > 1 else samples)
+    half = 1.96 * spread
+    return Scale(
+        float(np.exp(middle)),
+        float(np.exp(middle - half)),
+        float(np.exp(middle + half)),
+        source,
+        len(logs),
+        int(sum(len(values) for values in logs.values())),
+    )
+
+
+def _biweight(values: np.ndarray) -> tuple[float, float]:
+    """Returns the biweight mean and a robust standard deviation."""
+    middle = float(np.median(values))
+    spread = NORMAL * float(np.median(np.abs(values - middle)))
+    if spread == 0:
+        return middle, 0.0
+    for _ in range(ROUNDS):
+        off = (values - middle) / (TUKEY * spread)
+        weight = np.where(np.abs(off) < 1, (1 - off**2) ** 2, 0)
+        middle = float((weight * values).sum() / weight.sum())
+    return middle, spread

@@ -1,0 +1,231 @@
+"""Measurements of a clip's scale from points, from a tracked endoscope, and from a known length."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.data.sources.geometry_files import read_geometry_npz
+from endodav_jax.data.sources.trajectories import read_trajectory
+from endodav_jax.errors import UserError
+from endodav_jax.scale.request import KnownLength
+
+NEAR = 2  # pixels about an end of a known length whose depths count
+SPANS = (2, 4, 8, 16)  # frames between the two views of a point
+LEAST_ANGLE = np.radians(2.0)  # between the two rays to a point; below, noise is more than parallax
+REPROJECTION = 0.75  # pixels by which a point may miss
+FEATURES = 300
+FEWEST_POINTS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleFrame:
+    """A frame with depth, as measurements need it.
+
+    Attributes:
+      index: number in the source.
+      rgb: uint8 [H,W,3].
+      depth: float32 [H,W], up to scale, 0 where it is not known.
+    """
+
+    index: int
+    rgb: np.ndarray
+    depth: np.ndarray
+
+
+def depth_at(depth: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Returns depth [P] at pixels, linear in its inverse between them; nan beside what is not known."""
+    known = depth > 0
+    inverse = np.where(known, 1 / np.where(known, depth, 1), np.nan).astype(np.float32)
+    where = [np.asarray(axis, np.float32)[:, None] for axis in (u, v)]
+    if not len(where[0]):
+        return np.zeros(0)
+    sampled = cv2.remap(inverse, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
+    return 1 / sampled[:, 0].astype(np.float64)
+
+
+def read_points(path: Path, frames: int) -> dict[int, np.ndarray]:
+    """Reads points of known depth: frame -> float64 [n,3] of u, v (pixels of the source) and z in mm.
+
+    Text: lines of `frame u v z`; .npz: `sparse_depth`, rows of (frame, point, u, v, z).
+
+    Raises:
+      UserError: another form, or depth that is not positive.
+    """
+    if path.suffix.lower() == ".npz":
+        points = read_geometry_npz(path, frames).points
+        if points is None:
+            raise UserError(f"--scale points {path}: has no `sparse_depth` (rows of frame, point, u, v, z)")
+        return points
+    try:
+        rows = np.loadtxt(path, delimiter="," if "," in path.read_text(encoding="utf-8-sig") else None, ndmin=2)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"--scale points {path}: not numbers; wanted lines of frame, u, v, z in mm") from error
+    if rows.shape[1] != 4 or not len(rows):
+        raise UserError(f"--scale points {path}: {rows.shape[1]} numbers a line; wanted 4: frame, u, v, z in mm")
+    if not (rows[:, 3] > 0).all():
+        raise UserError(f"--scale points {path}: a depth is not positive; z is in mm in front of the camera")
+    return {int(frame): rows[rows[:, 0] == frame][:, 1:] for frame in np.unique(rows[:, 0])}
+
+
+def ratios_of_points(
+    frames: Iterable[ScaleFrame], points: dict[int, np.ndarray], resized: tuple[float, float]
+) -> dict[int, np.ndarray]:
+    """Returns frame -> mm over depth at its points.
+
+    Args:
+      frames: with depth.
+      points: see `read_points`.
+      resized: (vertical, horizontal) size of the frames over that of the source.
+    """
+    found = {}
+    for frame in frames:
+        rows = points.get(frame.index)
+        if rows is not None:
+            u, v = (rows[:, 0] + 0.5) * resized[1] - 0.5, (rows[:, 1] + 0.5) * resized[0] - 0.5
+            found[frame.index] = rows[:, 2] / depth_at(frame.depth, u, v)
+    return found
+
+
+def ratios_of_length(
+    frames: Iterable[ScaleFrame], known: KnownLength, intrinsics: np.ndarray, resized: tuple[float, float]
+) -> dict[int, np.ndarray]:
+    """Returns frame -> mm over the distance of the two pixels, once for each pair of depths about them.
+
+    Raises:
+      UserError: there is no such frame, a pixel outside of it, or no depth there.
+    """
+    for frame in frames:
+        if frame.index == known.frame:
+            ends = [
+                _points_about(frame.depth, (x + 0.5) * resized[1] - 0.5, (y + 0.5) * resized[0] - 0.5, intrinsics)
+                for x, y in (known.first, known.second)
+            ]
+            distances = np.linalg.norm(ends[0][:, None] - ends[1][None], axis=-1).ravel()
+            return {frame.index: known.mm / distances[distances > 0]}
+    raise UserError(f"--scale length: there is no frame {known.frame} in the clip")
+
+
+def read_poses(path: Path, indices: list[int]) -> np.ndarray:
+    """Reads `world_from_cam` in mm, float64 [N,4,4], nan where a frame has none.
+
+    Raises:
+      UserError: see `read_trajectory`, or fewer than two frames have one.
+    """
+    poses = read_trajectory(path, indices)
+    if np.isfinite(poses[:, 0, 0]).sum() < 2:
+        raise UserError(f"--scale poses {path}: fewer than two frames of the clip have a pose")
+    return poses
+
+
+def ratios_of_poses(
+    frames: Iterable[ScaleFrame], world_from_cam: np.ndarray, intrinsics: np.ndarray
+) -> dict[int, np.ndarray]:
+    """Returns frame -> mm over depth at points that two known poses triangulate.
+
+    Features are followed over as many frames as it takes for their two rays to differ, so that neither the network's
+    motion nor a path is needed.
+
+    Args:
+      frames: with depth, as many as there are poses.
+      world_from_cam: float64 [N,4,4], mm; nan where it is not known.
+      intrinsics: [4].
+    """
+    found: dict[int, list[np.ndarray]] = {}
+    for first, second, pose, other in _pairs(frames, world_from_cam):
+        start, end = followed_features(first.rgb, second.rgb, first.depth > 0)
+        if len(start) < FEWEST_POINTS:
+            continue
+        z, good = triangulated(start, end, inverse_rigid(other) @ pose, intrinsics)
+        depth = depth_at(first.depth, *start.T)
+        good &= np.isfinite(depth)
+        if good.sum() >= FEWEST_POINTS:
+            found.setdefault(first.index, []).append(z[good] / depth[good])
+    return {index: np.concatenate(parts) for index, parts in found.items()}
+
+
+def triangulated(
+    start: np.ndarray, end: np.ndarray, second_from_first: np.ndarray, intrinsics: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the depth of points in the first camera, [P], and which can be relied on, bool [P].
+
+    z R r₁ + t is parallel to r₂: z = -(a·b)/(a·a) with a = R r₁ × r₂ and b = t × r₂.
+    """
+    fx, fy, cx, cy = intrinsics
+    rays = [np.column_stack([(p[:, 0] - cx) / fx, (p[:, 1] - cy) / fy, np.ones(len(p))]) for p in (start, end)]
+    turned = rays[0] @ second_from_first[:3, :3].T
+    shift = second_from_first[:3, 3]
+    a, b = np.cross(turned, rays[1]), np.cross(shift[None], rays[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = -(a * b).sum(1) / (a * a).sum(1)
+        there = z[:, None] * turned + shift
+        seen = there[:, :2] / there[:, 2:] * (fx, fy) + (cx, cy)
+    miss = np.linalg.norm(seen - end, axis=1)
+    # The angle that the shift makes: what is left of it across the ray, over the distance.
+    angle = np.linalg.norm(np.cross(shift[None], there), axis=1) / np.maximum((there**2).sum(1), 1e-12)
+    return z, (z > 0) & (there[:, 2] > 0) & (miss < REPROJECTION) & (angle > LEAST_ANGLE)
+
+
+def followed_features(first: np.ndarray, second: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns pixels (x, y) of features in two frames, float64 [P,2] each, followed there and back.
+
+    Args:
+      first, second: uint8 [H,W,3].
+      known: bool [H,W], where features of the first may lie.
+    """
+    equalise = cv2.createCLAHE(2.0, (8, 8))
+    grey = [equalise.apply(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)) for rgb in (first, second)]
+    mask = cv2.erode(known.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0)
+    corners = cv2.goodFeaturesToTrack(grey[0], FEATURES, 0.01, 3, mask=mask, blockSize=5)
+    if corners is None:
+        return np.zeros((0, 2)), np.zeros((0, 2))
+    size = 2 * max(4, min(known.shape) // 20) + 1
+    settings = {"winSize": (size, size), "maxLevel": 3}
+    there, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], corners, None, **settings)
+    back, again, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], there, None, **settings)
+    start, end = corners[:, 0].astype(np.float64), there[:, 0].astype(np.float64)
+    height, width = known.shape
+    good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.linalg.norm(back[:, 0] - start, axis=1) < 0.5)
+    good &= (end > 1).all(1) & (end < (width - 2, height - 2)).all(1)
+    return start[good], end[good]
+
+
+def _pairs(frames: Iterable[ScaleFrame], poses: np.ndarray) -> Iterator[tuple]:
+    """Yields (first, second, their poses), the second as soon as it was taken far enough from the first."""
+    held: list[tuple[int, ScaleFrame]] = []
+    for number, frame in enumerate(frames):
+        if not np.isfinite(poses[number]).all():
+            continue
+        kept = []
+        for before, first in held:
+            baseline = np.linalg.norm(poses[number][:3, 3] - poses[before][:3, 3])
+            span = number - before
+            # In units that are not known yet: try at each span, the angle decides what counts.
+            if span in SPANS and baseline > 0:
+                yield first, frame, poses[before], poses[number]
+            if span < SPANS[-1]:
+                kept.append((before, first))
+        held = kept
+        if number % 5 == 0:
+            held.append((number, frame))
+
+
+def _points_about(depth: np.ndarray, x: float, y: float, intrinsics: np.ndarray) -> np.ndarray:
+    """Points of the pixel and those about it, [P,3], those far off in depth left out."""
+    height, width = depth.shape
+    if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+        raise UserError(f"--scale length: pixel {x:.0f},{y:.0f} lies outside of the {width}x{height} frame")
+    v, u = np.mgrid[-NEAR : NEAR + 1, -NEAR : NEAR + 1].reshape(2, -1)
+    z = depth_at(depth, x + u, y + v)
+    if not np.isfinite(z).any():
+        raise UserError(f"--scale length: depth is not known at pixel {x:.0f},{y:.0f}; choose another one")
+    good = np.isfinite(z) & (np.abs(z / np.nanmedian(z) - 1) < 0.1)
+    fx, fy, cx, cy = intrinsics
+    # The end itself, at each of the depths about it.
+    return (
+        np.stack([np.full(good.sum(), (x - cx) / fx), np.full(good.sum(), (y - cy) / fy), np.ones(good.sum())], -1)
+        * z[good, None]
+    )

@@ -1,0 +1,176 @@
+"""Measurements of a clip's scale from the other eye: rectification and semi-global matching by OpenCV."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from endodav_jax.errors import UserError
+from endodav_jax.scale.sources import depth_at
+
+FRAMES = 24  # of a clip that are matched
+LARGEST = 640  # pixels of the longer side at which they are
+BLOCK = 5  # pixels a side of what is compared
+DISPARITIES = 0.3  # of the width, the largest disparity that is looked for
+LEAST_DISPARITY = 2.0  # pixels; below, a sixteenth of a pixel is more than a few percent
+NATIVE_SIZE = (1024, 1280)  # height and width of SCARED's calibration
+STEP = 3  # every third pixel is a measurement
+
+
+@dataclasses.dataclass(frozen=True)
+class StereoRig:
+    """Two cameras: x_right = rotation x_left + translation.
+
+    Attributes:
+      left, right: float64 [3,3] camera matrices in pixels of one eye's image.
+      left_distortion, right_distortion: float64 [n] as OpenCV has them.
+      rotation: float64 [3,3].
+      translation_mm: float64 [3].
+      size: (height, width) that they are for.
+    """
+
+    left: np.ndarray
+    left_distortion: np.ndarray
+    right: np.ndarray
+    right_distortion: np.ndarray
+    rotation: np.ndarray
+    translation_mm: np.ndarray
+    size: tuple[int, int]
+
+    @classmethod
+    def rectified(cls, intrinsics: np.ndarray, baseline_mm: float, size: tuple[int, int]) -> "StereoRig":
+        """Two equal cameras side by side; a negative baseline is a left eye that is the right one."""
+        fx, fy, cx, cy = intrinsics
+        camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+        shift = np.array([-baseline_mm, 0, 0], np.float64)
+        return cls(camera, np.zeros(5), camera, np.zeros(5), np.eye(3), shift, size)
+
+    def swapped(self) -> "StereoRig":
+        """The same with the right eye as the one that depth is measured in."""
+        return StereoRig(
+            self.right, self.right_distortion, self.left, self.left_distortion, self.rotation.T,
+            -self.rotation.T @ self.translation_mm, self.size,
+        )  # fmt: skip
+
+
+def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
+    """Reads SCARED's `endoscope_calibration.yaml`: M1, D1, M2, D2, R and T of OpenCV, mm, for `size` of one eye.
+
+    SCARED's is for 1280x1024, whatever the images' size, which are taken as resized from that.
+
+    Raises:
+      UserError: no such file, or a matrix is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"--calibration {path}: no such file")
+    try:
+        storage = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        values = {name: storage.getNode(name).mat() for name in ("M1", "D1", "M2", "D2", "R", "T")}
+        storage.release()
+    except (cv2.error, UnicodeDecodeError) as error:
+        raise UserError(f"--calibration {path}: is no YAML that OpenCV reads") from error
+    missing = [name for name, value in values.items() if value is None or not np.isfinite(value).all()]
+    if missing:
+        raise UserError(f"--calibration {path}: has no {', '.join(missing)}; wanted M1, D1, M2, D2, R and T")
+    native = _native_size(values["M1"], size)
+    resize = np.diag([size[1] / native[1], size[0] / native[0], 1.0])
+    # Edges stay edges, pixel centres are at integers.
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    left, right = (np.linalg.inv(half) @ resize @ half @ values[name] for name in ("M1", "M2"))
+    first, second = (values[name].ravel() for name in ("D1", "D2"))
+    return StereoRig(left, first, right, second, values["R"], values["T"].ravel(), size)
+
+
+class StereoMatcher:
+    """Depth in mm of the left eye's pixels."""
+
+    def __init__(self, rig: StereoRig):
+        """Takes two cameras.
+
+        Raises:
+          UserError: they stand above each other, or at one place.
+        """
+        self.rig = rig
+        height, width = rig.size
+        self._factor = min(1.0, LARGEST / max(rig.size))
+        size = (max(16, round(width * self._factor)), max(16, round(height * self._factor)))
+        turn_left, turn_right, left, right, *_ = cv2.stereoRectify(
+            rig.left, rig.left_distortion, rig.right, rig.right_distortion, (width, height), rig.rotation,
+            rig.translation_mm.reshape(3, 1), flags=cv2.CALIB_ZERO_DISPARITY, alpha=0, newImageSize=size,
+        )  # fmt: skip
+        if abs(right[1, 3]) > abs(right[0, 3]) or right[0, 3] == 0:
+            raise UserError("--scale stereo: the two cameras do not stand side by side; check baseline and calibration")
+        self._turn, self._camera = turn_left, left
+        self._reach = -float(right[0, 3])  # focal length times baseline, px mm
+        self._maps = [
+            cv2.initUndistortRectifyMap(camera, distortion, turn, new, size, cv2.CV_32FC1)
+            for camera, distortion, turn, new in (
+                (rig.left, rig.left_distortion, turn_left, left),
+                (rig.right, rig.right_distortion, turn_right, right),
+            )
+        ]
+        most = max(16, int(DISPARITIES * size[0]) // 16 * 16)
+        first = 0 if self._reach > 0 else -most
+        self._matcher = cv2.StereoSGBM_create(
+            minDisparity=first, numDisparities=most, blockSize=BLOCK, P1=8 * BLOCK**2, P2=32 * BLOCK**2,
+            disp12MaxDiff=1, uniquenessRatio=10, speckleWindowSize=80, speckleRange=2,
+            mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
+        )  # fmt: skip
+
+    def measured(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Returns points of known depth, float64 [P,3]: u, v in pixels of the left eye's image, z in mm.
+
+        Args:
+          left, right: uint8 [H,W,3] of the rig's size.
+        """
+        grey = [
+            cv2.remap(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), *maps, cv2.INTER_LINEAR)
+            for rgb, maps in zip((left, right), self._maps, strict=True)
+        ]
+        disparity = self._matcher.compute(*grey).astype(np.float64) / 16
+        low = self._matcher.getMinDisparity()
+        good = (
+            (disparity > low - 0.5)
+            & (np.abs(disparity) > LEAST_DISPARITY)
+            & (np.sign(disparity) == np.sign(self._reach))
+        )
+        # A window that reaches over an edge of depth mixes what is before and behind it.
+        filled = np.where(good, disparity, 0).astype(np.float32)
+        box = np.ones((BLOCK + 2, BLOCK + 2), np.uint8)
+        good &= cv2.dilate(filled, box) - cv2.erode(filled, box) < 2.0
+        v, u = np.nonzero(good[::STEP, ::STEP])
+        v, u = STEP * v, STEP * u
+        z = self._reach / disparity[v, u]
+        fx, fy, cx, cy = self._camera[0, 0], self._camera[1, 1], self._camera[0, 2], self._camera[1, 2]
+        points = np.column_stack([(u - cx) / fx * z, (v - cy) / fy * z, z]) @ self._turn  # into the left eye
+        if not len(points):
+            return np.zeros((0, 3))
+        pixels, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), self.rig.left, self.rig.left_distortion)
+        return np.column_stack([pixels[:, 0], points[:, 2]])
+
+
+def ratios_of_stereo(
+    frames: Iterable[tuple[int, np.ndarray, np.ndarray, np.ndarray]], rig: StereoRig
+) -> dict[int, np.ndarray]:
+    """Returns frame -> mm over depth.
+
+    Args:
+      frames: (number, left eye, right eye, depth of the left eye); the depth may have another size.
+      rig: of the eyes.
+    """
+    matcher = StereoMatcher(rig)
+    found = {}
+    for index, left, right, depth in frames:
+        points = matcher.measured(left, right)
+        y, x = (n / m for n, m in zip(depth.shape, rig.size, strict=True))
+        known = depth_at(depth, (points[:, 0] + 0.5) * x - 0.5, (points[:, 1] + 0.5) * y - 0.5)
+        ratios = points[:, 2] / known
+        found[index] = ratios[np.isfinite(ratios)]
+    return found
+
+
+def _native_size(camera: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
+    """The size that a calibration is for: SCARED's or the frames' own, whichever has it look through its middle."""
+    return min((NATIVE_SIZE, size), key=lambda n: abs(2 * camera[0, 2] / n[1] - 1) + abs(2 * camera[1, 2] / n[0] - 1))

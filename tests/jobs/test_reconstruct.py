@@ -1,0 +1,236 @@
+"""`endodav reconstruct` from the user's side, with a network that knows the depth of a painted wall."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from endodav_jax import cli
+from endodav_jax.checkpoints.card import Card
+from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.data.sources.trajectories import read_trajectory
+from endodav_jax.errors import EXIT_USER_ERROR
+from endodav_jax.evaluation.motion import write_tum
+from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.reconstruction import run as job
+from endodav_jax.reconstruction.layout import Layout, read_cameras
+from endodav_jax.reconstruction.measures import path_errors
+from tests.bumpy_wall import INTRINSICS, SIZE, distance_to_wall, look, pose, stroll
+
+FRAMES = 16
+POSES = stroll(FRAMES)
+UNIT = 12.0  # mm of the network's unit
+CAMERA = ",".join(map(str, INTRINSICS))
+
+
+class Seer:
+    """Gives the wall's own depth, in a unit of its own, as disparity."""
+
+    config = DepthModelConfig()
+
+    def iter_infer(self, frames, align, view_mask, on_overlap):
+        for number, _ in enumerate(frames):
+            depth = look(POSES[number])[1] / UNIT
+            disparity = ((1 / depth - 1 / 150) / (10 - 1 / 150)).astype(np.float32)
+            np.testing.assert_allclose(depth_from_disparity(disparity), depth, rtol=1e-4)
+            if number in (6, 7):
+                on_overlap(number, disparity, 1.01 * disparity)
+            yield number, disparity
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clip") / "wall"
+    folder.mkdir()
+    for number, taken in enumerate(POSES):
+        Image.fromarray(look(taken)[0]).save(folder / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def networks():
+    return {"depth": {}}
+
+
+@pytest.fixture
+def endodav(monkeypatch, capsys, networks):
+    """Runs `endodav reconstruct ...` and returns (exit code, stdout, stderr)."""
+    monkeypatch.setattr(job, "load_networks", lambda *_: (Seer(), networks, Card(what="a seer", licence="none")))
+
+    def run(*arguments) -> tuple[int, str, str]:
+        code = cli.main(["reconstruct", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(clip, tmp_path_factory):
+    """A reconstruction in millimetres, by the poses of a tracked endoscope."""
+    out = tmp_path_factory.mktemp("out")
+    write_tum(out / "poses.txt", inverse_rigid(np.stack(POSES)), range(FRAMES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "load_networks", lambda *_: (Seer(), {"depth": {}}, Card(what="a seer", licence="none")))
+        scale = ["--scale", "poses", str(out / "poses.txt")]
+        code = cli.main(
+            [
+                "reconstruct",
+                str(clip),
+                "-o",
+                str(out / "scene"),
+                "--intrinsics",
+                CAMERA,
+                "--motion",
+                "none",
+                "--quiet",
+                *scale,
+            ]
+        )
+    assert code == 0
+    return Layout.find(out / "scene")
+
+
+def test_everything_that_the_layout_promises_is_there(made):
+    assert made.stem == "wall"
+    assert {path.name for path in made.folder.iterdir()} == {path.name for path in made.fixed()}
+
+
+def test_the_trajectory_is_the_cameras_in_millimetres(made):
+    found = read_trajectory(made.trajectory(), list(range(FRAMES)))
+    errors = path_errors(found[:, :3, 3], inverse_rigid(np.stack(POSES))[:, :3, 3], free_scale=False)
+    assert errors.share < 0.01
+
+
+def test_cameras_say_what_they_mean(made):
+    about = read_cameras(made.cameras)
+    assert about["unit"] == "mm"
+    assert "cam_from_world maps a point of the world into the camera" in about["convention"]
+    np.testing.assert_allclose(list(about["intrinsics"].values()), INTRINSICS)
+    last = about["frames"][-1]
+    assert (last["frame"], last["piece"]) == (FRAMES - 1, 1)
+    wanted = POSES[-1] @ inverse_rigid(POSES[0])
+    assert np.abs(last["cam_from_world"] - wanted).max() < 0.3
+
+
+def test_the_mesh_is_the_wall_in_millimetres(made):
+    mesh = trimesh.load(made.mesh(), process=False)
+    world = inverse_rigid(POSES[0])
+    off = distance_to_wall(mesh.vertices @ world[:3, :3].T + world[:3, 3])
+    assert len(mesh.vertices) > 1000
+    assert np.quantile(off, 0.95) < 1.0
+
+
+def test_gltf_is_in_metres(made):
+    (shown,) = trimesh.load(made.gltf(), process=False).geometry.values()
+    mesh = trimesh.load(made.mesh(), process=False)
+    np.testing.assert_allclose(shown.extents, mesh.extents * 1e-3, rtol=1e-3)
+
+
+def test_depth_is_in_millimetres_beside_the_errors_to_expect(made):
+    with np.load(made.depths) as file:
+        assert set(file) == {
+            "disparities", "depths", "depths_mm", "expected_errors", "fps", "intrinsics", "frame_index",
+        }  # fmt: skip
+        true = look(POSES[5])[1]
+        assert abs(np.median(file["depths_mm"][5] / true) - 1) < 0.01
+        assert file["expected_errors"].shape == (FRAMES, *SIZE)
+        assert (file["expected_errors"] > 0).all()
+
+
+def test_meta_says_the_scale_and_its_interval(made):
+    about = json.loads(made.meta.read_text())
+    assert about["unit"] == "mm"
+    assert abs(about["scale"]["mm_per_unit"] / UNIT - 1) < 0.01
+    low, high = about["scale"]["interval_95"]
+    assert low < about["scale"]["mm_per_unit"] < high
+    assert about["lost"] == []
+    assert about["parallax"]["pixels"] > 1
+    assert set(about["seconds"]) == {"depth", "camera", "scale", "surface", "mesh"}
+
+
+def test_the_report_shows_path_drift_coverage_confidence_and_three_sides(made):
+    page = made.report.read_text()
+    for heading in ("Camera path", "Drift", "Coverage and confidence", "from above", "from the side", "mm a unit"):
+        assert heading in page
+    assert page.count("<img") >= 3 + 3 * 4
+
+
+def test_without_a_scale_everything_says_so(endodav, clip, tmp_path):
+    code, out, _ = endodav(clip, "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--max-len", "6")
+    assert code == 0
+    assert "scale: not known; everything is up to scale" in out
+    assert "frames/s" in out
+    layout = Layout.find(tmp_path / "out")
+    assert json.loads(layout.meta.read_text())["scale"] == "up to scale"
+    assert "up to scale" in layout.trajectory().read_text().splitlines()[0]
+    assert b"unit: up to scale" in layout.mesh().read_bytes()[:400]
+    assert read_cameras(layout.cameras)["unit"] == "up to scale"
+    with np.load(layout.depths) as file:
+        assert "depths_mm" not in file
+
+
+def wrong(result, *parts):
+    code, out, err = result
+    lines = [line for line in err.splitlines() if line.startswith("endodav reconstruct: ")]
+    assert (code, out, len(lines)) == (EXIT_USER_ERROR, "", 1)
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(endodav, networks, clip, tmp_path):
+    given = ("-o", tmp_path / "out", "--intrinsics", CAMERA)
+    wrong(endodav(clip, *given), "--weights: hold no motion network", "--motion none")
+    wrong(endodav(clip, "-o", tmp_path / "out", "--motion", "none"), "--intrinsics: none given", "learned none")
+    wrong(endodav(clip / "000.png", *given, "--motion", "none"), "is a single frame")
+    wrong(endodav(clip, *given, "--motion", "none", "--max-len", "1"), "is a single frame")
+    wrong(endodav(clip, *given, "--motion", "none", "--scale", "stereo"), "--stereo top or --stereo left")
+    Image.new("L", (10, 20), 255).save(tmp_path / "mask.png")
+    wrong(endodav(clip, *given, "--mask", tmp_path / "mask.png"), "the mask is 10x20, the frames are 96x72")
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (10, 20), 255).save(tmp_path / "masks" / "0.png")
+    wrong(endodav(clip, *given, "--instruments", tmp_path / "masks"), "the masks are 10x20, the frames 96x72")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_scale_that_does_not_fit_is_one_line_and_leaves_nothing(endodav, clip, tmp_path):
+    (tmp_path / "points.txt").write_text("700 3 4 50\n701 3 4 50\n")
+    result = endodav(
+        clip, "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--quiet", "--max-len", "4",
+        "--scale", "points", tmp_path / "points.txt",
+    )  # fmt: skip
+    wrong(result, "has points of frame 700 and others, none of this clip")
+    left = [path.name for path in (tmp_path / "out").iterdir()]
+    assert left in ([], ["wall_src.mp4"])
+
+
+def test_instruments_are_left_out_of_the_surface(endodav, clip, tmp_path):
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, 40:] = 255
+    for number in range(FRAMES):
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number:03d}.png")
+    code, _, _ = endodav(
+        clip, "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--max-len", "5", "--quiet",
+        "--instruments", tmp_path / "masks",
+    )  # fmt: skip
+    assert code == 0
+    mesh = trimesh.load(tmp_path / "out" / "mesh.ply", process=False)
+    assert mesh.vertices[:, 0].max() < 0.5  # the left of the axis alone
+
+
+def test_a_camera_that_turns_on_the_spot_is_measured_and_said(endodav, monkeypatch, tmp_path):
+    turning = [pose(turn=(0.004 * n, 0.006 * n, 0)) for n in range(6)]
+    (tmp_path / "turning").mkdir()
+    for number, turned in enumerate(turning):
+        Image.fromarray(look(turned)[0]).save(tmp_path / "turning" / f"{number:03d}.png")
+    monkeypatch.setattr(sys.modules[__name__], "POSES", turning)
+    code, _, err = endodav(
+        tmp_path / "turning", "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--quiet"
+    )
+    assert code == 0
+    assert "the camera turns on the spot (parallax 0." in err
