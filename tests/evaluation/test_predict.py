@@ -1,0 +1,44 @@
+"""A network's depth of a sequence comes in the unit of the ground truth, and its masks reach the fits."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.predict import predicted_depth
+from endodav_jax.models.config import DepthModelConfig
+from tests.evaluation.plane_videos import SHAPE, PlaneVideos, image_of
+from tests.media_fixtures import FakeEstimator, luminance
+
+LENGTH = 5
+VIDEOS = PlaneVideos({"s": LENGTH})
+
+
+@pytest.mark.parametrize("output", ["disparity", "metric_depth"])
+def test_metres_become_millimetres_and_disparity_depth(output):
+    model = DepthModelConfig(output=output)
+    seen = np.stack([luminance(image_of(number)) for number in range(LENGTH)])
+    with predicted_depth(FakeEstimator(config=model), VIDEOS, "s", EvaluateConfig()) as depth:
+        wanted = 1000 * seen if output == "metric_depth" else model.depth(seen)
+        np.testing.assert_allclose(depth, wanted, rtol=1e-6)
+
+
+class MaskedVideos(PlaneVideos):
+    def frames(self, sequence, max_length=None):
+        for number, frame in enumerate(super().frames(sequence, max_length)):
+            yield dataclasses.replace(frame, frame_mask=np.full(SHAPE, number % 2 == 0))
+
+
+def test_masks_of_the_frames_are_there_when_windows_are_fitted():
+    asked = {}
+
+    class Asking(FakeEstimator):
+        def iter_infer(self, frames, align="endodav", view_mask=None, on_window=None, mask_of=None):
+            for number, disparity in super().iter_infer(frames, align, view_mask, on_window):
+                asked[number] = None if mask_of is None else bool(mask_of(number).all())
+                yield number, disparity
+
+    for videos, wanted in ((VIDEOS, None), (MaskedVideos({"s": LENGTH}), True)):
+        with predicted_depth(Asking(), videos, "s", EvaluateConfig()):
+            assert asked == {i: wanted and i % 2 == 0 for i in range(LENGTH)}
