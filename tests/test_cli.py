@@ -63,7 +63,8 @@ def test_every_argument_of_a_command_is_explained(name):
 
 def test_a_field_of_the_configuration_is_a_flag_of_infer():
     command = cli.parse("infer", ["clip.mp4", "-o", "out", "--windows", "vda", "--save", "npz,exr", "--max-len", "3"])
-    expected = InferConfig(input="clip.mp4", windows="vda", save=("npz", "exr"), max_len=3)
+    expected = InferConfig(windows="vda", save=("npz", "exr"), max_len=3)
+    assert command.inputs == ("clip.mp4",)
     assert command.infer == expected
     assert command.infer == config_from_dict({"infer": dataclasses.asdict(expected)}).infer
 

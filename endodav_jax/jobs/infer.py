@@ -45,6 +45,7 @@ class OtherSpellings:
         focal = [value for value in (self.focal_length_x, self.focal_length_y) if value is not None]
         return dataclasses.replace(
             config,
+            input=config.input or self.input_video,
             output_kind="metric_depth" if self.metric else config.output_kind,
             precision="float32" if self.fp32 else config.precision,
             cmap="gray" if self.grayscale else config.cmap,
