@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from endodav_jax.evaluation.evaluate import Results
     from endodav_jax.geometry.depth import depth_from_disparity
     from endodav_jax.inference.estimator import DepthEstimator
+    from endodav_jax.inference.windows import Runtime
     from endodav_jax.models.config import Precision
 
 __all__ = [
@@ -48,22 +49,30 @@ _LAZY = {
 }
 
 
-def load(path: "str | os.PathLike[str]" = "shipped", precision: "Precision | None" = None) -> "DepthEstimator":
+def load(
+    path: "str | os.PathLike[str]" = "shipped", precision: "Precision | None" = None, runtime: "Runtime" = "jax"
+) -> "DepthEstimator":
     """Returns the network of a checkpoint, ready for videos; `card` of it says what its weights are.
 
     Args:
       path: a folder that `endodav convert` or training wrote, or published weights (`.pth`, `.safetensors`, a training
         folder), which are converted in memory; `shipped` is the small network that comes with the package.
       precision: `float32` or `bfloat16`, in place of the checkpoint's own.
+      runtime: what runs the network: `jax`, `onnxruntime`, `openvino`, or `auto` for the fastest that is installed.
 
     Raises:
-      UserError: no checkpoint there, or one that is damaged.
+      UserError: no checkpoint there, or one that is damaged, or a runtime that is not installed.
     """
     from endodav_jax.checkpoints import load_model
     from endodav_jax.inference.estimator import DepthEstimator
 
     config, params, card = load_model(os.fspath(path))
-    return DepthEstimator(config, params["depth"], precision, card=card)
+    if runtime == "jax":
+        return DepthEstimator(config, params["depth"], precision, card=card)
+    from endodav_jax.export.runtime import network_for
+
+    network, _ = network_for(config, params["depth"], runtime, precision)
+    return DepthEstimator(config, params["depth"], card=card, network=network)
 
 
 def train(config: "Config", workdir: "str | os.PathLike[str]") -> int:

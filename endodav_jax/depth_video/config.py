@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from endodav_jax.fields import Listed, check_choices, positional, spelled
-from endodav_jax.inference.windows import AlignRule
+from endodav_jax.inference.windows import AlignRule, Runtime
 from endodav_jax.models.config import OutputKind, Precision, Preset
 from endodav_jax.video.frames import Deinterlace, Reading
 
@@ -28,6 +28,8 @@ class ReadingConfig:
     Attributes:
       encoder: refuse weights of another preset; empty takes what the weights are.
       precision: of the network's activations.
+      runtime: what runs the network: JAX, onnxruntime or OpenVINO (extras onnx, openvino); auto takes the fastest that
+        is installed and right for this machine, and says which.
       output_kind: what the network's output is, where neither its card nor its file's name says it: `disparity` or
         `metric_depth` (metres); empty takes what they say.
       deinterlace: frames of two fields become whole pictures: those that the file marks as such (auto), all (on), none
@@ -44,6 +46,7 @@ class ReadingConfig:
 
     encoder: Preset | Literal[""] = ""
     precision: Precision = "float32"
+    runtime: Runtime = "jax"
     output_kind: OutputKind | Literal[""] = ""
     deinterlace: Deinterlace = "auto"
     track: int = -1

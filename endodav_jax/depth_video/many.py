@@ -68,7 +68,7 @@ def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weight
         """The estimator, loaded for the first recording that needs it."""
         if not loaded:
             try:
-                loaded.append(load_estimator(weights, config.encoder, config.precision, config.output_kind))
+                loaded.append(load_estimator(weights, config))
             except UserError as error:
                 raise _OfAll(str(error)) from error
         return loaded[0]

@@ -59,7 +59,7 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
         config,
         folder,
         weights,
-        lambda: load_estimator(weights, config.encoder, config.precision, config.output_kind),
+        lambda: load_estimator(weights, config),
     )
     if done.stopped is not None:
         print(

@@ -76,7 +76,7 @@ def stream(
         if paths[kind].exists() and not config.overwrite:
             raise UserError(f"{paths[kind]}: exists already; pass --overwrite to replace it")
     inside = view_of(reader, config.mask)
-    estimator, _ = load_estimator(weights, config.encoder, config.precision, config.output_kind)
+    estimator, _ = load_estimator(weights, config)
     model, depth = estimator.config, estimator.stream(inside)
     table = colour_table(config.cmap)
     seconds: list[float] = []

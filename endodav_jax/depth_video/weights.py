@@ -2,10 +2,10 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from endodav_jax.depth_video.config import ReadingConfig
 from endodav_jax.errors import UserError
-from endodav_jax.models.config import OutputKind, Precision
 
 if TYPE_CHECKING:
     from endodav_jax.checkpoints import Card
@@ -17,29 +17,23 @@ NOTHING_NAMED = (
 )
 
 
-def load_estimator(
-    weights: str, encoder: str, precision: Precision, output_kind: OutputKind | Literal[""] = ""
-) -> "tuple[DepthEstimator, Card]":
+def load_estimator(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, Card]":
     """Returns the estimator of a converted checkpoint's folder, and the card of its weights; see `load_networks`."""
-    estimator, _, card = load_networks(weights, encoder, precision, output_kind)
+    estimator, _, card = load_networks(weights, config)
     return estimator, card
 
 
-def load_networks(
-    weights: str, encoder: str, precision: Precision, output_kind: OutputKind | Literal[""] = ""
-) -> "tuple[DepthEstimator, dict[str, dict], Card]":
+def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, dict[str, dict], Card]":
     """Returns the estimator of a converted checkpoint's folder, the weights of all its networks, and their card.
 
     JAX is imported here and not before, so that mistakes in everything else are told at once.
 
     Args:
       weights: the folder; empty for the weights that come with the package, which is said.
-      encoder: the preset that is wanted; empty is any.
-      precision: of activations.
-      output_kind: what the output is; empty for what the weights' card or name says.
+      config: its encoder, precision, output kind, runtime (which one `auto` took is said), and whether to be quiet.
 
     Raises:
-      UserError: weights that are missing or do not fit, or another preset than wanted.
+      UserError: weights that are missing or do not fit, another preset than wanted, or a runtime that is missing.
     """
     import jax
 
@@ -60,10 +54,17 @@ def load_networks(
     if not weights:
         print(NOTHING_NAMED, file=sys.stderr)
         weights = SHIPPED
-    config, params, card = load_model(weights, output=output_kind or None)
-    if encoder and config.preset != encoder:
+    model, params, card = load_model(weights, output=config.output_kind or None)
+    if config.encoder and model.preset != config.encoder:
         raise UserError(
-            f"--encoder {encoder}: the weights in {weights} are {config.preset}; leave --encoder out, or name weights "
-            f"of {encoder}"
+            f"--encoder {config.encoder}: the weights in {weights} are {model.preset}; leave --encoder out, or name "
+            f"weights of {config.encoder}"
         )
-    return DepthEstimator(config, params["depth"], precision), params, card
+    if config.runtime == "jax":
+        return DepthEstimator(model, params["depth"], config.precision), params, card
+    from endodav_jax.export.runtime import network_for
+
+    network, chosen = network_for(model, params["depth"], config.runtime, config.precision)
+    if not config.quiet:
+        print(chosen, file=sys.stderr)
+    return DepthEstimator(model, params["depth"], network=network), params, card

@@ -6,7 +6,6 @@ The exported files are kept in a cache folder under the digest of the weights, s
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -19,16 +18,13 @@ from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, merged_float32, write_parts
 from endodav_jax.export.manifest import Manifest
 from endodav_jax.export.onnx_file import OPSET
-from endodav_jax.export.quantised import quantise_parts
 from endodav_jax.export.sessions import ComputeType, Engine, open_session
 from endodav_jax.files import make_folder
 from endodav_jax.inference.network import Bank, JaxNetwork, Network
-from endodav_jax.inference.windows import WINDOW_FRAMES
+from endodav_jax.inference.windows import WINDOW_FRAMES, Runtime
 from endodav_jax.models import DepthModelConfig, merge_adapters
+from endodav_jax.models.config import Precision
 from endodav_jax.version import __version__
-
-Runtime = Literal["jax", "onnxruntime", "openvino", "auto"]
-RuntimePrecision = Literal["float32", "bfloat16", "int8"]
 
 CACHE_VARIABLE = "ENDODAV_JAX_CACHE"
 
@@ -102,8 +98,7 @@ def network_for(
     config: DepthModelConfig,
     params: dict,
     runtime: Runtime = "jax",
-    precision: RuntimePrecision | None = None,
-    calibration: Iterable[Float32[np.ndarray, "h w 3"]] = (),
+    precision: Precision | None = None,
 ) -> tuple[Network, str]:
     """The network as a runtime runs it, and one line that says which was taken and why.
 
@@ -111,9 +106,7 @@ def network_for(
       config: of the network.
       params: its weights, with adapters or without.
       runtime: `auto` takes OpenVINO where it is installed and JAX runs on a CPU, otherwise JAX.
-      precision: of activations; `int8` (OpenVINO) of the encoder's weights and activations. By default the
-        configuration's.
-      calibration: for `int8`, at least 32 frames in [0, 1] at the network's size.
+      precision: of activations; by default the configuration's.
 
     Raises:
       UserError: the runtime is not installed, or does not have the precision.
@@ -121,16 +114,11 @@ def network_for(
     engine, why = choose_runtime(runtime)
     precision = precision or config.precision
     if engine == "jax":
-        if precision == "int8":
-            raise UserError("--precision int8: JAX has none; add --runtime openvino")
         return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=precision), params)), why
     if engine == "onnxruntime" and precision != "float32":
         raise UserError(f"--precision {precision}: onnxruntime runs float32 here; use --runtime openvino or jax")
     config, merged = merged_float32(config, params)
     folder, parts = _exported(config, merged)
-    if precision == "int8":
-        frames = np.stack([np.moveaxis(frame, -1, 0) for frame in calibration])
-        parts = parts | quantise_parts(folder, parts, frames)
     compute: ComputeType = "bfloat16" if precision == "bfloat16" else "float32"
     return ExportedNetwork(config, folder, parts, engine, compute), why
 

@@ -68,16 +68,20 @@ class TemporalAttention(nnx.Module):
         query = self.to_q(token + table[earlier]).reshape(pixels, *heads)
         # Earlier frames, the frame itself and the positions add up apart: nothing of the cache is copied.  (XLA's CPU
         # compiler, jax 0.10.2, also gets sums over a concatenation of cache and frame wrong for some sizes.)
-        cache = cache.astype(entry.dtype).reshape(earlier, pixels, 2, *heads)
-        keys, values = cache[:, :, 0], cache[:, :, 1]
         own_key, own_value = jnp.moveaxis(entry.reshape(pixels, 2, *heads), 1, 0)
         places = table[jnp.append(positions, jnp.int32(earlier))]
         place_keys, place_values = (to(places).reshape(-1, *heads) for to in (self.to_k, self.to_v))
         product = functools.partial(jnp.einsum, precision=self.numerics.precision, preferred_element_type=jnp.float32)
-        scores = jnp.concatenate([product("phd,sphd->sph", query, keys), product("phd,phd->ph", query, own_key)[None]])
+        scores = product("phd,phd->ph", query, own_key)[None]
+        if earlier:  # other runtimes stumble over arrays without elements
+            cache = cache.astype(entry.dtype).reshape(earlier, pixels, 2, *heads)
+            keys, values = cache[:, :, 0], cache[:, :, 1]
+            scores = jnp.concatenate([product("phd,sphd->sph", query, keys), scores])
         scores = scores + product("phd,shd->sph", query, place_keys)
         weights = jax.nn.softmax(scores * heads[1] ** -0.5, axis=0).astype(entry.dtype)
-        answer = product("sph,sphd->phd", weights[:earlier], values) + product("sph,shd->phd", weights, place_values)
+        answer = product("sph,shd->phd", weights, place_values)
+        if earlier:
+            answer = answer + product("sph,sphd->phd", weights[:earlier], values)
         answer = (answer + weights[earlier][..., None] * own_value).astype(entry.dtype)
         return self.to_out(answer.reshape(pixels, width)), entry
 

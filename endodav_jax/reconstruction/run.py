@@ -116,7 +116,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
     inside = view_of(reader, config.mask)
     instruments = find_instruments(config.instruments, reader)
     make_folder(folder)
-    estimator, params, card = load_networks(weights, config.encoder, config.precision, config.output_kind)
+    estimator, params, card = load_networks(weights, config)
     _check_motion(config, params, given)
     clock = _Clock()
     with contextlib.ExitStack() as files:

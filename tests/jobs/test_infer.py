@@ -292,7 +292,7 @@ def test_no_input_says_what_to_give(tmp_path, capsys):
 
 
 def test_without_weights_the_shipped_network_is_used_and_said(capsys):
-    estimator, card = job.load_estimator("", "", "float32")
+    estimator, card = job.load_estimator("", InferConfig())
     said = capsys.readouterr().err
     assert "no --weights given: using the small network that comes with the package" in said
     assert said.count("\n") == 1
