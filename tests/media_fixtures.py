@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from endodav_jax.checkpoints.card import Card
+from endodav_jax.depth_video.config import ReadingConfig
 from endodav_jax.inference.alignment import WindowLog
 from endodav_jax.inference.prefetch import prefetch
 from endodav_jax.models.config import DepthModelConfig
@@ -199,7 +200,7 @@ class FakeEstimator:
 CARD = Card(what="luminance", licence="none")
 
 
-def load_fake(weights: str, encoder: str, precision: str, output_kind: str = "") -> tuple[FakeEstimator, Card]:
+def load_fake(weights: str, config: ReadingConfig) -> tuple[FakeEstimator, Card]:
     """Stands for `load_estimator`; weights are metric if they are called so."""
-    output = output_kind or ("metric_depth" if "metric" in weights else "disparity")
+    output = config.output_kind or ("metric_depth" if "metric" in weights else "disparity")
     return FakeEstimator(config=DepthModelConfig(output=output)), CARD

@@ -83,7 +83,7 @@ def test_a_video_gives_everything_named_as_video_depth_anything_names_it(endodav
 def test_depth_lies_in_the_range_of_the_networks_configuration(endodav, monkeypatch, video, tmp_path):
     model = DepthModelConfig(min_depth=2.0, max_depth=80.0)
     monkeypatch.setattr(
-        job, "load_estimator", lambda *_: (FakeEstimator(config=model), load_fake("", "", "float32")[1])
+        job, "load_estimator", lambda *_: (FakeEstimator(config=model), load_fake("", InferConfig())[1])
     )
     assert endodav(video, "--save", "npz", "--max-len", 2)[0] == 0
     with np.load(tmp_path / "out" / "clip_depths.npz") as file:
