@@ -11,7 +11,23 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import pytest
 
-from tests.golden_cases import GoldenCases
+from tests.signatures import check_signatures
+
+# Before anything of the package is imported.
+check_signatures(
+    "endodav_jax.geometry",
+    "endodav_jax.models",
+    "endodav_jax.losses",
+    "endodav_jax.inference.programs",
+    "endodav_jax.inference.windowed",
+    "endodav_jax.training.depth_objective",
+    "endodav_jax.training.flow_objective",
+    "endodav_jax.training.objective",
+    "endodav_jax.training.partition",
+    "endodav_jax.training.step",
+)
+
+from tests.golden_cases import GoldenCases  # noqa: E402
 
 
 @pytest.fixture(scope="session")

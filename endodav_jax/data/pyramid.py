@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 from endodav_jax.geometry.resize import SCALES, resize_antialias
 
 
-def pyramid(frames: Float[Array, "*N H W C"], scales: int = SCALES) -> tuple[Float[Array, "*N h w C"], ...]:
+def pyramid(frames: Float[Array, "*N H W C"], scales: int = SCALES) -> tuple[Float[Array, "*N _ _ C"], ...]:
     """Returns frames at full size, a half, a quarter, ...: each is the one before, resized with antialias.
 
     Sizes are floor(H / 2^s) x floor(W / 2^s).  Golden: `preprocessing.npz`, `train_scale_*`.

@@ -11,7 +11,7 @@ Frames are NumPy float32 on the host: they leave for a file next, and the device
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -39,6 +39,7 @@ MaskOf = Callable[[int], Bool[np.ndarray, "H W"] | None]
 OnOverlap = Callable[[int, Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]], object]
 
 
+@runtime_checkable
 class RawWindow(Protocol):
     """A window's disparities before alignment: an array [32, H, W], or something that makes a slot's when asked."""
 

@@ -4,7 +4,7 @@ Windows, alignment, masks and writers are the same for every runtime; only this 
 networks that other runtimes run.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ Bank = tuple
 Disparity = Array | np.ndarray
 
 
+@runtime_checkable
 class Network(Protocol):
     """A network in pieces.  Images are float32 [N,h,w,3] as `programs.prepare` gives them.
 

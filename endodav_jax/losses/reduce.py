@@ -27,8 +27,8 @@ def masked_mean(
 
 
 def masked_mean_of_pairs(
-    along_x: Float[Array, "N H W-1"],
-    along_y: Float[Array, "N H-1 W"],
+    along_x: Float[Array, "N H w"],
+    along_y: Float[Array, "N h W"],
     masks: tuple[Array, Array],
     axis_name: str | None = None,
 ) -> Float[Array, ""]:

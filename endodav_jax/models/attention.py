@@ -1,5 +1,7 @@
 """Scaled dot-product attention, one function for every network and device."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -8,8 +10,9 @@ from endodav_jax.models.platform import on_cpu, target_platform
 
 # Scores of one group stay in a CPU's cache when they take at most this many bytes.
 CPU_SCORE_BYTES = 4 << 20
+# cuDNN's fused attention is there from Ampere on, in half precision, for heads of such widths.
+CUDNN_CAPABILITY = (8, 0)
 CUDNN_HEAD_MULTIPLE = 8
-CUDNN_CAPABILITY = 8.0
 
 
 def attention(
@@ -26,17 +29,31 @@ def attention(
       key: what is asked.
       value: what is answered; of the same type as the others.
       chunk: batch elements worked on at a time on a CPU; by default as many as keep their scores in its cache.
-        A GPU takes all at once: cuDNN's fused attention in bfloat16, XLA's form otherwise.
+        A GPU takes all at once: cuDNN's fused attention in bfloat16 where the GPU has it, XLA's form otherwise.
 
     Returns:
       The answers, in the type of `query`.
     """
     if on_cpu():
         return _chunked(query, key, value, chunk)
-    fused = target_platform() == "gpu" and query.dtype == jnp.bfloat16 and query.shape[-1] % CUDNN_HEAD_MULTIPLE == 0
+    fused = query.dtype == jnp.bfloat16 and query.shape[-1] % CUDNN_HEAD_MULTIPLE == 0 and has_fused_attention()
     full = "highest" if query.dtype == jnp.float32 else "default"
     with jax.default_matmul_precision(full):
-        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn" if fused else None)
+        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn" if fused else "xla")
+
+
+def has_fused_attention() -> bool:
+    """Whether programs traced now are meant for this process's GPUs, and cuDNN has fused attention for all of them."""
+    if target_platform() != "gpu":
+        return False
+    capabilities = [compute_capability(device) for device in jax.local_devices()]
+    return all(capability is not None and capability >= CUDNN_CAPABILITY for capability in capabilities)
+
+
+def compute_capability(device: object) -> tuple[int, int] | None:
+    """An NVIDIA GPU's compute capability, such as (8, 0); None for any other device."""
+    match = re.fullmatch(r"(\d+)\.(\d+)", str(getattr(device, "compute_capability", "")))
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _chunked(query: Array, key: Array, value: Array, chunk: int | None) -> Array:

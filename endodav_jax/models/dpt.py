@@ -42,7 +42,7 @@ class PatchUpsample(nnx.Module):
         self.kernel, self.bias = conv.kernel, conv.bias
         self.numerics = numerics
 
-    def __call__(self, x: Float[Array, "N h w C"]) -> Float[Array, "N k*h k*w C"]:
+    def __call__(self, x: Float[Array, "N h w C"]) -> Float[Array, "N kh kw C"]:
         n, height, width, channels = x.shape
         dtype = self.numerics.dtype
         kernel = self.kernel[...].astype(dtype)
@@ -140,7 +140,7 @@ class DPTHead(nnx.Module):
 
     def coarse(
         self, features: FrameFeatures, temporal: Callable[[int, Array], Array]
-    ) -> tuple[Float[Array, "N h w F"], Float[Array, "N 2*h 2*w F"]]:
+    ) -> tuple[Float[Array, "N h w F"], Float[Array, "N h2 w2 F"]]:
         """The paths of levels 4 and 3.
 
         Args:
@@ -155,8 +155,8 @@ class DPTHead(nnx.Module):
         return path_4, path_3
 
     def fine(
-        self, path_3: Float[Array, "N 2*h 2*w F"], skip_2: Array, skip_1: Array
-    ) -> tuple[Float[Array, "N 4*h 4*w F"], Float[Array, "N 8*h 8*w F"]]:
+        self, path_3: Float[Array, "N h w F"], skip_2: Array, skip_1: Array
+    ) -> tuple[Float[Array, "N 2*h 2*w F"], Float[Array, "N 4*h 4*w F"]]:
         """The paths of levels 2 and 1."""
         path_2 = self.fusions[1](path_3 + skip_2, _size(skip_1))
         path_1 = self.fusions[0](path_2 + skip_1, (2 * skip_1.shape[1], 2 * skip_1.shape[2]))

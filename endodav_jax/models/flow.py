@@ -40,7 +40,7 @@ class UNetDecoder(nnx.Module):
             after.append(numerics.conv(n_out + (encoder[i - 1] if i else 0), n_out, 3, rngs, padding=0))
         self.before, self.after = nnx.List(before), nnx.List(after)
 
-    def __call__(self, features: list[Float[Array, "B h w C"]], head: Head) -> tuple[Float[Array, "B H W D"], ...]:
+    def __call__(self, features: list[Float[Array, "B _ _ _"]], head: Head) -> tuple[Float[Array, "B _ _ D"], ...]:
         """What `head(scale, map)` makes of the maps at scales 1, 1/2, 1/4, 1/8 of the image (`scale` 0 to 3)."""
         x, outputs = features[-1], []
         for i in reversed(range(FINE_LEVELS, len(self.before))):
@@ -76,7 +76,7 @@ class FlowNet(nnx.Module):
 
     def __call__(
         self, first: Float[Array, "B H W 3"], second: Float[Array, "B H W 3"], train: bool
-    ) -> tuple[Float[Array, "B h w 2"], ...]:
+    ) -> tuple[Float[Array, "B _ _ 2"], ...]:
         """Flow (y, x) float32 in pixels of the full size at scales 1, 1/2, 1/4, 1/8, from frames in [0, 1]."""
         features = self.encoder(jnp.concatenate([first, second], -1), train)
         return self.decoder(features, lambda scale, x: self.heads[scale](x.astype(jnp.float32)))
@@ -94,7 +94,7 @@ class TransformNet(nnx.Module):
 
     def __call__(
         self, first: Float[Array, "B H W 3"], second: Float[Array, "B H W 3"], train: bool
-    ) -> tuple[Float[Array, "B h w 3"], ...]:
+    ) -> tuple[Float[Array, "B _ _ 3"], ...]:
         """What to add to colours, float32 in (-1, 1), at scales 1, 1/2, 1/4, 1/8, from frames in [0, 1]."""
         features = self.encoder(jnp.concatenate([first, second], -1), train)
         return self.decoder(features, lambda scale, x: jnp.tanh(reflected(self.heads[scale], x.astype(jnp.float32))))

@@ -10,6 +10,7 @@ from endodav_jax.models.config import DepthModelConfig
 Cache = tuple[Array, ...]
 
 
+@runtime_checkable
 class DepthNetwork(Protocol):
     """A depth network, an `nnx.Module`: all that training and evaluation ask of one.
 
@@ -78,6 +79,7 @@ class WindowNetwork(DepthNetwork, Protocol):
         ...
 
 
+@runtime_checkable
 class LinearAdapter(Protocol):
     """An adapter of a linear layer, an `nnx.Module`."""
 

@@ -114,7 +114,7 @@ class MotionModule(nnx.Module):
         self.feed_forward = FeedForward(channels, config, numerics, rngs)
         self.proj_out = numerics.linear(channels, channels, rngs, kernel_init=initializers.zeros)
 
-    def __call__(self, x: Float[Array, "B*T h w C"], length: int) -> Float[Array, "B*T h w C"]:
+    def __call__(self, x: Float[Array, "N h w C"], length: int) -> Float[Array, "N h w C"]:
         """Args: maps of B windows of `length` frames, at most 32."""
         frames, height, width, channels = x.shape
         batch, pixels = frames // length, height * width

@@ -114,7 +114,7 @@ class ResNet(nnx.Module):
         self.classifier = Numerics.of("float32").linear(n_in, CLASSES, rngs)
         self.widths = (size.stem, *(stage[-1].n_out for stage in stages))
 
-    def __call__(self, images: Float[Array, "B H W 3*n"], train: bool) -> list[Float[Array, "B h w C"]]:
+    def __call__(self, images: Float[Array, "B H W K"], train: bool) -> list[Float[Array, "B _ _ _"]]:
         """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, `widths` channels each.
 
         From stage to stage maps shrink and the work does not: after the first, convolutions are done once (`kept`).
@@ -147,6 +147,6 @@ def last_width(layers: int) -> int:
     return size.widths[-1] * (BOTTLENECK_RATIO if size.bottleneck else 1)
 
 
-def stacked_stem(kernel: Float[Array, "7 7 3 C"], images: int) -> Float[Array, "7 7 3*n C"]:
+def stacked_stem(kernel: Float[Array, "7 7 3 C"], images: int) -> Float[Array, "7 7 K C"]:
     """ImageNet's first kernel for stacked frames: duplicated and divided, so that equal frames give what one gave."""
     return jnp.concatenate([jnp.asarray(kernel)] * images, axis=2) / images

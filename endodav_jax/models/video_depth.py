@@ -87,11 +87,11 @@ class VideoDepth(nnx.Module):
         disparity = self.decode_tail(self.decode_coarse(features, length), features)
         return disparity.reshape(-1, length, *disparity.shape[1:])
 
-    def decode_coarse(self, features: FrameFeatures, length: int) -> Float[Array, "B*T 2*h 2*w F"]:
+    def decode_coarse(self, features: FrameFeatures, length: int) -> Float[Array, "N h2 w2 F"]:
         """The part of `decode` in which the frames of a window see one another: path 3."""
         return self._coarse(features, length)[1]
 
-    def decode_tail(self, path_3: Float[Array, "N 2*h 2*w F"], features: FrameFeatures) -> Float[Array, "N h w"]:
+    def decode_tail(self, path_3: Float[Array, "N h2 w2 F"], features: FrameFeatures) -> Float[Array, "N h w"]:
         """The rest of `decode`, frame by frame, so that it can be run on any frames of a window alone."""
         return map_frames(self._saved(self._tail), path_3, features.skip_2, features.skip_1)
 

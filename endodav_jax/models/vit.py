@@ -34,7 +34,7 @@ class PatchEmbedding(nnx.Module):
         self.kernel, self.bias = conv.kernel, conv.bias
         self.numerics = numerics
 
-    def __call__(self, images: Float[Array, "N H W 3"]) -> Float[Array, "N h*w D"]:
+    def __call__(self, images: Float[Array, "N H W 3"]) -> Float[Array, "N L D"]:
         """Tokens of the patches, row by row."""
         n, height, width, _ = images.shape
         rows, columns = height // PATCH_SIZE, width // PATCH_SIZE
@@ -134,7 +134,7 @@ class VisionTransformer(nnx.Module):
         )
         self.norm = numerics.layer_norm(width, EPSILON, rngs)
 
-    def positions(self, grid: tuple[int, int]) -> Float[Array, "1+h*w D"]:
+    def positions(self, grid: tuple[int, int]) -> Float[Array, "L D"]:
         """Position embeddings of a patch grid, the class token's first."""
         embeddings = self.pos_embed[...][0]
         patches = embeddings[1:]
@@ -144,7 +144,7 @@ class VisionTransformer(nnx.Module):
         return jnp.concatenate([embeddings[:1], patches])
 
     def __call__(
-        self, images: Float[Array, "N H W 3"], positions: Float[Array, "1+h*w D"]
+        self, images: Float[Array, "N H W 3"], positions: Float[Array, "L D"]
     ) -> tuple[Float[Array, "N h w D"], ...]:
         """Args: normalised images with sides that are multiples of 14, and `positions` of their patch grid.
 

@@ -366,8 +366,8 @@ class _Landed(NamedTuple):
 
 
 def _depth_of_neighbours(
-    depth: Float[Array, "B*T H W"], length: int
-) -> tuple[Float[Array, "2 B*T H W"], Bool[Array, "2 B*T"]]:
+    depth: Float[Array, "N H W"], length: int
+) -> tuple[Float[Array, "2 N H W"], Bool[Array, "2 N"]]:
     """Returns the depth of each frame's neighbours, and whether those are in the same clip (else it is another's)."""
     number = jnp.arange(depth.shape[0]) % length
     neighbours = jnp.stack([jnp.roll(depth, 1, axis=0), jnp.roll(depth, -1, axis=0)])

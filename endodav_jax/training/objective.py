@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from endodav_jax.data.pyramid import pyramid
 from endodav_jax.geometry.resize import resize_align_corners
@@ -84,7 +84,7 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
     )
 
 
-def _with_neighbours(frames: Float[Array, "B L H W 3"]) -> tuple[Array, Array]:
+def _with_neighbours(frames: Shaped[Array, "B L *rest"]) -> tuple[Array, Array]:
     def flat(part):
         return part.reshape(-1, *part.shape[2:])
 
@@ -114,7 +114,7 @@ def all_in_windows(mask: Bool[Array, "N H W"]) -> Bool[Array, "N H W"]:
     return jax.lax.reduce_window(mask, True, jax.lax.bitwise_and, (1, 3, 3), (1, 1, 1), "SAME")
 
 
-def to_full_size(maps: list[Float[Array, "*P N h w C"]], shape: tuple[int, int]) -> Float[Array, "S *P N H W C"]:
+def to_full_size(maps: list[Float[Array, "*P N _ _ C"]], shape: tuple[int, int]) -> Float[Array, "S *P N H W C"]:
     """Stacks maps of several scales, each resized (align_corners) to the frames' size."""
     return jnp.stack([resize_align_corners(scale_map, shape) for scale_map in maps])
 

@@ -8,35 +8,23 @@ state is not touched, so its value, moments and count stay as they are, bit for 
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 import optax
+from flax import traverse_util
 
-Groups = dict[str, dict[str, jax.Array]]
+Groups = dict[str, dict[str, Any]]  # the leaves are arrays of host or device, or their shapes
 
 
-def flatten(tree: Mapping, prefix: str = "") -> dict[str, jax.Array]:
+def flatten(tree: Mapping) -> dict[str, Any]:
     """Returns a pure nested dict as {dotted path: leaf}."""
-    flat: dict[str, jax.Array] = {}
-    for name, value in tree.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{path}.")
-        else:
-            flat[path] = value
-    return flat
+    return {".".join(map(str, path)): leaf for path, leaf in traverse_util.flatten_dict(tree).items()}
 
 
-def unflatten(flat: Mapping[str, jax.Array]) -> dict:
+def unflatten(flat: Mapping[str, Any]) -> dict:
     """Undoes `flatten`; names of digits become list positions again, as `nnx.to_pure_dict` has them."""
-    tree: dict = {}
-    for path, leaf in flat.items():
-        *parents, last = names_of(path)
-        node = tree
-        for name in parents:
-            node = node.setdefault(name, {})
-        node[last] = leaf
-    return tree
+    return traverse_util.unflatten_dict({names_of(path): leaf for path, leaf in flat.items()})
 
 
 def names_of(path: str) -> tuple[str | int, ...]:
@@ -52,13 +40,13 @@ def split_by_group(tree: Mapping, group_of: Callable[[tuple], str]) -> Groups:
     return groups
 
 
-def join_groups(*many: Mapping[str, Mapping[str, jax.Array]]) -> dict:
+def join_groups(*many: Mapping[str, Mapping[str, Any]]) -> dict:
     """Returns the pure nested dict of all groups together.
 
     Raises:
       ValueError: a path stands in two groups.
     """
-    flat: dict[str, jax.Array] = {}
+    flat: dict[str, Any] = {}
     for groups in many:
         for members in groups.values():
             twice = flat.keys() & members.keys()

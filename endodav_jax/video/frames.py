@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class ReadingStopped(UserError):
     """The rest of a source cannot be read; the frames before it were good and may be kept."""
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """A video or a sequence of images, upright, before anything is cut or resized.
 

@@ -9,6 +9,7 @@ from flax import nnx
 from endodav_jax.models.attention import attention
 from endodav_jax.models.layers import Numerics, kept, map_frames, recomputed
 from endodav_jax.models.norms import BatchNorm
+from endodav_jax.models.platform import traced_for
 from tests.golden_cases import relative_error
 
 SAME = 1e-5
@@ -44,6 +45,36 @@ def test_attention_as_accelerators_do_it_gives_the_same(monkeypatch, dtype, tole
         relative_error(elsewhere.astype(jnp.float32), on_cpu.astype(jnp.float32))
         < {2: 0.02, 4: SAME}[dtype.dtype.itemsize]
     )
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "width", "expected"),
+    [
+        ("8.0", jnp.bfloat16, 64, "cudnn"),
+        ("10.0", jnp.bfloat16, 64, "cudnn"),
+        ("7.5", jnp.bfloat16, 64, "xla"),  # a T4, which cuDNN's fused attention does not know
+        ("gfx90a", jnp.bfloat16, 64, "xla"),
+        ("8.0", jnp.float32, 64, "xla"),
+        ("8.0", jnp.bfloat16, 12, "xla"),
+    ],
+)
+def test_a_gpu_has_fused_attention_where_its_capability_allows_it(monkeypatch, capability, dtype, width, expected):
+    asked = []
+
+    def attend(query, key, value, *, implementation):
+        asked.append(implementation)
+        return query
+
+    class Gpu:
+        platform = "gpu"
+        compute_capability = capability
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", attend)
+    monkeypatch.setattr(jax, "local_devices", lambda: [Gpu()])
+    qkv = [jax.ShapeDtypeStruct((1, 3, 2, width), dtype)] * 3
+    with traced_for("gpu"):
+        jax.eval_shape(lambda *qkv: attention(*qkv), *qkv)
+    assert asked == [expected]
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 12])

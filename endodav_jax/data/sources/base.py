@@ -8,7 +8,7 @@ a `UserError` or counts and skips it.
 import abc
 import dataclasses
 from collections.abc import Container, Iterator
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -90,6 +90,7 @@ class BadFrame:
     reason: str
 
 
+@runtime_checkable
 class Source(Protocol):
     """A data set, built from a folder and options."""
 

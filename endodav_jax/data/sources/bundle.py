@@ -7,11 +7,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 from endodav_jax.errors import UserError
 
 
+@runtime_checkable
 class Bundle(Protocol):
     """Files by their path relative to a folder, with forward slashes."""
 
