@@ -81,6 +81,10 @@ class InferConfig(ReadingConfig):
       target_fps: at most so many frames a second; 0 is all of them.
       intrinsics: `fx,fy,cx,cy` in pixels of the source (of one eye) or a file, also with distortion (OpenCV, COLMAP,
         Matlab's omnidirectional); empty is unknown.
+      scale: where millimetres come from: `stereo` (the other half of the frame), `points FILE`, `poses FILE`, or
+        `length X1,Y1,X2,Y2,FRAME=MM`; empty leaves depth up to scale.
+      baseline: between the eyes of a rectified stereo recording, in mm; 0 is unknown.
+      calibration: of both eyes, OpenCV's YAML with M1, D1, M2, D2, R and T, as SCARED has it; empty is none.
       masks: a folder or a video of masks, one a frame, 0 where it is left out of the fits of windows (instruments,
         smoke, captions); `auto` takes those beside the input, `none` takes none.
       mask_outputs: depth is 0 where these masks are 0.
@@ -97,6 +101,9 @@ class InferConfig(ReadingConfig):
     windows: Annotated[AlignRule, spelled("--align")] = "endodav"
     target_fps: float = 0.0
     intrinsics: Annotated[str, spelled(metavar="FX,FY,CX,CY|FILE")] = ""
+    scale: Annotated[tuple[str, ...], spelled(metavar="stereo | points FILE | poses FILE | length ...")] = ()
+    baseline: float = 0.0
+    calibration: Annotated[str, spelled(metavar="FILE")] = ""
     masks: Annotated[str, spelled(metavar="auto|none|PATH")] = "auto"
     mask_outputs: bool = False
     save: Annotated[tuple[Format, ...], Listed] = ("npz",)

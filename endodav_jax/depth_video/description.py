@@ -73,6 +73,7 @@ def describe(
             "disparities": [low, high],
             "depths": [float(model.depth(high)), float(model.depth(low))],
         },
+        "scale": run.scale.described() if run.scale else "in metres" if model.metric else "up to scale",
         "colours": {
             "map": config.cmap,
             "range": config.range,

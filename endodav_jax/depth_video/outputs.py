@@ -11,6 +11,7 @@ from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
 from endodav_jax.files import make_folder
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.scale.estimate import Scale
 from endodav_jax.video.colour import colourise
 from endodav_jax.video.depth_files import DepthFrame
 from endodav_jax.video.frames import ReadingStopped
@@ -54,6 +55,7 @@ class DepthRun:
       disparity_range: least and greatest of the clip's output, inside the view.
       colour_range: what the colours span.
       png_scale: of the 16-bit PNG files, where they were written.
+      scale: from depth to millimetres, where it was asked for.
     """
 
     indices: list[int] = dataclasses.field(default_factory=list)
@@ -64,6 +66,7 @@ class DepthRun:
     disparity_range: tuple[float, float] = (0.0, 0.0)
     colour_range: tuple[float, float] = (0.0, 0.0)
     png_scale: float | None = None
+    scale: Scale | None = None
 
 
 def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict[str, Path]:

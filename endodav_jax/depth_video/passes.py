@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from endodav_jax.files import whole_file
 from endodav_jax.inference.recent_masks import RecentMasks
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.progress import progress_bar
+from endodav_jax.scale.estimate import Scale
+from endodav_jax.scale.sources import ScaleFrame
 from endodav_jax.video import depth_files
 from endodav_jax.video.colour import colour_table
 from endodav_jax.video.depth_files import DepthFrame
@@ -30,6 +32,9 @@ _LEAST_DEPTH = 1e-3  # of a clip of zeros, whose scale does not matter
 PERCENTILES = (0.01, 0.99)
 
 
+Measure = Callable[[Callable[[], Iterator[ScaleFrame]], list[int]], Scale]
+
+
 def write_depth(
     reader: FrameReader,
     estimator,
@@ -38,6 +43,7 @@ def write_depth(
     camera: Camera,
     inside: np.ndarray | None = None,
     masks: FrameMasks | None = None,
+    measure: Measure | None = None,
 ) -> DepthRun:
     """Infers the depth of every frame and writes every output but the description.
 
@@ -53,6 +59,7 @@ def write_depth(
         range, and its disparity and depth are 0.
       masks: of single frames.  The network sees what they leave out, the fits of windows do not; with
         `config.mask_outputs` its depth is 0.
+      measure: gives the clip's scale when asked with its frames (anew each time) and their numbers.
 
     Raises:
       UserError: no frames, no space, or values that are not finite.
@@ -67,8 +74,18 @@ def write_depth(
         _infer(reader, estimator, config, spool, copy, run, counted)
         run.disparity_range = spool.low, spool.high
         run.colour_range = _colour_range(spool, config.range)
+        if measure is not None:
+            run.scale = measure(lambda: _scale_frames(reader, spool, estimator.config), run.indices)
         _write(reader, paths, config, estimator.config, camera, spool, run, files)
     return run
+
+
+def _scale_frames(reader: FrameReader, spool: DisparitySpool, model: DepthModelConfig) -> Iterator[ScaleFrame]:
+    rgbs = iter(reader)
+    for index, output in spool:
+        # A disparity of 0 is as far as can be: no depth.
+        depth = np.where(output > 0, depth_frame(model, index, output, spool.inside).depth, np.float32(0))
+        yield ScaleFrame(index, _frame_again(rgbs, index, reader), depth)
 
 
 class _Counted:
@@ -181,6 +198,9 @@ def _write(
         frames = {"disparities": lambda frame: frame.disparity, "depths": lambda frame: frame.depth}
         if model.metric:
             del frames["disparities"]
+        if run.scale is not None:
+            factor = np.float32(run.scale.factor)
+            frames["depths_mm"] = lambda frame: frame.depth * factor
         maps = {
             key: lambda part=part: (part(depth_frame(model, index, output, inside)) for index, output in spool)
             for key, part in frames.items()

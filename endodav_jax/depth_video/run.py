@@ -12,6 +12,8 @@ from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths
 from endodav_jax.depth_video.passes import write_depth
 from endodav_jax.depth_video.weights import load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.scale.apply import check_scale, measured_scale
+from endodav_jax.scale.request import read_request
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.depth_files import need_exr
 from endodav_jax.video.frame_masks import FrameMasks, masks_beside
@@ -95,11 +97,20 @@ def infer_recording(config: InferConfig, folder: Path, weights: str, load: Calla
     )
     paths = output_paths(folder, reader, config)
     camera = _camera(config, reader)
+    request = read_request(config.scale)
+    rig = check_scale(request, config, reader)
+    known = camera.intrinsics if config.intrinsics else None
     check_outputs(paths, reader, config.overwrite)
     inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
     estimator, card = load()
-    run = write_depth(reader, estimator, paths, config, camera, inside, masks)
+    measure = None
+    if request is not None:
+
+        def measure(frames, indices):
+            return measured_scale(request, rig, frames, indices, reader, known)
+
+    run = write_depth(reader, estimator, paths, config, camera, inside, masks, measure)
     about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
     about["mask"]["notes"] = list(view_notes)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
@@ -110,6 +121,8 @@ def infer_recording(config: InferConfig, folder: Path, weights: str, load: Calla
         for note in (*reader.source.notes, *view_notes):
             print(f"{reader.source.name}: {note}", file=sys.stderr)
         print(f"{folder}: {', '.join(done.names)}; {frames} frames, {frames / done.seconds:.2f} frames/s")
+        if run.scale is not None:
+            print(run.scale.line())
         if masks is not None:
             print(f"masks of the frames: {masks.path}")
         if "ply" in paths and not config.intrinsics:

@@ -12,6 +12,7 @@ from endodav_jax.reconstruction.views import View
 REFERENCES = 3  # keyframes that a frame is aligned with
 STEPS = (12, 10, 8)  # coarse to fine
 NEW_KEYFRAME_OVERLAP = 0.75  # a frame that sees less of the last keyframe than this becomes one
+NEW_KEYFRAME_CORRELATION = 0.4  # or whose texture agrees less with it, as where a network's depth has changed shape
 NEW_KEYFRAME_SHIFT = 0.15  # or that was taken so far from it, in units of the depth
 REVISIT_OVERLAP = 0.6  # an old keyframe seen as far as this ties the path to where it was
 MOST_KEYFRAMES = 60  # kept; of the older half every second is let go when there are more
@@ -34,7 +35,7 @@ class TrackingRules:
     """
 
     least_overlap: float = 0.3
-    least_correlation: float = 0.25
+    least_correlation: float = 0.15
     most_difference: float = 0.08
     least_contrast: float = 0.6
     blur_share: float = 0.25
@@ -138,6 +139,7 @@ class CameraTracker:
         last = self._keyframes[-1]
         shift = np.linalg.norm((pose @ last.world_from_cam)[:3, 3])
         wanted = _overlap(last, pose, view) < NEW_KEYFRAME_OVERLAP or shift > NEW_KEYFRAME_SHIFT
+        wanted = wanted or fit.correlation < NEW_KEYFRAME_CORRELATION
         scale = float(np.exp(fit.log_scale))
         if wanted:
             self._keyframes.append(_keyframe(_rescaled(view, scale), pose))

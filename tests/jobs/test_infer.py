@@ -404,3 +404,28 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
         done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_points_in_millimetres_make_depth_of_it(endodav, video, tmp_path):
+    """The fake network's depth is 1/3 of the truth here."""
+    frames = [frame.rgb for frame in VideoFile(video)]
+    rows = [
+        (number, u, v, 3 * depth_from_disparity(luminance(frames[number]))[v, u])
+        for number in range(0, 40, 5)
+        for u, v in ((5, 7), (20, 30), (40, 11), (50, 33), (60, 20), (30, 40))
+    ]
+    np.savetxt(tmp_path / "points.txt", rows)
+    code, _, err = endodav(video, "--scale", "points", tmp_path / "points.txt")
+    assert (code, err) == (0, "")
+    with np.load(tmp_path / "out" / "clip_depths.npz") as file:
+        np.testing.assert_allclose(file["depths_mm"], 3 * file["depths"], rtol=1e-3)
+    scale = json.loads((tmp_path / "out" / "clip_meta.json").read_text())["scale"]
+    assert abs(scale["mm_per_unit"] - 3) < 0.01
+
+
+def test_a_scale_that_does_not_fit_is_one_line(endodav, video, tmp_path):
+    (tmp_path / "points.txt").write_text("900 1 1 30\n")
+    code, _, err = endodav(video, "--scale", "points", tmp_path / "points.txt")
+    assert code == 2
+    one_line(err, "has points of frame 900 and others, none of this clip")
+    assert not [name for name in outputs(tmp_path) if name.endswith(("npz", "json"))]

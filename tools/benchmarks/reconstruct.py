@@ -1,0 +1,129 @@
+"""Reconstruction: how good and how fast on phantoms, and whether memory grows with a clip's length.
+
+    python tools/benchmark.py reconstruct --family colon --sequences 2 --frames 100
+    python tools/benchmark.py reconstruct --memory 300 1000
+
+For each sequence a line each for true depth, and for the network's depth with the pose network's chained motion, the
+refined path and the true poses: ATE over the path's length, drift of scale (standard deviation of log step lengths),
+and the median distance of the surface's vertices from the true surface.  Paths and surfaces of the network's depth are
+brought to the best scale first.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from benchmarks import _machine
+
+from endodav_jax.checkpoints import load_model
+from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_sequence
+from endodav_jax.data.phantom.config import FAMILIES
+from endodav_jax.data.phantom.trace import field_and_gradient
+from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.reconstruction.clip import CameraPath, chained_path, given_path, track_clip
+from endodav_jax.reconstruction.fusion import fuse_clip
+from endodav_jax.reconstruction.measures import clip_scale, path_errors
+from endodav_jax.reconstruction.phantom_clip import PhantomClip
+from endodav_jax.reconstruction.surface import extract_mesh
+
+HELP = "path, surface, speed and memory of a reconstruction, on phantoms"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fills in the arguments."""
+    add = parser.add_argument
+    add("--family", choices=FAMILIES, default="colon")
+    add("--sequences", type=int, default=2)
+    add("--frames", type=int, default=100)
+    add("--seed", type=int, default=5)
+    add("--size", type=int, nargs=2, default=(96, 128), metavar=("HEIGHT", "WIDTH"))
+    add("--weights", default="shipped")
+    add("--memory", type=int, nargs="+", default=(), metavar="FRAMES", help="peak memory at these lengths, no more")
+    add("--json", type=Path, help="write the figures there, too")
+
+
+def run_arguments(args: argparse.Namespace) -> None:
+    """Measures and prints a line of JSON for each sequence or length."""
+    lines = list(_memory(args) if args.memory else _quality(args))
+    if args.json:
+        args.json.write_text(json.dumps({"machine": _machine.describe(), "lines": lines}, indent=1) + "\n")
+
+
+def _quality(args):
+    config, params, _ = load_model(args.weights)
+    estimator = DepthEstimator(config, params["depth"])
+    for number in range(args.sequences):
+        phantom = _phantom(args, args.frames)
+        clip = PhantomClip(list(render_sequence(phantom, number)))
+        scene = draw_scene(phantom, number)
+        started = time.perf_counter()
+        true_views = clip.true_views()
+        path = track_clip(lambda views=true_views: iter(views), clip.intrinsics)
+        line = {"sequence": f"{args.family} {number}", "true depth": _line(clip, true_views, path, scene, 1.0)}
+        line["true depth"]["frames_a_second"] = args.frames / (time.perf_counter() - started)
+        views, motions = clip.inferred(estimator, params)
+        unit = clip_scale([view.depth for view in views], clip.depths)
+        poses = inverse_rigid(inverse_rigid(clip.world_from_cam[0]) @ clip.world_from_cam)
+        poses[:, :3, 3] /= unit
+        paths = {
+            "chained": chained_path(lambda views=views: iter(views), clip.intrinsics, motions),
+            "refined": clip.tracked(views, motions),
+            "true poses": given_path(lambda views=views: iter(views), clip.intrinsics, list(poses)),
+        }
+        line |= {name: _line(clip, views, found, scene, unit) for name, found in paths.items()}
+        print(json.dumps(line), flush=True)
+        yield line
+
+
+def _line(clip: PhantomClip, views: list, path: CameraPath, scene, unit: float) -> dict:
+    piece = path.pieces[0]
+    numbers = [frame.index for frame in path.of_piece(piece)]
+    truth = clip.world_from_cam[numbers]
+    errors = path_errors(path.world_from_cam(piece)[:, :3, 3], truth[:, :3, 3], free_scale=unit != 1.0)
+    mesh = extract_mesh(fuse_clip(lambda: iter(views), path).volumes[piece])
+    into = truth[0]
+    vertices = (mesh.vertices * unit @ into[:3, :3].T + into[:3, 3]).astype(np.float32)
+    value, gradient = jax.jit(lambda points: field_and_gradient(scene.shape.field, points))(tuple(vertices.T))
+    off = np.abs(value) / np.maximum(np.linalg.norm(gradient, axis=0), 0.2)
+    return {
+        "frames": len(numbers),
+        "pieces": len(path.pieces),
+        "ate_percent_of_path": round(100 * errors.share, 3),
+        "scale_drift": round(errors.scale_drift, 4),
+        "surface_median_mm": round(float(np.median(off)), 3),
+    }
+
+
+def _memory(args):
+    """Peak memory after each length, the shorter first: what later lengths add is what grows."""
+    for frames in sorted(args.memory):
+        phantom = _phantom(args, frames)
+
+        def clip(phantom=phantom):
+            for frame in render_sequence(phantom, 0):
+                single = PhantomClip([frame])
+                (view,) = single.true_views()
+                yield type(view)(frame["frame_index"], view.rgb, view.depth, view.inside)
+
+        started = time.perf_counter()
+        intrinsics = next(render_sequence(phantom, 0))["intrinsics"]
+        path = track_clip(clip, intrinsics)
+        volumes = fuse_clip(clip, path).volumes
+        seconds = time.perf_counter() - started
+        line = {
+            "frames": frames,
+            "frames_a_second": frames / seconds,
+            "surface_mb": sum(volume.bytes for volume in volumes.values()) / 1e6,
+            **_machine.peak_memory(),
+        }
+        print(json.dumps(line), flush=True)
+        yield line
+
+
+def _phantom(args, frames: int) -> PhantomConfig:
+    preset = getattr(PhantomConfig, args.family)
+    return preset(seed=args.seed, sequences=8, frames=frames, height=args.size[0], width=args.size[1])
