@@ -84,7 +84,10 @@ def climb(config: Config, workdir: Path, rungs: list[str], phases: tuple[int, in
         print(f"\n{rung}", flush=True)
         folder = workdir / rung.replace(" ", "_")
         train(configured(config, rung, phases), folder, RUNGS[rung])
-        figures["rungs"][rung] = _measured(config, str(folder / MODEL_FOLDER), videos) | _curves(folder)
+        found = _measured(config, str(folder / MODEL_FOLDER), videos)
+        figures["rungs"][rung] = found | _curves(folder)
+        change = ", ".join(f"{name} {figures['before'][name]:.4f} -> {found[name]:.4f}" for name in ERRORS)
+        print(f"{rung}: {change}", flush=True)
     return figures
 
 
