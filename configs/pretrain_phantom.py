@@ -6,7 +6,12 @@ Supervised, as Video-Depth-Anything is: an error of disparity that is blind to s
 gradient matching on single frames, then temporal gradient matching on clips with the encoder at rest.  Last come the
 motion networks, with known motion: flow and brightness, then the camera.
 
-The shipped networks came from this in two hours on one core of a CPU, with two differences: the first 600 steps went at
+A stage that is cut short is given fewer steps and goes on from its checkpoint, its rate then let down over the last
+`decay_share` of them.  To go on from networks that are there already, `--config.weights=shipped` or a checkpoint:
+stages without steps keep what those give, and what has not been seen of other families (`pretrain.families`) is added.
+
+The shipped networks came from an earlier form of this (zero and level of the output tied to the truth's; rates let
+down along a cosine) in two hours on one core of a CPU, with two differences: the first 600 steps went at
 the learning rate of a schedule of 2,400, and beside flow and transform trained a pose network that was left out.  To
 ship a result:
 

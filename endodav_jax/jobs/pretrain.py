@@ -1,4 +1,4 @@
-"""`pretrain`: a small foundation model from random weights, on the phantom."""
+"""`pretrain`: a small foundation model, on the phantom."""
 
 import dataclasses
 from pathlib import Path

@@ -92,8 +92,12 @@ class OutputConvolutions(nnx.Module):
         self.conv3.bias = nnx.Param(jnp.ones((1,), jnp.float32))
 
     def __call__(self, x: Float[Array, "N h w F"], shape: tuple[int, int]) -> Float[Array, "N height width"]:
+        return jax.nn.relu(self.signed(x, shape))
+
+    def signed(self, x: Float[Array, "N h w F"], shape: tuple[int, int]) -> Float[Array, "N height width"]:
+        """Disparity before its ReLU."""
         x = resize_align_corners(self.conv1(x), shape).astype(jnp.float32)
-        return jax.nn.relu(self.conv3(jax.nn.relu(self.conv2(x))))[..., 0]
+        return self.conv3(jax.nn.relu(self.conv2(x)))[..., 0]
 
 
 class DepthHead(nnx.Module):

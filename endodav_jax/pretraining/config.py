@@ -2,8 +2,11 @@
 
 import dataclasses
 
+from endodav_jax.data.phantom.config import FAMILIES
 from endodav_jax.models.config import MAX_FRAMES
 from endodav_jax.models.resnet import RESNETS
+
+FINE_TUNED_FAMILY = "organ"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +18,8 @@ class PretrainConfig:
     besides learn from short clips with known motion: those of flow and brightness, then those of the camera.
 
     Attributes:
-      family: of the phantom: `colon` or `organ`.
+      families: (family of the phantom, weight), as many scenes of each as its weight says.  `organ` is what
+        fine-tuning is tried on, and is refused.
       data_seed: of the phantom.
       frame_height, frame_width: of the rendered frames, multiples of 8.
       scenes: how many scenes of the first stage; each gives `frames_per_scene` frames.
@@ -30,21 +34,28 @@ class PretrainConfig:
       motion_clip_length: frames of its clips.
       motion_clips_per_step: clips of its batches.
       resnet_layers: of the motion networks, as `train.resnet_layers`.
-      image_learning_rate, clip_learning_rate, motion_learning_rate: at their highest; warmed up, then let down along
-        a cosine.
+      image_learning_rate, clip_learning_rate, motion_learning_rate: at their highest; warmed up, held, then let down
+        in a straight line.
+      decay_share: of a stage's steps, in which its rate is let down.  A stage that is cut short is given fewer steps
+        and goes on from its checkpoint: the rate is the same up to there.
       warm_up_steps: of each stage.
       weight_decay: of matrices and convolution kernels.
       clip_norm: gradients are scaled down to this norm.
       ema_decay: of the averaged weights, which are what is kept.
       gradient_weight: of the multi-scale gradient matching.
       temporal_weight: of the temporal gradient matching.
-      anchor_weight: of the term that ties the output's zero and level, which the others leave free.
+      anchor_weight: of the term that ties the output's zero and level, which the others leave free, as
+        Video-Depth-Anything does.
+      below_zero_weight: of the term that keeps the output of single frames above zero, where the last ReLU cuts it.
+      coarse_output: single frames are compared at 4/7 of the network's size, which makes a step a sixth cheaper; end a
+        run without it.
+      measure_every: steps between measurements of the held-out scenes, in the first two stages; 0 for none.
       save_every: steps between checkpoints.
       log_every: steps between lines of `metrics.jsonl`.
       picture_every: steps between pictures.
     """
 
-    family: str = "colon"
+    families: tuple[tuple[str, float], ...] = (("colon", 1.0),)
     data_seed: int = 1
     frame_height: int = 128
     frame_width: int = 160
@@ -66,13 +77,17 @@ class PretrainConfig:
     image_learning_rate: float = 5e-4
     clip_learning_rate: float = 1e-4
     motion_learning_rate: float = 1e-3
+    decay_share: float = 0.2
     warm_up_steps: int = 300
     weight_decay: float = 0.02
     clip_norm: float = 1.0
     ema_decay: float = 0.998
     gradient_weight: float = 0.5
     temporal_weight: float = 10.0
-    anchor_weight: float = 0.2
+    anchor_weight: float = 0.0
+    below_zero_weight: float = 0.5
+    coarse_output: bool = False
+    measure_every: int = 0
     save_every: int = 200
     log_every: int = 20
     picture_every: int = 500
@@ -80,6 +95,16 @@ class PretrainConfig:
     def __post_init__(self):
         if not 2 <= self.clip_length <= MAX_FRAMES:
             raise ValueError(f"pretrain.clip_length: {self.clip_length} must lie between 2 and {MAX_FRAMES}")
+        if not self.families:
+            raise ValueError("pretrain.families: is empty; name a family and its weight")
+        for family, weight in self.families:
+            if family not in FAMILIES or family == FINE_TUNED_FAMILY:
+                known = ", ".join(name for name in FAMILIES if name != FINE_TUNED_FAMILY)
+                raise ValueError(f"pretrain.families: {family!r} is not one of {known}")
+            if not weight > 0:
+                raise ValueError(f"pretrain.families: the weight of {family}, {weight}, must be above 0")
+        if not 0 < self.decay_share <= 1:
+            raise ValueError(f"pretrain.decay_share: {self.decay_share} must lie above 0, and at most at 1")
         for field in (
             "scenes", "clips", "motion_clips", "frames_per_scene", "scenes_per_step", "clips_per_step",
             "motion_clips_per_step", "save_every",

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,10 +14,11 @@ import optax
 from flax import nnx
 from tqdm import tqdm
 
-from endodav_jax.data.phantom import PhantomConfig
+from endodav_jax.errors import UserError
 from endodav_jax.models import build_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
+from endodav_jax.pretraining.held_out import HeldOut
 from endodav_jax.pretraining.motion_step import (
     CameraNetworks,
     FlowNetworks,
@@ -26,7 +28,7 @@ from endodav_jax.pretraining.motion_step import (
     flow_losses,
     motion_step,
 )
-from endodav_jax.pretraining.scenes import PICTURES, PhantomScenes, scene_batches
+from endodav_jax.pretraining.scenes import PICTURES, Cropped, Mixture, mixture, scene_batches
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import flatten, unflatten
@@ -42,8 +44,9 @@ class Stage:
     name: str
     steps: int
     learning_rate: float
-    scenes: PhantomScenes
+    scenes: Mixture
     batch_size: int
+    transforms: tuple[grain.transforms.RandomMap, ...] = ()
 
     def trains(self, path: str) -> bool:
         """Which of the depth network's weights: single frames say nothing of time; clips train the head alone."""
@@ -52,51 +55,84 @@ class Stage:
         return self.name == "clip" and path.startswith("head.")
 
 
-def stages_of(config: PretrainConfig) -> tuple[Stage, Stage, Stage, Stage]:
-    """Returns the stages of single frames, of clips, of flow, and of the camera."""
+def stages_of(config: PretrainConfig, image_shape: tuple[int, int]) -> tuple[Stage, Stage, Stage, Stage]:
+    """Returns the stages of single frames, of clips, of flow, and of the camera.
 
-    def scenes(count: int, frames: int, consecutive: bool, seed: int) -> PhantomScenes:
-        phantom = PhantomConfig(
-            family=config.family, seed=seed, sequences=count, frames=frames,
+    Args:
+      config: of all stages.
+      image_shape: of the depth network; single frames are cropped to it.
+    """
+
+    def scenes(count: int, frames: int, consecutive: bool, seed: int) -> Mixture:
+        return mixture(
+            config.families, count, consecutive=consecutive, cache=config.cache, seed=seed, frames=frames,
             height=config.frame_height, width=config.frame_width,
         )  # fmt: skip
-        return PhantomScenes(phantom, consecutive, config.cache)
 
     image = scenes(config.scenes, config.frames_per_scene, False, config.data_seed)
     clip = scenes(config.clips, config.clip_length, True, config.data_seed + 1)
     motion = scenes(config.motion_clips, config.motion_clip_length, True, config.data_seed + 2)
     return (
-        Stage("image", config.image_steps, config.image_learning_rate, image, config.scenes_per_step),
+        Stage(
+            "image",
+            config.image_steps,
+            config.image_learning_rate,
+            image,
+            config.scenes_per_step,
+            (Cropped(image_shape),),
+        ),
         Stage("clip", config.clip_steps, config.clip_learning_rate, clip, config.clips_per_step),
         Stage("flow", config.flow_steps, config.motion_learning_rate, motion, config.motion_clips_per_step),
         Stage("camera", config.camera_steps, config.motion_learning_rate, motion, config.motion_clips_per_step),
     )
 
 
-def pretrain(model_config: DepthModelConfig, config: PretrainConfig, seed: int, workdir: Path) -> dict:
-    """Trains all networks from random weights and returns them by name, pure nested dicts.
+def pretrain(
+    model_config: DepthModelConfig, config: PretrainConfig, seed: int, workdir: Path, start: dict | None = None
+) -> dict:
+    """Trains all networks and returns them by name, pure nested dicts.
 
     Goes on from the newest checkpoint below `workdir`; a stage that is done is not done again.
+
+    Args:
+      model_config: of the depth network.
+      config: the stages; one without steps is left out.
+      seed: of the data's order and of weights that `start` does not give.
+      workdir: of checkpoints and logs.
+      start: networks by name, as are returned, to begin with.
+
+    Raises:
+      UserError: `start` holds something that the networks do not have.
     """
-    *depth_stages, flow_stage, camera_stage = stages_of(config)
+    start = start or {}
+    *depth_stages, flow_stage, camera_stage = stages_of(config, model_config.image_shape)
     with RunLog(workdir) as log:
         run = functools.partial(_run_stage, config=config, seed=seed, workdir=workdir, log=log)
+        held_out = HeldOut(config) if config.measure_every else None
         graphdef, state = nnx.split(build_depth_model(model_config, nnx.Rngs(seed)))
-        weights = flatten(nnx.to_pure_dict(state))
+        weights = _laid_over(flatten(nnx.to_pure_dict(state)), start.get("depth"))
         for stage in depth_stages:
-            weights |= flatten(run(stage, *_depth_stage(stage, graphdef, weights, config))["ema"])
-        flow, step = _motion_stage(flow_stage, config, FlowNetworks(nnx.Rngs(seed), config.resnet_layers), flow_losses)
+            if stage.steps:
+                state, step = _depth_stage(stage, graphdef, weights, config)
+                measure = _measurement(stage, graphdef, weights, held_out) if held_out else None
+                weights |= flatten(run(stage, state, step, measure=measure)["ema"])
+            if stage.steps and stage.name == "image":
+                weights |= _without_change(weights)
+        flow, step = _motion_stage(
+            flow_stage, config, FlowNetworks(nnx.Rngs(seed), config.resnet_layers), flow_losses, start
+        )
         flow = run(flow_stage, flow, step)
         camera, step = _motion_stage(
-            camera_stage, config, CameraNetworks(nnx.Rngs(seed), config.resnet_layers), camera_losses
+            camera_stage, config, CameraNetworks(nnx.Rngs(seed), config.resnet_layers), camera_losses, start
         )
-        camera = run(camera_stage, camera_from_flow(camera, flow), step)
+        camera = run(camera_stage, camera if "pose" in start else camera_from_flow(camera, flow), step)
     networks = [flatten(state[part]) for state in (flow, camera) for part in ("params", "statistics")]
     return {"depth": unflatten(weights)} | unflatten(dict(collections.ChainMap(*networks)))
 
 
 # state, batch -> state, losses and, of the depth stages, "disparity" [B,T,h,w]
 Step = Callable[[dict, dict], tuple[dict, dict]]
+Measurement = Callable[[dict], dict[str, float]]  # of a state
 
 
 def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: PretrainConfig) -> tuple[dict, Step]:
@@ -116,16 +152,54 @@ def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: Pr
     return state, step
 
 
-def _motion_stage(stage: Stage, config: PretrainConfig, networks: nnx.Module, losses: Losses) -> tuple[dict, Step]:
+def _measurement(stage: Stage, graphdef: nnx.GraphDef, weights: dict, held_out: HeldOut) -> Measurement:
+    def measure(state: dict) -> dict[str, float]:
+        averaged = unflatten(weights | flatten(state["ema"]))
+        return held_out.errors(graphdef, averaged, motion_modules=stage.name == "clip")
+
+    return measure
+
+
+def _motion_stage(
+    stage: Stage, config: PretrainConfig, networks: nnx.Module, losses: Losses, start: dict
+) -> tuple[dict, Step]:
     optimiser = _optimiser(stage, config)
     graphdef, params, statistics = nnx.split(networks, nnx.Param, nnx.BatchStat)
-    params, statistics = nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
+    params, statistics = flatten(nnx.to_pure_dict(params)), flatten(nnx.to_pure_dict(statistics))
+    whole = params | statistics
+    for name in {path.split(".")[0] for path in params} & start.keys():
+        whole = _laid_over(whole, {name: start[name]})
+    params, statistics = (unflatten({path: whole[path] for path in part}) for part in (params, statistics))
     state = {"params": params, "statistics": statistics, "opt": optimiser.init(params)}
     return state, functools.partial(motion_step, graphdef=graphdef, losses=losses, optimiser=optimiser)
 
 
+def _laid_over(weights: dict, start: dict | None) -> dict:
+    """Returns flat weights with those of `start`, nested, in their place."""
+    given = {path: jnp.asarray(leaf, jnp.float32) for path, leaf in flatten(start or {}).items()}
+    for path, leaf in given.items():
+        if path not in weights or weights[path].shape != leaf.shape:
+            raise UserError(f"config.weights: {path} {leaf.shape} does not fit the network of config.model")
+    return weights | given
+
+
+def _without_change(weights: dict) -> dict:
+    """Returns the motion modules' last layers as zeros: what they learned of another head's maps is no use."""
+    return {
+        path: jnp.zeros_like(leaf) for path, leaf in weights.items() if "motion_modules" in path and "proj_out" in path
+    }
+
+
 def _run_stage(
-    stage: Stage, state: dict, step: Step, *, config: PretrainConfig, seed: int, workdir: Path, log: RunLog
+    stage: Stage,
+    state: dict,
+    step: Step,
+    *,
+    config: PretrainConfig,
+    seed: int,
+    workdir: Path,
+    log: RunLog,
+    measure: Measurement | None = None,
 ) -> dict:
     """Runs one stage to its end, from its newest checkpoint if there is one, and returns its state."""
     with open_run(workdir / f"{stage.name}_stage") as checkpoints:
@@ -134,7 +208,9 @@ def _run_stage(
         if restored is not None:
             done, state, _ = restored
             print(f"{stage.name} stage: going on from step {done} of {stage.steps}")
-        batches = scene_batches(stage.scenes, stage.batch_size, seed, done)
+        if measure and not done:
+            log.scalars(0, f"{stage.name}_held_out", measure(state))
+        batches = scene_batches(stage.scenes, stage.batch_size, seed, done, *stage.transforms)
         bar = tqdm(
             range(done, stage.steps), initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0
         )
@@ -150,6 +226,8 @@ def _run_stage(
                 log.scalars(number, stage.name, scalars)
             if number % config.picture_every == 0 and "disparity" in aux:
                 log.picture(number, stage.name, _picture(batch, np.asarray(aux["disparity"])))
+            if measure and (number % config.measure_every == 0 or number == stage.steps):
+                log.scalars(number, f"{stage.name}_held_out", measure(state))
             if number % config.save_every == 0 or number == stage.steps:
                 checkpoints.save(number, state, {"stage": stage.name})
         bar.close()
@@ -163,12 +241,23 @@ def leaf_to_restore(leaf: jax.Array) -> jax.ShapeDtypeStruct:
 
 def _optimiser(stage: Stage, config: PretrainConfig) -> optax.GradientTransformation:
     warm_up = min(config.warm_up_steps, stage.steps // 2)
-    return _cached_optimiser(stage.steps, stage.learning_rate, warm_up, config.weight_decay, config.clip_norm)
+    return _cached_optimiser(
+        stage.steps, stage.learning_rate, warm_up, config.decay_share, config.weight_decay, config.clip_norm
+    )
 
 
 @functools.cache  # it is a static argument of the step: an equal one must be the same one
-def _cached_optimiser(steps, learning_rate, warm_up, weight_decay, clip_norm) -> optax.GradientTransformation:
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm_up, steps, learning_rate / 50)
+def _cached_optimiser(
+    steps, learning_rate, warm_up, decay_share, weight_decay, clip_norm
+) -> optax.GradientTransformation:
+    decay = max(1, round(decay_share * steps))
+    schedule = optax.join_schedules(
+        [
+            optax.linear_schedule(0.0, learning_rate, max(warm_up, 1)),
+            optax.linear_schedule(learning_rate, learning_rate / 50, decay),
+        ],
+        [steps - decay],
+    )
     return optax.chain(
         optax.clip_by_global_norm(clip_norm),
         optax.adamw(

@@ -1,9 +1,11 @@
-"""Rendered phantom scenes as a random-access source for Grain, each rendered once and kept on disk."""
+"""Rendered phantom scenes of several families as a random-access source for Grain, each rendered once and kept."""
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import grain
 import jax
 import numpy as np
@@ -27,13 +29,15 @@ class PhantomScenes:
 
     Attributes:
       phantom: the data set; its `sequences` is how many scenes there are, its `frames` is T.
-      consecutive: neighbouring frames from a random start, or frames drawn at random along the path.
+      consecutive: frames one after the other from a random start, or frames drawn at random along the path.
       cache: folder of rendered scenes, one subfolder a data set; empty to render every time.
+      intervals: every how many frames one is taken of consecutive ones; each scene draws one of these.
     """
 
     phantom: PhantomConfig
     consecutive: bool
     cache: str = ""
+    intervals: tuple[int, ...] = (1,)
 
     def __len__(self) -> int:
         return self.phantom.sequences
@@ -54,14 +58,14 @@ class PhantomScenes:
     @property
     def _folder(self) -> Path:
         """Named by everything that the pictures depend on, so that another data set never finds these files."""
-        identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, _KEYS))
+        identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, self.intervals, _KEYS))
         return Path(self.cache) / f"{self.phantom.family}_{sha256_of_text(identity)[:12]}"
 
     def _render(self, scene: int) -> dict[str, np.ndarray]:
         phantom = self.phantom
         rng = np.random.default_rng([phantom.seed, scene])
         if self.consecutive:
-            numbers = rng.integers(FAR_SCENE_FRAMES) + np.arange(phantom.frames)
+            numbers = rng.integers(FAR_SCENE_FRAMES) + rng.choice(self.intervals) * np.arange(phantom.frames)
         else:
             numbers = np.sort(rng.choice(FAR_SCENE_FRAMES, phantom.frames, replace=False))
         clip = render_clip(
@@ -70,6 +74,40 @@ class PhantomScenes:
         clip = jax.tree.map(np.asarray, clip)
         clip["intrinsics"] = clip["intrinsics"][0]  # one lens a scene
         return {key: clip[rendered] for key, rendered in _KEYS.items()}
+
+
+def preset(family: str, **fields) -> PhantomConfig:
+    """Returns a family's phantom as that family is filmed."""
+    return getattr(PhantomConfig, family)(**fields)
+
+
+class Mixture(Sequence[dict[str, np.ndarray]]):
+    """The scenes of several families, one family's after the other's; to be shuffled."""
+
+    def __init__(self, sources: Sequence[PhantomScenes]):
+        self._sources = tuple(sources)
+        self._ends = np.cumsum([len(source) for source in sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, scene):
+        which = int(np.searchsorted(self._ends, scene, side="right"))
+        return self._sources[which][scene - int(self._ends[which]) + len(self._sources[which])]
+
+
+def mixture(
+    families: Sequence[tuple[str, float]], scenes: int, *, consecutive: bool, cache: str, intervals=(1,), **fields
+) -> Mixture:
+    """Returns `scenes` scenes of families with the given weights; `fields` are of `PhantomConfig`."""
+    total = sum(weight for _, weight in families)
+    counts = [max(1, round(scenes * weight / total)) for _, weight in families]
+    return Mixture(
+        [
+            PhantomScenes(preset(family, sequences=count, **fields), consecutive, cache, intervals)
+            for (family, _), count in zip(families, counts, strict=True)
+        ]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +141,54 @@ class Jittered(grain.transforms.RandomMap):
         return element | {"jitter": jitter, "jitter_order": rng.permutation(4).astype(np.int32)}
 
 
-def scene_batches(source: PhantomScenes, batch_size: int, seed: int, start: int) -> grain.DatasetIterator:
-    """An endless iterator of shuffled, augmented batches, standing before batch number `start`."""
+@dataclasses.dataclass(frozen=True)
+class Cropped(grain.transforms.RandomMap):
+    """Makes each frame a part of itself of `shape`, as another lens would show it; some are blurred or compressed.
+
+    The intrinsics are dropped: a scene's frames share them no longer.
+    """
+
+    shape: tuple[int, int]
+    least: float = 0.5  # side of a part over the frame's
+    stretch: float = 0.15  # of its aspect, in the logarithm
+    blurred: float = 0.2
+    compressed: float = 0.3
+
+    def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        frames, depths = zip(
+            *(self._part(*pair, rng) for pair in zip(element["frames"], element["depth_mm"], strict=True)), strict=True
+        )
+        return {"frames": np.stack(frames), "depth_mm": np.stack(depths)}
+
+    def _part(self, frame: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        size = np.array(depth.shape)
+        side = rng.uniform(self.least, 1.0)
+        stretch = np.exp(rng.uniform(-self.stretch, self.stretch) * np.array([0.5, -0.5]))
+        part = np.minimum(np.round(size * side * stretch), size).astype(int)
+        top, left = (int(rng.integers(spare + 1)) for spare in size - part)
+        window = (slice(top, top + part[0]), slice(left, left + part[1]))
+        wanted = self.shape[::-1]
+        # Linear where the part is enlarged, an average of pixels where it is made smaller.
+        method = cv2.INTER_AREA if part[0] > self.shape[0] else cv2.INTER_LINEAR
+        frame = cv2.resize(np.ascontiguousarray(frame[window]), wanted, interpolation=method)
+        if rng.random() < self.blurred:
+            frame = cv2.GaussianBlur(frame, (0, 0), rng.uniform(0.4, 1.2))
+        if rng.random() < self.compressed:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
+            frame = cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_UNCHANGED)
+        return frame, cv2.resize(np.ascontiguousarray(depth[window]), wanted, interpolation=cv2.INTER_NEAREST)
+
+
+def scene_batches(
+    source: Sequence, batch_size: int, seed: int, start: int, *more: grain.transforms.RandomMap
+) -> grain.DatasetIterator:
+    """An endless iterator of shuffled, augmented batches, standing before batch number `start`.
+
+    `more` are applied after the mirroring and before the jitter is drawn.
+    """
     # Grain's own endless repetition overflows when it is cut into batches of one.
     batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat(_SCENES // len(source))
-    batches = batches.random_map(Turned()).random_map(Jittered()).batch(batch_size)
+    for transform in (Turned(), *more, Jittered()):
+        batches = batches.random_map(transform)
+    batches = batches.batch(batch_size)
     return iter(batches[start:].to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))

@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from endodav_jax.data.augment import colour_jitter, to_float
 from endodav_jax.losses import supervised
+from endodav_jax.losses.reduce import masked_mean
 from endodav_jax.pretraining.config import PretrainConfig
 
 State = dict[str, Any]  # params, frozen, ema: dicts of pure nested dicts; opt; step
@@ -42,7 +43,11 @@ def pretrain_step(
     frames = colour_jitter(to_float(batch["frames"]), batch["jitter"], batch["jitter_order"])
 
     def objective(params):
-        disparity = nnx.merge(graphdef, params, frozen).disparity(frames)
+        network = nnx.merge(graphdef, params, frozen)
+        if frames.shape[1] == 1:
+            disparity = network.single_frames(frames[:, 0], config.coarse_output)[:, None]
+        else:
+            disparity = network.disparity(frames)
         depth = nearest(batch["depth_mm"], disparity.shape[-2:])
         losses = clip_losses(disparity, depth, config)
         return losses["loss"], losses | {"disparity": disparity}
@@ -55,20 +60,28 @@ def pretrain_step(
 
 
 def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> dict[str, Array]:
-    """Returns the weighted losses of predicted disparity [B,T,h,w] against depth in mm (0 invalid), and their sum."""
+    """Returns the weighted losses of predicted disparity [B,T,h,w] against depth in mm (0 invalid), their sum `loss`,
+    and `zero_share`, the share of valid pixels whose disparity is 0."""
     valid = depth_mm > 0
     target = supervised.normalised_disparity(depth_mm, valid)
     aligned = supervised.align_clips(disparity, target, valid)
     losses = {
         "affine_invariant": supervised.absolute_error(aligned, target, valid),
         "gradient": config.gradient_weight * supervised.gradient_matching(aligned - target, valid),
-        "anchor": config.anchor_weight
-        * supervised.absolute_error(disparity, supervised.anchor_disparity(depth_mm, valid), valid),
     }
+    if config.anchor_weight:
+        anchor = supervised.absolute_error(disparity, supervised.anchor_disparity(depth_mm, valid), valid)
+        losses["anchor"] = config.anchor_weight * anchor
     if disparity.shape[1] > 1:
         temporal = supervised.temporal_gradient_matching(aligned, target, valid)
         losses["temporal_gradient"] = config.temporal_weight * temporal
-    return losses | {"loss": sum(losses.values())}
+    if config.below_zero_weight:
+        spread = jax.lax.stop_gradient(masked_mean(jnp.abs(disparity - masked_mean(disparity, valid)), valid))
+        below = masked_mean(jax.nn.relu(-disparity), valid) / jnp.maximum(spread, 1e-6)
+        losses["below_zero"] = config.below_zero_weight * below
+    # A ReLU that is dead everywhere learns no more; one that is dead somewhere cuts the farthest parts off.
+    zero_share = masked_mean((disparity <= 0).astype(jnp.float32), valid)
+    return losses | {"loss": sum(losses.values()), "zero_share": zero_share}
 
 
 def nearest(depth: Array, shape: tuple[int, int]) -> Array:

@@ -7,7 +7,7 @@ import pytest
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.sampling import sample_bilinear
-from endodav_jax.pretraining.scenes import PhantomScenes, Turned, scene_batches
+from endodav_jax.pretraining.scenes import Cropped, PhantomScenes, Turned, mixture, scene_batches
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,35 @@ def test_batches_of_one_go_on_from_any_number(tmp_path):
     later = next(scene_batches(source, 1, 0, 4))
     np.testing.assert_array_equal(later["frames"], batches[4]["frames"])
     np.testing.assert_array_equal(later["jitter"], batches[4]["jitter"])
+
+
+def test_a_mixture_holds_each_family_as_often_as_its_weight_says():
+    families = (("colon", 3.0), ("organ", 1.0))
+    scenes = mixture(families, 8, consecutive=False, cache="", seed=3, frames=1, height=32, width=40)
+    assert len(scenes) == 8
+    alone = PhantomScenes(PhantomConfig.colon(seed=3, sequences=6, frames=1, height=32, width=40), False)
+    np.testing.assert_array_equal(scenes[5]["frames"], alone[5]["frames"])
+    assert not np.array_equal(scenes[6]["frames"], alone[0]["frames"])  # the first of the other family
+
+
+def test_consecutive_frames_are_an_interval_of_the_scene_apart():
+    phantom = PhantomConfig.colon(seed=3, sequences=1, frames=3, height=32, width=40)
+    every = PhantomScenes(phantom, True)[0]["cam_from_world"]
+    every_second = PhantomScenes(phantom, True, intervals=(2,))[0]["cam_from_world"]
+    np.testing.assert_allclose(every_second[0], every[0], atol=1e-5)
+    np.testing.assert_allclose(every_second[1], every[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_part_of_a_frame_is_cut_with_its_depth(seed):
+    # A picture that shows its own depth: what is cut from both must still agree.
+    depth = np.tile(np.linspace(20, 200, 80, dtype=np.float32), (2, 64, 1))
+    depth[:, :, :5] = 0
+    frames = np.repeat(depth.astype(np.uint8)[..., None], 3, -1)
+    cropped = Cropped((28, 42), blurred=0.0, compressed=0.0)
+    part = cropped.random_map({"frames": frames, "depth_mm": depth}, np.random.default_rng(seed))
+    assert part["frames"].shape == (2, 28, 42, 3)
+    assert part["depth_mm"].shape == (2, 28, 42)
+    known = part["depth_mm"] > 25
+    assert np.abs(part["frames"][..., 0][known] - part["depth_mm"][known]).max() < 8
+    assert set(np.unique(part["depth_mm"])) <= set(np.unique(depth))  # no two depths are mixed

@@ -1,0 +1,73 @@
+"""What a network makes of scenes that it never sees in training, of every family: watched while it trains."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from endodav_jax.data.phantom.config import FAMILIES
+from endodav_jax.evaluation.alignment import Rule, fit_alignment
+from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.geometry.resize import resize_align_corners
+from endodav_jax.pretraining.config import PretrainConfig
+from endodav_jax.pretraining.scenes import PhantomScenes, preset
+
+SEED = 900_001  # no training data have it
+SCENES = 8  # of each family
+FRAMES = 2  # of each scene
+MEASURED: tuple[Rule, ...] = ("disparity", "scale_shift")
+_RANGE_MM = (0.1, 150.0)  # depth of a disparity of 1 and of 0
+
+
+class HeldOut:
+    """Frames of unseen scenes with their depth.
+
+    Args:
+      config: of the frames' size and the cache.
+    """
+
+    def __init__(self, config: PretrainConfig):
+        self._frames = {}
+        for family in FAMILIES:
+            phantom = preset(
+                family, seed=SEED, sequences=SCENES, frames=FRAMES, height=config.frame_height, width=config.frame_width
+            )
+            source = PhantomScenes(phantom, False, config.cache)
+            scenes = [source[i] for i in range(SCENES)]
+            self._frames[family] = tuple(np.concatenate([s[key] for s in scenes]) for key in ("frames", "depth_mm"))
+
+    def errors(self, graphdef: nnx.GraphDef, weights: dict, *, motion_modules: bool) -> dict[str, float]:
+        """Returns `abs_rel/FAMILY/RULE`, aligned frame by frame, and the share of pixels at zero, `zero/FAMILY`.
+
+        Args:
+          graphdef: of the depth network.
+          weights: of all of it, a pure nested dict.
+          motion_modules: whether they take part, or frames go through the network without them.
+        """
+        found = {}
+        for family, (frames, depths) in self._frames.items():
+            disparity = np.asarray(_predict(graphdef, weights, frames, motion_modules))
+            valid = depths > 0
+            found[f"zero/{family}"] = float((disparity[valid] <= 0).mean())
+            for rule in MEASURED:
+                errors = [_abs_rel(*pair, rule) for pair in zip(disparity, depths, strict=True)]
+                found[f"abs_rel/{family}/{rule}"] = float(np.mean(errors))
+        return found
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "motion_modules"))
+def _predict(graphdef: nnx.GraphDef, weights: dict, frames: jax.Array, motion_modules: bool) -> jax.Array:
+    network = nnx.merge(graphdef, weights)
+    plain = frames.astype(jnp.float32) / 255
+    disparity = network.disparity(plain[:, None])[:, 0] if motion_modules else jax.nn.relu(network.single_frames(plain))
+    return resize_align_corners(disparity[..., None], frames.shape[1:3])[..., 0]
+
+
+def _abs_rel(disparity: np.ndarray, depth_mm: np.ndarray, rule: Rule) -> float:
+    valid = depth_mm > 0
+    truth = depth_mm[valid]
+    predicted = depth_from_disparity(np.maximum(disparity[valid], 0), *_RANGE_MM)
+    aligned = np.clip(fit_alignment(rule, predicted, truth)(predicted), 1e-3, 2 * truth.max())
+    return float(np.mean(np.abs(aligned - truth) / truth))
