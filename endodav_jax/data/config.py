@@ -49,6 +49,7 @@ class DataConfig:
       short_sequences: what to do with a sequence of fewer than T + 2 frames.
       intrinsics: `stored` in the records, or the published `constant` (0.82 W, 1.02 H, W/2, H/2).
       ground_truth: whether batches carry `depth_mm` and `cam_from_world` (never used by a self-supervised loss).
+      neighbour_flow: whether batches carry `neighbour_flow`; a run that solves the camera from it sees to that itself.
       jitter_probability: share of clips whose colours are jittered.
       mirror_probability: share of clips that are mirrored left to right.
       brightness, contrast, saturation: factors are drawn from 1 - x to 1 + x.
@@ -69,6 +70,7 @@ class DataConfig:
     short_sequences: Literal["skip", "error"] = "skip"
     intrinsics: Literal["stored", "constant"] = "stored"
     ground_truth: bool = False
+    neighbour_flow: bool = False
     jitter_probability: float = 0.5
     mirror_probability: float = 0.5
     brightness: float = 0.2

@@ -16,6 +16,7 @@ from endodav_jax.data.clips import DrawClip, DrawnClip, GrowInterval, blocks_of
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.contract import check_batch
 from endodav_jax.data.prepared import PreparedSplit
+from endodav_jax.data.registration import neighbour_flow
 from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
 from endodav_jax.errors import UserError
 
@@ -54,6 +55,11 @@ class LoadClip(grain.transforms.Map):
             example["cam_from_world"] = np.stack([r["cam_from_world"] for r in records]).astype(np.float32)
         if element.mirror:
             example = mirror(example)
+        if config.neighbour_flow:
+            counted = example["view_mask"]
+            if "frame_mask" in example:
+                counted = counted & example["frame_mask"]
+            example["neighbour_flow"] = neighbour_flow(example["frames"], counted)
         if config.intrinsics == "constant":
             # A mean over data sets, which the published loader keeps as it is in mirrored clips too.
             example["intrinsics"] = normalised_intrinsics(ENDOVIS_CONSTANT, width, height).astype(np.float32)

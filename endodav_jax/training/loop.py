@@ -23,6 +23,7 @@ from endodav_jax.models.groups import count_groups, table_lines, trained_and_tot
 from endodav_jax.models.training_networks import DEPTH_NETWORK
 from endodav_jax.training import parallel
 from endodav_jax.training.checks import check_config, check_frame_size
+from endodav_jax.training.flow_camera import objectives_of, solves
 from endodav_jax.training.initial import digest_of, initial_networks
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import Groups, flatten, join_groups, names_of, unflatten
@@ -56,10 +57,13 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     parallel.start_processes(config.train.coordinator, config.train.processes, config.train.process)
     check_config(config)
     parallel.check_batch_size(config.data.batch_size)
+    objectives = objectives_of(config.train.objective, objectives)
+    # What the camera is solved from comes with the batches; the run's record keeps the configuration as it was given.
+    data = dataclasses.replace(config.data, neighbour_flow=config.data.neighbour_flow or solves(objectives))
     make_folder(workdir)
     first = jax.process_index() == 0
     with (
-        ClipBatches(config.data, config.seed, jax.process_index(), jax.process_count()) as batches,
+        ClipBatches(data, config.seed, jax.process_index(), jax.process_count()) as batches,
         open_run(workdir / "checkpoints", config.train.keep_last) as checkpoints,
         RunLog(workdir, enabled=first) as log,
         _termination() as terminated,

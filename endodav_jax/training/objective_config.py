@@ -1,6 +1,7 @@
 """Everything that the losses weigh."""
 
 import dataclasses
+from typing import Literal
 
 from endodav_jax.geometry.resize import SCALES
 
@@ -26,6 +27,8 @@ class ObjectiveConfig:
       flow_depth_weight: of its variant along the optical flow (1e-3 where it is used); 0 leaves it out.
       minimum_over_neighbours: count the better neighbour of each pixel in the photometric error, and not both.
       automask: leave pixels out of it that the unmoved neighbour explains as well as the warped one.
+      camera: `pose` is the published network's answer; `flow` solves the motion from optical flow and the depth of the
+        moment (`training.flow_camera`), with the data's own intrinsics.
       learn_intrinsics: predict the camera's intrinsics instead of taking the batch's.
       highlight_threshold: pixels whose three channels all reach it are specular highlights and count in no term;
         None counts them.
@@ -44,6 +47,7 @@ class ObjectiveConfig:
     flow_depth_weight: float = 0.0
     minimum_over_neighbours: bool = False
     automask: bool = False
+    camera: Literal["pose", "flow"] = "pose"
     learn_intrinsics: bool = True
     highlight_threshold: float | None = None
     remat: bool = True
@@ -53,6 +57,8 @@ class ObjectiveConfig:
             raise ValueError(f"train.objective.scales: {self.scales} must ascend from 0")
         if self.scales[-1] >= SCALES:
             raise ValueError(f"train.objective.scales: {self.scales[-1]} is beyond the coarsest, {SCALES - 1}")
+        if self.camera == "flow" and self.learn_intrinsics:
+            raise ValueError("train.objective.camera: flow needs intrinsics; set learn_intrinsics=False")
         if not 0 <= self.ssim_weight <= 1:
             raise ValueError(f"train.objective.ssim_weight: {self.ssim_weight} is a share; use 0 to 1")
         for field in dataclasses.fields(self):

@@ -10,6 +10,7 @@ after.  What is given and what is on:
 
     true view     the camera's motion, the scale of depth, and which pixels both frames see; the light as it is
     true camera   the camera's motion and the scale of depth; flow, occlusion and brightness are learned
+    solved        nothing: the camera is solved from flow and the depth of the moment, with the data's intrinsics
     learned       nothing: the camera is learned, too
     projection    the same with the projection loss, as configured
     phases        the same with spatial and temporal adapters in turn
@@ -32,6 +33,7 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.training.flow_camera import SOLVED_CAMERA
 from endodav_jax.training.health import DRIFT, RELIEF_KEPT
 from endodav_jax.training.logs import METRICS_FILE, read_metrics
 from endodav_jax.training.loop import train
@@ -44,6 +46,7 @@ HELP = "the same fine-tuning with true camera and visibility, true camera, learn
 RUNGS: dict[str, Objectives] = {
     "true view": TRUE_VIEW,
     "true camera": TRUE_CAMERA,
+    "solved": SOLVED_CAMERA,
     "learned": PUBLISHED,
     "projection": PUBLISHED,
     "phases": PUBLISHED,

@@ -1,0 +1,56 @@
+"""Optical flow between neighbouring frames by patches and variation (DIS, Kroeger et al. 2016): nothing is learned.
+
+It finds large motion where a small network that is taught on neighbours does not, and is what the camera's motion is
+solved from (`geometry.motion_from_flow`).
+"""
+
+import itertools
+
+import cv2
+import numpy as np
+
+STRIDE = 4  # pixels of a frame along each side of one pixel of the flow
+# Flow there and back again that ends this far from its start is trusted to 1/e: pixels, and a share of its length.
+_CLOSED_PIXELS, _CLOSED_SHARE = 0.3, 0.05
+_FAR = 1e3  # what lies outside of the frame leads nowhere
+
+
+def neighbour_flow(frames: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Returns the flow from each frame of a clip to the one before and the one after it.
+
+    Args:
+      frames: uint8 [T+2,H,W,3], sides multiples of `STRIDE`: a clip with a frame before and one after it.
+      counted: bool [H,W] or [T+2,H,W], false where something else than the scene is seen.
+
+    Returns:
+      float32 [2,T,H/4,W/4,3]: (y, x) in pixels of the frames, and the weight it deserves from 0 to 1.  A pixel is the
+      mean of 4 x 4 of the frame's; its centre lies at 4 i + 1.5.
+    """
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    counted = np.broadcast_to(counted, (len(frames), *frames.shape[1:3])).astype(np.float32)
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(0)
+    forward = [search.calc(a, b, None) for a, b in itertools.pairwise(grey)]
+    backward = [search.calc(b, a, None) for a, b in itertools.pairwise(grey)]
+    length = len(frames) - 2
+    to_before = [_weighed(backward[i], forward[i], counted[i + 1]) for i in range(length)]
+    to_after = [_weighed(forward[i + 1], backward[i + 1], counted[i + 1]) for i in range(length)]
+    return np.stack([to_before, to_after])
+
+
+def _weighed(flow: np.ndarray, back: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """(y, x) and weight [h,w,3] of a flow (x, y), given the one that leads back."""
+    height, width = flow.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    ends = (columns + flow[..., 0], rows + flow[..., 1])
+    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (_FAR, _FAR)}
+    miss = np.linalg.norm(flow + cv2.remap(back, *ends, cv2.INTER_LINEAR, **border), axis=-1)
+    weight = counted * np.exp(-((miss / (_CLOSED_PIXELS + _CLOSED_SHARE * np.linalg.norm(flow, axis=-1))) ** 2))
+    # A pixel's flow is that of its trusted part.
+    total = _pooled(weight[..., None])
+    return np.concatenate([_pooled(weight[..., None] * flow[..., ::-1]) / np.maximum(total, 1e-6), total], -1)
+
+
+def _pooled(image: np.ndarray) -> np.ndarray:
+    height, width, channels = image.shape
+    return image.reshape(height // STRIDE, STRIDE, width // STRIDE, STRIDE, channels).mean((1, 3), dtype=np.float32)

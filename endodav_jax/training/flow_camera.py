@@ -1,0 +1,70 @@
+"""The camera's motion solved from optical flow and the depth of the moment, in place of a pose network's answer.
+
+`train.objective.camera` chooses it.  Flow comes with the batch (`data.registration`); depth may lack a shift of
+disparity, which is found along with the motion and kept out of it.  So there is a camera from the first step on, on
+any kind of scene, and depth need not bend to make up for one that does not turn.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from endodav_jax.data.registration import STRIDE
+from endodav_jax.geometry.motion_from_flow import motion_from_flow
+from endodav_jax.training.depth_objective import depth_objective
+from endodav_jax.training.objective import Batch, Clip
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.step import Objectives, objective_batch
+
+
+def batch_with_flow(batch: dict[str, Array]) -> dict[str, Array]:
+    """`step.objective_batch` with `neighbour_flow` [B,2,T,h,w,3]."""
+    return objective_batch(batch) | {"neighbour_flow": batch["neighbour_flow"]}
+
+
+def solved_camera(
+    networks: nnx.Module, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
+) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
+    """The camera that explains the batch's flow at the predicted depth, and the batch's intrinsics.
+
+    See `depth_objective.Camera`.  The motion is taken as known, but for its length: a clip's depth and the shifts
+    between its frames grow together, or the scale of depth would drift, held by nothing.
+    """
+    del networks, clip, config
+    intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+    flow = jnp.moveaxis(batch["neighbour_flow"], 1, 0)
+    flow = flow.reshape(2, -1, *flow.shape[3:])
+    disparity = 1 / _pooled(jax.lax.stop_gradient(depth))
+    small = jnp.concatenate([intrinsics[:, :2], intrinsics[:, 2:] - (STRIDE - 1) / 2], -1) / STRIDE
+
+    def one_side(flow):
+        found = motion_from_flow(flow[..., :2] / STRIDE, disparity, small, flow[..., 2], free_shift=True)
+        return found.cam_b_from_cam_a
+
+    motion = jax.lax.stop_gradient(jax.vmap(one_side)(flow))
+    level = jnp.mean(jnp.log(depth), (1, 2)).reshape(batch["frames"].shape[0], -1).mean(1)
+    grown = jnp.repeat(jnp.exp(level - jax.lax.stop_gradient(level)), depth.shape[0] // level.shape[0])
+    return motion.at[..., :3, 3].multiply(grown[:, None]), intrinsics
+
+
+def _pooled(depth: Float[Array, "N H W"]) -> Float[Array, "N h w"]:
+    count, height, width = depth.shape
+    return depth.reshape(count, height // STRIDE, STRIDE, width // STRIDE, STRIDE).mean((2, 4))
+
+
+SOLVED_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=solved_camera), batch=batch_with_flow)
+
+
+def objectives_of(config: ObjectiveConfig, given: Objectives) -> Objectives:
+    """Returns the objectives of a run: those given, with the camera that the configuration chooses if they learn it."""
+    solved = config.camera == "flow" and given.depth is depth_objective
+    return dataclasses.replace(given, depth=SOLVED_CAMERA.depth, batch=SOLVED_CAMERA.batch) if solved else given
+
+
+def solves(objectives: Objectives) -> bool:
+    """Whether the camera is solved from flow, which batches must then carry."""
+    return objectives.batch is batch_with_flow
