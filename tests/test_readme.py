@@ -36,6 +36,8 @@ RUN_ELSEWHERE = {
     "python -m pytest": ".ci/run",
     "python -m endodav_jax.main --config quickstart": "tests/quickstart/test_quickstart.py",
     "endodav stream 0": "tests/jobs/test_stream.py",
+    "endodav infer A.mp4": "tests/jobs/test_infer_many.py",
+    "python tools/benchmark.py ladder": "tests/training/test_ladder.py",
 }
 
 # What makes a command small: a part of it -> words that are added.
