@@ -6,10 +6,7 @@ Alone in its process since jax2onnx replaces functions of JAX and Flax while it 
 import logging
 import sys
 from pathlib import Path
-
-import onnx
-import onnx_ir
-from jax2onnx import to_onnx
+from typing import TYPE_CHECKING
 
 from endodav_jax.export.manifest import KIND
 from endodav_jax.export.onnx_file import OPSET, Request, read_request
@@ -17,12 +14,17 @@ from endodav_jax.export.parts import Part, parts_of
 from endodav_jax.models.platform import traced_for
 from endodav_jax.version import __version__
 
+if TYPE_CHECKING:
+    import onnx
+
 # These take sums over many values or exponentials: half floats are too coarse for them.
 FLOAT32_OPERATIONS = ("LayerNormalization", "ReduceMean", "ReduceSum", "Softmax", "Sqrt", "Div", "Erf")
 
 
 def main(place: Path, out: Path) -> None:
     """Converts each part that is asked for and writes it."""
+    import onnx
+
     logging.disable(logging.WARNING)
     request, params = read_request(place)
     parts = parts_of(request.config, params)
@@ -31,8 +33,12 @@ def main(place: Path, out: Path) -> None:
         onnx.save(model, out / f"{name}.onnx")
 
 
-def convert(part: Part, request: Request) -> onnx.ModelProto:
+def convert(part: Part, request: Request) -> "onnx.ModelProto":
     """One part as an ONNX model with its metadata."""
+    # Imported here: they change JAX, the environment and the filters of warnings.
+    import onnx
+    from jax2onnx import to_onnx
+
     inputs = [
         ("batch", *spec.shape[1:]) if request.dynamic_batch and part.batched else spec for spec in part.inputs.values()
     ]
@@ -56,7 +62,7 @@ def convert(part: Part, request: Request) -> onnx.ModelProto:
     return model
 
 
-def _remove_unused(graph: onnx.GraphProto) -> None:
+def _remove_unused(graph: "onnx.GraphProto") -> None:
     """Constants that no node reads, of which every reader of the file would warn."""
     read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     used = [tensor for tensor in graph.initializer if tensor.name in read]
@@ -64,8 +70,9 @@ def _remove_unused(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(used)
 
 
-def _half(model: onnx.ModelProto) -> onnx.ModelProto:
+def _half(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """Weights and activations in half floats, inputs and outputs as they were."""
+    import onnx_ir
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     half = convert_float_to_float16(model, keep_io_types=True, op_block_list=list(FLOAT32_OPERATIONS))
