@@ -79,7 +79,7 @@ class TrainStep:
       objectives: what the two updates minimise.
     """
 
-    graphdef: nnx.GraphDef
+    graphdef: nnx.GraphDef | None
     config: TrainConfig
     learning_rate: Callable[[Array], Array]
     axis_name: str | None = None
