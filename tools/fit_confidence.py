@@ -58,8 +58,8 @@ def main() -> None:
 
 def samples(estimator, params, family: str, seed: int, number: int, args) -> tuple[np.ndarray, np.ndarray]:
     """Features [P,F] and relative errors [P] of some pixels of a sequence."""
-    phantom = getattr(PhantomConfig, family)(
-        seed=seed, sequences=args.sequences, frames=args.frames, height=args.size[0], width=args.size[1]
+    phantom = PhantomConfig.of(
+        family, seed=seed, sequences=args.sequences, frames=args.frames, height=args.size[0], width=args.size[1]
     )
     clip = PhantomClip(list(render_sequence(phantom, number)))
     views, motions = clip.inferred(estimator, params)

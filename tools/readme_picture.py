@@ -29,7 +29,7 @@ def main(out: Path) -> None:
     model = endodav_jax.load(SHIPPED)
     halves = []
     for family, scenes in SCENES.items():
-        phantom = getattr(PhantomConfig, family)(seed=SEED, sequences=max(scenes) + 1, frames=FRAMES)
+        phantom = PhantomConfig.of(family, seed=SEED, sequences=max(scenes) + 1, frames=FRAMES)
         rows = []
         for scene in scenes:
             rendered = list(render_sequence(phantom, scene))

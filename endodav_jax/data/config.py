@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.fields import check_choices
 
 
@@ -11,7 +12,8 @@ class PhantomData:
     """A phantom to be rendered for the run itself; see `data.sources.phantom.PhantomSource`.
 
     Attributes:
-      family: `colon` or `organ`; empty for none, the data set then being `data.path`.
+      family: `organ`, `colon`, `things`, `airway`, `stomach` or `sinus`; empty for none, the data set then being
+        `data.path`.
       seed: of everything.
       sequences: to train on.
       held_out: to validate on, and as many to test on; 0 for an eighth of `sequences`.
@@ -19,7 +21,7 @@ class PhantomData:
       height, width: in pixels, multiples of 32 to train on.
     """
 
-    family: Literal["", "colon", "organ"] = ""
+    family: str = ""
     seed: int = 0
     sequences: int = 8
     held_out: int = 0
@@ -29,6 +31,8 @@ class PhantomData:
 
     def __post_init__(self):
         check_choices(self, "data.phantom")
+        if self.family and self.family not in FAMILIES:
+            raise ValueError(f"data.phantom.family: {self.family!r} is not one of {', '.join(FAMILIES)}")
 
 
 @dataclasses.dataclass(frozen=True)

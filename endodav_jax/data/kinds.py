@@ -70,7 +70,7 @@ KINDS = types.MappingProxyType(
         ),
         "phantom": Kind(
             f"{_SOURCES}.phantom:PhantomSource",
-            "a family of phantoms: colon or organ",
+            "a family of phantoms: organ, colon, things, airway, stomach or sinus",
             "phantom",
             "Procedural endoscopy: exact depth, poses and intrinsics.",
         ),

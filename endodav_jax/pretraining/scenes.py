@@ -78,7 +78,7 @@ class PhantomScenes:
 
 def preset(family: str, **fields) -> PhantomConfig:
     """Returns a family's phantom as that family is filmed."""
-    return getattr(PhantomConfig, family)(**fields)
+    return PhantomConfig.of(family, **fields)
 
 
 class Mixture(Sequence[dict[str, np.ndarray]]):

@@ -110,7 +110,7 @@ def test_scenes_drawn_together_are_scenes_drawn_alone():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("family", "stomach"), ("light", "moon"), ("height", 9), ("width", 8), ("focal", (0.9, 0.5)), ("frames", 0),
+        ("family", "liver"), ("light", "moon"), ("height", 9), ("width", 8), ("focal", (0.9, 0.5)), ("frames", 0),
         ("sequences", 0), ("seed", -1), ("noise", -1.0), ("tool", 1.5), ("circular_view", 2.0), ("speed", (1.0, 9.0)),
         ("tissue_motion_mm", 20.0), ("exposure_drift", 3.0), ("principal_jitter", 1.0),
     ],

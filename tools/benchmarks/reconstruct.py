@@ -125,5 +125,6 @@ def _memory(args):
 
 
 def _phantom(args, frames: int) -> PhantomConfig:
-    preset = getattr(PhantomConfig, args.family)
-    return preset(seed=args.seed, sequences=8, frames=frames, height=args.size[0], width=args.size[1])
+    return PhantomConfig.of(
+        args.family, seed=args.seed, sequences=8, frames=frames, height=args.size[0], width=args.size[1]
+    )

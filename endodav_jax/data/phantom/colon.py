@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.shapes import (
     Points,
+    Shape,
     smooth_max,
     smooth_min,
     sphere,
@@ -15,6 +16,7 @@ from endodav_jax.data.phantom.shapes import (
     undulation,
     wave,
 )
+from endodav_jax.data.phantom.texture import Mucosa
 
 POLYPS = 4
 BRANCHES = 2
@@ -23,7 +25,7 @@ REACH_MM = 55.0  # how far along the tube the camera travels
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class ColonShape:
+class ColonShape(Shape):
     """The tube runs along +z about a centreline that winds in x and y.  Lengths in mm, phases in turns.
 
     Attributes:
@@ -148,6 +150,21 @@ class ColonShape:
             polyp_stretch=stretch,
         )
 
+    @property
+    def clear_mm(self) -> jax.Array:
+        """Radius that folds leave free."""
+        return self.radius_mm - 1.3 * self.fold_height_mm
+
+    @property
+    def margin_mm(self) -> jax.Array:
+        """How near the camera comes to the wall."""
+        return jnp.maximum(1.8, 0.13 * self.radius_mm)
+
+    @property
+    def reach_mm(self) -> float:
+        """How far along the tube the camera travels."""
+        return REACH_MM
+
     def centre(self, z: jax.Array) -> jax.Array:
         """Centreline at z: [...,] -> [...,3]."""
         turns = z[..., None] / self.bend_wavelength_mm
@@ -226,3 +243,36 @@ class ColonShape:
         off = 1.2 * self.radius_mm * out
         centre = self.centre(z)
         return centre[:, 0] + off * jnp.cos(angle), centre[:, 1] + off * jnp.sin(angle), z
+
+
+def colon_mucosa(key: jax.Array, specular: jax.Array) -> Mucosa:
+    """Salmon to pale pink or deep red mucosa; polyps like it but redder or paler."""
+    d = Draws(key)
+    red = d.uniform(0.55, 0.9)
+    green = red * d.uniform(0.12, 0.5)
+    wall = jnp.stack([red, green, green * d.uniform(0.45, 1.05)])
+    polyp = wall * jnp.stack([d.uniform(0.9, 1.15), d.uniform(0.6, 1.25), d.uniform(0.6, 1.25)])
+    # Patches are redder, paler, or the yellow of a fluid film.
+    yellow = jnp.array([0.75, 0.52, 0.12], jnp.float32)
+    blush = wall * jnp.stack([d.uniform(0.85, 1.1), d.uniform(0.65, 1.3), d.uniform(0.65, 1.3)])
+    blush = jnp.where(d.chance(0.25) > 0, 0.5 * (blush + yellow), blush)
+    gloss = d.log_uniform(60.0, 500.0)
+    shine = d.uniform(0.02, 0.16) * specular
+    return Mucosa(
+        seed=jax.random.bits(d.key(), (5,), jnp.uint32),
+        base=jnp.stack([wall, polyp]),
+        blush=jnp.stack([blush, polyp]),
+        blood=jnp.stack([d.uniform(0.55, 0.9), d.uniform(0.15, 0.6), d.uniform(0.2, 0.65)]),
+        patch_mm=d.log_uniform(8.0, 40.0),
+        patch_edge=jnp.stack([d.uniform(0.4, 0.7), d.log_uniform(3.0, 12.0)]),
+        mottle_mm=d.log_uniform(2.0, 8.0),
+        mottle=d.uniform(0.05, 0.35),
+        vessel_mm=jnp.stack([d.uniform(7.0, 16.0), d.uniform(2.5, 6.0)]),
+        vessel_width=jnp.stack([d.uniform(0.03, 0.09), d.uniform(0.05, 0.14)]),
+        vessels=jnp.stack([d.uniform(0.1, 1.0, (2,)), d.uniform(0.1, 1.0, (2,))], -1),
+        grain_mm=d.log_uniform(0.5, 1.8),
+        grain=d.uniform(0.02, 0.15),
+        ripple=d.uniform(0.02, 0.2),
+        gloss=gloss * jnp.ones(2, jnp.float32),
+        shine=shine * jnp.ones(2, jnp.float32),
+    )

@@ -1,12 +1,12 @@
-"""The phantom as data: one frozen dataclass, and a preset for each family."""
+"""The phantom as data: one frozen dataclass, and the presets of the families."""
 
 import dataclasses
 from typing import Literal
 
-Family = Literal["colon", "organ"]
+from endodav_jax.data.phantom.families import FAMILIES
+
 Light = Literal["endoscope", "flat"]
 
-FAMILIES = ("colon", "organ")
 LIGHTS = ("endoscope", "flat")
 
 
@@ -18,7 +18,7 @@ class PhantomConfig:
     (`seed`, sequence).  Contradictions raise `ValueError` when it is built.
 
     Attributes:
-      family: `colon` (folded, branching tubes) or `organ` (a cavity with organs on its floor).
+      family: a name of `families.FAMILIES`: `colon`, `organ`, `things`, `airway`, `stomach`, `sinus`.
       seed: of the whole data set; training and test data of one family differ in it.
       sequences: how many sequences.
       frames: how many frames each.
@@ -39,7 +39,7 @@ class PhantomConfig:
       speed: (least, largest) typical motion of the camera, in mm a frame.
     """
 
-    family: Family = "colon"
+    family: str = "colon"
     seed: int = 0
     sequences: int = 8
     frames: int = 64
@@ -77,23 +77,30 @@ class PhantomConfig:
         check("noise", 0 <= self.noise <= 32, "in 0..32")
         check("tissue_motion_mm", 0 <= self.tissue_motion_mm <= 2, "in 0..2")
         check("tool", 0 <= self.tool <= 1, "in 0..1")
-        check("speed", len(self.speed) == 2 and 0 < self.speed[0] <= self.speed[1] <= 1.5, "ordered, in 0..1.5 mm")
+        check("speed", len(self.speed) == 2 and 0 < self.speed[0] <= self.speed[1] <= 4, "ordered, in 0..4 mm")
+
+    @classmethod
+    def of(cls, family: str, **fields) -> "PhantomConfig":
+        """A family's preset, with `fields` in its place where given.
+
+        Raises:
+          ValueError: there is no such family, or the fields contradict each other.
+        """
+        preset = FAMILIES[family].preset if family in FAMILIES else {}
+        return cls(**{"family": family} | dict(preset) | fields)
 
     @classmethod
     def colon(cls, **fields) -> "PhantomConfig":
-        """Family A, to pretrain on: varied in everything, lenses and round views too."""
-        return cls(**{"family": "colon"} | fields)
+        """Tubes to pretrain on: varied in everything, lenses and round views too."""
+        return cls.of("colon", **fields)
 
     @classmethod
     def organ(cls, **fields) -> "PhantomConfig":
-        """Family B, to adapt to: one laparoscope, slow breathing, now and then an instrument."""
-        return cls(
-            **{"family": "organ", "focal": (0.82, 0.82), "circular_view": 0.0, "tissue_motion_mm": 0.15, "tool": 0.25}
-            | fields
-        )
+        """Cavities to adapt to, never pretrained on: one laparoscope, slow breathing, now and then an instrument."""
+        return cls.of("organ", **fields)
 
     @classmethod
-    def ideal(cls, family: Family, **fields) -> "PhantomConfig":
+    def ideal(cls, family: str, **fields) -> "PhantomConfig":
         """A rigid Lambertian world under a lamp that does not move, seen by an ideal camera: for tests."""
         return cls(
             **{

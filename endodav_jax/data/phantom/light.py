@@ -1,6 +1,7 @@
 """Lamps carried by the camera, and the sensor that turns radiance into a picture."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -34,27 +35,36 @@ class Light:
     flat: jax.Array
 
     @classmethod
-    def draw(cls, key: jax.Array, family: str, flat: jax.Array) -> "Light":
+    def draw(cls, key: jax.Array, scope: str, flat: jax.Array) -> "Light":
         """Colonoscopes have lamps beside the lens; a laparoscope a ring of fibres with a narrower, whiter beam."""
         d = Draws(key)
-        colon = family == "colon"
+        flexible = scope == "flexible"
         angle = d.uniform(0.0, 2 * jnp.pi)
-        off = d.uniform(1.0, 4.0, (LAMPS,)) if colon else d.uniform(1.5, 5.0, (LAMPS,))
+        off = d.uniform(1.0, 4.0, (LAMPS,)) if flexible else d.uniform(1.5, 5.0, (LAMPS,))
         angles = angle + jnp.array([0.0, jnp.pi], jnp.float32) + d.uniform(-0.4, 0.4, (LAMPS,))
         share = d.uniform(0.3, 0.7)
-        warm = d.uniform(-0.12, 0.12) if colon else d.uniform(-0.2, -0.05)
+        warm = d.uniform(-0.12, 0.12) if flexible else d.uniform(-0.2, -0.05)
         zero = jnp.zeros(LAMPS, jnp.float32)
         return cls(
             lamp_mm=jnp.stack([off * jnp.cos(angles), off * jnp.sin(angles), zero], -1),
             power=jnp.stack([share, 1.0 - share]),
             colour=jnp.stack([1.0 + warm, jnp.float32(1.0), 1.0 - warm]),
-            beam=d.uniform(0.0, 2.5) if colon else d.uniform(1.5, 4.5),
-            bounce=d.uniform(0.02, 0.35) if colon else d.uniform(0.05, 0.2),
+            beam=d.uniform(0.0, 2.5) if flexible else d.uniform(1.5, 4.5),
+            bounce=d.uniform(0.02, 0.35) if flexible else d.uniform(0.05, 0.2),
             flat=flat,
         )
 
     def radiance(
-        self, hit: Points, normal: Points, film: Points, sun: jax.Array, reflectance: jax.Array, gloss, shine
+        self,
+        hit: Points,
+        normal: Points,
+        film: Points,
+        sun: jax.Array,
+        reflectance: jax.Array,
+        gloss: jax.Array,
+        shine: jax.Array,
+        cam_from_world: jax.Array,
+        lit_from: Callable[[jax.Array], jax.Array],
     ) -> jax.Array:
         """Linear RGB [3, N] that surfaces at `hit` (camera coordinates, mm) send to the camera.
 
@@ -66,7 +76,9 @@ class Light:
           reflectance: [3,N].
           gloss: [N] sharpness of highlights.
           shine: [N] strength of highlights.
+          cam_from_world, lit_from: not needed by lamps that the camera carries.
         """
+        del cam_from_world, lit_from
         distance2 = hit[0] ** 2 + hit[1] ** 2 + hit[2] ** 2
         inverse = jax.lax.rsqrt(distance2)
         to_eye = tuple(-c * inverse for c in hit)
@@ -124,23 +136,23 @@ class Sensor:
 
     @classmethod
     def draw(
-        cls, key: jax.Array, family: str, drift: jax.Array, vignette: jax.Array, blur: jax.Array, noise: jax.Array
+        cls, key: jax.Array, scope: str, drift: jax.Array, vignette: jax.Array, blur: jax.Array, noise: jax.Array
     ) -> "Sensor":
         """The colonoscope's picture is bright and warm, the laparoscope's darker, cooler and harder."""
         d = Draws(key)
-        colon = family == "colon"
+        flexible = scope == "flexible"
         amplitude = drift * d.uniform(0.3, 1.0, (2,)) * jnp.array([0.7, 0.3], jnp.float32)
         period = jnp.stack([d.uniform(60.0, 160.0), d.uniform(15.0, 40.0)])
         white = d.uniform(0.92, 1.08, (3,))
         return cls(
-            target=d.uniform(0.48, 0.95) if colon else d.uniform(0.45, 0.65),
+            target=d.uniform(0.48, 0.95) if flexible else d.uniform(0.45, 0.65),
             drift=jnp.stack([amplitude, period, d.uniform(0.0, 1.0, (2,))], -1),
-            vignette=vignette * (d.uniform(0.0, 0.5) if colon else d.uniform(0.2, 0.5)),
+            vignette=vignette * (d.uniform(0.0, 0.5) if flexible else d.uniform(0.2, 0.5)),
             blur=blur * d.uniform(0.0, 0.22),
-            white=white if colon else white * jnp.array([0.98, 0.98, 1.04], jnp.float32),
-            shoulder=d.uniform(1.2, 4.0) if colon else d.uniform(1.2, 2.0),
-            gamma=d.uniform(1.3, 2.2) if colon else d.uniform(1.7, 2.0),
-            saturation=d.uniform(0.9, 1.35) if colon else d.uniform(0.95, 1.2),
+            white=white if flexible else white * jnp.array([0.98, 0.98, 1.04], jnp.float32),
+            shoulder=d.uniform(1.2, 4.0) if flexible else d.uniform(1.2, 2.0),
+            gamma=d.uniform(1.3, 2.2) if flexible else d.uniform(1.7, 2.0),
+            saturation=d.uniform(0.9, 1.35) if flexible else d.uniform(0.95, 1.2),
             noise=noise * d.uniform(0.4, 1.3),
             seed=jax.random.bits(d.key(), (), jnp.uint32),
         )

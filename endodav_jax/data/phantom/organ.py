@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from endodav_jax.data.phantom.draws import Draws
-from endodav_jax.data.phantom.shapes import Points, ellipsoid, smooth_min, torus, undulation, wave
+from endodav_jax.data.phantom.paths import SWAYS, RoomPath, draw_look, sway_of
+from endodav_jax.data.phantom.shapes import Points, Shape, ellipsoid, smooth_min, torus, undulation, wave
+from endodav_jax.data.phantom.texture import Mucosa
 
 LOBES = 2
 LOOPS = 3
@@ -17,7 +19,7 @@ CLEAR_MM = 30.0  # nothing but the wall comes nearer to the pivot than this
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class OrganShape:
+class OrganShape(Shape):
     """Semi-axes and centres in mm about the middle of the cavity, y down; rotations have unit axes as rows.
 
     Attributes:
@@ -148,3 +150,51 @@ def _lying(angles: jax.Array) -> jax.Array:
     """A rotation whose third axis is near y: a ring lying on the floor."""
     upright = jnp.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], jnp.float32)
     return upright @ _tilt(angles)
+
+
+def organ_mucosa(key: jax.Array, specular: jax.Array) -> Mucosa:
+    """Peritoneum, a dark red organ, pale bowel and yellow fat."""
+    d = Draws(key)
+
+    def near(rgb, spread: float) -> jax.Array:
+        return jnp.array(rgb, jnp.float32) * d.uniform(1.0 - spread, 1.0 + spread, (3,)) * d.uniform(0.85, 1.1)
+
+    base = [near((0.62, 0.30, 0.27), 0.1), near((0.36, 0.105, 0.085), 0.15), near((0.72, 0.46, 0.40), 0.1)]
+    fat = near((0.82, 0.60, 0.24), 0.1)
+    blush = [near((0.80, 0.62, 0.52), 0.1), near((0.27, 0.08, 0.085), 0.2), near((0.78, 0.42, 0.36), 0.1)]
+    return Mucosa(
+        seed=jax.random.bits(d.key(), (5,), jnp.uint32),
+        base=jnp.stack([*base, fat]),
+        blush=jnp.stack([*blush, near((0.85, 0.50, 0.22), 0.1)]),
+        blood=jnp.stack([d.uniform(0.6, 0.85), d.uniform(0.2, 0.45), d.uniform(0.3, 0.55)]),
+        patch_mm=d.uniform(14.0, 30.0),
+        patch_edge=jnp.stack([d.uniform(0.45, 0.65), d.log_uniform(4.0, 14.0)]),
+        mottle_mm=d.uniform(4.0, 11.0),
+        mottle=d.uniform(0.08, 0.3),
+        vessel_mm=jnp.stack([d.uniform(16.0, 28.0), d.uniform(6.0, 10.0)]),
+        vessel_width=jnp.stack([d.uniform(0.02, 0.05), d.uniform(0.03, 0.08)]),
+        vessels=jnp.array([[0.9, 0.5], [0.15, 0.1], [0.9, 0.9], [0.5, 0.5]], jnp.float32) * d.uniform(0.5, 1.0, (4, 2)),
+        grain_mm=d.uniform(1.2, 2.5),
+        grain=d.uniform(0.03, 0.14),
+        ripple=d.uniform(0.03, 0.2),
+        gloss=jnp.array([120.0, 60.0, 220.0, 90.0], jnp.float32) * d.uniform(0.6, 1.6, (4,)),
+        shine=jnp.array([0.05, 0.10, 0.12, 0.04], jnp.float32) * d.uniform(0.6, 1.4, (4,)) * specular,
+    )
+
+
+def organ_path(key: jax.Array, shape: OrganShape, speed: jax.Array) -> RoomPath:
+    """A laparoscope that turns about its trocar."""
+    del shape
+    d = Draws(key)
+    pace = d.uniform(speed[0], speed[1])
+    sway = jnp.array([[12.0], [3.0], [0.05]], jnp.float32) * d.uniform(0.5, 1.0, (SWAYS, 3))
+    sway = sway * jnp.array([1.0, 0.5, 0.8], jnp.float32)
+    return RoomPath(
+        gaze_rad=d.uniform(-1.0, 1.0, (3,)) * jnp.array([0.15, 0.15, 0.3], jnp.float32),
+        sway_mm=sway_of(d, sway, jnp.array([[0.6], [0.3], [0.06]], jnp.float32), pace),
+        look_rad=draw_look(d),
+        margin_mm=jnp.float32(6.0),
+        home_mm=jnp.array(PIVOT_MM, jnp.float32),
+        target_mm=jnp.array([0.0, 32.0, 18.0], jnp.float32),
+        follow=jnp.float32(-0.3),
+    )

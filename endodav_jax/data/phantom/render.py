@@ -19,6 +19,7 @@ from endodav_jax.data.phantom.trace import (
 )
 
 SUN = (0.48, -0.6, 0.64)  # direction to the lamp of the `flat` light, in the world
+SHADOW_GAP_MM = 0.02  # a point is lifted so far off its own solid before its shadow is looked for
 
 
 def render_frame(
@@ -48,33 +49,48 @@ def render_frame(
         return scene.shape.field(scene.breathing.at_rest(points, t))
 
     wall_mm = trace(field, scene.curvature, cam_from_world, intrinsics, height, width, rays_of)
-    points = points_at(origin, directions, wall_mm)
+    surface_mm, solid, solid_normal = wall_mm, None, None
+    if scene.shape.solids is not None:
+        solid_mm, solid, solid_normal = scene.shape.solids.meet(origin, directions)
+        solid = jnp.where(solid_mm < wall_mm, solid, -1)
+        surface_mm = jnp.minimum(solid_mm, wall_mm)
+    points = points_at(origin, directions, surface_mm)
     value, gradient = field_and_gradient(field, points)
     inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-12)
     world_normal = tuple(g * inverse for g in gradient)
+    met = jnp.abs(value) < HIT_MM
+    if solid is not None:
+        met = met | (solid >= 0)
+        world_normal = tuple(jnp.where(solid >= 0, a, b) for a, b in zip(solid_normal, world_normal, strict=True))
     sun = jnp.maximum(sum(s * n for s, n in zip(SUN, world_normal, strict=True)), 0.0)
     normal = rotate(cam_from_world[:3, :3], world_normal)
 
     tool_mm, tool_normal, from_tip = scene.tool.meet(rays, t)
-    tool = tool_mm < wall_mm
-    depth_mm = jnp.where(tool, tool_mm, wall_mm)
+    tool = tool_mm < surface_mm
+    depth_mm = jnp.where(tool, tool_mm, surface_mm)
     normal = tuple(jnp.where(tool, a, b) for a, b in zip(tool_normal, normal, strict=True))
 
     at_rest = scene.breathing.at_rest(points, t)
-    share = jax.nn.softmax(-jnp.stack(scene.shape.parts(at_rest)) / 0.4, axis=0)
-    footprint = jnp.where(scene.light.flat > 0, 0.0, wall_mm / intrinsics[0])
-    reflectance = scene.mucosa.reflectance(at_rest, share, footprint)
-    film = scene.mucosa.film_slope(at_rest, footprint)
+    footprint = jnp.where(scene.light.flat > 0, 0.0, surface_mm / intrinsics[0])
+    reflectance, film, gloss, shine = scene.surface.appearance(at_rest, scene.shape.parts(at_rest), solid, footprint)
     reflectance = jnp.where(tool, scene.tool.reflectance(from_tip), reflectance)
-    gloss = jnp.where(tool, 80.0, scene.mucosa.gloss @ share)
-    shine = jnp.where(tool, 2.0 * scene.mucosa.shine[0], scene.mucosa.shine @ share)
+    gloss = jnp.where(tool, 80.0, gloss)
+    shine = jnp.where(tool, 2.0 * scene.surface.shine[0], shine)
     hit = tuple(depth_mm * r for r in rays)
     film = tuple(jnp.where(tool, 0.0, f) for f in film)
-    radiance = scene.light.radiance(hit, normal, film, sun, reflectance, gloss, shine)
+
+    def lit_from(lamp_mm):
+        if scene.shape.solids is None:
+            return jnp.ones_like(surface_mm, bool)
+        return scene.shape.solids.reached(
+            tuple(p + SHADOW_GAP_MM * n for p, n in zip(points, world_normal, strict=True)), lamp_mm
+        )
+
+    radiance = scene.light.radiance(hit, normal, film, sun, reflectance, gloss, shine, cam_from_world, lit_from)
 
     view_mask = scene.lens.view_mask(height, width)
     picture = scene.sensor.expose(radiance.reshape(3, height, width), view_mask, scene.light.flat, t)
-    met = tool | (jnp.abs(value) < HIT_MM)
+    met = met | tool
     return {
         "frame": jnp.round(picture * 255.0).astype(jnp.uint8),
         "depth_mm": jnp.where(view_mask & met.reshape(height, width), depth_mm.reshape(height, width), 0.0),

@@ -6,13 +6,15 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from endodav_jax.data.phantom.camera import Lens, Path, draw_path
-from endodav_jax.data.phantom.colon import ColonShape
-from endodav_jax.data.phantom.config import FAMILIES, PhantomConfig
+from endodav_jax.data.phantom.camera import Lens
+from endodav_jax.data.phantom.config import PhantomConfig
 from endodav_jax.data.phantom.draws import Draws
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.phantom.light import Light, Sensor
-from endodav_jax.data.phantom.organ import OrganShape
-from endodav_jax.data.phantom.shapes import Points, wave
+from endodav_jax.data.phantom.materials import Materials
+from endodav_jax.data.phantom.paths import Path
+from endodav_jax.data.phantom.room_light import RoomLight
+from endodav_jax.data.phantom.shapes import Points, Shape, wave
 from endodav_jax.data.phantom.texture import Mucosa
 from endodav_jax.data.phantom.tool import Tool
 
@@ -51,11 +53,11 @@ class Breathing:
 class Scene:
     """One sequence; `curvature` (per mm) bounds how fast the slope of the shape's field falls along any ray."""
 
-    shape: ColonShape | OrganShape
-    mucosa: Mucosa
+    shape: Shape
+    surface: Mucosa | Materials
     lens: Lens
     path: Path
-    light: Light
+    light: Light | RoomLight
     sensor: Sensor
     tool: Tool
     breathing: Breathing
@@ -74,7 +76,7 @@ def draw_scenes(config: PhantomConfig, sequences: jax.Array) -> Scene:
 
 
 def _key(config: PhantomConfig, sequence: int | jax.Array) -> jax.Array:
-    key = jax.random.fold_in(jax.random.key(config.seed), FAMILIES.index(config.family))
+    key = jax.random.fold_in(jax.random.key(config.seed), list(FAMILIES).index(config.family))
     return jax.random.fold_in(key, sequence)
 
 
@@ -98,28 +100,27 @@ def _switches(config: PhantomConfig) -> dict[str, jax.Array]:
 @functools.partial(jax.jit, static_argnums=0)
 def _draw(family: str, switches: dict[str, jax.Array], key: jax.Array) -> Scene:
     d = Draws(key)
-    colon = family == "colon"
-    specular = switches["specular"]
-    shape = ColonShape.draw(d.key()) if colon else OrganShape.draw(d.key())
-    mucosa = Mucosa.draw_colon(d.key(), specular) if colon else Mucosa.draw_organ(d.key(), specular)
+    made = FAMILIES[family]
+    shape = made.shape.draw(d.key())
+    surface = made.surface(d.key(), switches["specular"])
     curvature = _curvature(shape, d)
     stopped = d.chance(switches["circular_view"]) > 0
     stop = jnp.stack([d.uniform(-0.08, 0.08), d.uniform(-0.06, 0.06), d.uniform(0.46, 0.66)])
     return Scene(
         shape=shape,
-        mucosa=mucosa,
+        surface=surface,
         lens=Lens(
             focal=d.log_uniform(*switches["focal"]),
             centre=switches["principal_jitter"] * d.uniform(-1.0, 1.0, (2,)),
             stop=jnp.where(stopped, stop, jnp.array([0.0, 0.0, 9.0], jnp.float32)),
             stop_cut=jnp.where(stopped, d.uniform(0.4, 0.56), 9.0),
         ),
-        path=draw_path(d.key(), shape, switches["speed"]),
-        light=Light.draw(d.key(), family, switches["flat"]),
+        path=made.path(d.key(), shape, switches["speed"]),
+        light=_light(d.key(), shape, made.scope, switches["flat"]),
         sensor=Sensor.draw(
-            d.key(), family, switches["exposure_drift"], switches["vignette"], switches["blur"], switches["noise"]
+            d.key(), made.scope, switches["exposure_drift"], switches["vignette"], switches["blur"], switches["noise"]
         ),
-        tool=Tool.draw(d.key(), family, switches["tool"]),
+        tool=Tool.draw(d.key(), made.scope, switches["tool"]),
         breathing=Breathing(
             amplitude_mm=switches["tissue_motion_mm"] * d.uniform(0.3, 1.0, (3,)),
             wavelength_mm=d.uniform(80.0, 140.0),
@@ -133,7 +134,11 @@ def _draw(family: str, switches: dict[str, jax.Array], key: jax.Array) -> Scene:
 _draw_many = jax.jit(jax.vmap(_draw, in_axes=(None, None, 0)), static_argnums=0)
 
 
-def _curvature(shape: ColonShape | OrganShape, d: Draws) -> jax.Array:
+def _light(key: jax.Array, shape: Shape, scope: str, flat: jax.Array) -> Light | RoomLight:
+    return RoomLight.draw(key, shape.room_mm, flat) if scope == "free" else Light.draw(key, scope, flat)
+
+
+def _curvature(shape: Shape, d: Draws) -> jax.Array:
     """Strong concave second derivative of the field, from second differences at many points of free space."""
     points = shape.sample(d.key(), CURVATURE_SAMPLES)
     direction = jax.random.normal(d.key(), (3, CURVATURE_SAMPLES), jnp.float32)

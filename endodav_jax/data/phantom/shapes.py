@@ -10,6 +10,23 @@ import jax.numpy as jnp
 Points = tuple[jax.Array, jax.Array, jax.Array]  # x, y, z in mm, of one shape
 
 
+class Shape:
+    """What every shape offers beside `parts` and `sample`."""
+
+    @property
+    def solids(self):
+        """Bodies met in closed form (`solids.Solids`), or None."""
+        return None
+
+    def field(self, points: Points) -> jax.Array:
+        """Positive in free space and negative behind surfaces that rays are traced to, mm."""
+        raise NotImplementedError
+
+    def clearance(self, points: Points) -> jax.Array:
+        """The same with everything else that the camera must not run into."""
+        return self.field(points)
+
+
 def wave(turns: jax.Array) -> jax.Array:
     """A sine of period 1 from two parabolas: within 0.1% of sin(2 pi turns), once continuously differentiable."""
     u = turns - jnp.round(turns)

@@ -9,8 +9,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.shapes import Points
+
+SEAM_MM = 0.4  # colours of two parts mix over about so much
 
 
 def noise(points: Points, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -84,69 +85,21 @@ class Mucosa:
     gloss: jax.Array
     shine: jax.Array
 
-    @classmethod
-    def draw_colon(cls, key: jax.Array, specular: jax.Array) -> "Mucosa":
-        """Salmon to pale pink or deep red mucosa; polyps like it but redder or paler."""
-        d = Draws(key)
-        red = d.uniform(0.55, 0.9)
-        green = red * d.uniform(0.12, 0.5)
-        wall = jnp.stack([red, green, green * d.uniform(0.45, 1.05)])
-        polyp = wall * jnp.stack([d.uniform(0.9, 1.15), d.uniform(0.6, 1.25), d.uniform(0.6, 1.25)])
-        # Patches are redder, paler, or the yellow of a fluid film.
-        yellow = jnp.array([0.75, 0.52, 0.12], jnp.float32)
-        blush = wall * jnp.stack([d.uniform(0.85, 1.1), d.uniform(0.65, 1.3), d.uniform(0.65, 1.3)])
-        blush = jnp.where(d.chance(0.25) > 0, 0.5 * (blush + yellow), blush)
-        gloss = d.log_uniform(60.0, 500.0)
-        shine = d.uniform(0.02, 0.16) * specular
-        return cls(
-            seed=jax.random.bits(d.key(), (5,), jnp.uint32),
-            base=jnp.stack([wall, polyp]),
-            blush=jnp.stack([blush, polyp]),
-            blood=jnp.stack([d.uniform(0.55, 0.9), d.uniform(0.15, 0.6), d.uniform(0.2, 0.65)]),
-            patch_mm=d.log_uniform(8.0, 40.0),
-            patch_edge=jnp.stack([d.uniform(0.4, 0.7), d.log_uniform(3.0, 12.0)]),
-            mottle_mm=d.log_uniform(2.0, 8.0),
-            mottle=d.uniform(0.05, 0.35),
-            vessel_mm=jnp.stack([d.uniform(7.0, 16.0), d.uniform(2.5, 6.0)]),
-            vessel_width=jnp.stack([d.uniform(0.03, 0.09), d.uniform(0.05, 0.14)]),
-            vessels=jnp.stack([d.uniform(0.1, 1.0, (2,)), d.uniform(0.1, 1.0, (2,))], -1),
-            grain_mm=d.log_uniform(0.5, 1.8),
-            grain=d.uniform(0.02, 0.15),
-            ripple=d.uniform(0.02, 0.2),
-            gloss=gloss * jnp.ones(2, jnp.float32),
-            shine=shine * jnp.ones(2, jnp.float32),
-        )
+    def appearance(
+        self, points: Points, fields: tuple[jax.Array, ...], solid: None, footprint_mm: jax.Array
+    ) -> tuple[jax.Array, Points, jax.Array, jax.Array]:
+        """How the surface looks at [N] points: linear RGB reflectance [3,N], slope of the wet film, gloss and shine.
 
-    @classmethod
-    def draw_organ(cls, key: jax.Array, specular: jax.Array) -> "Mucosa":
-        """Peritoneum, a dark red organ, pale bowel and yellow fat."""
-        d = Draws(key)
-
-        def near(rgb, spread: float) -> jax.Array:
-            return jnp.array(rgb, jnp.float32) * d.uniform(1.0 - spread, 1.0 + spread, (3,)) * d.uniform(0.85, 1.1)
-
-        base = [near((0.62, 0.30, 0.27), 0.1), near((0.36, 0.105, 0.085), 0.15), near((0.72, 0.46, 0.40), 0.1)]
-        fat = near((0.82, 0.60, 0.24), 0.1)
-        blush = [near((0.80, 0.62, 0.52), 0.1), near((0.27, 0.08, 0.085), 0.2), near((0.78, 0.42, 0.36), 0.1)]
-        return cls(
-            seed=jax.random.bits(d.key(), (5,), jnp.uint32),
-            base=jnp.stack([*base, fat]),
-            blush=jnp.stack([*blush, near((0.85, 0.50, 0.22), 0.1)]),
-            blood=jnp.stack([d.uniform(0.6, 0.85), d.uniform(0.2, 0.45), d.uniform(0.3, 0.55)]),
-            patch_mm=d.uniform(14.0, 30.0),
-            patch_edge=jnp.stack([d.uniform(0.45, 0.65), d.log_uniform(4.0, 14.0)]),
-            mottle_mm=d.uniform(4.0, 11.0),
-            mottle=d.uniform(0.08, 0.3),
-            vessel_mm=jnp.stack([d.uniform(16.0, 28.0), d.uniform(6.0, 10.0)]),
-            vessel_width=jnp.stack([d.uniform(0.02, 0.05), d.uniform(0.03, 0.08)]),
-            vessels=jnp.array([[0.9, 0.5], [0.15, 0.1], [0.9, 0.9], [0.5, 0.5]], jnp.float32)
-            * d.uniform(0.5, 1.0, (4, 2)),
-            grain_mm=d.uniform(1.2, 2.5),
-            grain=d.uniform(0.03, 0.14),
-            ripple=d.uniform(0.03, 0.2),
-            gloss=jnp.array([120.0, 60.0, 220.0, 90.0], jnp.float32) * d.uniform(0.6, 1.6, (4,)),
-            shine=jnp.array([0.05, 0.10, 0.12, 0.04], jnp.float32) * d.uniform(0.6, 1.4, (4,)) * specular,
-        )
+        Args:
+          points: in the tissue's coordinates, mm.
+          fields: the shape's parts there.
+          solid: there are none in tissue.
+          footprint_mm: what one pixel covers there.
+        """
+        del solid
+        share = jax.nn.softmax(-jnp.stack(fields) / SEAM_MM, axis=0)
+        film = self.film_slope(points, footprint_mm)
+        return self.reflectance(points, share, footprint_mm), film, self.gloss @ share, self.shine @ share
 
     def reflectance(self, points: Points, share: jax.Array, footprint_mm: jax.Array) -> jax.Array:
         """Linear RGB reflectance [3, ...].

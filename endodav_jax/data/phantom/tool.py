@@ -38,10 +38,10 @@ class Tool:
     tip_mm: jax.Array
 
     @classmethod
-    def draw(cls, key: jax.Array, family: str, chance: jax.Array) -> "Tool":
+    def draw(cls, key: jax.Array, scope: str, chance: jax.Array) -> "Tool":
         """Forceps out of the endoscope's own channel, or a laparoscopic instrument from the side."""
         d = Draws(key)
-        if family == "colon":
+        if scope == "flexible":
             angle = d.uniform(0.0, 2 * jnp.pi)
             side = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
             base = jnp.concatenate([side * d.uniform(4.0, 6.0), jnp.array([-6.0], jnp.float32)])

@@ -35,7 +35,7 @@ class PhantomSource(SequenceSource):
         """Takes a family's preset.
 
         Args:
-          family: `colon` to pretrain on, `organ` to adapt to.
+          family: a name of `data.phantom.families`; `organ` is the one to adapt to.
           seed: of everything; another seed is another data set.
           sequences: how many to train on.
           frames: of each sequence.
@@ -48,14 +48,14 @@ class PhantomSource(SequenceSource):
           UserError: there is no such family, or a value is out of range.
         """
         if family not in FAMILIES:
-            raise UserError(f"phantom: no family {family!r}; choose {' or '.join(FAMILIES)}")
+            raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILIES)}")
         if not 0 <= seed < _SEEDS:
             raise UserError(f"phantom: seed {seed} must lie in 0..{_SEEDS - 1}")
-        preset = getattr(PhantomConfig, family)
         fields = {"frames": frames, "height": height, "width": width, "light": light}
         try:
             self._configs = {
-                split: preset(
+                split: PhantomConfig.of(
+                    family,
                     seed=seed + step * _SEEDS,
                     sequences=sequences if split == "train" else held_out or max(1, sequences // 8),
                     **fields,

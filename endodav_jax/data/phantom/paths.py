@@ -1,0 +1,134 @@
+"""The hands that move a camera: positions and aims as closed forms of the frame number."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from endodav_jax.data.phantom.draws import Draws
+
+SWAYS = 3
+UP = (0.0, -1.0, 0.0)
+# Peak rates of 0.35, 0.22 and 0.08 degrees a frame an axis.
+LOOK_RATES = (0.0061, 0.0038, 0.0014)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Sines:
+    """Three slow sines an axis; `t` is the frame number, periods are in frames and phases in turns.
+
+    Attributes:
+      amplitude: [SWAYS,3].
+      period: [SWAYS,3].
+      phase: [SWAYS,3].
+    """
+
+    amplitude: jax.Array
+    period: jax.Array
+    phase: jax.Array
+
+    def at(self, t: jax.Array) -> jax.Array:
+        """Their sum, [3]."""
+        return (self.amplitude * jnp.sin(2 * jnp.pi * (t / self.period + self.phase))).sum(0)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """What every hand has.
+
+    Attributes:
+      sway_mm: of the position.
+      look_rad: of pitch, yaw and roll.
+      gaze_rad: (pitch, yaw, roll) that the camera keeps away from its aim.
+      margin_mm: the wall pushes the camera back within this distance.
+    """
+
+    sway_mm: Sines
+    look_rad: Sines
+    gaze_rad: jax.Array
+    margin_mm: jax.Array
+
+    def aim(self, shape, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(position, a point that the camera looks at) in frame `t`, each [3] mm, before walls push."""
+        raise NotImplementedError
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TubePath(Path):
+    """In and out along a shape's centreline, `shape.centre(z)`.
+
+    Attributes:
+      advance: (period in frames, phase) of going in and out.
+      reach_mm: z goes from 0 to here.
+      ahead_mm: how far ahead the camera looks.
+    """
+
+    advance: jax.Array
+    reach_mm: jax.Array
+    ahead_mm: jax.Array
+
+    def aim(self, shape, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        round_trip = t / self.advance[0] + self.advance[1]
+        # A rounded triangle wave: nearly constant speed, smooth turns.
+        z = self.reach_mm * (0.5 + jnp.arcsin(0.96 * jnp.sin(2 * jnp.pi * round_trip)) / (2 * jnp.arcsin(0.96)))
+        sway = self.sway_mm.at(t)
+        position = shape.centre(z) + sway
+        target = shape.centre(z + self.ahead_mm) + 0.3 * sway
+        return position, target + (position - shape.centre(z)) * jnp.array([0.0, 0.0, 1.0], jnp.float32)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RoomPath(Path):
+    """Swaying about a place in a wide room.
+
+    Attributes:
+      home_mm: [3] middle of the positions.
+      target_mm: [3] what the camera looks at.
+      follow: how much of the sway the target takes part in: 0 goes round the target, 1 slides past it.
+    """
+
+    home_mm: jax.Array
+    target_mm: jax.Array
+    follow: jax.Array
+
+    def aim(self, shape, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        del shape
+        sway = self.sway_mm.at(t)
+        return self.home_mm + sway, self.target_mm + self.follow * sway
+
+
+def sway_of(d: Draws, amplitude_mm: jax.Array, share: jax.Array, pace: jax.Array) -> Sines:
+    """Sines of [SWAYS,3] amplitudes whose fastest speed is `share` [SWAYS,1] of `pace` (mm a frame) or less."""
+    period = 2 * jnp.pi * amplitude_mm / (share * pace) * d.uniform(1.0, 1.4, (SWAYS, 3))
+    return Sines(amplitude_mm, period, d.uniform(0.0, 1.0, (SWAYS, 3)))
+
+
+def draw_look(d: Draws, liveliness: float = 1.0) -> Sines:
+    """How the camera turns in the hand; `liveliness` scales its rates."""
+    look = jnp.array([[0.22], [0.06], [0.002]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
+    rates = liveliness * jnp.array(LOOK_RATES, jnp.float32)[:, None]
+    return Sines(look, 2 * jnp.pi * look / rates, d.uniform(0.0, 1.0, (SWAYS, 3)))
+
+
+def draw_tube_path(key: jax.Array, shape, speed: jax.Array) -> TubePath:
+    """A flexible endoscope in a tube with `radius_mm`, `clear_mm` (free of folds) and `reach_mm`."""
+    d = Draws(key)
+    pace = d.uniform(speed[0], speed[1])
+    wide = shape.clear_mm * jnp.array([1.0, 1.0, 0.2], jnp.float32)
+    sway = wide * jnp.array([[0.2], [0.06], [0.005]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
+    # Two in three look down the tube, the others at its side.
+    aside = jnp.where(d.chance(1 / 3) > 0, 0.7, 0.15) * d.uniform(-1.0, 1.0, (2,))
+    gaze = jnp.concatenate([aside, d.uniform(-jnp.pi, jnp.pi, (1,))])
+    return TubePath(
+        sway_mm=sway_of(d, sway, jnp.array([[0.25], [0.15], [0.06]], jnp.float32), pace),
+        look_rad=draw_look(d),
+        gaze_rad=gaze,
+        margin_mm=shape.margin_mm,
+        advance=jnp.stack([2.0 * shape.reach_mm / (0.9 * pace), d.uniform(0.0, 1.0)]),
+        reach_mm=jnp.asarray(shape.reach_mm, jnp.float32),
+        ahead_mm=d.uniform(2.2, 3.4) * shape.radius_mm,
+    )
