@@ -46,6 +46,8 @@ class DataConfig:
       clip_length: T, frames of a clip without its two neighbours.
       batch_size: clips of a step over all processes and devices.
       frame_max_interval: frames of a clip are this far apart at most; one interval is drawn a clip.
+      frame_interval: `drawn` up to `frame_max_interval`, or `auto`, which puts the interval at which parallax is
+        enough to learn from in its place, as it is measured when the data are opened.
       interval_growth: clips of the run over which the largest interval grows evenly from 1 to `frame_max_interval`; 0
         draws from all intervals at once.
       straddle_sequences: draw windows over all sequences joined in file order, as published, so that some
@@ -69,6 +71,7 @@ class DataConfig:
     clip_length: int = 16
     batch_size: int = 1
     frame_max_interval: int = 1
+    frame_interval: Literal["drawn", "auto"] = "drawn"
     interval_growth: int = 0
     straddle_sequences: bool = False
     short_sequences: Literal["skip", "error"] = "skip"

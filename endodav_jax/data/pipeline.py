@@ -5,6 +5,7 @@ are the same for any number of threads, workers and processes, and a position is
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import grain
@@ -17,6 +18,8 @@ from endodav_jax.data.config import DataConfig
 from endodav_jax.data.contract import check_batch
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.registration import neighbour_flow
+from endodav_jax.data.signal import Signal
+from endodav_jax.data.signal_of import signal_of_split
 from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
 from endodav_jax.errors import UserError
 
@@ -93,6 +96,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
       processes: how many there are.
 
     Attributes:
+      config: with the interval that is in use.
       split: the split that is read.
       notices: one line for each sequence that is skipped since it is too short.
       clips_per_epoch, batches_per_epoch: of all processes together; the last is rounded down.
@@ -104,8 +108,10 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
     def __init__(self, config: DataConfig, seed: int, process: int = 0, processes: int = 1):
         if config.batch_size % processes:
             raise UserError(f"data.batch_size: {config.batch_size} does not divide among {processes} processes")
-        self.config = config
         self.split = PreparedSplit.open(config.path, config.split)
+        if config.frame_interval == "auto":
+            config = dataclasses.replace(config, frame_max_interval=self.signal.interval)
+        self.config = config
         blocks, self.notices = blocks_of(self.split.sequences, self.split.lengths, config)
         self.clips_per_epoch = len(blocks)
         self.batches_per_epoch = max(1, len(blocks) // config.batch_size)
@@ -127,6 +133,11 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         }
         self._next = 0
         self._iterator: Iterator[dict[str, np.ndarray]] | None = None
+
+    @functools.cached_property
+    def signal(self) -> Signal:
+        """What a few sequences of the split hold for depth to be learned from."""
+        return signal_of_split(self.split)
 
     def __next__(self) -> dict[str, np.ndarray]:
         if self._iterator is None:

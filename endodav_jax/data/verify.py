@@ -12,12 +12,15 @@ from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.checks import check_pose_direction
 from endodav_jax.data.contract import EvaluationFrame, check_evaluation_frame
 from endodav_jax.data.prepared import PreparedSplit, find_prepared, read_cards
+from endodav_jax.data.signal import Signal
+from endodav_jax.data.signal_of import frames_needed, signal_of_frames
 from endodav_jax.data.sources.base import SequenceInfo, Source, SourceFrame
 from endodav_jax.errors import UserError
 
 PLAUSIBLE_MEDIAN_MM = (3.0, 300.0)  # of an endoscope's depth; outside, the unit is probably another
 RUN_STEP = 5  # frames between those whose poses are compared: enough motion, and still the same scene
 RUN_LENGTH = 4
+_ANCHORS = 4  # frames of a sequence whose signal is measured
 _HALVES_ALIKE = 0.8  # correlation of the halves of two stacked views; that of one view's halves is far lower
 
 Verdict = Literal["whole", "missing", "odd"]
@@ -38,6 +41,7 @@ class Report:
       valid: share of their pixels that have depth.
       pose: `none`, `agrees` with the pictures, `reversed`, or why it cannot be said.
       notes: one line on each thing that is odd or missing.
+      signal: what can be learned from it; None where too few frames could be read.
       samples: the frames looked at, for a contact sheet.
     """
 
@@ -50,6 +54,7 @@ class Report:
     valid: float = 0.0
     pose: str = "none"
     notes: list[str] = dataclasses.field(default_factory=list)
+    signal: Signal | None = None
     samples: list[Frame] = dataclasses.field(default_factory=list)
 
     def odd(self, note: str) -> None:
@@ -109,6 +114,8 @@ def table(reports: Iterable[Report]) -> Iterator[str]:
         yield row.format(report.sequence, report.verdict, *cells).rstrip()
         for note in report.notes:
             yield f"    {note}"
+        if report.signal is not None:
+            yield f"    signal: {report.signal.line()}"
 
 
 def looks_stacked(frame: np.ndarray) -> bool:
@@ -129,14 +136,16 @@ def _verify_sequence(source: Source, info: SequenceInfo, samples: int, every_fra
     for count, what in ((info.depth_frames, "depth maps"), (info.pose_frames, "poses")):
         if count and count != info.frames:
             report.odd(f"{info.frames} frames but {count} {what}")
-    spread, run = _spread(info.frames, samples), _run(info.frames)
-    stream = source.read(info.name, on_bad_frame="skip", only=None if every_frame else spread | run)
+    spread, run, pairs = _spread(info.frames, samples), _run(info.frames), frames_needed(info.frames, _ANCHORS)
+    stream = source.read(info.name, on_bad_frame="skip", only=None if every_frame else spread | run | pairs)
     kept: list[Frame] = []
     neighbours: list[Frame] = []
+    paired: dict[int, Frame] = {}
     try:
         for frame in stream:
             kept += [frame] if frame.frame_index in spread else []
             neighbours += [frame] if frame.frame_index in run else []
+            paired |= {frame.frame_index: frame} if frame.frame_index in pairs else {}
     except UserError as error:
         report.odd(str(error))
     finally:
@@ -144,6 +153,7 @@ def _verify_sequence(source: Source, info: SequenceInfo, samples: int, every_fra
     for line in stream.skipped:
         report.odd(line)
     _judge(report, kept, neighbours)
+    _measure(report, paired, info.frames)
     return report
 
 
@@ -153,10 +163,11 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
     report = Report(f"{split.split}: {name}", frames=length, expected=length + len(left_out))
     for line in left_out:
         report.odd(f"left out when it was prepared: {line}")
-    spread, run = _spread(length, samples), _run(length)
-    numbers = sorted(spread | run)
+    spread, run, pairs = _spread(length, samples), _run(length), frames_needed(length, _ANCHORS)
+    numbers = sorted(spread | run | pairs)
     kept: list[Frame] = []
     neighbours: list[Frame] = []
+    paired: dict[int, Frame] = {}
     indices: list[int] = []
     for number, record in zip(numbers, split.records([first + n for n in numbers]), strict=True):
         try:
@@ -170,13 +181,22 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
         indices.append(frame.frame_index)
         kept += [frame] if number in spread else []
         neighbours += [frame] if number in run else []
+        paired |= {number: frame} if number in pairs else {}
     if indices != sorted(set(indices)):
         report.odd(f"frames are out of order: {', '.join(map(str, indices))}")
     gaps = indices[-1] - indices[0] - (numbers[-1] - numbers[0]) if len(indices) == len(numbers) else 0
     if gaps > len(left_out):
         report.odd(f"{gaps} numbers are missing among the frames")
     _judge(report, kept, neighbours)
+    _measure(report, paired, length)
     return report
+
+
+def _measure(report: Report, frames: dict[int, Frame], length: int) -> None:
+    """Fills in the signal, if frames of one size can be compared."""
+    if len({frame.frame.shape for frame in frames.values()}) == 1:
+        signal = signal_of_frames([frames], [length], _ANCHORS)
+        report.signal = signal if signal.parallax else None
 
 
 def _judge(report: Report, samples: list[Frame], run: list[Frame]) -> None:

@@ -71,7 +71,7 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
         run = Run(config, batches, checkpoints, log, workdir, objectives)
         if first:
             print(run.describe())
-            for notice in batches.notices:
+            for notice in (*batches.notices, *_signal_lines(batches)):
                 print(notice)
         finished = run.run_to_end(terminated)
         if first and finished:
@@ -277,6 +277,13 @@ class Run:
             )
             return True
         return rmse < best["validation"]["rmse"]
+
+
+def _signal_lines(batches: ClipBatches) -> list[str]:
+    """What the data hold for depth to be learned from, and a warning where that is too little."""
+    signal = batches.signal
+    warning = signal.warning(batches.config.frame_max_interval) if signal.parallax else ""
+    return [f"data: {signal.line()}", *([f"warning: {warning}"] if warning else [])]
 
 
 def _frame_size(batches: ClipBatches) -> tuple[int, int]:

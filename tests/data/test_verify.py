@@ -79,11 +79,11 @@ def test_stacked_views_are_noticed_whatever_their_shape(truth):
 
 
 def test_every_bad_frame_is_named_when_all_are_decoded(truth):
-    source = Rendered(truth, bad={"clip": (1, 9, 17)})
+    source = Rendered(truth, bad={"clip": (1, 9, 22)})
     report = report_of(source, every_frame=True)
     assert report.verdict == "odd"
     assert [note for note in report.notes if "truncated PNG" in note] == [
-        f"clip, frame {i}: truncated PNG" for i in (1, 9, 17)
+        f"clip, frame {i}: truncated PNG" for i in (1, 9, 22)
     ]
     assert len(report_of(source).notes) < 3
 

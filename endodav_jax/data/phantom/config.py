@@ -50,10 +50,10 @@ class PhantomConfig:
     circular_view: float = 0.4
     light: Light = "endoscope"
     specular: bool = True
-    exposure_drift: float = 0.06
+    exposure_drift: float = 0.02
     vignette: bool = True
     blur: bool = True
-    noise: float = 2.5
+    noise: float = 0.8
     tissue_motion_mm: float = 0.0
     tool: float = 0.0
     speed: tuple[float, float] = (0.5, 1.1)
@@ -96,7 +96,7 @@ class PhantomConfig:
 
     @classmethod
     def organ(cls, **fields) -> "PhantomConfig":
-        """Cavities to adapt to, never pretrained on: one laparoscope, slow breathing, now and then an instrument."""
+        """Cavities to adapt to, never pretrained on: one laparoscope in many hands."""
         return cls.of("organ", **fields)
 
     @classmethod

@@ -1,6 +1,7 @@
 """The families of worlds: one entry says what a world is made of and how it is filmed."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -31,6 +32,7 @@ class Family:
       surface: (key, specular) -> colours and textures.
       path: (key, shape, speed) -> the hand.
       scope: what it is seen through: a `flexible` or `rigid` endoscope, or a `free` camera in a room with lamps.
+      interval: frames between those that training compares, so that there is parallax enough at 128x160.
       preset: fields of `PhantomConfig` that differ from its defaults.
     """
 
@@ -39,6 +41,7 @@ class Family:
     surface: Callable[[jax.Array, jax.Array], Mucosa | Materials]
     path: Callable[[jax.Array, Any, jax.Array], Path]
     scope: Scope = "flexible"
+    interval: int = 4
     preset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -50,23 +53,23 @@ def _things_materials(key: jax.Array, specular: jax.Array) -> Materials:
 FAMILIES: Mapping[str, Family] = MappingProxyType({
     "colon": Family("folded, branching tubes", ColonShape, colon_mucosa, draw_tube_path),
     "organ": Family(
-        "a cavity with organs on its floor", OrganShape, organ_mucosa, organ_path, "rigid",
-        {"focal": (0.82, 0.82), "circular_view": 0.0, "tissue_motion_mm": 0.15, "tool": 0.25},
+        "a cavity with organs on its floor", OrganShape, organ_mucosa, organ_path, "rigid", 4,
+        {"focal": (0.82, 0.82), "circular_view": 0.0, "speed": (0.9, 1.8)},
     ),
     "things": Family(
-        "rooms of solids under standing lamps", ThingsShape, _things_materials, things_path, "free",
-        {"focal": (0.45, 1.5), "circular_view": 0.0, "noise": 1.0, "speed": (0.9, 1.8)},
+        "rooms of solids under standing lamps", ThingsShape, _things_materials, things_path, "free", 2,
+        {"focal": (0.45, 1.5), "circular_view": 0.0, "speed": (0.9, 1.8)},
     ),
     "airway": Family(
-        "ringed tubes that fork", AirwayShape, airway_mucosa, draw_tube_path, "flexible",
-        {"noise": 1.0, "speed": (0.4, 0.9)},
+        "ringed tubes that fork", AirwayShape, airway_mucosa, draw_tube_path, "flexible", 2,
+        {"speed": (0.4, 0.9)},
     ),
     "stomach": Family(
-        "a large bag with long folds", StomachShape, stomach_mucosa, stomach_path, "flexible",
-        {"noise": 1.0, "speed": (0.9, 1.6)},
+        "a large bag with long folds", StomachShape, stomach_mucosa, stomach_path, "flexible", 4,
+        {"speed": (0.9, 1.6)},
     ),
     "sinus": Family(
-        "narrow passages, partitions and debris", SinusShape, sinus_mucosa, draw_tube_path, "rigid",
-        {"noise": 1.0, "circular_view": 0.7, "speed": (0.3, 0.7)},
+        "narrow passages, partitions and debris", SinusShape, sinus_mucosa, functools.partial(draw_tube_path, aside=0.3), "rigid", 4,
+        {"circular_view": 0.7, "speed": (0.4, 0.8)},
     ),
 })  # fmt: skip

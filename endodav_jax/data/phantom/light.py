@@ -49,8 +49,8 @@ class Light:
             lamp_mm=jnp.stack([off * jnp.cos(angles), off * jnp.sin(angles), zero], -1),
             power=jnp.stack([share, 1.0 - share]),
             colour=jnp.stack([1.0 + warm, jnp.float32(1.0), 1.0 - warm]),
-            beam=d.uniform(0.0, 2.5) if flexible else d.uniform(1.5, 4.5),
-            bounce=d.uniform(0.02, 0.35) if flexible else d.uniform(0.05, 0.2),
+            beam=d.uniform(0.0, 2.5) if flexible else d.uniform(0.5, 2.0),
+            bounce=d.uniform(0.02, 0.35) if flexible else d.uniform(0.1, 0.4),
             flat=flat,
         )
 
@@ -148,7 +148,7 @@ class Sensor:
             target=d.uniform(0.48, 0.95) if flexible else d.uniform(0.45, 0.65),
             drift=jnp.stack([amplitude, period, d.uniform(0.0, 1.0, (2,))], -1),
             vignette=vignette * (d.uniform(0.0, 0.5) if flexible else d.uniform(0.2, 0.5)),
-            blur=blur * d.uniform(0.0, 0.22),
+            blur=blur * d.uniform(0.0, 0.12),
             white=white if flexible else white * jnp.array([0.98, 0.98, 1.04], jnp.float32),
             shoulder=d.uniform(1.2, 4.0) if flexible else d.uniform(1.2, 2.0),
             gamma=d.uniform(1.3, 2.2) if flexible else d.uniform(1.7, 2.0),

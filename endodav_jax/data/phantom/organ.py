@@ -6,15 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from endodav_jax.data.phantom.draws import Draws
-from endodav_jax.data.phantom.paths import SWAYS, RoomPath, draw_look, sway_of
+from endodav_jax.data.phantom.paths import SWAYS, TrocarPath, draw_look, sway_of
 from endodav_jax.data.phantom.shapes import Points, Shape, ellipsoid, smooth_min, torus, undulation, wave
 from endodav_jax.data.phantom.texture import Mucosa
 
 LOBES = 2
 LOOPS = 3
 FAT = 4
-PIVOT_MM = (0.0, -24.0, -34.0)  # the trocar's end: the camera stays near it, y points to the floor
-CLEAR_MM = 30.0  # nothing but the wall comes nearer to the pivot than this
+PIVOT_MM = (0.0, -6.0, -34.0)  # the tip of a laparoscope at rest, y points to the floor
+VIEWED_MM = (0.0, 28.0, 20.0)  # what it points at
+TROCAR_MM = 80.0  # from the hole in the wall to the resting tip
+CLEAR_MM = 28.0  # nothing but the wall comes nearer to the pivot than this
 
 
 @jax.tree_util.register_dataclass
@@ -170,31 +172,37 @@ def organ_mucosa(key: jax.Array, specular: jax.Array) -> Mucosa:
         patch_mm=d.uniform(14.0, 30.0),
         patch_edge=jnp.stack([d.uniform(0.45, 0.65), d.log_uniform(4.0, 14.0)]),
         mottle_mm=d.uniform(4.0, 11.0),
-        mottle=d.uniform(0.08, 0.3),
+        mottle=d.uniform(0.15, 0.4),
         vessel_mm=jnp.stack([d.uniform(16.0, 28.0), d.uniform(6.0, 10.0)]),
         vessel_width=jnp.stack([d.uniform(0.02, 0.05), d.uniform(0.03, 0.08)]),
         vessels=jnp.array([[0.9, 0.5], [0.15, 0.1], [0.9, 0.9], [0.5, 0.5]], jnp.float32) * d.uniform(0.5, 1.0, (4, 2)),
         grain_mm=d.uniform(1.2, 2.5),
-        grain=d.uniform(0.03, 0.14),
+        grain=d.uniform(0.08, 0.2),
         ripple=d.uniform(0.03, 0.2),
-        gloss=jnp.array([120.0, 60.0, 220.0, 90.0], jnp.float32) * d.uniform(0.6, 1.6, (4,)),
-        shine=jnp.array([0.05, 0.10, 0.12, 0.04], jnp.float32) * d.uniform(0.6, 1.4, (4,)) * specular,
+        gloss=jnp.array([160.0, 140.0, 220.0, 120.0], jnp.float32) * d.uniform(0.6, 1.6, (4,)),
+        shine=jnp.array([0.03, 0.04, 0.06, 0.02], jnp.float32) * d.uniform(0.6, 1.4, (4,)) * specular,
     )
 
 
-def organ_path(key: jax.Array, shape: OrganShape, speed: jax.Array) -> RoomPath:
-    """A laparoscope that turns about its trocar."""
+def organ_path(key: jax.Array, shape: OrganShape, speed: jax.Array) -> TrocarPath:
+    """A laparoscope held by one of many hands: quick or slow, sweeping or sliding, straight or oblique."""
     del shape
     d = Draws(key)
     pace = d.uniform(speed[0], speed[1])
-    sway = jnp.array([[12.0], [3.0], [0.05]], jnp.float32) * d.uniform(0.5, 1.0, (SWAYS, 3))
-    sway = sway * jnp.array([1.0, 0.5, 0.8], jnp.float32)
-    return RoomPath(
-        gaze_rad=d.uniform(-1.0, 1.0, (3,)) * jnp.array([0.15, 0.15, 0.3], jnp.float32),
-        sway_mm=sway_of(d, sway, jnp.array([[0.6], [0.3], [0.06]], jnp.float32), pace),
-        look_rad=draw_look(d),
+    home, target = jnp.array(PIVOT_MM, jnp.float32), jnp.array(VIEWED_MM, jnp.float32)
+    along = (target - home) / jnp.linalg.norm(target - home)
+    side = jnp.array([1.0, 0.0, 0.0], jnp.float32)
+    # Hands sweep to the side, up and down, and slide, each more or less.
+    amount = jnp.array([14.0, 9.0, 9.0], jnp.float32) * d.uniform(0.4, 1.0, (3,))
+    sway = jnp.array([[1.0], [0.3], [0.006]], jnp.float32) * amount * d.uniform(0.6, 1.0, (SWAYS, 3))
+    oblique = jnp.where(d.chance(1 / 3) > 0, d.uniform(0.25, 0.5), 0.0)
+    return TrocarPath(
+        gaze_rad=d.uniform(-1.0, 1.0, (3,)) * jnp.array([0.1, 0.1, 0.4], jnp.float32),
+        sway_mm=sway_of(d, sway, jnp.array([[0.85], [0.5], [0.03]], jnp.float32), pace),
+        look_rad=draw_look(d, 0.5),
         margin_mm=jnp.float32(6.0),
-        home_mm=jnp.array(PIVOT_MM, jnp.float32),
-        target_mm=jnp.array([0.0, 32.0, 18.0], jnp.float32),
-        follow=jnp.float32(-0.3),
+        trocar_mm=home - TROCAR_MM * along,
+        shaft=jnp.stack([side, jnp.cross(side, along), along]),
+        depth_mm=TROCAR_MM + d.uniform(-6.0, 6.0),
+        oblique=jnp.stack([oblique, d.uniform(0.0, 2 * jnp.pi)]),
     )

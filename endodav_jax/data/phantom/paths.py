@@ -101,6 +101,35 @@ class RoomPath(Path):
         return self.home_mm + sway, self.target_mm + self.follow * sway
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrocarPath(Path):
+    """A rigid endoscope through a hole in the wall: it sweeps about the hole, which moves and turns the view together,
+    and slides in and out.  `sway_mm` is of its tip: to the side, up, and along the shaft.
+
+    Attributes:
+      trocar_mm: [3] the hole.
+      shaft: [3,3] unit axes as rows: to the side, up, along the resting shaft.
+      depth_mm: how far in the tip rests.
+      oblique: (angle of the lens off the shaft, its direction about the shaft), rad.
+    """
+
+    trocar_mm: jax.Array
+    shaft: jax.Array
+    depth_mm: jax.Array
+    oblique: jax.Array
+
+    def aim(self, shape, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        del shape
+        side, up, slide = self.sway_mm.at(t)
+        along = self.shaft[2] + (side * self.shaft[0] + up * self.shaft[1]) / self.depth_mm
+        along = along / jnp.linalg.norm(along)
+        position = self.trocar_mm + (self.depth_mm + slide) * along
+        angle, about = self.oblique
+        across = jnp.cos(about) * self.shaft[0] + jnp.sin(about) * self.shaft[1]
+        return position, position + 50.0 * (jnp.cos(angle) * along + jnp.sin(angle) * across)
+
+
 def sway_of(d: Draws, amplitude_mm: jax.Array, share: jax.Array, pace: jax.Array) -> Sines:
     """Sines of [SWAYS,3] amplitudes whose fastest speed is `share` [SWAYS,1] of `pace` (mm a frame) or less."""
     period = 2 * jnp.pi * amplitude_mm / (share * pace) * d.uniform(1.0, 1.4, (SWAYS, 3))
@@ -114,15 +143,17 @@ def draw_look(d: Draws, liveliness: float = 1.0) -> Sines:
     return Sines(look, 2 * jnp.pi * look / rates, d.uniform(0.0, 1.0, (SWAYS, 3)))
 
 
-def draw_tube_path(key: jax.Array, shape, speed: jax.Array) -> TubePath:
-    """A flexible endoscope in a tube with `radius_mm`, `clear_mm` (free of folds) and `reach_mm`."""
+def draw_tube_path(key: jax.Array, shape, speed: jax.Array, aside: float = 0.7) -> TubePath:
+    """An endoscope in a tube with `radius_mm`, `clear_mm` (free of folds) and `reach_mm`.
+
+    Two in three look down the tube, the others up to `aside` (rad) at its side.
+    """
     d = Draws(key)
     pace = d.uniform(speed[0], speed[1])
     wide = shape.clear_mm * jnp.array([1.0, 1.0, 0.2], jnp.float32)
     sway = wide * jnp.array([[0.2], [0.06], [0.005]], jnp.float32) * d.uniform(0.3, 1.0, (SWAYS, 3))
-    # Two in three look down the tube, the others at its side.
-    aside = jnp.where(d.chance(1 / 3) > 0, 0.7, 0.15) * d.uniform(-1.0, 1.0, (2,))
-    gaze = jnp.concatenate([aside, d.uniform(-jnp.pi, jnp.pi, (1,))])
+    turned = jnp.where(d.chance(1 / 3) > 0, aside, 0.15) * d.uniform(-1.0, 1.0, (2,))
+    gaze = jnp.concatenate([turned, d.uniform(-jnp.pi, jnp.pi, (1,))])
     return TubePath(
         sway_mm=sway_of(d, sway, jnp.array([[0.25], [0.15], [0.06]], jnp.float32), pace),
         look_rad=draw_look(d),

@@ -62,7 +62,7 @@ class SinusShape(Shape):
         half = jnp.stack([d.uniform(6.0, 10.0), d.uniform(12.0, 19.0)])
         heights = jnp.array([-0.55, 0.0, 0.6], jnp.float32) + d.uniform(-0.12, 0.12, (TURBINATES,))
         begin = d.uniform(8.0, 26.0, (TURBINATES,))
-        thick = half[0] * d.uniform(0.3, 0.62, (TURBINATES,))
+        thick = half[0] * d.uniform(0.3, 0.52, (TURBINATES,))
         at_x = half[0] - 0.45 * thick
         start = jnp.stack([at_x, heights * half[1], begin], -1)
         end = jnp.stack([at_x + 1.0, heights * half[1] + d.uniform(-3.0, 3.0, (TURBINATES,)), begin + 45.0], -1)
@@ -111,7 +111,7 @@ class SinusShape(Shape):
     @property
     def margin_mm(self) -> jax.Array:
         """How near the camera comes to a wall."""
-        return 0.25 * self.half_mm[0]
+        return 0.38 * self.half_mm[0]
 
     @property
     def reach_mm(self) -> float:
@@ -187,14 +187,14 @@ def sinus_mucosa(key: jax.Array, specular: jax.Array) -> Mucosa:
         blood=jnp.stack([d.uniform(0.6, 0.9), d.uniform(0.2, 0.55), d.uniform(0.25, 0.6)]),
         patch_mm=d.log_uniform(4.0, 20.0),
         patch_edge=jnp.stack([d.uniform(0.4, 0.7), d.log_uniform(3.0, 12.0)]),
-        mottle_mm=d.log_uniform(1.0, 4.0),
+        mottle_mm=d.log_uniform(1.5, 5.0),
         mottle=d.uniform(0.1, 0.35),
         vessel_mm=jnp.stack([d.uniform(4.0, 9.0), d.uniform(1.6, 3.5)]),
         vessel_width=jnp.stack([d.uniform(0.03, 0.08), d.uniform(0.05, 0.14)]),
         vessels=jnp.array([[0.6, 0.4], [1.0, 0.9], [0.1, 0.1]], jnp.float32) * d.uniform(0.3, 1.0, (3, 2)),
-        grain_mm=d.log_uniform(0.25, 1.0),
+        grain_mm=d.log_uniform(0.6, 1.6),
         grain=d.uniform(0.04, 0.18),
-        ripple=d.uniform(0.03, 0.22),
-        gloss=d.log_uniform(60.0, 400.0) * jnp.ones(3, jnp.float32),
-        shine=d.uniform(0.04, 0.18) * specular * jnp.ones(3, jnp.float32),
+        ripple=d.uniform(0.02, 0.1),
+        gloss=d.log_uniform(60.0, 200.0) * jnp.ones(3, jnp.float32),
+        shine=d.uniform(0.02, 0.1) * specular * jnp.ones(3, jnp.float32),
     )

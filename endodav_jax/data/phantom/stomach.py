@@ -64,7 +64,7 @@ class StomachShape(Shape):
             outlet_axes=axes,
             outlet_mm=outlet,
             angle_mm=d.uniform(2.0, 7.0),
-            fold_mm=jnp.stack([spacing * d.uniform(0.12, 0.4), spacing]),
+            fold_mm=jnp.stack([spacing * d.uniform(0.2, 0.5), spacing]),
             fold_wander=jnp.stack([d.uniform(0.15, 0.6), d.uniform(30.0, 60.0)]),
             fold_patch=jnp.stack([d.uniform(0.2, 1.0), d.uniform(40.0, 80.0)]),
             phase=d.uniform(0.0, 1.0, (4, 3)),
@@ -123,7 +123,9 @@ def stomach_path(key: jax.Array, shape: StomachShape, speed: jax.Array) -> RoomP
     d = Draws(key)
     pace = d.uniform(speed[0], speed[1])
     home = shape.body_mm * jnp.concatenate([d.uniform(-0.18, 0.18, (2,)), d.uniform(-0.5, 0.2, (1,))])
-    angle, height = d.uniform(0.0, 2 * jnp.pi), d.uniform(-0.6, 1.0)
+    angle = d.uniform(0.0, 2 * jnp.pi)
+    # Along the body for the most part: walls seen head on have no relief.
+    height = d.uniform(0.45, 1.0) * jnp.where(d.chance(0.25) > 0, -1.0, 1.0)
     flat = jnp.sqrt(1.0 - 0.96 * height**2)
     target = shape.body_mm * jnp.stack([flat * jnp.cos(angle), flat * jnp.sin(angle), height])
     sway = jnp.array([[5.5], [2.0], [0.05]], jnp.float32) * d.uniform(0.4, 1.0, (SWAYS, 3))
@@ -163,5 +165,5 @@ def stomach_mucosa(key: jax.Array, specular: jax.Array) -> Mucosa:
         grain=d.uniform(0.05, 0.22),
         ripple=d.uniform(0.03, 0.22),
         gloss=d.log_uniform(60.0, 400.0) * jnp.ones(3, jnp.float32),
-        shine=d.uniform(0.03, 0.16) * specular * jnp.ones(3, jnp.float32),
+        shine=d.uniform(0.02, 0.09) * specular * jnp.ones(3, jnp.float32),
     )

@@ -1,0 +1,305 @@
+"""Can depth be learned from a video?  How far things move against each other from frame to frame, and what errs.
+
+View synthesis sees depth as parallax alone: what a turn of the camera explains shows none.  With true depth and motion
+the photometric error itself says whether relief matters (`true_signal`).  Without, parallax is what optical flow keeps
+when the motion of a plane, seen head on by a camera that turns and shifts, is taken from it (`parallax`).
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import cv2
+import numpy as np
+
+INTERVALS = (1, 2, 4, 8, 16)
+ENOUGH_PIXELS = 1.5  # parallax that relief can be learned from
+LITTLE_PIXELS = 1.0  # below, noise and light outweigh it
+RELIEFS = (0.9, 0.7, 0.0)  # shares of the relief that the truth is compared with; 0 is a plane
+SSIM_WEIGHT = 0.85
+FOLLOWED = 0.4  # least share of a frame whose flow leads back, for an interval to be of use
+STILL_PIXELS = 0.1  # flow; frames that move less against the one before are still
+BLURRED = 0.6  # of the usual sharpness of the video
+DUPLICATE_GREY = 0.25  # grey levels of 255
+WIDEST_FLOW = 480  # pixels; wider frames are made smaller for the flow
+_ITERATIONS = 6
+_CLOSED_PIXELS, _CLOSED_SHARE = 1.0, 0.1
+_BORDER = 2
+_C1, _C2 = 0.01**2, 0.03**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A frame and a later one of the same sequence.
+
+    Attributes:
+      first, second: uint8 [H,W,3].
+      counted: bool [H,W], where both see the scene.
+      intrinsics: [4] (fx, fy, cx, cy) in pixels.
+      depth_mm: [H,W] of the first frame, 0 where invalid; None if it is not known.
+      second_from_first: [4,4] mm, moves points into the second camera; None if it is not known.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    counted: np.ndarray
+    intrinsics: np.ndarray
+    depth_mm: np.ndarray | None = None
+    second_from_first: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrueSignal:
+    """What true depth and motion say.
+
+    Attributes:
+      parallax: mean distance in pixels between where a pixel goes and where it would go on the plane of median depth.
+      error: mean photometric error of the truth.
+      ratios: share of relief -> its error over the truth's; above 1 the truth is preferred.
+    """
+
+    parallax: float
+    error: float
+    ratios: Mapping[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """What a video holds.
+
+    Attributes:
+      parallax: interval in frames -> estimated parallax in pixels, the median of pairs, NaN where flow cannot be followed.
+      followed: interval -> share of the pixels whose flow leads back.
+      truth: interval -> what depth and motion say, for data that have them.
+      still, blurred, duplicates: shares of the frames looked at.
+      interval: the one recommended, in frames.
+    """
+
+    parallax: Mapping[int, float]
+    followed: Mapping[int, float]
+    truth: Mapping[int, TrueSignal]
+    still: float
+    blurred: float
+    duplicates: float
+    interval: int
+
+    def line(self) -> str:
+        """In one line, what there is and which interval is recommended."""
+        known = ", ".join(f"{p:.2f} px every {_ordinal(k)}" for k, p in self.parallax.items() if math.isfinite(p))
+        faults = [
+            f"{100 * share:.0f}% {what}"
+            for share, what in ((self.still, "still"), (self.blurred, "blurred"), (self.duplicates, "duplicates"))
+            if share >= 0.005
+        ]
+        return "; ".join([f"parallax {known or 'not measurable'}", *faults, f"interval recommended: {self.interval}"])
+
+    def warning(self, interval: int) -> str:
+        """What is wrong with training at an interval, "" if nothing is."""
+        nearest = min(self.parallax, key=lambda k: abs(math.log(k / interval)))
+        found = self.parallax[nearest] * interval / nearest
+        if not found < LITTLE_PIXELS:
+            return ""
+        return (
+            f"parallax of {found:.2f} px between frames {interval} apart is under {LITTLE_PIXELS:g} px: depth can "
+            f"hardly be learned from it; set data.frame_max_interval={self.interval} or data.frame_interval=auto"
+        )
+
+
+def measure(pairs: Callable[[int], Sequence[Pair]], intervals: Sequence[int] = INTERVALS) -> Signal:
+    """Measures a video by pairs of its frames.
+
+    Args:
+      pairs: gives some pairs so many frames apart, as many as there are; none where the video is too short.
+      intervals: to try, ascending, 1 among them.
+    """
+    estimated, followed, truth = {}, {}, {}
+    still = blurred = duplicates = math.nan
+    for interval in intervals:
+        some = list(pairs(interval))
+        if not some:
+            continue
+        found = [parallax(pair) for pair in some]
+        usable = [p for p, share in found if share >= FOLLOWED]
+        followed[interval] = float(np.mean([share for _, share in found]))
+        estimated[interval] = float(np.median(usable)) if 2 * len(usable) >= len(some) else math.nan
+        if all(pair.depth_mm is not None and pair.second_from_first is not None for pair in some):
+            known = true_signal(some)
+            if math.isfinite(known.error):
+                truth[interval] = known
+        if interval == 1:
+            still, blurred, duplicates = _faults(some)
+    return Signal(estimated, followed, truth, still, blurred, duplicates, _recommended(estimated))
+
+
+def parallax(pair: Pair) -> tuple[float, float]:
+    """Mean parallax of a pair in pixels, and the share of the counted pixels that could be followed.
+
+    DIS flow (Kroeger et al. 2016), less the homography K (R + t n^T) K^-1 of a plane seen head on that fits it best in
+    the least squares, found by Gauss-Newton.
+    """
+    scale = min(1.0, WIDEST_FLOW / pair.first.shape[1])
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second)]
+    counted, (fx, fy, cx, cy) = pair.counted, pair.intrinsics
+    if scale < 1:
+        size = (round(grey[0].shape[1] * scale), round(grey[0].shape[0] * scale))
+        grey = [cv2.resize(g, size, interpolation=cv2.INTER_AREA) for g in grey]
+        counted = cv2.resize(counted.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        fx, fy, cx, cy = fx * scale, fy * scale, (cx + 0.5) * scale - 0.5, (cy + 0.5) * scale - 0.5
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(0)
+    forward, backward = search.calc(*grey, None), search.calc(*grey[::-1], None)
+    height, width = counted.shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    ends = columns + forward[..., 0], rows + forward[..., 1]
+    back = cv2.remap(backward, *ends, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3))
+    length = np.linalg.norm(forward, axis=-1)
+    good = counted & (np.linalg.norm(forward + back, axis=-1) < _CLOSED_PIXELS + _CLOSED_SHARE * length)
+    good &= _inside(*ends, height, width) & (cv2.remap(counted.astype(np.float32), *ends, cv2.INTER_LINEAR) > 0.99)
+    share = float(good.sum() / max(1, counted.sum()))
+    if good.sum() < 100:
+        return math.nan, share
+    rays = np.stack([(columns[good] - cx) / fx, (rows[good] - cy) / fy, np.ones(good.sum())], -1).astype(np.float64)
+    seen = np.stack([ends[0][good], ends[1][good]], -1)
+    left = _less_a_plane(rays, seen, np.array([fx, fy]), np.array([cx, cy]))
+    return float(np.linalg.norm(left, axis=-1).mean() / scale), share
+
+
+def true_signal(pairs: Sequence[Pair]) -> TrueSignal:
+    """What pairs with depth and motion say: means over all pairs whose pixels stay in view; NaN if none has any."""
+    errors, moved = [], []
+    for pair in pairs:
+        assert pair.depth_mm is not None
+        valid = pair.counted & (pair.depth_mm > 0)
+        # Where the view ends, windows and samples would reach into its black frame.
+        within = cv2.erode(pair.counted.astype(np.float32), np.ones((5, 5), np.uint8))
+        median = np.median(pair.depth_mm[valid]) if valid.any() else 1.0
+        at_truth, of_pair = None, []
+        for relief in (1.0, *RELIEFS):
+            depth = np.where(valid, median + relief * (pair.depth_mm - median), median)
+            x, y = _reprojected(pair, depth)
+            warped = cv2.remap(pair.second, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            seen = valid & (within > 0) & _inside(x, y, *valid.shape)
+            seen &= cv2.remap(within, x, y, cv2.INTER_LINEAR) > 0.99
+            of_pair.append(float(photometric_error(warped, pair.first)[seen].mean()) if seen.any() else math.nan)
+            if at_truth is None:
+                at_truth, seen_truly = (x, y), seen
+            elif relief == 0:
+                distance = np.hypot(x - at_truth[0], y - at_truth[1])[seen & seen_truly]
+                moved.append(float(distance.mean()) if distance.size else math.nan)
+        errors.append(of_pair)
+    known = np.array([of_pair for of_pair in errors if np.isfinite(of_pair).all()])
+    if not len(known):
+        return TrueSignal(math.nan, math.nan, dict.fromkeys(RELIEFS, math.nan))
+    truth, *others = known.mean(0)
+    ratios = {relief: float(other / truth) for relief, other in zip(RELIEFS, others, strict=True)}
+    return TrueSignal(float(np.nanmean(moved)) if np.isfinite(moved).any() else math.nan, float(truth), ratios)
+
+
+def photometric_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """0.85 (1 - SSIM)/2 + 0.15 |a - b| of uint8 images [H,W,3], over 3x3 windows: float32 [H,W]."""
+    a, b = (image.astype(np.float32) / 255 for image in (a, b))
+
+    def mean(image):
+        return cv2.blur(image, (3, 3), borderType=cv2.BORDER_REFLECT_101)
+
+    mean_a, mean_b = mean(a), mean(b)
+    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
+    covariance, variances = mean(a * b) - product, mean(a**2 + b**2) - squares
+    ssim = (2 * product + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
+    return (SSIM_WEIGHT * np.clip((1 - ssim) / 2, 0, 1) + (1 - SSIM_WEIGHT) * np.abs(a - b)).mean(-1)
+
+
+def table(signal: Signal) -> list[str]:
+    """Lines of a table, one an interval."""
+    lines = [f"{'frames apart':>12} {'parallax px':>12} {'followed':>9}"]
+    if signal.truth:
+        lines[0] += f" {'true px':>8} {'error':>7}" + "".join(f" {_relief(r):>7}" for r in RELIEFS)
+    for interval, pixels in signal.parallax.items():
+        line = f"{interval:>12} {pixels:>12.2f} {100 * signal.followed[interval]:>8.0f}%"
+        if interval in signal.truth:
+            truth = signal.truth[interval]
+            line += f" {truth.parallax:>8.2f} {truth.error:>7.4f}" + "".join(
+                f" {truth.ratios[r]:>7.3f}" for r in RELIEFS
+            )
+        lines.append(line)
+    return [*lines, signal.line()]
+
+
+def _relief(share: float) -> str:
+    return f"{100 * share:.0f}%" if share else "plane"
+
+
+def _ordinal(interval: int) -> str:
+    return {1: "frame", 2: "2nd"}.get(interval, f"{interval}th")
+
+
+def _recommended(estimated: Mapping[int, float]) -> int:
+    """The least interval with parallax enough; or that with the most."""
+    known = {k: p for k, p in estimated.items() if math.isfinite(p)}
+    if not known:
+        return 1
+    enough = [k for k, p in known.items() if p >= ENOUGH_PIXELS]
+    if not enough:
+        return max(known, key=lambda k: known[k])
+    if enough[0] == min(known):
+        return enough[0]
+    # Between the intervals tried parallax grows about evenly.
+    before = max(k for k in known if k < enough[0])
+    part = (ENOUGH_PIXELS - known[before]) / (known[enough[0]] - known[before])
+    return math.ceil(before + part * (enough[0] - before))
+
+
+def _faults(pairs: Sequence[Pair]) -> tuple[float, float, float]:
+    """Shares of pairs of neighbours that stand still, are blurred, or are the same frame twice."""
+    sharpness, still, same = [], [], []
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    for pair in pairs:
+        first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second))
+        edges = cv2.Laplacian(cv2.GaussianBlur(second, (0, 0), 1.0), cv2.CV_32F)[pair.counted]
+        contrast = second[pair.counted].std() + 1.0
+        sharpness.append(float(edges.std() / contrast) if edges.size else 0.0)
+        flow = np.linalg.norm(search.calc(first, second, None), axis=-1)[pair.counted]
+        difference = cv2.absdiff(first, second)[pair.counted]
+        duplicate = bool(difference.size) and float(difference.mean()) < DUPLICATE_GREY
+        same.append(duplicate)
+        still.append(not duplicate and bool(flow.size) and float(np.median(flow)) < STILL_PIXELS)
+    usual = float(np.median(sharpness))
+    return float(np.mean(still)), float(np.mean(np.array(sharpness) < BLURRED * usual)), float(np.mean(same))
+
+
+def _inside(x: np.ndarray, y: np.ndarray, height: int, width: int) -> np.ndarray:
+    return (x > _BORDER) & (x < width - 1 - _BORDER) & (y > _BORDER) & (y < height - 1 - _BORDER)
+
+
+def _reprojected(pair: Pair, depth_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the second camera sees the first one's pixels at a depth: x and y float32 [H,W]."""
+    assert pair.second_from_first is not None
+    fx, fy, cx, cy = pair.intrinsics
+    rows, columns = np.mgrid[: depth_mm.shape[0], : depth_mm.shape[1]].astype(np.float64)
+    points = np.stack([(columns - cx) / fx * depth_mm, (rows - cy) / fy * depth_mm, depth_mm], -1)
+    seen = points @ pair.second_from_first[:3, :3].T + pair.second_from_first[:3, 3]
+    ahead = np.where(seen[..., 2] > 1e-3, seen[..., 2], np.nan)
+    x, y = fx * seen[..., 0] / ahead + cx, fy * seen[..., 1] / ahead + cy
+    return np.nan_to_num(x, nan=-1e3).astype(np.float32), np.nan_to_num(y, nan=-1e3).astype(np.float32)
+
+
+def _less_a_plane(rays: np.ndarray, seen: np.ndarray, focal: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """What is left [N,2] of pixels `seen` [N,2] when a plane's are taken away that `rays` [N,3] meet at one depth."""
+    rotation, shift = np.eye(3), np.zeros(3)
+    for iteration in range(_ITERATIONS + 1):
+        moved = rays @ rotation.T + shift
+        ahead = np.maximum(moved[:, 2], 0.05)
+        x, y = moved[:, 0] / ahead, moved[:, 1] / ahead
+        left = seen - (focal * np.stack([x, y], -1) + centre)
+        if iteration == _ITERATIONS:
+            break
+        near, zero, one = 1 / ahead, np.zeros_like(x), np.ones_like(x)
+        by_x = np.stack([-x * y, one + x * x, -y, near, zero, -x * near], -1) * focal[0]
+        by_y = np.stack([-one - y * y, x * y, x, zero, near, -y * near], -1) * focal[1]
+        jacobian = np.concatenate([by_x, by_y])
+        normal = jacobian.T @ jacobian
+        right = jacobian.T @ np.concatenate([left[:, 0], left[:, 1]])
+        step = np.linalg.solve(normal + 1e-6 * np.trace(normal) / 6 * np.eye(6), right)
+        turn, _ = cv2.Rodrigues(step[:3])
+        rotation, shift = turn @ rotation, turn @ shift + step[3:]
+    return left
