@@ -68,7 +68,8 @@ class Signal:
     """What a video holds.
 
     Attributes:
-      parallax: interval in frames -> estimated parallax in pixels, the median of pairs, NaN where flow cannot be followed.
+      parallax: interval in frames -> estimated parallax in pixels, the median of pairs; NaN where flow cannot be
+        followed.
       followed: interval -> share of the pixels whose flow leads back.
       truth: interval -> what depth and motion say, for data that have them.
       still, blurred, duplicates: shares of the frames looked at.

@@ -130,8 +130,10 @@ def test_training_at_too_small_an_interval_is_warned_of():
     assert found.warning(8) == ""
 
 
-def test_the_interval_recommended_is_the_least_with_parallax_enough(organ):
-    found = measure(lambda interval: organ if interval in (1, 4) else [], (1, 4))
-    # The same pairs at either interval: the first has parallax enough.
-    assert found.interval == (1 if found.parallax[1] >= 1.5 else 4)
-    assert any("70%" in line for line in table(found))
+def test_the_interval_recommended_has_parallax_enough():
+    found = measure(lambda interval: pairs_of("organ", interval, scenes=3), (1, 2, 4, 8))
+    assert found.parallax[1] < found.parallax[2] < found.parallax[4]
+    assert found.parallax[2] < 1.5
+    assert 2 < found.interval <= 8
+    assert "70%" in table(found)[0]
+    assert f"interval recommended: {found.interval}" in table(found)[-1]

@@ -49,6 +49,8 @@ def _things_materials(key: jax.Array, specular: jax.Array) -> Materials:
     return Materials.draw(key, PARTS + BOXES + BALLS + RODS, specular)
 
 
+_sinus_path = functools.partial(draw_tube_path, aside=0.3)
+
 # A family's number, its place here, is part of every scene's seed: new ones go to the end.
 FAMILIES: Mapping[str, Family] = MappingProxyType({
     "colon": Family("folded, branching tubes", ColonShape, colon_mucosa, draw_tube_path),
@@ -69,7 +71,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({
         {"speed": (0.9, 1.6)},
     ),
     "sinus": Family(
-        "narrow passages, partitions and debris", SinusShape, sinus_mucosa, functools.partial(draw_tube_path, aside=0.3), "rigid", 4,
+        "narrow passages, partitions and debris", SinusShape, sinus_mucosa, _sinus_path, "rigid", 4,
         {"circular_view": 0.7, "speed": (0.4, 0.8)},
     ),
 })  # fmt: skip
