@@ -20,6 +20,8 @@ LARGEST_PICTURE = 7680 * 4320
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 _NO_DECODER = "its video is of a kind that FFmpeg cannot decode; export it anew, as H.264 or HEVC"
 _PREVIEW = 0.25  # a track with less than such a part of another's pixels is a preview of it
+# Older PyAV raises where a title is not UTF-8, unless told otherwise; since 19 it replaces by itself and takes no such word.
+_LENIENT_METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STILL_CODECS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")
 
 
@@ -36,7 +38,7 @@ def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.contai
     place = str(target.absolute()) if isinstance(target, Path) else target
     options = {"max_pixels": str(LARGEST_PICTURE)} | how.pop("options", {})
     try:
-        container = av.open(place, mode="r", options=options, metadata_errors="replace", **how)
+        container = av.open(place, mode="r", options=options, **_LENIENT_METADATA, **how)
     except av.error.InvalidDataError as error:
         raise UserError(
             f"{name}: not a video that FFmpeg can read, or its end is missing; copy or export it anew"

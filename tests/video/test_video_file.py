@@ -223,3 +223,15 @@ def test_samples_are_spread_over_the_video(tmp_path):
     assert means == sorted(means)
     assert means[0] < moving_picture(15).mean()
     assert means[-1] > moving_picture(45).mean()
+
+
+def test_a_title_in_another_encoding_does_not_keep_a_video_from_being_read(tmp_path):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Praeparat"
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for picture in [av.VideoFrame.from_ndarray(moving_picture(0), "rgb24"), None]:
+            container.mux(stream.encode(picture))
+    path.write_bytes(path.read_bytes().replace(b"Praeparat", "Präparat ".encode("latin-1")))
+    assert len(list(VideoFile(path))) == 1
