@@ -20,7 +20,8 @@ LARGEST_PICTURE = 7680 * 4320
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 _NO_DECODER = "its video is of a kind that FFmpeg cannot decode; export it anew, as H.264 or HEVC"
 _PREVIEW = 0.25  # a track with less than such a part of another's pixels is a preview of it
-# Older PyAV raises where a title is not UTF-8, unless told otherwise; since 19 it replaces by itself and takes no such word.
+# Older PyAV raises where a title is not UTF-8, unless told otherwise; since 19 it
+# replaces them by itself and takes no such word.
 _LENIENT_METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STILL_CODECS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")
 
