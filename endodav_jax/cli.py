@@ -31,6 +31,7 @@ COMMANDS = {
     "reconstruct": Entry(
         "endodav_jax.jobs.reconstruct", "camera path and one surface of a clip, with millimetres and confidence"
     ),
+    "weights": Entry("endodav_jax.jobs.weights", "list published checkpoints and fetch one"),
     "convert": Entry("endodav_jax.jobs.convert", "convert published PyTorch weights, or write PyTorch names back"),
     "export": Entry("endodav_jax.jobs.export", "write what fine-tuning added, or files for other runtimes"),
     "verify-export": Entry("endodav_jax.jobs.verify_export", "compare exported files with their network"),

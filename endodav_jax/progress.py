@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import sys
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import tqdm
 
@@ -37,16 +38,18 @@ def listening(listener: Listener) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
-def progress_bar(total: int | None, label: str, quiet: bool = False) -> tqdm.tqdm:
-    """Returns a bar that counts frames; `total` None shows no time left.
+def progress_bar(
+    total: int | None, label: str, quiet: bool = False, unit: Literal["frame", "B"] = "frame"
+) -> tqdm.tqdm:
+    """Returns a bar that counts frames or bytes; `total` None shows no time left.
 
     Rates are averages from the start, since depth comes a window at a time.  Into a file or a pipe a line is
     written every 10 seconds at most.
     """
     interval = 0.1 if sys.stderr.isatty() else 10.0
     options = {
-        "desc": label, "unit": "frame", "disable": quiet, "smoothing": 0, "mininterval": interval,
-        "dynamic_ncols": True,
+        "desc": label, "unit": unit, "unit_scale": unit == "B", "disable": quiet, "smoothing": 0,
+        "mininterval": interval, "dynamic_ncols": True,
     }  # fmt: skip
     listener = _LISTENER.get()
     return tqdm.tqdm(total=total, **options) if listener is None else _HeardBar(listener, total, **options)

@@ -1,0 +1,107 @@
+"""`endodav weights list` and `endodav weights get NAME`: checkpoints that others have published."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from endodav_jax.errors import UserError
+from endodav_jax.fields import positional, spelled
+from endodav_jax.plain_table import plain_table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class List:
+    """Prints the published checkpoints that are known here.
+
+    Attributes:
+      addresses: print where they are and their SHA-256, too.
+    """
+
+    addresses: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Get:
+    """Fetches a published checkpoint and checks it.
+
+    Attributes:
+      name: as `endodav weights list` has it.
+      output: file to write; by default the published name, in this folder.
+      accept_licence: accept the licence, where it asks for something, without a question.
+      address: fetch the same file from there, such as a mirror.
+      overwrite: replace a file that is there.
+      quiet: no progress bar.
+    """
+
+    name: Annotated[str, *positional("NAME")]
+    output: Annotated[Path | None, spelled("-o", metavar="FILE")] = None
+    accept_licence: bool = False
+    address: Annotated[str | None, spelled(metavar="URL")] = None
+    overwrite: bool = False
+    quiet: bool = False
+
+
+Command = Annotated[List, tyro.conf.subcommand("list")] | Annotated[Get, tyro.conf.subcommand("get")]
+
+
+def run(command: Command) -> None:
+    """Prints the table, or fetches a file."""
+    if isinstance(command, List):
+        _list(command)
+    else:
+        _get(command)
+
+
+def _list(command: List) -> None:
+    from endodav_jax.checkpoints.published import PUBLISHED
+
+    rows = [("name", "MB", "published at", "licence")]
+    rows += [(name, _megabytes(entry.size), entry.page, entry.licence) for name, entry in PUBLISHED.items()]
+    print("\n".join(plain_table(rows, left=4)))
+    if command.addresses:
+        for name, entry in PUBLISHED.items():
+            print(f"\n{name}\n  {entry.address}\n  SHA-256 {entry.sha256 or 'not known'}")
+
+
+def _get(command: Get) -> None:
+    from endodav_jax.checkpoints.download import check_address, download
+    from endodav_jax.checkpoints.published import commands_after, published_file
+
+    entry = published_file(command.name)
+    address = command.address or entry.address
+    check_address(address)
+    path = Path(entry.file) if command.output is None else command.output
+    if path.is_dir():
+        path /= entry.file
+    if path.exists() and not command.overwrite:
+        raise UserError(f"{path}: exists already; pass --overwrite to replace it")
+    print(f"{command.name}: {address}\nlicence: {entry.licence}; see {entry.page}", flush=True)
+    if not (entry.free or command.accept_licence):
+        _confirm(command.name)
+    sha256 = download(
+        address, path, size=entry.size, sha256=entry.sha256, overwrite=command.overwrite, quiet=command.quiet
+    )
+    checked = "as published" if entry.sha256 else "the published one is not known, so nothing was compared"
+    print(f"written: {path}\nSHA-256: {sha256} ({checked})")
+    print("then:")
+    for line in commands_after(path, command.name):
+        print(f"  {line}")
+
+
+def _confirm(name: str) -> None:
+    """Asks whoever sits at the terminal; raises a `UserError` if that is nobody, or the answer is no."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UserError(f"{name}: its licence has conditions; read it and pass --accept-licence")
+    try:
+        answer = input("Do you accept it? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UserError(f"{name}: not fetched, since its licence was not accepted")
+
+
+def _megabytes(size: int | None) -> str:
+    return "not known" if size is None else f"{size / 1e6:,.0f}"
