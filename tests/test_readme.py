@@ -35,6 +35,7 @@ RUN_ELSEWHERE = {
     "pip install": ".ci/run",
     "python -m pytest": ".ci/run",
     "python -m endodav_jax.main --config quickstart": "tests/quickstart/test_quickstart.py",
+    "endodav weights": "tests/jobs/test_weights.py",
     "endodav stream 0": "tests/jobs/test_stream.py",
     "endodav infer A.mp4": "tests/jobs/test_infer_many.py",
     "python tools/benchmark.py ladder": "tests/training/test_ladder.py",

@@ -1,0 +1,93 @@
+"""The benchmark of an accelerator keeps what each part measures, whatever becomes of the others."""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+# Stands for the program of a part: it writes figures, and then does what the part's last argument says.
+PART = """
+import json, os, sys, time
+from pathlib import Path
+
+path, does = Path(sys.argv[sys.argv.index("--json") + 1]), sys.argv[-1]
+path.write_text(json.dumps({"seen": os.environ.get("CUDA_VISIBLE_DEVICES"), "peak_memory": {"device_mb": 7.0}}))
+if does == "fails":
+    sys.exit("no such thing here")
+if does == "hangs":
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def accelerator(tmp_path, monkeypatch):
+    """The module `tools/benchmarks/accelerator.py`, whose parts are small programs."""
+    spec = importlib.util.spec_from_file_location("benchmark_accelerator", TOOLS / "benchmarks" / "accelerator.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    program = tmp_path / "part.py"
+    program.write_text(PART)
+    parts = {"good": ("good",), "bad": ("fails",), "slow": ("hangs",), "all devices": ("good",)}
+    monkeypatch.setattr(module, "PARTS", parts)
+    monkeypatch.setattr(module, "BENCHMARK", program)
+    return module
+
+
+def measured(accelerator, path: Path, *arguments: str) -> dict:
+    parser = argparse.ArgumentParser()
+    accelerator.add_arguments(parser)
+    accelerator.run_arguments(parser.parse_args(["--json", str(path), *arguments]))
+    return json.loads(path.read_text())["parts"]
+
+
+def test_a_part_that_fails_or_hangs_takes_no_other_with_it(accelerator, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(accelerator, "LONGEST_PART_SECONDS", 5)
+    parts = measured(accelerator, tmp_path / "out.json", "--only", "bad", "slow", "good")
+    assert parts["bad"]["error"] == "exit code 1: no such thing here"
+    assert parts["slow"]["error"] == "stopped after 5 s"
+    assert "error" not in parts["good"]
+    for part in parts.values():
+        assert part["figures"]["peak_memory"] == {"device_mb": 7.0}
+    printed = capsys.readouterr().out
+    assert "FAILED: exit code 1: no such thing here" in printed
+    assert "device 7 MB" in printed
+
+
+def test_parts_that_time_does_not_reach_are_named(accelerator, tmp_path):
+    parts = measured(accelerator, tmp_path / "out.json", "--minutes", "0", "--only", "good", "bad")
+    assert all("the time was over" in part["error"] for part in parts.values())
+
+
+def test_a_part_sees_one_gpu_unless_it_is_about_all(accelerator, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    parts = measured(accelerator, tmp_path / "out.json", "--only", "good", "all devices")
+    assert parts["good"]["figures"]["seen"] == "2"
+    assert parts["all devices"]["figures"]["seen"] == "2,3"
+
+
+@pytest.mark.slow
+def test_it_runs_without_an_accelerator(tmp_path):
+    path = tmp_path / "out.json"
+    names = [
+        "machine, all devices",
+        "inference vits float32 xla",
+        "inference vitb bfloat16 cudnn",
+        "training vits float32",
+    ]
+    command = [sys.executable, str(TOOLS / "benchmark.py"), "accelerator", "--tiny", "--minutes", "20"]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    subprocess.run([*command, "--json", str(path), "--only", *names], check=True, env=environment)
+    machine, inference, fused, training = (json.loads(path.read_text())["parts"][name] for name in names)
+    assert machine["figures"]["backend"] == "cpu"
+    assert inference["figures"]["best"]["ms_per_output_frame"] > 0
+    assert 0 < inference["figures"]["best"]["share_of_matrix_rate"] < 1.5
+    assert "cuDNN" in fused["error"]
+    assert training["figures"]["steps_per_second"] > 0
+    assert not {"error"} & (machine.keys() | inference.keys() | training.keys())
