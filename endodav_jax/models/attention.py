@@ -37,9 +37,12 @@ def attention(
     if on_cpu():
         return _chunked(query, key, value, chunk)
     fused = query.dtype == jnp.bfloat16 and query.shape[-1] % CUDNN_HEAD_MULTIPLE == 0 and has_fused_attention()
+    if fused:
+        even = query.shape[1] % 2 == 0 and key.shape[1] % 2 == 0
+        return _fused(query, key, value) if even else _fused_odd(query, key, value)
     full = "highest" if query.dtype == jnp.float32 else "default"
     with jax.default_matmul_precision(full):
-        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn" if fused else "xla")
+        return jax.nn.dot_product_attention(query, key, value, implementation="xla")
 
 
 def has_fused_attention() -> bool:
@@ -54,6 +57,34 @@ def compute_capability(device: object) -> tuple[int, int] | None:
     """An NVIDIA GPU's compute capability, such as (8, 0); None for any other device."""
     match = re.fullmatch(r"(\d+)\.(\d+)", str(getattr(device, "compute_capability", "")))
     return (int(match[1]), int(match[2])) if match else None
+
+
+def _fused(query: Array, key: Array, value: Array) -> Array:
+    return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
+
+
+@jax.custom_vjp
+def _fused_odd(query: Array, key: Array, value: Array) -> Array:
+    """cuDNN's attention of odd lengths, such as a class token's: JAX (0.10 to 0.12) refuses to differentiate those.
+
+    So the derivative, and the forward pass that it goes with, are those of lengths made even, the addition masked.
+    """
+    return _fused(query, key, value)
+
+
+def _fused_even(query: Array, key: Array, value: Array) -> Array:
+    lengths = [jnp.full(a.shape[:1], a.shape[1], jnp.int32) for a in (query, key)]
+    padded = [jnp.pad(a, ((0, 0), (0, a.shape[1] % 2), (0, 0), (0, 0))) for a in (query, key, value)]
+    answers = jax.nn.dot_product_attention(
+        *padded, query_seq_lengths=lengths[0], key_value_seq_lengths=lengths[1], implementation="cudnn"
+    )
+    return answers[:, : query.shape[1]]
+
+
+_fused_odd.defvjp(
+    lambda query, key, value: jax.vjp(_fused_even, query, key, value),
+    lambda derivative, cotangent: derivative(cotangent),
+)
 
 
 def _chunked(query: Array, key: Array, value: Array, chunk: int | None) -> Array:
