@@ -1,0 +1,89 @@
+"""What a release is made of: images that follow the rules of hadolint, and workflows that name what is there."""
+
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILES = ["Dockerfile", "Dockerfile.cuda"]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def instructions(name: str) -> list[tuple[str, str]]:
+    """(instruction, arguments) of each step, continued lines joined."""
+    text = re.sub(r"\\\n\s*", " ", (ROOT / name).read_text())
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return [tuple(line.split(" ", 1)) for line in lines]
+
+
+def arguments(name: str, instruction: str) -> list[str]:
+    """What all steps of one kind are given."""
+    return [given for kind, given in instructions(name) if kind == instruction]
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_images_follow_hadolint_s_rules(name):
+    steps = instructions(name)
+    assert {kind for kind, _ in steps} <= {"FROM", "ENV", "WORKDIR", "COPY", "RUN", "USER", "ENTRYPOINT", "CMD"}
+    (base,) = arguments(name, "FROM")
+    assert re.fullmatch(r"[\w/.-]+:[\w.-]+", base)  # DL3006, DL3007: a tag
+    assert not base.endswith(":latest")
+    assert arguments(name, "USER")[-1] not in ("root", "0")  # DL3002
+    assert all(path.startswith("/") for path in arguments(name, "WORKDIR"))  # DL3000
+    assert all(given.startswith("[") for kind in ("ENTRYPOINT", "CMD") for given in arguments(name, kind))  # DL3025
+    runs = arguments(name, "RUN")
+    assert not any(re.search(r"\b(sudo|cd|apt|wget|curl)\b", run) for run in runs)  # DL3003, DL3004, DL3027, DL4001
+    for run in runs:
+        assert run.count("pip install") == run.count("pip install --no-cache-dir")  # DL3042
+        assert "|" not in run  # DL4006
+    kinds = [kind for kind, _ in steps]
+    assert ("RUN", "RUN") not in list(itertools.pairwise(kinds))  # DL3059
+    assert kinds.index("WORKDIR") < kinds.index("COPY")  # DL3045
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_images_run_the_program_as_nobody_in_particular_where_the_user_s_files_are(name):
+    assert arguments(name, "ENTRYPOINT") == ['["endodav"]']
+    assert arguments(name, "WORKDIR")[-1] == "/data"
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for given in arguments(name, "COPY"):
+        for source in shlex.split(given)[:-1]:
+            assert (ROOT / source).exists()
+            assert source.split("/")[0] in kept
+
+
+def test_the_images_differ_in_the_accelerator_alone():
+    cpu, cuda = (instructions(name) for name in DOCKERFILES)
+    differing = [(a, b) for a, b in zip(cpu, cuda, strict=True) if a != b]
+    assert [kind for (kind, _), _ in differing] == ["ENV", "RUN"]
+    extras = re.findall(r"\[(\w+)\]", differing[1][1][1])
+    assert extras
+    assert all(f"\n{extra} =" in (ROOT / "setup.cfg").read_text() for extra in extras)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_run_files_that_are_there(path):
+    jobs = yaml.safe_load(path.read_text())["jobs"]
+    commands = "\n".join(step.get("run", "") for job in jobs.values() for step in job["steps"])
+    named = re.findall(r"bash (\S+)", commands)
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    for job in jobs.values():
+        needs = job.get("needs", [])
+        assert set([needs] if isinstance(needs, str) else needs) <= jobs.keys()
+
+
+def test_a_release_has_the_version_of_the_package_and_no_password():
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    (pattern,) = re.findall(r"sed -n 's/(.*)/\\1/p'", text)
+    from endodav_jax.version import __version__
+
+    source = (ROOT / "endodav_jax" / "version.py").read_text()
+    found = re.search(pattern.replace(r"\(", "(").replace(r"\)", ")"), source)
+    assert found is not None
+    assert found[1] == __version__
+    assert "secrets." not in text
