@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from endodav_jax.evaluation.evaluate import Results
     from endodav_jax.geometry.depth import depth_from_disparity
     from endodav_jax.inference.estimator import DepthEstimator
-    from endodav_jax.inference.windows import Runtime
-    from endodav_jax.models.config import Precision
+    from endodav_jax.inference.runtimes import Runtime, RuntimePrecision
 
 __all__ = [
     "Card",
@@ -50,28 +49,29 @@ _LAZY = {
 
 
 def load(
-    path: "str | os.PathLike[str]" = "shipped", precision: "Precision | None" = None, runtime: "Runtime" = "jax"
+    path: "str | os.PathLike[str]" = "shipped", precision: "RuntimePrecision | None" = None, runtime: "Runtime" = "jax"
 ) -> "DepthEstimator":
     """Returns the network of a checkpoint, ready for videos; `card` of it says what its weights are.
 
     Args:
       path: a folder that `endodav convert` or training wrote, or published weights (`.pth`, `.safetensors`, a training
         folder), which are converted in memory; `shipped` is the small network that comes with the package.
-      precision: `float32` or `bfloat16`, in place of the checkpoint's own.
+      precision: `float32`, `bfloat16` or (OpenVINO) `int8`, in place of the checkpoint's own.
       runtime: what runs the network: `jax`, `onnxruntime`, `openvino`, or `auto` for the fastest that is installed.
 
     Raises:
-      UserError: no checkpoint there, or one that is damaged, or a runtime that is not installed.
+      UserError: no checkpoint there, or one that is damaged, a runtime that is not installed or does not have the
+        precision, or int8 that would add more than 2% to abs rel.
     """
     from endodav_jax.checkpoints import load_model
     from endodav_jax.inference.estimator import DepthEstimator
+    from endodav_jax.inference.runtimes import RuntimeConfig
+    from endodav_jax.runtimes.networks import network_for
 
     config, params, card = load_model(os.fspath(path))
-    if runtime == "jax":
-        return DepthEstimator(config, params["depth"], precision, card=card)
-    from endodav_jax.export.runtime import network_for
-
-    network, _ = network_for(config, params["depth"], runtime, precision)
+    network, _ = network_for(
+        config, params["depth"], RuntimeConfig(runtime=runtime, precision=precision or config.precision)
+    )
     return DepthEstimator(config, params["depth"], card=card, network=network)
 
 

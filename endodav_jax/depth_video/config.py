@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 import tyro
 
 from endodav_jax.fields import Listed, check_choices, positional, spelled
-from endodav_jax.inference.windows import AlignRule, Runtime
-from endodav_jax.models.config import OutputKind, Precision, Preset
+from endodav_jax.inference.runtimes import RuntimeConfig
+from endodav_jax.inference.windows import AlignRule
+from endodav_jax.models.config import OutputKind, Preset
 from endodav_jax.video.frames import Deinterlace, Reading
 
 Stereo = Literal["none", "top", "bottom", "left", "right"]
@@ -22,14 +23,11 @@ LiveOutput = Literal["vis", "npy"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReadingConfig:
+class ReadingConfig(RuntimeConfig):
     """What `infer` and `stream` share: the network, how frames are read, and colours.
 
     Attributes:
       encoder: refuse weights of another preset; empty takes what the weights are.
-      precision: of the network's activations.
-      runtime: what runs the network: JAX, onnxruntime or OpenVINO (extras onnx, openvino); auto takes the fastest that
-        is installed and right for this machine, and says which.
       output_kind: what the network's output is, where neither its card nor its file's name says it: `disparity` or
         `metric_depth` (metres); empty takes what they say.
       deinterlace: frames of two fields become whole pictures: those that the file marks as such (auto), all (on), none
@@ -45,8 +43,6 @@ class ReadingConfig:
     """
 
     encoder: Preset | Literal[""] = ""
-    precision: Precision = "float32"
-    runtime: Runtime = "jax"
     output_kind: OutputKind | Literal[""] = ""
     deinterlace: Deinterlace = "auto"
     track: int = -1

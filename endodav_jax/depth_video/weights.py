@@ -1,10 +1,11 @@
 """The estimator that `infer` and `stream` use, from the weights that the user names."""
 
+import dataclasses
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from endodav_jax.depth_video.config import ReadingConfig
+from endodav_jax.depth_video.config import ReadingConfig, StreamConfig
 from endodav_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,11 +61,14 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
             f"--encoder {config.encoder}: the weights in {weights} are {model.preset}; leave --encoder out, or name "
             f"weights of {config.encoder}"
         )
-    if config.runtime == "jax":
-        return DepthEstimator(model, params["depth"], config.precision), params, card
-    from endodav_jax.export.runtime import network_for
+    from endodav_jax.runtimes.networks import network_for
 
-    network, chosen = network_for(model, params["depth"], config.runtime, config.precision)
+    network, chosen = network_for(
+        model, params["depth"], config, "stream" if isinstance(config, StreamConfig) else "video"
+    )
+    if config.runtime == "jax":
+        return DepthEstimator(model, params["depth"], card=card, network=network), params, card
     if not config.quiet:
         print(chosen, file=sys.stderr)
-    return DepthEstimator(model, params["depth"], network=network), params, card
+    card = dataclasses.replace(card, notes=(*card.notes, chosen))
+    return DepthEstimator(model, params["depth"], card=card, network=network), params, card

@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 from endodav_jax.evaluation.alignment import Rule
 from endodav_jax.evaluation.depth_errors import DepthRange
 from endodav_jax.fields import check_choices, positional, spelled
+from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.inference.windows import AlignRule
 
 Kind = Literal["depth", "disparity"]
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(RuntimeConfig):
     """How predicted depth is measured.
 
     Attributes:

@@ -42,6 +42,7 @@ class Results:
       data_set: name of the prepared data set, such as `scared_video`.
       split: which list of it.
       motion: sequence -> what was measured of the predicted camera; empty without a pose network.
+      runtime: which runtime ran the network and why, and what int8 costs.
     """
 
     scores: tuple[SequenceScores, ...]
@@ -51,6 +52,7 @@ class Results:
     data_set: str = ""
     split: str = ""
     motion: dict[str, MotionScores] = dataclasses.field(default_factory=dict)
+    runtime: str = ""
 
     def means(self) -> dict[str, float]:
         """Means over all frames of all sequences by the names of `ERRORS`; NaN for what could not be measured."""
@@ -93,6 +95,7 @@ class Results:
             },
             "sequences": {score.sequence: self._sequence_json(score) for score in self.scores},
             "failures": dict(self.failures),
+            "runtime": self.runtime,
             "units": "sq_rel, rmse, ate in mm; tae in percent; rotation_error in radians; intrinsics in pixels",
             "config": dataclasses.asdict(self.config),
             "versions": versions(),

@@ -70,10 +70,16 @@ def write_parts(
     storage: Storage = "float32",
     dynamic_batch: bool = False,
     overwrite: bool = False,
+    only: tuple[str, ...] = (),
 ) -> Manifest:
-    """Writes the parts of a network that `merged_float32` gave; the other arguments as of `export_network`."""
+    """Writes the parts of a network that `merged_float32` gave; the other arguments as of `export_network`.
+
+    With `only`, no other parts than these.
+    """
     single = out.suffix == ".onnx"
     parts = parts_of(config, params)
+    if only:
+        parts = {name: parts[name] for name in only}
     if single:
         parts = {name: part for name, part in parts.items() if name in BLACK_BOXES}
     files = {name: f"{name}.onnx" for name in parts}

@@ -16,6 +16,10 @@ Storage = Literal["float32", "float16", "int8"]
 KIND = "endodav_jax exported network"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "network.json"  # in a folder of parts
+OUTPUTS = {
+    "disparity": {"name": "disparity", "units": "inverse depth up to scale and shift, not negative; near is large"},
+    "metric_depth": {"name": "depth", "units": "metres along the optical axis"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Manifest:
         """JSON of everything."""
         return json.dumps({"kind": KIND, "version": FORMAT_VERSION, "package_version": __version__,
                            "input": "RGB in [0, 1], float32, channels first; normalised within",
+                           "output": OUTPUTS[self.config.output],
                            **dataclasses.asdict(self)}, indent=1)  # fmt: skip
 
     @classmethod

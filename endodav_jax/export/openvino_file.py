@@ -1,16 +1,26 @@
 """Parts of a network as OpenVINO's own files, made from their ONNX files; in int8 after calibration by NNCF."""
 
-import contextlib
-import io
-from collections.abc import Iterable
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from endodav_jax.errors import UserError
+from endodav_jax.export.int8_worker import EXAMPLES, REQUEST
 from endodav_jax.export.manifest import Storage
 
 EXTRA = 'pip install "endodav-jax[openvino]"'
+
+Quantised = Literal["everything", "convolutions"]
+# What stays in float: matrix products are slower in int8 on processors without instructions for it.
+_LEFT: dict[Quantised, tuple[str, ...]] = {"everything": (), "convolutions": ("MatMul",)}
 
 
 def require_openvino(option: str):
@@ -26,36 +36,44 @@ def require_openvino(option: str):
     return openvino
 
 
+def require_nncf(option: str) -> None:
+    """Raises a `UserError` where NNCF is not installed, without importing it."""
+    require_openvino(option)
+    if importlib.util.find_spec("nncf") is None:
+        raise UserError(f"{option}: NNCF is not installed; {EXTRA}")
+
+
 def write_openvino(files: dict[str, str], folder: Path, storage: Storage) -> dict[str, str]:
     """Writes `folder/PART.xml` and `.bin` of ONNX files that lie there; returns the file names by part."""
     openvino = require_openvino("--what openvino")
     written = {}
     for part, file in files.items():
-        model = openvino.convert_model(folder / file)
+        model = openvino.Core().read_model(folder / file)
         written[part] = f"{part}.xml"
         openvino.save_model(model, folder / written[part], compress_to_fp16=storage == "float16")
     return written
 
 
-def quantise(file: Path, out: Path, examples: Iterable[tuple[np.ndarray, ...]]) -> None:
-    """Writes an OpenVINO file in int8, calibrated on examples of a part's inputs.
+def quantise(file: Path, out: Path, examples: list[tuple[np.ndarray, ...]], what: Quantised = "everything") -> None:
+    """Writes an OpenVINO file in int8, calibrated on examples, in a process of its own.
+
+    Args:
+      file: an ONNX or OpenVINO file.
+      out: the file to write, `.xml`.
+      examples: inputs of the part, in its order.
+      what: every layer that can be, or convolutions alone.
 
     Raises:
       UserError: NNCF is not installed.
     """
-    openvino = require_openvino("--precision int8")
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            import nncf
-    except ImportError as error:
-        raise UserError(f"--precision int8: NNCF is not installed; {EXTRA}") from error
-    model = openvino.Core().read_model(file)
-    examples = list(examples)
-    quantised = nncf.quantize(
-        model,
-        nncf.Dataset(examples, lambda example: dict(enumerate(example))),
-        subset_size=len(examples),
-        model_type=nncf.ModelType.TRANSFORMER,
-        preset=nncf.QuantizationPreset.MIXED,
-    )
-    openvino.save_model(quantised, out, compress_to_fp16=False)
+    require_nncf("--precision int8")
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        place = Path(scratch)
+        arrays = {f"{n}.{i}": np.array(array) for n, row in enumerate(examples) for i, array in enumerate(row)}
+        save_file(arrays, place / EXAMPLES)
+        request = {"file": str(file), "out": str(out), "examples": len(examples), "inputs": len(examples[0])}
+        (place / REQUEST).write_text(json.dumps(request | {"left": _LEFT[what]}))
+        command = [sys.executable, "-m", "endodav_jax.export.int8_worker", str(place)]
+        done = subprocess.run(command, env=os.environ | {"NNCF_CI": "1"}, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"NNCF failed:\n{done.stderr[-4000:]}")

@@ -6,6 +6,8 @@ inference of long videos uses, so that frames that two windows share are encoded
     frames --encode--> level_3, level_4, skip_2, skip_1;  window of levels --coarse--> path_3;
     path_3, skip_2, skip_1 of a frame --fine--> disparity
 
+(of a metric network: depth, in metres)
+
 and `stream_first`, `stream_next` are a live source's steps with their caches as inputs and outputs.
 """
 
@@ -16,12 +18,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from endodav_jax.export.manifest import OUTPUTS
 from endodav_jax.inference.streaming import EARLIER, FIXED, RECENT, WAITING, StreamState, first_step, next_step
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig, frame_network, window_network
 from endodav_jax.models.dpt import FrameFeatures
 
-DISPARITY = "disparity"
 NEXT = "next_"  # + name of a cache: the output to hand over as that input with the next frame
 FEATURES = FrameFeatures._fields
 
@@ -64,6 +66,17 @@ def input_shape(config: DepthModelConfig) -> tuple[int, int]:
     return config.family_entry.frame_shape or config.image_shape
 
 
+def output_name(config: DepthModelConfig) -> str:
+    """Name of the map that a network gives: `disparity`, or `depth` of a metric one."""
+    return OUTPUTS[config.output]["name"]
+
+
+def output_said(config: DepthModelConfig) -> str:
+    """The same with its unit, for people."""
+    output = OUTPUTS[config.output]
+    return f"{output['name']} ({output['units']})"
+
+
 def channels_last(frames: Float[Array, "N 3 H W"]) -> Float[Array, "N H W 3"]:
     """Frames as other programs hand them over, in the order of axes that the networks here have."""
     return jnp.transpose(frames, (0, 2, 3, 1))
@@ -73,8 +86,10 @@ def _frame_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     def frame(frames):
         return (frame_network(config, params).frame_disparity(channels_last(frames)),)
 
-    about = "RGB frames in [0, 1] -> disparity of each frame alone; the network resizes them itself"
-    return [Part("frame", frame, {"frames": _floats(1, 3, *input_shape(config))}, (DISPARITY,), True, about)]
+    said = output_said(config)
+    about = f"RGB frames in [0, 1] -> {said} of each frame alone; the network resizes them itself"
+    inputs = {"frames": _floats(1, 3, *input_shape(config))}
+    return [Part("frame", frame, inputs, (output_name(config),), True, about)]
 
 
 def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
@@ -119,15 +134,16 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     clip = {"frames": _floats(1, WINDOW_FRAMES, 3, *config.image_shape)}
     per_frame = {"path_3": _rows(path_3, 1), **{name: features[name] for name in FEATURES[2:]}}
     count = jax.ShapeDtypeStruct((), jnp.int32)
+    output, said = output_name(config), output_said(config)
     return [
-        Part("video", video, clip, (DISPARITY,), False, f"{WINDOW_FRAMES} RGB frames in [0, 1] -> their disparity"),
+        Part("video", video, clip, (output,), False, f"{WINDOW_FRAMES} RGB frames in [0, 1] -> their {said}"),
         Part("encode", encode, frame, FEATURES, True, "an RGB frame in [0, 1] -> all that depends on it alone"),
         Part("coarse", coarse, window, ("path_3",), False, "levels of a window's frames -> coarse path of each"),
-        Part("fine", fine, per_frame, (DISPARITY,), True, "coarse path and skips of a frame -> its disparity"),
-        Part("stream_first", stream_first, frame, (DISPARITY, *state), False,
-             "the first frame of a live source -> its disparity and the caches"),
-        Part("stream_next", stream_next, {**frame, "step": count, **cache, **waiting}, (DISPARITY, *state), False,
-             "frame number `step` = 1, 2, ... and the caches -> its disparity and the caches for the next frame"),
+        Part("fine", fine, per_frame, (output,), True, f"coarse path and skips of a frame -> its {said}"),
+        Part("stream_first", stream_first, frame, (output, *state), False,
+             f"the first frame of a live source -> its {said} and the caches"),
+        Part("stream_next", stream_next, {**frame, "step": count, **cache, **waiting}, (output, *state), False,
+             f"frame number `step` = 1, 2, ... and the caches -> its {said} and the caches for the next frame"),
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What inference asks of a network, whatever runs it, and the network that JAX runs.
 
-Windows, alignment, masks and writers are the same for every runtime; only this changes.  `export/runtime.py` has the
-networks that other runtimes run.
+Windows, alignment, masks and writers are the same for every runtime; only this changes.  `runtimes/` has the networks
+that other runtimes run.
 """
 
 from typing import Protocol, runtime_checkable

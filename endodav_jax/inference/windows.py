@@ -14,7 +14,6 @@ programs' `infer_video_depth`; the exact frames for many lengths are in the gold
 import dataclasses
 from typing import Literal, get_args
 
-Runtime = Literal["jax", "onnxruntime", "openvino", "auto"]  # what runs a network; of `export/runtime.py`
 AlignRule = Literal["endodav", "vda", "none"]
 ALIGN_RULES: tuple[AlignRule, ...] = get_args(AlignRule)
 

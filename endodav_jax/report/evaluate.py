@@ -28,6 +28,7 @@ from endodav_jax.report.evaluation import (
 )
 from endodav_jax.report.frame_keeper import FRAMES_FOLDER, FrameKeeper
 from endodav_jax.report.page import write_report
+from endodav_jax.runtimes.networks import network_for
 
 
 def evaluate(config: Config, workdir: Path) -> Results:
@@ -67,7 +68,12 @@ def evaluate(config: Config, workdir: Path) -> Results:
         model, params, card = load_model(config.weights)
         motion = MotionEstimator(params) if "pose" in params else None
         name = section.label or f"{Path(config.weights).name} ({card.what})"
-        results = evaluate_network(DepthEstimator(model, params["depth"]), videos, section, name, said, motion)
+        network, chosen = network_for(model, params["depth"], section)
+        if section.runtime != "jax":
+            print(chosen, file=sys.stderr)
+        estimator = DepthEstimator(model, params["depth"], network=network)
+        results = evaluate_network(estimator, videos, section, name, said, motion)
+        results = dataclasses.replace(results, runtime=chosen)
     for sequence, camera in results.motion.items():
         write_tum(
             workdir / "trajectories" / f"{sequence.replace('/', '_')}.txt", camera.world_from_cam, camera.frame_index
@@ -82,6 +88,8 @@ def check_named(weights: str, section: EvaluateConfig) -> None:
     """Raises a `UserError` unless either weights or predictions are named."""
     if weights and section.predictions:
         raise UserError("--predictions: --weights is given as well; name one")
+    if section.predictions and (section.runtime, section.precision) != ("jax", "float32"):
+        raise UserError("--predictions: are measured as they are; leave --runtime and --precision out")
     if not weights and not section.predictions:
         raise UserError(
             "name what to measure: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"

@@ -75,6 +75,8 @@ def about_lines(results: Results) -> list[str]:
     ]
     if not config.predictions:
         said.insert(2, f"windows of the network tied together by: {config.windows}")
+    if results.runtime:
+        said.insert(2, results.runtime)
     without = sum(score.frames - len(score.depth) for score in results.scores)
     if without:
         said.append(f"{without} frames have no valid pixel of ground truth and are left out")

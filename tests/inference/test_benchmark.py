@@ -1,5 +1,6 @@
 """The benchmark counts what it says and runs as its help says."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -22,6 +23,13 @@ def machine():
     return module
 
 
+def tool(name: str):
+    """A module of `tools/benchmarks`, imported as `tools/benchmark.py` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(TOOLS))
+        return importlib.import_module(f"benchmarks.{name}")
+
+
 def counted(machine, function, *shapes) -> int:
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     return machine.matrix_flops(jax.jit(function).trace(*arrays).jaxpr.jaxpr)
@@ -39,6 +47,38 @@ def test_matrix_products_and_convolutions_are_counted(machine):
 
 def test_loops_are_counted_as_often_as_they_run(machine):
     assert counted(machine, lambda a: jax.lax.map(lambda x: x @ x, a), (6, 4, 4)) == 6 * 2 * 4**3
+
+
+def test_the_types_that_a_compiled_program_computes_in_are_told():
+    types = tool("programs").types_of(
+        "%fused (p: bf16[4,1000]) -> f32[4,1000] {\n"
+        "  %p.1 = bf16[4,1000]{1,0} parameter(0)\n"
+        "  %wide = f32[4,1000]{1,0} convert(%p.1)\n"
+        "  ROOT %dot.1 = f32[4,1000]{1,0} dot(%wide, %wide), lhs_contracting_dims={1}\n"
+        "}\n"
+        "%wrapped_convert_computation (p: f32[2,1000]) -> bf16[2,1000] {\n"
+        "  %q = f32[2,1000]{1,0} parameter(0)\n"
+        "  ROOT %narrow = bf16[2,1000]{1,0} convert(%q)\n"
+        "}\n"
+    )
+    assert types["products"] == {"f32 to f32": 0.004}
+    assert types["conversions"] == {"bf16 to f32": 0.004}
+    assert types["conversions by themselves"] == {"f32 to bf16": 0.002}
+    assert types["convolutions"] == {}
+
+
+def test_runtimes_stand_beside_one_another_with_their_shares_and_what_is_missing():
+    fast, slow = {"ms": 5.0, "processor_ms": 4.0, "peak_mb": 9.0}, {"ms": 20.0, "processor_ms": 16.0, "peak_mb": 8.0}
+    figures = {
+        "machine": {}, "network": {"family": "vda", "preset": "vits", "image_shape": [224, 280]}, "measured": "video",
+        "missing": ["openvino bfloat16: not on this processor"],
+        "runtimes": [{"runtime": "jax", "precision": "float32", "said": "runtime jax", **slow},
+                     {"runtime": "openvino", "precision": "int8", "said": "int8: fine everything", **fast}],
+    }  # fmt: skip
+    lines = tool("_side_by_side").report(figures).splitlines()
+    assert [line.split()[:2] for line in lines[2:4]] == [["openvino", "int8"], ["jax", "float32"]]
+    assert lines[2].split()[-2:] == ["0.25", "9"]
+    assert lines[-1] == "not measured: openvino bfloat16: not on this processor"
 
 
 @pytest.mark.slow

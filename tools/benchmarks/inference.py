@@ -3,12 +3,18 @@
     python tools/benchmark.py inference --preset vitb
     python tools/benchmark.py inference --preset vits --precision bfloat16 --frames 100 --json figures.json
 
+    python tools/benchmark.py inference --preset vits --runtime all --published ../Video-Depth-Anything
+    python tools/benchmark.py inference --weights shipped --runtime all --stream
+
+The last two measure every runtime that is installed beside one another, in turns: what a shared machine allows.
+
 Memory of a long video against a short one: run it with `--frames 300` and `--frames 3000` (and `--size 1024x1280`) and
 compare the peaks.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +22,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks import _machine, _networks
+from benchmarks import _machine, _networks, _side_by_side
 
 from endodav_jax.inference import programs
 from endodav_jax.inference.estimator import DepthEstimator
@@ -38,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=_size, default=(256, 320), metavar="HxW", help="of the video's frames (default: 256x320)")
     add("--align", choices=("endodav", "vda", "none"), default="endodav")
     add("--batching", type=_batching, metavar="E,D,W", help="frames encoded and decoded, windows at once")
+    add("--runtime", choices=("jax", "all"), default="jax", help="all measures every runtime in every precision")
+    add("--stream", action="store_true", help="with --runtime all: a live source's frames instead of a video's")
+    add("--turns", type=int, default=2, help="with --runtime all: measurements of each, of which the least counts")
+    add("--only", nargs="*", default=(), metavar="RUNTIME:PRECISION", help="with --runtime all: no others than these")
+    add("--published", default="", help="with --runtime all: a clone of Video-Depth-Anything, run in PyTorch, too")
+    add("--published-python", default=sys.executable, help="the Python that has PyTorch (default: this one)")
     add("--json", type=Path, help="write the figures there, too")
 
 
@@ -47,6 +59,10 @@ def run_arguments(args: argparse.Namespace) -> None:
     Raises:
       SystemExit: the video is too short for an even pace.
     """
+    if args.runtime == "all":
+        figures = _side_by_side.measure(args, args.turns)
+        finish(_side_by_side.report(figures), figures, args.json)
+        return
     if args.frames < 4 * STEP:
         raise SystemExit(f"--frames {args.frames}: give at least {4 * STEP}, which is four windows")
     with tempfile.TemporaryDirectory() as folder:
@@ -54,9 +70,14 @@ def run_arguments(args: argparse.Namespace) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         figures = measure(args)
-    print(report(figures))
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    finish(report(figures), figures, args.json)
+
+
+def finish(text: str, figures: dict, path: Path | None) -> None:
+    """Prints the figures, and writes them where that was asked for."""
+    print(text)
+    if path:
+        path.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def measure(args: argparse.Namespace) -> dict:

@@ -1,0 +1,38 @@
+"""The process that quantises: `python -m endodav_jax.export.int8_worker REQUEST_FOLDER`.
+
+Alone in its process since NNCF draws progress bars, forks, warns, and reports its use to its makers, which a program
+that sees patients' videos must not; `NNCF_CI` in its environment switches that off.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+REQUEST, EXAMPLES = "request.json", "examples.safetensors"
+
+
+def main(place: Path) -> None:
+    """Calibrates and writes the model that the request names."""
+    import nncf
+    import openvino
+
+    request = json.loads((place / REQUEST).read_text())
+    arrays = load_file(place / EXAMPLES)
+    count, inputs = request["examples"], request["inputs"]
+    examples = [{i: np.ascontiguousarray(arrays[f"{n}.{i}"]) for i in range(inputs)} for n in range(count)]
+    model = nncf.quantize(
+        openvino.Core().read_model(request["file"]),
+        nncf.Dataset(examples),
+        subset_size=count,
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(types=request["left"], validate=False) if request["left"] else None,
+    )
+    openvino.save_model(model, request["out"], compress_to_fp16=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,69 @@
+"""What int8 is calibrated on: frames of a video or of rendered endoscopies, and what they give each part as input."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+from endodav_jax.data.contract import EVALUATION_FRAME, EvaluationFrame
+from endodav_jax.data.phantom import PhantomConfig
+from endodav_jax.data.phantom.sequence import render_sequence
+from endodav_jax.errors import UserError
+from endodav_jax.inference.frame_input import FrameInput
+from endodav_jax.inference.windows import WINDOW_FRAMES
+from endodav_jax.runtimes.exported import ExportedNetwork, channels_first
+from endodav_jax.video.reader import FrameReader, open_source
+
+FAMILIES = ("colon", "organ")
+SEED = 7101
+FRAMES = 32
+
+
+def rendered(seed: int, frames: int) -> Iterator[EvaluationFrame]:
+    """Frames with their true depth: a sequence of `frames` of each family, one after the other."""
+    for family in FAMILIES:
+        phantom = PhantomConfig.of(family, seed=seed, sequences=1, frames=frames)
+        for values in render_sequence(phantom, 0):
+            yield EvaluationFrame(**{key: values[key] for key in EVALUATION_FRAME if key in values})
+
+
+def rendered_frames() -> list[UInt8[np.ndarray, "H W 3"]]:
+    """Frames to calibrate on where there is no video."""
+    return [frame.frame for frame in rendered(SEED, FRAMES // len(FAMILIES))]
+
+
+def video_frames(video: str) -> list[UInt8[np.ndarray, "H W 3"]]:
+    """Up to 32 frames of a video, spread over its length where that is known.
+
+    Raises:
+      UserError: it cannot be read, or holds no frames.
+    """
+    reader = FrameReader(open_source(video))
+    apart = max((reader.count or 0) // FRAMES, 1)
+    frames = [frame.rgb for frame in itertools.islice(reader, 0, apart * FRAMES, apart)]
+    if not frames:
+        raise UserError(f"--int8-frames {video}: holds no frames; name another video")
+    return frames
+
+
+def calibration_inputs(
+    network: ExportedNetwork, frames: list[UInt8[np.ndarray, "H W 3"]], use: str
+) -> dict[str, list[tuple[np.ndarray, ...]]]:
+    """Inputs that frames give the parts of a use that may be quantised, found by the float network."""
+    network_input = FrameInput(network.config, None)
+    images = [channels_first(np.asarray(network_input(frame[None]))) for frame in frames]
+    if use == "frames":
+        return {"frame": [(image,) for image in images]}
+    if use == "stream":
+        steps, state = [], network.session("stream_first")(images[0])[1:]
+        for number, image in enumerate(images[1:] or images, 1):
+            steps.append((image, np.array(number, np.int32), *state))
+            state = network.session("stream_next")(*steps[-1])[1:]
+        return {"stream_next": steps}
+    rows = [network.session("encode")(image) for image in images]
+    filled = [rows[i % len(rows)] for i in range(WINDOW_FRAMES)]
+    levels = (np.concatenate([row[i] for row in filled]) for i in (0, 1))
+    (path_3,) = network.session("coarse")(*levels)
+    fine = [(path_3[i : i + 1], *row[2:]) for i, row in enumerate(rows[:WINDOW_FRAMES])]
+    return {"encode": [(image,) for image in images], "fine": fine}

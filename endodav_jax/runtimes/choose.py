@@ -1,0 +1,58 @@
+"""Which runtime runs a network: the one that was asked for, or the fastest that is installed and right here."""
+
+import importlib.util
+
+import jax
+
+from endodav_jax.errors import UserError
+from endodav_jax.inference.runtimes import Engine, Runtime, RuntimePrecision
+
+EXTRAS = 'pip install "endodav-jax[onnx,openvino]"'
+# `tools/benchmark.py inference --runtime all`: docs/benchmarks.md has the figures.
+MEASURED = "the fastest of the three where it was measured, on CPUs with and without matrix units"
+
+
+def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engine, str]:
+    """The runtime to use, and why, in a line for the user.
+
+    Raises:
+      UserError: the runtime that was asked for does not have the precision here.
+    """
+    if runtime != "auto":
+        check_precision(runtime, precision)
+        return runtime, f"runtime {runtime}, as asked"
+    if precision == "int8":
+        check_precision("openvino", precision)
+        return "openvino", "runtime openvino: the only one that has int8"
+    if jax.default_backend() != "cpu":
+        return "jax", f"runtime jax: it uses this machine's {jax.default_backend()}"
+    missing = [name for name in ("openvino", "jax2onnx") if not installed(name)]
+    if missing:
+        return "jax", f"runtime jax: OpenVINO is faster on a CPU, but {missing[0]} is not installed; {EXTRAS}"
+    if precision == "bfloat16" and not processor_has_bfloat16():
+        return "jax", "runtime jax: OpenVINO has no bfloat16 on this processor (float32 by OpenVINO is faster)"
+    return "openvino", f"runtime openvino: {MEASURED}"
+
+
+def installed(package: str) -> bool:
+    """Whether a package is there, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def check_precision(engine: Engine, precision: RuntimePrecision) -> None:
+    """Raises a `UserError` where an engine does not have a precision on this machine."""
+    if engine == "jax" and precision == "int8":
+        raise UserError("--precision int8: JAX runs float32 and bfloat16; add --runtime openvino")
+    if engine == "onnxruntime" and precision != "float32":
+        raise UserError(f"--precision {precision}: onnxruntime runs float32 here; use --runtime openvino or jax")
+    if engine == "openvino" and precision == "bfloat16" and not processor_has_bfloat16():
+        raise UserError("--precision bfloat16: OpenVINO has none on this processor; take float32 or int8")
+
+
+def processor_has_bfloat16() -> bool:
+    """Whether OpenVINO, where it is installed, computes in bfloat16 on this CPU."""
+    if not installed("openvino"):
+        return False
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

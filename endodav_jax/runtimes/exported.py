@@ -1,0 +1,130 @@
+"""Networks that onnxruntime or OpenVINO runs, for the package's own inference: windows, alignment and writers stay.
+
+The exported files are kept in a cache folder under the digest of the weights, so that each network is exported once;
+what only a live source needs, when there is one.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from endodav_jax.checkpoints.card import Card
+from endodav_jax.export.export import digest_of, write_parts
+from endodav_jax.export.manifest import Manifest
+from endodav_jax.export.onnx_file import OPSET
+from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
+from endodav_jax.files import make_folder
+from endodav_jax.inference.network import Bank
+from endodav_jax.inference.windows import WINDOW_FRAMES
+from endodav_jax.models import DepthModelConfig
+from endodav_jax.version import __version__
+
+CACHE_VARIABLE = "ENDODAV_JAX_CACHE"
+# Parts by the use that needs them; the black box of `endodav export` has none here.
+USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "stream_next"), "frames": ("frame",)}
+
+FileOf = Callable[[str], Path]  # a part's name -> its file, which is written when it is first asked for
+
+
+class ExportedNetwork:
+    """A `Network` of exported parts; features live on the host."""
+
+    def __init__(self, config: DepthModelConfig, file_of: FileOf, engine: Engine, compute: ComputeType = "float32"):
+        """Takes the merged configuration, each part's file, and what runs them.
+
+        Parts are opened when they are first needed: a video needs none of the stream's.
+        """
+        self.config = config
+        self._open = lambda part: open_session(file_of(part), engine, compute)
+        self._sessions: dict[str, Session] = {}
+
+    def empty_bank(self, rows: int) -> Bank:
+        """See `Network`."""
+        frame = np.zeros((1, *self.config.image_shape, 3), np.float32)
+        return tuple(np.zeros((rows, *leaf.shape[1:]), leaf.dtype) for leaf in self._encode(frame))
+
+    def encode_into(self, bank: Bank, images, row: int) -> Bank:
+        """See `Network`."""
+        for i, image in enumerate(np.asarray(images)):
+            for rows, new in zip(bank, self._encode(image[None]), strict=True):
+                rows[row + i] = new[0]
+        return bank
+
+    def select(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
+        """See `Network`."""
+        return tuple(leaf[rows] for leaf in bank)
+
+    def coarse(self, features: Bank) -> np.ndarray:
+        """See `Network`."""
+        windows = range(0, len(features[0]), WINDOW_FRAMES)
+        run = self.session("coarse")
+        return np.concatenate([run(*(leaf[i : i + WINDOW_FRAMES] for leaf in features[:2]))[0] for i in windows])
+
+    def fine(self, path_3: np.ndarray, features: Bank, first: int, count: int) -> Float32[np.ndarray, "count h w"]:
+        """See `Network`."""
+        run, (skip_2, skip_1) = self.session("fine"), features[2:]
+        rows = (slice(i, i + 1) for i in range(first, first + count))
+        return np.concatenate([run(path_3[row], skip_2[row], skip_1[row])[0] for row in rows])
+
+    def single_frames(self, images) -> Float32[np.ndarray, "N h w"]:
+        """See `Network`."""
+        run = self.session("frame")
+        return np.concatenate([run(channels_first(image[None]))[0] for image in np.asarray(images)])
+
+    def stream_step(self, image, step: int, state):
+        """See `Network`."""
+        frames = channels_first(np.asarray(image))
+        if state is None:
+            disparity, *state = self.session("stream_first")(frames)
+        else:
+            disparity, *state = self.session("stream_next")(frames, np.array(step, np.int32), *state)
+        return disparity, state
+
+    def session(self, part: str) -> Session:
+        """What runs a part, opened now unless it is already."""
+        if part not in self._sessions:
+            self._sessions[part] = self._open(part)
+        return self._sessions[part]
+
+    def _encode(self, image: Float32[np.ndarray, "1 h w 3"]) -> list[np.ndarray]:
+        return self.session("encode")(channels_first(image))
+
+
+def cache_folder() -> Path:
+    """Where exported networks are kept: `ENDODAV_JAX_CACHE`, or a folder in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "endodav_jax")
+
+
+def use_of(part: str) -> str:
+    """The use that needs a part."""
+    return next(use for use, parts in USES.items() if part in parts)
+
+
+def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
+    """Gives the network's ONNX files, written when a use first needs one, unless an earlier run has.
+
+    Args:
+      config: adapters merged, in float32.
+      params: likewise, on the host.
+    """
+    name = f"onnx{OPSET}-{__version__}-{config.family}-{digest_of(params)[:24]}"
+
+    @functools.cache
+    def files(use: str) -> dict[str, Path]:
+        folder = cache_folder() / f"{name}-{use}"
+        make_folder(folder.parent)
+        if not folder.is_dir():
+            write_parts(config, params, Card("cached", "as of the weights"), folder, "onnx", only=USES[use])
+        return {part: folder / file for part, file in Manifest.of_folder(folder).parts.items()}
+
+    return lambda part: files(use_of(part))[part]
+
+
+def channels_first(images: Float32[np.ndarray, "N h w 3"]) -> Float32[np.ndarray, "N 3 h w"]:
+    """Frames in the order of axes that exported parts take."""
+    return np.ascontiguousarray(np.moveaxis(images, -1, 1))

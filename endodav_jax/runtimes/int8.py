@@ -1,0 +1,152 @@
+"""int8 networks for OpenVINO: calibrated, compared by `evaluate`'s own measure, and refused where they cost too much.
+
+Not everything gains by int8: matrix products are slower in it on processors without instructions for it, and the
+coarse decoder loses accuracy.  So each part is timed on this machine, and quantised only as far as that makes it
+faster.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from endodav_jax.checkpoints.card import Card
+from endodav_jax.errors import UserError
+from endodav_jax.export.export import digest_of
+from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
+from endodav_jax.export.onnx_file import OPSET
+from endodav_jax.export.openvino_file import Quantised, quantise, require_nncf, require_openvino
+from endodav_jax.export.sessions import open_session
+from endodav_jax.files import make_folder, sha256_of_arrays, whole_file
+from endodav_jax.models import DepthModelConfig
+from endodav_jax.runtimes.calibration import FRAMES, SEED, calibration_inputs, rendered_frames, video_frames
+from endodav_jax.runtimes.cost import Cost, cost_of
+from endodav_jax.runtimes.exported import ExportedNetwork, cache_folder, cached_export, use_of
+from endodav_jax.version import __version__
+
+MOST_LOSS = 0.02  # of abs rel
+WORTH = 0.95  # of float's time, above which int8 is not worth its rounding
+TIMED = 5
+
+
+class Int8Files:
+    """Gives the files of a network's parts: in int8 those that gain by it, the others as they are.
+
+    A use (a video, a live source) is calibrated, timed and measured when it begins, once for these weights, frames and
+    this processor; what was found is kept beside the files.
+    """
+
+    def __init__(self, config: DepthModelConfig, params: dict, video: str = "", forced: bool = False):
+        """Takes a network, adapters merged, in float32 and on the host.
+
+        Args:
+          config: of the network.
+          params: its weights.
+          video: to calibrate on; empty for rendered frames.
+          forced: take int8 whatever it costs.
+
+        Raises:
+          UserError: OpenVINO or NNCF are missing, or the video cannot be read.
+        """
+        require_nncf("--precision int8")
+        self._config, self._forced = config, forced
+        self._plain = cached_export(config, params)
+        self._frames = video_frames(video) if video else None
+        self._digest = digest_of(params)
+        self._prepared: dict[str, tuple[Path, Manifest]] = {}
+
+    def __call__(self, part: str) -> Path:
+        """The file of a part.
+
+        Raises:
+          UserError: abs rel grows by more than 2% in the part's use.
+        """
+        folder, about = self._prepare(use_of(part))
+        return folder / about.parts[part] if part in about.parts else self._plain(part)
+
+    def said(self, use: str) -> str:
+        """Which parts are in int8 and what it costs, in a line; prepares the use.
+
+        Raises:
+          UserError: as of a call.
+        """
+        _, about = self._prepare(use if self._config.family_entry.windows else "frames")
+        return "; ".join(about.card.notes)
+
+    def _prepare(self, use: str) -> tuple[Path, Manifest]:
+        if use not in self._prepared:
+            folder = self._folder(use)
+            if not folder.is_dir():
+                self._write(use, folder)
+            about = Manifest.of_folder(folder)
+            cost = Cost(**about.card.entries["cost"])
+            if cost.share > MOST_LOSS and not self._forced:
+                raise UserError(f"--precision int8: {cost}, above {MOST_LOSS:.0%}; add --int8-force to take it anyway")
+            self._prepared[use] = folder, about
+        return self._prepared[use]
+
+    def _write(self, use: str, folder: Path) -> None:
+        """Quantises, times and measures, and leaves files and manifest in the folder."""
+        frames = rendered_frames() if self._frames is None else self._frames
+        network = ExportedNetwork(self._config, self._plain, "openvino")
+        with whole_file(folder) as place:
+            place.mkdir()
+            files: dict[str, str] = {}
+            notes = []
+            for part, examples in calibration_inputs(network, frames, use).items():
+                taken = quantised_where_faster(self._plain(part), place / f"{part}.xml", examples)
+                if taken:
+                    files[part] = f"{part}.xml"
+                notes.append(f"{part} {taken or 'stays float32, which is faster here'}")
+            int8 = ExportedNetwork(
+                self._config, lambda part: place / files[part] if part in files else self._plain(part), "openvino"
+            )
+            cost = cost_of(use, network, int8)
+            card = Card(
+                "int8 parts of a cached network",
+                "as of the weights",
+                notes=(f"int8: {', '.join(notes)}", str(cost)),
+                entries={"cost": dataclasses.asdict(cost), "calibration_frames": len(frames)},
+            )
+            about = Manifest("openvino", "int8", self._config, card, files, self._digest)
+            (place / MANIFEST_NAME).write_text(about.to_text() + "\n")
+
+    def _folder(self, use: str) -> Path:
+        openvino = require_openvino("--precision int8")
+        processor = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+        arrays = [("frame", np.ascontiguousarray(frame)) for frame in self._frames or ()]
+        seen = sha256_of_arrays([(f"{processor} {FRAMES} rendered by {SEED}", np.zeros(0)), *arrays])[:16]
+        make_folder(cache_folder())
+        return cache_folder() / f"int8-{OPSET}-{__version__}-{self._config.family}-{self._digest[:24]}-{seen}-{use}"
+
+
+def quantised_where_faster(plain: Path, out: Path, examples: list[tuple[np.ndarray, ...]]) -> Quantised | None:
+    """Writes the part with as much in int8 as makes it fastest; None, and no file, where nothing does."""
+    session = open_session(plain, "openvino")
+    best: tuple[float, Quantised | None] = (WORTH, None)
+    for what in ("everything", "convolutions"):
+        file = out.with_name(f"{out.stem}.{what}.xml")
+        quantise(plain, file, examples, what)
+        share = share_of_time(open_session(file, "openvino"), session, examples[-1])
+        best = min(best, (share, what), key=lambda pair: pair[0])
+    for what in ("everything", "convolutions"):
+        for file in (out.with_name(f"{out.stem}.{what}{suffix}") for suffix in (".xml", ".bin")):
+            if what == best[1]:
+                file.rename(out.with_suffix(file.suffix))
+            else:
+                file.unlink()
+    return best[1]
+
+
+def share_of_time(run: Callable, other: Callable, arrays: tuple) -> float:
+    """Time of `run` as a share of `other`'s, on the same inputs, taken in turns."""
+    seconds: dict[Callable, list[float]] = {run: [], other: []}
+    for turn in range(TIMED + 1):
+        for session, taken in seconds.items():
+            started = time.perf_counter()
+            session(*arrays)
+            if turn:
+                taken.append(time.perf_counter() - started)
+    return min(seconds[run]) / min(seconds[other])

@@ -1,0 +1,42 @@
+"""`network_for`: a network as the runtime that was asked for runs it."""
+
+import dataclasses
+from typing import Literal
+
+from endodav_jax.errors import UserError
+from endodav_jax.export.export import merged_float32
+from endodav_jax.inference.network import JaxNetwork, Network
+from endodav_jax.inference.runtimes import RuntimeConfig
+from endodav_jax.models import DepthModelConfig, merge_adapters
+from endodav_jax.runtimes.choose import choose_runtime
+from endodav_jax.runtimes.exported import ExportedNetwork, cached_export
+
+Use = Literal["video", "stream"]
+
+
+def network_for(
+    config: DepthModelConfig, params: dict, wanted: RuntimeConfig, use: Use = "video"
+) -> tuple[Network, str]:
+    """The network as a runtime runs it, and one line that says which was taken and why, and what int8 costs.
+
+    Args:
+      config: of the network.
+      params: its weights, with adapters or without.
+      wanted: runtime and precision.
+      use: what to prepare at once; int8 for the other use is calibrated and measured when that begins.
+
+    Raises:
+      UserError: the runtime is not installed or does not have the precision, or int8 costs too much.
+    """
+    if wanted.precision != "int8" and (wanted.int8_frames or wanted.int8_force):
+        raise UserError(f"--int8-frames, --int8-force: belong to --precision int8, not {wanted.precision}")
+    engine, why = choose_runtime(wanted.runtime, wanted.precision)
+    if engine == "jax":
+        return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=wanted.precision), params)), why
+    config, merged = merged_float32(config, params)
+    if wanted.precision == "int8":
+        from endodav_jax.runtimes.int8 import Int8Files
+
+        files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force)
+        return ExportedNetwork(config, files, engine), f"{why}; {files.said(use)}"
+    return ExportedNetwork(config, cached_export(config, merged), engine, wanted.precision), why

@@ -1,0 +1,160 @@
+"""Other runtimes give the same depth and say what they are; int8 says what it costs, or is refused."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from endodav_jax.checkpoints import Card, save_model
+from endodav_jax.cli import main
+from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.inference.runtimes import RuntimeConfig
+from endodav_jax.runtimes import calibration, choose, cost, int8
+from endodav_jax.runtimes.choose import choose_runtime
+from endodav_jax.runtimes.networks import network_for
+from tests.data.tiny_source import prepare_tiny
+from tests.evaluation.plane_videos import PlaneSource
+from tests.inference.networks import small_config, small_params
+
+pytestmark = [
+    # onnxscript and OpenVINO call what their own dependencies have marked as old.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    for package in ("jax2onnx", "openvino"):
+        pytest.importorskip(package, reason="the extras [onnx] and [openvino] are not installed")
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def exported(cache, monkeypatch):
+    """The small network and its weights; exports are kept for this module's tests."""
+    monkeypatch.setenv("ENDODAV_JAX_CACHE", str(cache))
+    return small_config("endodav"), small_params("endodav")
+
+
+@pytest.fixture
+def little_int8(monkeypatch):
+    """int8 of few frames, and of one part, taken however long it takes."""
+    monkeypatch.setattr(calibration, "FRAMES", 4)
+    monkeypatch.setattr(cost, "FRAMES", 3)
+    monkeypatch.setattr(int8, "WORTH", 100.0)
+    whole = calibration.calibration_inputs
+    monkeypatch.setattr(int8, "calibration_inputs", lambda *arguments: {"fine": whole(*arguments)["fine"]})
+
+
+def largest_share(found, expected) -> float:
+    return float(np.abs(found - expected).max() / np.ptp(expected))
+
+
+@pytest.mark.slow
+def test_inference_by_openvino_and_onnxruntime_is_inference(exported, cache):
+    config, params = exported
+    frames = np.random.default_rng(2).integers(0, 255, (40, 60, 80, 3), np.uint8)
+    expected = DepthEstimator(config, params)
+    disparity = expected.infer(frames)
+    stream = expected.stream()
+    streamed = [stream.push(frame) for frame in frames[:3]]
+    for runtime in ("openvino", "onnxruntime"):
+        network, said = network_for(config, params, RuntimeConfig(runtime=runtime))
+        assert runtime in said
+        estimator = DepthEstimator(config, params, network=network)
+        assert largest_share(estimator.infer(frames), disparity) < 1e-4
+        stream = estimator.stream()
+        assert all(
+            largest_share(stream.push(frame), wanted) < 1e-4 for frame, wanted in zip(frames, streamed, strict=False)
+        )
+    assert len([folder for folder in cache.iterdir() if folder.name.startswith("onnx")]) == 2  # once a use, for both
+
+
+@pytest.mark.slow
+def test_int8_costs_what_it_says_once_and_is_refused_where_that_is_too_much(exported, little_int8, monkeypatch):
+    pytest.importorskip("nncf", reason="the extra [openvino] is not installed")
+    config, params = exported
+    wanted = RuntimeConfig(runtime="openvino", precision="int8", int8_force=True)
+    network, said = network_for(config, params, wanted)
+    assert "int8: fine " in said
+    assert "video: abs rel " in said
+    frames = np.random.default_rng(2).integers(0, 255, (3, 60, 80, 3), np.uint8)
+    float32, _ = network_for(config, params, RuntimeConfig(runtime="openvino"))
+    found, plain = (DepthEstimator(config, params, network=each).infer(frames) for each in (network, float32))
+    assert 0 < np.abs(found - plain).mean() < 0.2 * np.ptp(plain)
+
+    def measured_again(*arguments):
+        raise AssertionError("it was kept")
+
+    monkeypatch.setattr(int8, "cost_of", measured_again)
+    assert network_for(config, params, wanted)[1] == said
+    monkeypatch.setattr(int8, "MOST_LOSS", -1.0)
+    with pytest.raises(UserError, match=r"abs rel .* above .*--int8-force"):
+        network_for(config, params, RuntimeConfig(runtime="auto", precision="int8"))
+
+
+@pytest.mark.slow
+def test_evaluate_measures_what_a_runtime_gives(exported, tmp_path, capsys):
+    config, params = exported
+    prepare_tiny(tmp_path, PlaneSource({"test/dataset8/keyframe0": 3}), splits=("test",), name="plane")
+    weights = tmp_path / "weights"
+    save_model(weights, config, {"depth": params}, Card("random", "none"))
+    found = {}
+    for runtime in ("jax", "openvino"):
+        out = tmp_path / runtime
+        words = ["evaluate", str(tmp_path), "--weights", str(weights), "-o", str(out), "--runtime", runtime]
+        assert main(words) == EXIT_OK
+        found[runtime] = json.loads((out / "results.json").read_text())
+        assert f"runtime {runtime}" in capsys.readouterr().out
+    assert found["openvino"]["runtime"].startswith("runtime openvino")
+    errors = [results["overall"]["abs_rel"] for results in found.values()]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-3)
+
+
+def test_auto_says_what_it_took_and_why(monkeypatch):
+    installed: set[str] = set()
+    monkeypatch.setattr(choose, "installed", installed.__contains__)
+    monkeypatch.setattr(choose, "processor_has_bfloat16", lambda: False)
+    engine, said = choose_runtime("auto", "float32")
+    assert (engine, "pip install" in said) == ("jax", True)
+    installed |= {"openvino", "jax2onnx"}
+    engine, said = choose_runtime("auto", "float32")
+    assert (engine, "fastest" in said) == ("openvino", True)
+    engine, said = choose_runtime("auto", "bfloat16")
+    assert (engine, "no bfloat16" in said) == ("jax", True)
+    monkeypatch.setattr(choose.jax, "default_backend", lambda: "gpu")
+    assert choose_runtime("auto", "float32") == ("jax", "runtime jax: it uses this machine's gpu")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (RuntimeConfig(precision="int8"), "--runtime openvino"),
+        (RuntimeConfig(precision="int8", runtime="onnxruntime"), "onnxruntime runs float32"),
+        (RuntimeConfig(precision="bfloat16", runtime="onnxruntime"), "onnxruntime runs float32"),
+        (RuntimeConfig(precision="bfloat16", runtime="openvino"), "OpenVINO has none on this processor"),
+        (RuntimeConfig(int8_frames="a.mp4"), "--int8-frames"),
+    ],
+)
+def test_what_a_runtime_does_not_have_is_one_line(monkeypatch, wanted, said):
+    monkeypatch.setattr(choose, "processor_has_bfloat16", lambda: False)
+    with pytest.raises(UserError, match=said) as raised:
+        network_for(small_config("endodac"), {}, wanted)
+    assert "\n" not in str(raised.value)
+
+
+def test_frames_to_calibrate_on_that_are_no_video_are_one_line(capsys, tmp_path):
+    if importlib.util.find_spec("nncf") is None:
+        pytest.skip("the extra [openvino] is not installed")
+    (tmp_path / "clip.mp4").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"clip\.mp4"):
+        calibration.video_frames(str(tmp_path / "clip.mp4"))
+
+
+def test_predictions_have_no_runtime(capsys, tmp_path):
+    words = ["evaluate", str(tmp_path), "--predictions", "p", "-o", str(tmp_path / "out"), "--runtime", "openvino"]
+    assert main(words) == EXIT_USER_ERROR
+    assert "leave --runtime" in capsys.readouterr().err
