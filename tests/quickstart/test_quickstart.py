@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.quick_compilation import QUICK_COMPILATION
+
 ROOT = Path(__file__).parents[2]
 ERRORS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
 SMALLER = [
@@ -23,10 +25,12 @@ pytestmark = pytest.mark.slow
 
 def run(workdir: Path, *more: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "endodav_jax.main", "--config", "configs/quickstart.py", "--workdir", workdir]
-    # Nearly all of the time is compilation of programs that run a few times.
-    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
     return subprocess.run(
-        [*map(str, command), *SMALLER, *more], cwd=ROOT, env=os.environ | quick, capture_output=True, text=True
+        [*map(str, command), *SMALLER, *more],
+        cwd=ROOT,
+        env=os.environ | QUICK_COMPILATION,
+        capture_output=True,
+        text=True,
     )
 
 

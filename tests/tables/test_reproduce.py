@@ -19,10 +19,9 @@ from tests.conversion.torch_writer import write_pth
 from tests.conversion.weights import ENDODAC, params_of, state_dict_of
 from tests.data import fixtures
 from tests.data.scene import render_truth
+from tests.quick_compilation import QUICK_COMPILATION
 from tests.tables.small import SMALL
 
-# Nearly all of the time is compilation of programs that run a few times.
-_QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 FIGURES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae", "total", "milliseconds")
 
 
@@ -40,7 +39,7 @@ def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("tables")
     done = subprocess.run(
         [sys.executable, "-m", "tests.tables.small", workdir],
-        env={**os.environ, "XLA_FLAGS": _QUICK_COMPILATION, "TQDM_DISABLE": "1"},
+        env=os.environ | QUICK_COMPILATION | {"TQDM_DISABLE": "1"},
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == EXIT_OK, done.stderr[-3000:]

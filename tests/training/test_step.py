@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.training.phases import PhaseSchedule, phase_of_step
 from tests.training.toy import toy_batch, toy_config, toy_step, traced_phases
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def run():
     """(compiled step, state, frozen groups, spatial phase, temporal phase, phases that it was compiled for)."""
-    config = toy_config(ema_decay=0.9)
+    config = toy_config(SHIPPED, resnet_layers=10, ema_decay=0.9)
     step, state, frozen = toy_step(config)
     schedule = PhaseSchedule(spatial_steps=2, temporal_steps=2)
     spatial, temporal = (phase_of_step(number, schedule, frozenset(state["params"])) for number in (1, 2))
