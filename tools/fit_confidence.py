@@ -63,7 +63,7 @@ def samples(estimator, params, family: str, seed: int, number: int, args) -> tup
     )
     clip = PhantomClip(list(render_sequence(phantom, number)))
     views, motions = clip.inferred(estimator, params)
-    path = clip.tracked(views, motions)
+    _, path = clip.tracked(views, motions)
     random = np.random.default_rng(number)
     scale = clip_scale([view.depth for view in views], clip.depths)
     features, errors = [], []

@@ -8,6 +8,7 @@ import numpy as np
 
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.errors import UserError
+from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.masks import highlights
 from endodav_jax.reconstruction.tracker import CameraTracker, Tracked, TrackingRules
 from endodav_jax.reconstruction.views import make_view, pixel_rays
@@ -92,6 +93,7 @@ def track_clip(
     rules: TrackingRules | None = None,
     motions: Sequence[np.ndarray] | None = None,
     on_frame: Callable[[], object] = lambda: None,
+    points: FollowedPoints | None = None,
 ) -> CameraPath:
     """Tracks every frame of a clip.
 
@@ -101,6 +103,7 @@ def track_clip(
       rules: when a frame is lost.
       motions: `later_from_earlier` [4,4] from each frame to the next, in the depth's unit, as a network guesses them.
       on_frame: called after each.
+      points: follow the clip's points along with it, to adjust the path to afterwards (see `refine`).
 
     Raises:
       UserError: fewer than two frames, or no depth anywhere in the first ones.
@@ -119,6 +122,8 @@ def track_clip(
             guess = motions[number - 1].copy()
             guess[:3, 3] /= unit or 1.0
         found = tracker.push(prepared, guess)
+        if points is not None:
+            points.push(prepared, unit or 1.0)
         frames.append(_in_unit(found, unit or 1.0))
         grids.append((frames[-1], _grid(view.depth, tissue, intrinsics)))
         parallax = max(parallax, _parallax(*grids[0], frames[-1], intrinsics))

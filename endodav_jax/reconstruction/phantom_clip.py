@@ -9,7 +9,9 @@ from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.reconstruction.clip import CameraPath, DepthView, track_clip
 from endodav_jax.reconstruction.confidence import measure
+from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.fusion import with_neighbours
+from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
 
 FREE_SCALE = 0.05  # of a network's frames, as `endodav reconstruct` has it
@@ -61,9 +63,13 @@ class PhantomClip:
         )  # fmt: skip
         return views, [motion for motion, _ in MotionEstimator(params)(given)]
 
-    def tracked(self, views: Sequence[DepthView], motions: Sequence[np.ndarray] | None) -> CameraPath:
-        """The refined path of frames with a network's depth."""
-        return track_clip(lambda: iter(views), self.intrinsics, TrackingRules(scale_sigma=FREE_SCALE), motions)
+    def tracked(
+        self, views: Sequence[DepthView], motions: Sequence[np.ndarray] | None
+    ) -> tuple[CameraPath, CameraPath]:
+        """The path of frames with a network's depth as it is tracked, and adjusted to followed points."""
+        rules, points = TrackingRules(scale_sigma=FREE_SCALE), FollowedPoints()
+        path = track_clip(lambda: iter(views), self.intrinsics, rules, motions, points=points)
+        return path, refined_path(path, points)
 
     def measured(self, views: Sequence[DepthView], path: CameraPath) -> Iterator[tuple[DepthView, Tracked, np.ndarray]]:
         """Yields every frame with its place in the path and the features of its confidence."""

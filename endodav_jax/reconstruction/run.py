@@ -17,10 +17,12 @@ from endodav_jax.progress import progress_bar
 from endodav_jax.reconstruction.clip import PARALLAX_STEP, CameraPath, track_clip
 from endodav_jax.reconstruction.confidence import OFFSETS, ConfidenceModel
 from endodav_jax.reconstruction.config import ReconstructConfig
+from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.fusion import fuse_clip
 from endodav_jax.reconstruction.layout import Layout, lost_ranges, write_cameras, write_trajectories
 from endodav_jax.reconstruction.network_clip import NetworkClip, find_instruments, network_motions
 from endodav_jax.reconstruction.outputs import SceneWriter
+from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.report import write_scene_report
 from endodav_jax.reconstruction.surface import Mesh, extract_mesh, need_reconstruct, write_glb, write_ply, write_points
 from endodav_jax.reconstruction.tracker import TrackingRules
@@ -136,7 +138,8 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
         with progress_bar(count, "camera", config.quiet) as bar:
             rules = TrackingRules(scale_sigma=config.free_scale)
             guesses = motions if config.motion == "network" else None
-            path = track_clip(clip, intrinsics, rules, guesses, bar.update)
+            points = FollowedPoints()
+            path = refined_path(track_clip(clip, intrinsics, rules, guesses, bar.update, points), points)
         clock.lap("camera")
         scale = metric_weights() if estimator.config.metric else None
         if request is not None:

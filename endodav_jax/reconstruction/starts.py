@@ -20,7 +20,7 @@ def feature_starts(before: np.ndarray, now: np.ndarray, intrinsics: np.ndarray) 
       before, now: `Level.maps` [h,w,5] of two frames, depth in the same unit.
       intrinsics: [4].
     """
-    first, second = _grey(before), _grey(now)
+    first, second = grey_texture(before), grey_texture(now)
     known = (before[..., 4] > 0.5).astype(np.uint8)
     corners = cv2.goodFeaturesToTrack(first, FEATURES, 0.01, 3, mask=known, blockSize=5)
     if corners is None or len(corners) < FEWEST:
@@ -69,6 +69,6 @@ def _turn(before: np.ndarray, now: np.ndarray, focal: float) -> np.ndarray:
     return pose
 
 
-def _grey(maps: np.ndarray) -> np.ndarray:
+def grey_texture(maps: np.ndarray) -> np.ndarray:
     """Texture as 8 bits, which OpenCV follows."""
     return np.clip(128 + 50 * maps[..., 0], 0, 255).astype(np.uint8)

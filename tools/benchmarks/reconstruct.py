@@ -4,7 +4,8 @@
     python tools/benchmark.py reconstruct --memory 300 1000
 
 For each sequence a line each for true depth, and for the network's depth with the pose network's chained motion, the
-refined path and the true poses: ATE over the path's length, drift of scale (standard deviation of log step lengths),
+path tracked against that depth, the same adjusted to followed points (what `endodav reconstruct` gives), and the true
+poses: ATE over the path's length, drift of scale (standard deviation of log step lengths),
 and the median distance of the surface's vertices from the true surface.  Paths and surfaces of the network's depth are
 brought to the best scale first.
 """
@@ -36,8 +37,9 @@ HELP = "path, surface, speed and memory of a reconstruction, on phantoms"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fills in the arguments."""
     add = parser.add_argument
-    add("--family", choices=FAMILIES, default="colon")
-    add("--sequences", type=int, default=2)
+    add("--family", choices=FAMILIES, nargs="+", default=["colon"])
+    add("--sequences", type=int, default=2, help="of each family")
+    add("--paths-only", action="store_true", help="no surfaces, and no run with the true depth")
     add("--frames", type=int, default=100)
     add("--seed", type=int, default=5)
     add("--size", type=int, nargs=2, default=(96, 128), metavar=("HEIGHT", "WIDTH"))
@@ -56,27 +58,35 @@ def run_arguments(args: argparse.Namespace) -> None:
 def _quality(args):
     config, params, _ = load_model(args.weights)
     estimator = DepthEstimator(config, params["depth"])
-    for number in range(args.sequences):
-        phantom = _phantom(args, args.frames)
-        clip = PhantomClip(list(render_sequence(phantom, number)))
-        scene = draw_scene(phantom, number)
+    for family in args.family:
+        for number in range(args.sequences):
+            line = _sequence(args, _phantom(args, family, args.frames), number, estimator, params)
+            print(json.dumps(line), flush=True)
+            yield line
+
+
+def _sequence(args, phantom: PhantomConfig, number: int, estimator, params) -> dict:
+    clip = PhantomClip(list(render_sequence(phantom, number)))
+    scene = None if args.paths_only else draw_scene(phantom, number)
+    line = {"sequence": f"{phantom.family} {number}"}
+    if scene is not None:
         started = time.perf_counter()
         true_views = clip.true_views()
-        path = track_clip(lambda views=true_views: iter(views), clip.intrinsics)
-        line = {"sequence": f"{args.family} {number}", "true depth": _line(clip, true_views, path, scene, 1.0)}
+        path = track_clip(lambda: iter(true_views), clip.intrinsics)
+        line["true depth"] = _line(clip, true_views, path, scene, 1.0)
         line["true depth"]["frames_a_second"] = args.frames / (time.perf_counter() - started)
-        views, motions = clip.inferred(estimator, params)
-        unit = clip_scale([view.depth for view in views], clip.depths)
-        poses = inverse_rigid(inverse_rigid(clip.world_from_cam[0]) @ clip.world_from_cam)
-        poses[:, :3, 3] /= unit
-        paths = {
-            "chained": chained_path(lambda views=views: iter(views), clip.intrinsics, motions),
-            "refined": clip.tracked(views, motions),
-            "true poses": given_path(lambda views=views: iter(views), clip.intrinsics, list(poses)),
-        }
-        line |= {name: _line(clip, views, found, scene, unit) for name, found in paths.items()}
-        print(json.dumps(line), flush=True)
-        yield line
+    views, motions = clip.inferred(estimator, params)
+    unit = clip_scale([view.depth for view in views], clip.depths)
+    poses = inverse_rigid(inverse_rigid(clip.world_from_cam[0]) @ clip.world_from_cam)
+    poses[:, :3, 3] /= unit
+    tracked, refined = clip.tracked(views, motions)
+    paths = {
+        "chained": chained_path(lambda: iter(views), clip.intrinsics, motions),
+        "tracked": tracked,
+        "refined": refined,
+        "true poses": given_path(lambda: iter(views), clip.intrinsics, list(poses)),
+    }
+    return line | {name: _line(clip, views, found, scene, unit) for name, found in paths.items()}
 
 
 def _line(clip: PhantomClip, views: list, path: CameraPath, scene, unit: float) -> dict:
@@ -84,24 +94,26 @@ def _line(clip: PhantomClip, views: list, path: CameraPath, scene, unit: float) 
     numbers = [frame.index for frame in path.of_piece(piece)]
     truth = clip.world_from_cam[numbers]
     errors = path_errors(path.world_from_cam(piece)[:, :3, 3], truth[:, :3, 3], free_scale=unit != 1.0)
+    line = {
+        "frames": len(numbers),
+        "pieces": len(path.pieces),
+        "ate_percent_of_path": round(100 * errors.share, 3),
+        "scale_drift": round(errors.scale_drift, 4),
+    }
+    if scene is None:
+        return line
     mesh = extract_mesh(fuse_clip(lambda: iter(views), path).volumes[piece])
     into = truth[0]
     vertices = (mesh.vertices * unit @ into[:3, :3].T + into[:3, 3]).astype(np.float32)
     value, gradient = jax.jit(lambda points: field_and_gradient(scene.shape.field, points))(tuple(vertices.T))
     off = np.abs(value) / np.maximum(np.linalg.norm(gradient, axis=0), 0.2)
-    return {
-        "frames": len(numbers),
-        "pieces": len(path.pieces),
-        "ate_percent_of_path": round(100 * errors.share, 3),
-        "scale_drift": round(errors.scale_drift, 4),
-        "surface_median_mm": round(float(np.median(off)), 3),
-    }
+    return line | {"surface_median_mm": round(float(np.median(off)), 3)}
 
 
 def _memory(args):
     """Peak memory after each length, the shorter first: what later lengths add is what grows."""
     for frames in sorted(args.memory):
-        phantom = _phantom(args, frames)
+        phantom = _phantom(args, args.family[0], frames)
 
         def clip(phantom=phantom):
             for frame in render_sequence(phantom, 0):
@@ -124,7 +136,5 @@ def _memory(args):
         yield line
 
 
-def _phantom(args, frames: int) -> PhantomConfig:
-    return PhantomConfig.of(
-        args.family, seed=args.seed, sequences=8, frames=frames, height=args.size[0], width=args.size[1]
-    )
+def _phantom(args, family: str, frames: int) -> PhantomConfig:
+    return PhantomConfig.of(family, seed=args.seed, sequences=8, frames=frames, height=args.size[0], width=args.size[1])

@@ -1,0 +1,274 @@
+"""Bundle adjustment of a stretch of frames: poses, and a depth of its own for every point that was followed.
+
+A network's depth is bent: aligned as if it were rigid, its surfaces pull the camera off its path, and the better they
+are fitted the farther.  Here it is no more than an expectation of each point's depth, and what the points' parallax
+says outvotes it.  How far depth is off, and pixels too, is estimated along with the rest, so true depth counts as
+such.  Levenberg-Marquardt with points eliminated (Triggs et al. 1999); residuals are Student's t.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import scipy.linalg
+import scipy.ndimage
+import scipy.sparse
+
+from endodav_jax.data.sources.cameras import inverse_rigid
+
+MOST_STEPS = 30
+ENOUGH = 1e-4  # relative decrease of the cost below which it has arrived
+FREEDOM = 2.0  # of Student's t: many a point slides
+PIXELS, DEPTH = 0.3, 0.1  # where the two deviations start: pixels, and of log depth
+LEAST_PIXELS, LEAST_DEPTH, MOST_DEPTH = 0.05, 0.003, 0.5
+ALIKE = 3.0  # neighbouring points are off alike: their expectations' deviation counts so many times
+WANDERING = 0.2  # share by which a point's variance grows with each frame that it was followed
+HELD_TURN, HELD_SHIFT = 0.1, 0.1  # deviations of a tracked motion between neighbours: radians, units of median depth
+FEWEST = 3  # observations of a point
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """What was found.
+
+    Attributes:
+      cam_from_world: float64 [N,4,4].
+      log_scales: [N] of the frames' depth: median of what their points say.
+      log_depths: [P] of the points in the frame that saw each first.
+      pixels, depth: deviations of observations (pixels) and of log depth that were found.
+    """
+
+    cam_from_world: np.ndarray
+    log_scales: np.ndarray
+    log_depths: np.ndarray
+    pixels: float
+    depth: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """Points of a stretch.
+
+    Attributes:
+      first: [P] the frame that saw each first.
+      rays: [P,3] K⁻¹ (u, v, 1) there.
+      log_depths: [P] expected there.
+      frame, point: [O] of the further observations.
+      pixels: [O,2].
+      depths: [O] as the frame's own depth has it, nan where unknown.
+    """
+
+    first: np.ndarray
+    rays: np.ndarray
+    log_depths: np.ndarray
+    frame: np.ndarray
+    point: np.ndarray
+    pixels: np.ndarray
+    depths: np.ndarray
+
+    @classmethod
+    def of(cls, frame, name, pixels, depth, intrinsics: np.ndarray) -> "Observed":
+        """From observations in order of frames; points seen fewer than `FEWEST` times or of no depth are left out."""
+        _, begins, point, counts = np.unique(name, return_index=True, return_inverse=True, return_counts=True)
+        kept = (counts >= FEWEST) & np.isfinite(depth[begins])
+        begins, number = begins[kept], np.cumsum(kept) - 1
+        later = kept[point]
+        later[begins] = False
+        rays = np.column_stack([(pixels[begins] - intrinsics[2:]) / intrinsics[:2], np.ones(len(begins))])
+        return cls(
+            frame[begins], rays, np.log(depth[begins]), frame[later], number[point[later]], pixels[later], depth[later]
+        )
+
+
+def adjust(
+    cam_from_world: np.ndarray,
+    log_scales: np.ndarray,
+    fixed: np.ndarray,
+    seen: Observed,
+    intrinsics: np.ndarray,
+    scale_deviation: float,
+) -> Bundle:
+    """Adjusts poses and depths to what was observed.
+
+    Args:
+      cam_from_world: float64 [N,4,4], where to start.
+      log_scales: [N] of the frames' depth, likewise.
+      fixed: bool [N], frames whose pose stays; at least one.
+      seen: the points.
+      intrinsics: [4] in pixels of the observations.
+      scale_deviation: of the frames' log scale about 0, as expected.
+    """
+    system = _System(seen, np.asarray(intrinsics, np.float64), cam_from_world, fixed, scale_deviation)
+    state = cam_from_world.copy(), log_scales.copy(), seen.log_depths + log_scales[seen.first]
+    damping = 1e-4
+    for step in range(MOST_STEPS):
+        linear = system.linearised(*state, estimate=step > 0)
+        before, after = system.cost(*state), np.inf
+        while damping < 1e4:
+            moved = system.moved(*state, *system.solved(linear, damping))
+            after = system.cost(*moved)
+            if after < before:
+                break
+            damping *= 10
+        if not after < before:
+            break
+        state, damping = moved, max(damping / 5, 1e-8)
+        if step > 3 and before - after < ENOUGH * abs(before):
+            break
+    poses, scales, depths = state
+    return Bundle(poses, system.scales_of(poses, scales, depths), depths, system.pixels, system.depth)
+
+
+class _System:
+    """Costs, normal equations and steps; of each frame the unknowns are a turn, a shift and the log of its scale."""
+
+    def __init__(self, seen: Observed, intrinsics: np.ndarray, start, fixed: np.ndarray, scale_deviation: float):
+        self.seen, self.intrinsics, self.scale_deviation = seen, intrinsics, scale_deviation
+        free = np.ones((len(fixed), 7), bool)
+        free[fixed, :6] = False
+        self.free = np.flatnonzero(free)
+        self.frames = len(fixed)
+        self.anchor = seen.first[seen.point]
+        self.sureness = 1 / (1 + WANDERING * np.abs(seen.frame - self.anchor))
+        self.pixels, self.depth = PIXELS, DEPTH
+        # Where points are few, the motion that was tracked goes on holding.
+        self.tracked = start[1:] @ inverse_rigid(start[:-1])
+        shift = HELD_SHIFT * float(np.exp(np.median(seen.log_depths)))
+        self.holding = 1 / np.repeat([HELD_TURN, shift], 3) ** 2
+
+    def _departed(self, poses) -> np.ndarray:
+        """By how much motions between neighbours differ from the tracked ones, [N-1,6]."""
+        difference = poses[1:] @ inverse_rigid(poses[:-1]) @ inverse_rigid(self.tracked)
+        return np.stack([np.concatenate([cv2.Rodrigues(m[:3, :3])[0][:, 0], m[:3, 3]]) for m in difference])
+
+    def _projected(self, poses, depths):
+        """Motions from each anchor [O,4,4], points there and here [O,3], and residuals in pixels [O,2]."""
+        relative = poses[self.seen.frame] @ inverse_rigid(poses)[self.anchor]
+        there = (self.seen.rays * np.exp(depths)[:, None])[self.seen.point]
+        here = np.einsum("oij,oj->oi", relative[:, :3, :3], there) + relative[:, :3, 3]
+        ahead = np.maximum(here[:, 2:], 1e-3 * there[:, 2:])
+        off = self.intrinsics[:2] * here[:, :2] / ahead + self.intrinsics[2:] - self.seen.pixels
+        return relative, there, np.concatenate([here[:, :2], ahead], 1), off * np.sqrt(self.sureness)[:, None]
+
+    def scales_of(self, poses, scales, depths) -> np.ndarray:
+        """Median log ratio of the points' depth to each frame's own, where it has any."""
+        _, _, here, _ = self._projected(poses, depths)
+        told = np.concatenate([depths - self.seen.log_depths, np.log(here[:, 2] / self.seen.depths)])
+        frame = np.concatenate([self.seen.first, self.seen.frame])
+        known = np.isfinite(told)
+        median = scipy.ndimage.median(told[known], frame[known], np.arange(self.frames))
+        return np.where(np.bincount(frame[known], minlength=self.frames) > 0, median, scales)
+
+    def cost(self, poses, scales, depths) -> float:
+        """Negative log likelihood with the deviations as they are."""
+        *_, off = self._projected(poses, depths)
+        astray = (depths - self.seen.log_depths - scales[self.seen.first]) / (ALIKE * self.depth)
+        return float(
+            0.5 * (FREEDOM + 2) * np.log1p((off**2).sum(1) / self.pixels**2 / FREEDOM).sum()
+            + 0.5 * (FREEDOM + 1) * np.log1p(astray**2 / FREEDOM).sum()
+            + 0.5 * (scales**2).sum() / self.scale_deviation**2
+            + 0.5 * (self._departed(poses) ** 2 * self.holding).sum()
+        )
+
+    def linearised(self, poses, scales, depths, estimate: bool):
+        """Normal equations: of frames (matrix, vector), of points (diagonal, vector), and between them."""
+        seen, count = self.seen, len(self.seen.first)
+        relative, there, here, off = self._projected(poses, depths)
+        square = (off**2).sum(1)
+        for _ in range(3 if estimate else 0):
+            weighed = (FREEDOM + 2) / (FREEDOM + square / self.pixels**2) * square
+            self.pixels = max(float(np.sqrt(weighed.mean() / 2)), LEAST_PIXELS)
+        weight = (FREEDOM + 2) / (FREEDOM + square / self.pixels**2) / self.pixels**2
+        by_frame, by_anchor, by_depth = self._derivatives(relative, there, here)
+        astray = depths - seen.log_depths - scales[seen.first]
+        deviation = ALIKE * self.depth
+        trust = (FREEDOM + 1) / (FREEDOM + (astray / deviation) ** 2) / deviation**2
+        diagonal = np.bincount(seen.point, weight * (by_depth**2).sum(1), count) + trust
+        if estimate:  # what is not known of a depth counts as well, or little parallax would pass for true depth
+            pull = (FREEDOM + 1) / (FREEDOM + (astray / self.depth) ** 2)
+            found = np.sqrt((pull * (astray**2 + 1 / diagonal)).mean())
+            self.depth = float(np.clip(found, LEAST_DEPTH, MOST_DEPTH))
+        of_points = np.bincount(seen.point, weight * (by_depth * off).sum(1), count) + trust * astray
+        root = np.sqrt(weight)[:, None]
+        frames = self._sparse(
+            [root[..., None] * by_frame, root[..., None] * by_anchor],
+            [7 * seen.frame[:, None] + np.arange(6), 7 * self.anchor[:, None] + np.arange(6)],
+            7 * self.frames,
+        )
+        points = self._sparse([(root * by_depth)[..., None]], [seen.point[:, None]], count)
+        matrix = (frames.T @ frames).toarray()
+        vector = frames.T @ (root * off).ravel()
+        own = 7 * np.arange(self.frames) + 6
+        matrix[own, own] += np.bincount(seen.first, trust, self.frames) + 1 / self.scale_deviation**2
+        vector[own] += scales / self.scale_deviation**2 - np.bincount(seen.first, trust * astray, self.frames)
+        motions = poses[1:] @ inverse_rigid(poses[:-1])
+        for later, (motion, departed) in enumerate(zip(motions, self._departed(poses), strict=True), 1):
+            both = np.r_[7 * later - 7 : 7 * later - 1, 7 * later : 7 * later + 6]
+            derivative = np.concatenate([-_carried(motion), np.eye(6)], 1)
+            matrix[np.ix_(both, both)] += derivative.T @ (self.holding[:, None] * derivative)
+            vector[both] += derivative.T @ (self.holding * departed)
+        between = frames.T @ points
+        between = between + scipy.sparse.csr_matrix((-trust, (7 * seen.first + 6, np.arange(count))), between.shape)
+        free = self.free
+        return matrix[np.ix_(free, free)], vector[free], diagonal, of_points, between.tocsr()[free]
+
+    def solved(self, linear, damping: float) -> tuple[np.ndarray, np.ndarray]:
+        """Steps of the frames [N,7] and of the points [P]."""
+        matrix, vector, diagonal, of_points, between = linear
+        diagonal = diagonal * (1 + damping)
+        scaled = between.multiply(1 / diagonal).tocsr()
+        reduced = matrix - (scaled @ between.T).toarray()
+        reduced[np.diag_indices_from(reduced)] += damping * np.diag(matrix) + 1e-9
+        step = np.zeros(7 * self.frames)
+        try:
+            step[self.free] = -scipy.linalg.solve(reduced, vector - scaled @ of_points, assume_a="sym")
+        except np.linalg.LinAlgError:
+            return np.full((self.frames, 7), np.nan), np.zeros(len(diagonal))
+        return step.reshape(-1, 7), np.clip(-(of_points + between.T @ step[self.free]) / diagonal, -0.5, 0.5)
+
+    @staticmethod
+    def moved(poses, scales, depths, of_frames, of_points):
+        """The state after a step."""
+        motions = np.tile(np.eye(4), (len(poses), 1, 1))
+        for motion, step in zip(motions, of_frames, strict=True):
+            motion[:3, :3], motion[:3, 3] = cv2.Rodrigues(step[:3])[0], step[3:6]
+        return motions @ poses, scales + of_frames[:, 6], depths + of_points
+
+    def _derivatives(self, relative, there, here):
+        """Of the residuals by the observing frame's motion [O,2,6], by the anchor's, and by the log depth [O,2]."""
+        fx, fy = self.intrinsics[:2]
+        x, y, z = here.T
+        by_point = np.zeros((len(here), 2, 3))
+        by_point[:, 0, 0], by_point[:, 0, 2] = fx / z, -fx * x / z**2
+        by_point[:, 1, 1], by_point[:, 1, 2] = fy / z, -fy * y / z**2
+        by_point *= np.sqrt(self.sureness)[:, None, None]
+        turned = by_point @ relative[:, :3, :3]
+        by_frame = np.concatenate([by_point @ _turns(here), by_point], -1)
+        by_anchor = -np.concatenate([turned @ _turns(there), turned], -1)
+        return by_frame, by_anchor, np.einsum("oki,oi->ok", turned, there)
+
+    @staticmethod
+    def _sparse(values: list[np.ndarray], columns: list[np.ndarray], width: int) -> scipy.sparse.csr_matrix:
+        """Rows (observation, x or y), from values [O,2,C] at columns [O,C]."""
+        count = len(values[0])
+        rows = np.arange(2 * count).reshape(count, 2, 1)
+        entries = [
+            (block.ravel(), np.broadcast_to(rows, block.shape).ravel(), np.repeat(column[:, None], 2, 1).ravel())
+            for block, column in zip(values, columns, strict=True)
+        ]
+        data, row, column = (np.concatenate(part) for part in zip(*entries, strict=True))
+        return scipy.sparse.csr_matrix((data, (row, column)), (2 * count, width))
+
+
+def _turns(points: np.ndarray) -> np.ndarray:
+    """Derivatives of turned points by the turn, -[p]×, [O,3,3]."""
+    x, y, z = points.T
+    zero = np.zeros_like(x)
+    return np.stack([np.stack(row, -1) for row in ((zero, z, -y), (-z, zero, x), (y, -x, zero))], 1)
+
+
+def _carried(motion: np.ndarray) -> np.ndarray:
+    """What a small (turn, shift) of the earlier camera is to the later one, [6,6]."""
+    rotation, (x, y, z) = motion[:3, :3], motion[:3, 3]
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.block([[rotation, np.zeros((3, 3))], [cross @ rotation, rotation]])

@@ -1,0 +1,82 @@
+"""A tracked path adjusted to the points that were followed along it, stretch by stretch."""
+
+import dataclasses
+
+import numpy as np
+
+from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.reconstruction.align import rigid_exactly
+from endodav_jax.reconstruction.bundle import Observed, adjust
+from endodav_jax.reconstruction.clip import CameraPath
+from endodav_jax.reconstruction.followed import FollowedPoints
+from endodav_jax.reconstruction.tracker import Tracked
+
+STRETCH = 80  # frames that are adjusted together; memory does not grow with the clip
+ADVANCE = 40  # frames from one stretch to the next
+HELD = 20  # of the frames of the stretch before, that stay as they are; those after them are adjusted once more
+FEWEST = 10  # points that a frame must see; others keep their motion from the frame before
+SCALE_DEVIATION = 0.2  # of the frames' depth in log scale, about the clip's
+
+
+def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
+    """Returns the path with every piece adjusted; frames and pieces stay as they are.
+
+    Args:
+      path: as tracked, in the depth's unit.
+      points: followed through the same frames, all of them, in order.
+    """
+    observed = points.observations()
+    frames = list(path.frames)
+    for piece in path.pieces:
+        places = [place for place, frame in enumerate(frames) if frame.piece == piece]
+        if len(places) > 2:
+            for place, frame in zip(places, _refined(frames, places, observed, points.intrinsics), strict=True):
+                frames[place] = frame
+    return dataclasses.replace(path, frames=tuple(frames))
+
+
+def _refined(frames: list[Tracked], places: list[int], observed, intrinsics: np.ndarray) -> list[Tracked]:
+    """The frames of a piece, adjusted."""
+    order = np.full(len(frames), -1)
+    order[places] = np.arange(len(places))
+    within = order[observed[0]] >= 0
+    frame, name, pixels, depth = (part[within] for part in observed)
+    frame = order[frame]
+    start = np.stack([frames[place].cam_from_world for place in places])
+    poses, scales = start.copy(), np.zeros(len(places))
+    good = np.bincount(frame, minlength=len(places)) >= FEWEST
+    good[0] = True
+    begin = 0
+    while True:
+        end = min(begin + STRETCH, len(places))
+        held = begin + HELD if begin else 1
+        _carry(poses, start, max(held, begin + STRETCH - ADVANCE if begin else 1), end)
+        stretch = begin + np.flatnonzero(good[begin:end])
+        inside = np.isin(frame, stretch)
+        seen = Observed.of(
+            np.searchsorted(stretch, frame[inside]), name[inside], pixels[inside], depth[inside], intrinsics
+        )
+        fixed = stretch < held
+        if len(stretch) > 2 and fixed.any() and not fixed.all() and len(seen.frame) > 7 * len(stretch):
+            found = adjust(poses[stretch], scales[stretch], fixed, seen, intrinsics, SCALE_DEVIATION)
+            poses[stretch] = found.cam_from_world
+            scales[stretch[~fixed]] = found.log_scales[~fixed]
+            if not begin:
+                scales[0] = found.log_scales[0]
+            left = np.setdiff1d(np.arange(held, end), stretch)
+            for place in left:
+                _carry(poses, start, place, place + 1)
+                scales[place] = scales[place - 1]
+        if end == len(places):
+            break
+        begin += ADVANCE
+    return [
+        dataclasses.replace(frames[place], cam_from_world=rigid_exactly(pose), scale=float(np.exp(scale)))
+        for place, pose, scale in zip(places, poses, scales, strict=True)
+    ]
+
+
+def _carry(poses: np.ndarray, start: np.ndarray, begin: int, end: int) -> None:
+    """Goes on from the pose before `begin` by the motions that were tracked."""
+    for place in range(begin, end):
+        poses[place] = start[place] @ inverse_rigid(start[place - 1]) @ poses[place - 1]
