@@ -114,6 +114,16 @@ def test_a_frame_that_shows_no_points_goes_on_as_it_was_tracked(views):
     assert off(found).share < 0.02
 
 
+def test_depth_that_agrees_from_frame_to_frame_keeps_its_path(views, points):
+    start = astray(views)
+    agreeing, not_so = (
+        dataclasses.replace(start, frames=tuple(dataclasses.replace(f, difference=size) for f in start.frames))
+        for size in (0.001, 0.01)
+    )
+    assert refined_path(agreeing, points).frames == agreeing.frames
+    assert off(refined_path(not_so, points)).share < 0.01
+
+
 def test_lost_frames_and_pieces_stay_what_they_are(views, points):
     frames = list(astray(views).frames)
     for number in (12, 13):
