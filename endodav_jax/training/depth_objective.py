@@ -160,7 +160,7 @@ def depth_objective(
     shape = clip.frames.shape[1:3]
     length = batch["frames"].shape[1] - 2
 
-    forward_flows, backward_flow = _shared_flows(networks.flow, batch["frames_augmented"])
+    forward_flows, backward_flow = shared_flows(networks.flow, batch["frames_augmented"])
     flow = to_full_size([forward_flows[scale] for scale in config.scales], shape)
     registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, flow[0])
     frames = jnp.broadcast_to(clip.frames, registration.shape)
@@ -204,7 +204,7 @@ def depth_objective(
     return loss, DepthAux(losses, statistics_of(networks), neighbour_from_frame, intrinsics, pictures, health)
 
 
-def _shared_flows(network: nnx.Module, frames: Float[Array, "B L H W 3"]):
+def shared_flows(network: nnx.Module, frames: Float[Array, "B L H W 3"]):
     """Flow between all neighbouring frames of clips, each ordered pair once.
 
     The forward flow of a frame to the one before it is that one's backward flow from the one after it: with T frames

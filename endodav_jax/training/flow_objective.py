@@ -70,7 +70,7 @@ def flow_objective(
     """
     networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
     clip = clip_of(batch, config)
-    flows, backward_flow = _flows(networks.flow, clip, config)
+    flows, backward_flow = flow_passes(networks.flow, clip, config)
     full_flows = to_full_size([flows[scale] for scale in config.scales], clip.frames.shape[1:3])
     occlusion = jax.vmap(occlusion_mask)(backward_flow)
 
@@ -133,7 +133,7 @@ def registration_score(networks: nnx.Module, batch: Batch, config: ObjectiveConf
     return sum(scores) / len(scores)
 
 
-def _flows(network: nnx.Module, clip: Clip, config: ObjectiveConfig):
+def flow_passes(network: nnx.Module, clip: Clip, config: ObjectiveConfig):
     """Runs the four passes in the published order: of each neighbour forward, then backward.
 
     The backward flow serves the occlusion mask alone and has no derivative.  In training mode every pass has the

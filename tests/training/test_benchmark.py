@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from endodav_jax.data.contract import check_batch
+from tests.training.toy import toy_batch, toy_config
 
 TOOLS = Path(__file__).parents[2] / "tools"
 TOY = ["--preset", "vitt", "--clip-length", "2", "--size", "64x64", "--image-shape", "28x28"]
@@ -90,3 +91,23 @@ def test_one_run_reports_a_step(train, capsys):
     assert joint["gflop_per_step"] > 0.5 * joint["xla_gflop_loops_once"]
     assert figures["peak_memory"]["process_mb"] > joint["temporary_mb"]
     assert "joint phase" in train.report(figures)
+
+
+@pytest.mark.slow
+def test_a_step_asks_for_no_more_operations_than_its_parts(train):
+    """Each network is run as often as the mathematics wants it, and nothing of one update again in the other."""
+    config = toy_config(weights="shipped", resnet_layers=10)
+    phases = [train.phase_named(name, train.trained_groups(config)) for name in ("spatial", "temporal")]
+    parts = train._train_parts.parts_of(config, toy_batch(0, 1), phases)
+    counted = train._train_parts.operations(parts)
+    updates = {of for of, _ in counted if of}
+    assert len(updates) == 3
+    for update in updates:
+        inner = sum(flops for (of, _), flops in counted.items() if of == update)
+        assert counted["", update] == pytest.approx(inner, rel=0.02), update
+    # The frozen encoder has no derivative in the temporal phase.
+    spatial, temporal = (
+        counted[f"{train._train_parts.DEPTH_UPDATE}, {name}", "depth network, training"]
+        for name in ("spatial", "temporal")
+    )
+    assert temporal < 0.8 * spatial

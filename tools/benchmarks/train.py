@@ -2,6 +2,7 @@
 
     python tools/benchmark.py train --preset vits
     python tools/benchmark.py train --preset vitb --precision bfloat16 --steps 20 --json figures.json
+    python tools/benchmark.py train --preset vits --parts
 
 It is the step that `training.loop` runs, over all local devices, on made-up clips and random weights, which take the
 same work as real ones.  The first step of a phase is not timed.  Seconds of processor time stand beside those of the
@@ -18,11 +19,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks import _machine, _networks
+from benchmarks import _machine, _networks, _train_parts
 
 from endodav_jax.config import Config
 from endodav_jax.training import parallel, published_runs
-from endodav_jax.training.initial import initial_networks
+from endodav_jax.training.initial import initial_networks, trained_groups
 from endodav_jax.training.phases import Phase, PhaseSchedule, phase_of_step
 from endodav_jax.training.step import TrainStep, new_state
 
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--image-shape", type=_size, metavar="HxW", help="the depth network runs at (default: as published, 224x280)")
     add("--phases", type=lambda text: text.split(","), default=["spatial", "temporal"], help="spatial,temporal,joint")
     add("--no-remat", action="store_true", help="keep every activation: more memory, fewer operations")
+    add("--parts", action="store_true", help="by part: each network, forward and training, losses and optimiser")
     add("--json", type=Path, help="write the figures there, too")
 
 
@@ -54,8 +56,12 @@ def run_arguments(args: argparse.Namespace) -> None:
     if args.steps < 1:
         raise SystemExit(f"--steps {args.steps}: give at least 1")
     jax.config.update("jax_enable_compilation_cache", False)  # seconds of compilation are those of a first run
-    figures = measure(configuration(args), args.size, args.steps, args.phases)
-    print(report(figures))
+    if args.parts:
+        figures = measure_parts(configuration(args), args.size, args.steps, args.phases)
+        print("\n".join(_train_parts.report(figures["parts"])))
+    else:
+        figures = measure(configuration(args), args.size, args.steps, args.phases)
+        print(report(figures))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
 
@@ -117,6 +123,19 @@ def measure(config: Config, size: tuple[int, int], steps: int, names: list[str])
         "remat": config.train.remat,
         "phases": results,
         "matrix_gflops": rates,
+        "peak_memory": _machine.peak_memory(),
+    }
+
+
+def measure_parts(config: Config, size: tuple[int, int], steps: int, names: list[str]) -> dict:
+    """The parts of a step on one device; see `_train_parts`."""
+    available = trained_groups(config)
+    phases = [phase_named(name, available) for name in names]
+    parts = _train_parts.parts_of(config, made_up_batch(config, size), phases)
+    return {
+        "machine": _machine.describe(),
+        "network": {"preset": config.model.preset, "precision": config.model.precision},
+        "parts": _train_parts.measure(parts, steps),
         "peak_memory": _machine.peak_memory(),
     }
 
