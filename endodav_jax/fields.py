@@ -27,7 +27,7 @@ def flat(kind: type) -> typing.Any:
 
     For dataclasses that are made while the program runs; of others it is `tyro.conf.OmitArgPrefixes[TheClass]`.
     """
-    return typing.Annotated[kind, tyro.conf.OmitArgPrefixes]  # type: ignore[valid-type]
+    return typing.Annotated[kind, tyro.conf.OmitArgPrefixes]
 
 
 def choices(hint) -> tuple | None:

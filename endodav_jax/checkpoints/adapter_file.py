@@ -97,7 +97,10 @@ def _split(params: dict, config: DepthModelConfig) -> tuple[dict[str, np.ndarray
     leaves = traverse_util.flatten_dict(params)
     trained = {path: leaf for path, leaf in leaves.items() if GROUPS[group_of(path)].exported}
     frozen = {path: leaf for path, leaf in leaves.items() if path not in trained}
-    return tuple(torch_from_params(traverse_util.unflatten_dict(part), config) for part in (trained, frozen))
+    trained_state, frozen_state = (
+        torch_from_params(traverse_util.unflatten_dict(part), config) for part in (trained, frozen)
+    )
+    return trained_state, frozen_state
 
 
 def _digest(state: dict[str, np.ndarray]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from endodav_jax.conversion.recognise import DEPTH_ANYTHING
 from endodav_jax.errors import UserError
@@ -41,7 +42,8 @@ class Card:
 
 def config_from_json(values: dict) -> DepthModelConfig:
     """Builds a configuration from what `dataclasses.asdict` and JSON made of it."""
-    return DepthModelConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return DepthModelConfig(**fields)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -220,9 +220,11 @@ def card_of(found: Published) -> Card:
 
 def _refuse_other_shapes(path: Path, found: Networks) -> None:
     """A card that was edited, or of other weights, would otherwise show only when the network runs."""
+    config = found.config
+    assert config is not None  # a folder's card always has one
     shapes, expected = (
         {jax.tree_util.keystr(key): leaf.shape for key, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-        for tree in (found.params.get("depth", {}), abstract_params(found.config))
+        for tree in (found.params.get("depth", {}), abstract_params(config))
     )
     wrong = sorted(key for key in shapes.keys() | expected.keys() if shapes.get(key) != expected.get(key))
     if wrong:

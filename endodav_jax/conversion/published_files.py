@@ -95,6 +95,7 @@ def published_state_dicts(
     """
     states = {}
     if "depth" in params:
+        assert config is not None
         states[DEPTH_FILE] = names.torch_from_params(params["depth"], config) | names.fixed_tables(config)
     if RESNET in params:
         states[RESNET] = _torchvision_from_resnet_params(params[RESNET])

@@ -30,7 +30,7 @@ _MOTION_KEYS = {
 _ADAPTED_LAYER = re.compile(r"(pretrained\.blocks\.\d+\.mlp\.fc[12]\.)(?!weight$|bias$)\w+$")
 _ADAPTED_MOTION = re.compile(r"head\.motion_modules\..*\.ff\.net\.2\.(?!weight$|bias$)\w+$")
 _WIDTH_KEYS = ("pretrained.pos_embed", "pretrained.cls_token", "pretrained.norm.weight", "pretrained.norm.bias")
-_RESNETS = {  # (blocks of each stage, with bottleneck) -> layers
+_RESNETS: dict[tuple[tuple[int, ...], bool], int] = {  # (blocks of each stage, with bottleneck) -> layers
     ((2, 2, 2, 2), False): 18,
     ((3, 4, 6, 3), False): 34,
     ((3, 4, 6, 3), True): 50,

@@ -108,7 +108,7 @@ class _Archive:
         view = self._bytes[start : start + info.file_size]
         if magic != _ZIP_MAGIC or len(view) != info.file_size:
             raise damaged
-        if self._has_checksums and zlib.crc32(view) != info.CRC:
+        if self._has_checksums and zlib.crc32(view.data) != info.CRC:
             raise damaged
         return view
 

@@ -12,6 +12,7 @@ import io
 import pickle
 import pickletools
 from collections.abc import Callable
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -63,6 +64,7 @@ class _StandIn:
     """What a known global becomes: callable, without attributes, so that a pickle cannot alter it."""
 
     __slots__ = ("_call",)
+    _call: Callable
 
     def __init__(self, call: Callable):
         object.__setattr__(self, "_call", call)
@@ -81,8 +83,9 @@ class _DType(_StandIn):
     """`torch.float32` and the like, or the storage type of that element type (`dtype` None: untyped bytes)."""
 
     __slots__ = ("dtype",)
+    dtype: np.dtype | None
 
-    def __init__(self, dtype):
+    def __init__(self, dtype: np.dtype | None):
         super().__init__(_not_callable)
         object.__setattr__(self, "dtype", None if dtype is None else np.dtype(dtype))
 
@@ -190,7 +193,9 @@ def scan(data: bytes) -> None:
     Raises:
       Refused: an opcode, a global, a depth or a memo index that no state dict needs.
     """
-    stack, memo = [], {}
+    stack: list[int | None] = []  # depths; None is a mark
+    memo: dict[Any, int | None] = {}
+    argument: Any
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name not in _OPCODES:
             raise Refused(f"it uses the pickle instruction {opcode.name}, which no state dict needs")

@@ -97,6 +97,12 @@ class EvaluationFrame:
     frame_mask: np.ndarray | None = None
 
     @property
+    def truth_mm(self) -> np.ndarray:
+        """`depth_mm` of a sequence that has it."""
+        assert self.depth_mm is not None
+        return self.depth_mm
+
+    @property
     def counted(self) -> np.ndarray:
         """bool [H, W]: pixels that see the scene and are not left out."""
         return self.view_mask if self.frame_mask is None else self.view_mask & self.frame_mask

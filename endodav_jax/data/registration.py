@@ -28,23 +28,35 @@ def neighbour_flow(frames: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     counted = np.broadcast_to(counted, (len(frames), *frames.shape[1:3])).astype(np.float32)
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
-    forward = [search.calc(a, b, None) for a, b in itertools.pairwise(grey)]
-    backward = [search.calc(b, a, None) for a, b in itertools.pairwise(grey)]
+    forward = [dense_flow(search, a, b) for a, b in itertools.pairwise(grey)]
+    backward = [dense_flow(search, b, a) for a, b in itertools.pairwise(grey)]
     length = len(frames) - 2
     to_before = [_weighed(backward[i], forward[i], counted[i + 1]) for i in range(length)]
     to_after = [_weighed(forward[i + 1], backward[i + 1], counted[i + 1]) for i in range(length)]
     return np.stack([to_before, to_after])
 
 
+def dense_flow(search: cv2.DenseOpticalFlow, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns the flow (x, y), float32 [H,W,2], from one grey picture, uint8 [H,W], to another."""
+    # OpenCV takes None for no flow to begin with; its stubs do not say so.
+    return search.calc(first, second, None)  # type: ignore[call-overload]
+
+
 def _weighed(flow: np.ndarray, back: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """(y, x) and weight [h,w,3] of a flow (x, y), given the one that leads back."""
     height, width = flow.shape[:2]
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    ends = (columns + flow[..., 0], rows + flow[..., 1])
-    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (_FAR, _FAR)}
-    miss = np.linalg.norm(flow + cv2.remap(back, *ends, cv2.INTER_LINEAR, **border), axis=-1)
+    returned = cv2.remap(
+        back,
+        columns + flow[..., 0],
+        rows + flow[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(_FAR, _FAR),
+    )
+    miss = np.linalg.norm(flow + returned, axis=-1)
     weight = counted * np.exp(-((miss / (_CLOSED_PIXELS + _CLOSED_SHARE * np.linalg.norm(flow, axis=-1))) ** 2))
     # A pixel's flow is that of its trusted part.
     total = _pooled(weight[..., None])

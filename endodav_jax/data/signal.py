@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import cv2
 import numpy as np
 
+from endodav_jax.data.registration import dense_flow
+
 INTERVALS = (1, 2, 4, 8, 16)
 ENOUGH_PIXELS = 1.5  # parallax that relief can be learned from
 LITTLE_PIXELS = 1.0  # below, noise and light outweigh it
@@ -146,9 +148,9 @@ def parallax(pair: Pair) -> tuple[float, float]:
         grey = [cv2.resize(g, size, interpolation=cv2.INTER_AREA) for g in grey]
         counted = cv2.resize(counted.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         fx, fy, cx, cy = fx * scale, fy * scale, (cx + 0.5) * scale - 0.5, (cy + 0.5) * scale - 0.5
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
-    forward, backward = search.calc(*grey, None), search.calc(*grey[::-1], None)
+    forward, backward = dense_flow(search, *grey), dense_flow(search, *grey[::-1])
     height, width = counted.shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     ends = columns + forward[..., 0], rows + forward[..., 1]
@@ -253,13 +255,13 @@ def _recommended(estimated: Mapping[int, float]) -> int:
 def _faults(pairs: Sequence[Pair]) -> tuple[float, float, float]:
     """Shares of pairs of neighbours that stand still, are blurred, or are the same frame twice."""
     sharpness, still, same = [], [], []
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     for pair in pairs:
         first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second))
         edges = cv2.Laplacian(cv2.GaussianBlur(second, (0, 0), 1.0), cv2.CV_32F)[pair.counted]
         contrast = second[pair.counted].std() + 1.0
         sharpness.append(float(edges.std() / contrast) if edges.size else 0.0)
-        flow = np.linalg.norm(search.calc(first, second, None), axis=-1)[pair.counted]
+        flow = np.linalg.norm(dense_flow(search, first, second), axis=-1)[pair.counted]
         difference = cv2.absdiff(first, second)[pair.counted]
         duplicate = bool(difference.size) and float(difference.mean()) < DUPLICATE_GREY
         same.append(duplicate)

@@ -109,7 +109,7 @@ def write_description(path: Path, about: dict) -> None:
 
 def _plain(value):
     """What `json` cannot write by itself."""
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, np.ndarray):
         return value.tolist()

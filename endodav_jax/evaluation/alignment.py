@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 import numpy as np
+from jaxtyping import Float
 
 Rule = Literal["scale_shift", "median", "least_squares", "disparity"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -58,7 +59,7 @@ class Alignment:
         scale = wanted / spread if spread > _LEAST_SPREAD else 1.0
         return cls(float(scale), float(level - scale * middle))
 
-    def __call__(self, depth: np.ndarray) -> np.ndarray:
+    def __call__(self, depth: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
         """Applies it to depth of any shape; the caller clips."""
         if not self.inverse:
             return depth * np.asarray(self.scale, depth.dtype) + np.asarray(self.shift, depth.dtype)
@@ -66,7 +67,7 @@ class Alignment:
         return (1.0 / np.maximum(disparity, _LEAST_DEPTH)).astype(depth.dtype)
 
 
-def fit_alignment(rule: Rule, predicted: np.ndarray, truth: np.ndarray) -> Alignment:
+def fit_alignment(rule: Rule, predicted: Float[np.ndarray, "N"], truth: Float[np.ndarray, "N"]) -> Alignment:
     """Fits one rule on the valid pixels of a frame or of a whole sequence.
 
     Args:
@@ -102,7 +103,7 @@ def least_squares_of_sums(pairs: Iterable[tuple[np.ndarray, np.ndarray]], invers
         p, t = predicted.astype(np.float64), truth.astype(np.float64)
         if inverse:
             p, t = 1.0 / np.maximum(p, _LEAST_DEPTH), 1.0 / t
-        moments += len(p), p.sum(), t.sum(), p @ p, p @ t
+        moments += np.array([len(p), p.sum(), t.sum(), p @ p, p @ t])
     if not moments[0]:
         raise ValueError("no valid pixel to align by")
     _, p, t, pp, pt = moments / moments[0]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64
 from scipy.special import stdtrit
 
 DEPTH_ERRORS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
@@ -16,16 +17,18 @@ class DepthRange:
     near: float = 1e-3
     far: float = 150.0
 
-    def valid(self, depth_mm: np.ndarray) -> np.ndarray:
+    def valid(self, depth_mm: Float[np.ndarray, "*N"]) -> Bool[np.ndarray, "*N"]:
         """Returns the mask of ground truth that counts; 0 and NaN never do."""
         return (depth_mm > self.near) & (depth_mm < self.far)
 
-    def clip(self, depth_mm: np.ndarray) -> np.ndarray:
+    def clip(self, depth_mm: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
         """Returns predictions within the range."""
         return np.clip(depth_mm, self.near, self.far)
 
 
-def depth_errors(predicted_mm: np.ndarray, truth_mm: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
+def depth_errors(
+    predicted_mm: Float[np.ndarray, "H W"], truth_mm: Float[np.ndarray, "H W"], valid: Bool[np.ndarray, "H W"]
+) -> Float64[np.ndarray, "7"] | None:
     """Errors of one frame over its valid pixels, in float64.
 
     Args:
@@ -55,9 +58,9 @@ def depth_errors(predicted_mm: np.ndarray, truth_mm: np.ndarray, valid: np.ndarr
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
     """Returns the mean and its 95% interval by Student's t; both ends are NaN where one value allows no interval."""
-    values = np.asarray(values, np.float64)
-    mean = float(values.mean())
-    if len(values) < 2:
+    measured = np.asarray(values, np.float64)
+    mean = float(measured.mean())
+    if len(measured) < 2:
         return mean, (float("nan"), float("nan"))
-    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(stdtrit(len(measured) - 1, 0.975) * measured.std(ddof=1) / np.sqrt(len(measured)))
     return mean, (mean - half, mean + half)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import platform
 from collections.abc import Callable, Sequence
@@ -202,7 +203,13 @@ def versions() -> dict[str, str]:
 class _AsDepth(Sequence[np.ndarray]):
     """The first `length` maps of another method as depth, each made when it is asked for."""
 
-    def __init__(self, maps: Sequence[np.ndarray], length: int, config: EvaluateConfig, model: DepthModelConfig):
+    def __init__(
+        self,
+        maps: Sequence[np.ndarray] | np.ndarray,
+        length: int,
+        config: EvaluateConfig,
+        model: DepthModelConfig,
+    ):
         self._maps, self._length, self._config, self._model = maps, length, config, model
 
     def __len__(self) -> int:
@@ -231,7 +238,7 @@ def _score_all(
                 depth = stack.enter_context(maps(sequence))
                 score = score_sequence(
                     sequence,
-                    lambda sequence=sequence: videos.frames(sequence, config.max_len or None),
+                    functools.partial(videos.frames, sequence, config.max_len or None),
                     depth,
                     config,
                 )

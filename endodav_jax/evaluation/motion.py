@@ -114,14 +114,15 @@ def score_motion(estimator: MotionEstimator, frames: Iterable[EvaluationFrame]) 
         world_from_cam.append(world_from_cam[-1] @ inverse_rigid(motion))
     found = np.stack(world_from_cam)
     truth, errors = None, (np.zeros(0), np.zeros(0))
-    if all(pose is not None for pose in poses):
-        truth = np.stack([inverse_rigid(pose) for pose in poses])
-        wanted = np.stack([after @ inverse_rigid(now) for now, after in itertools.pairwise(poses)])
+    known = [pose for pose in poses if pose is not None]
+    if len(known) == len(poses):
+        truth = np.stack([inverse_rigid(pose) for pose in known])
+        wanted = np.stack([after @ inverse_rigid(now) for now, after in itertools.pairwise(known)])
         errors = snippet_errors(motions, wanted)
         found = _placed(found, truth)
     intrinsics = None
     if predictions[0][1] is not None:
-        intrinsics = np.mean([intrinsics for _, intrinsics in predictions], axis=0)
+        intrinsics = np.mean([camera for _, camera in predictions if camera is not None], axis=0)
     return MotionScores(*errors, found, truth, intrinsics, true_intrinsics[0], np.array(numbers))
 
 

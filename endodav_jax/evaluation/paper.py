@@ -49,7 +49,11 @@ TABLE_1 = (
 def _ablation(projection: bool, alignment: bool, *figures: float) -> PublishedScores:
     words = {(False, False): "neither", (True, False): "projection loss", (False, True): "depth alignment"}
     method = words.get((projection, alignment), "both")
-    return PublishedScores("scared", method, *figures, projection_loss=projection, depth_alignment=alignment)
+    abs_rel, sq_rel, rmse, rmse_log, a1, tae = figures
+    return PublishedScores(
+        "scared", method, abs_rel, sq_rel, rmse, rmse_log, a1, tae,
+        projection_loss=projection, depth_alignment=alignment,
+    )  # fmt: skip
 
 
 TABLE_2 = (

@@ -1,11 +1,14 @@
 """Errors of predicted camera motion on short snippets, as the published pose evaluator computes them."""
 
 import numpy as np
+from jaxtyping import Float, Float64
 
 SNIPPET_MOTIONS = 4  # five frames
 
 
-def snippet_errors(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def snippet_errors(
+    predicted: Float[np.ndarray, "N 4 4"], truth: Float[np.ndarray, "N 4 4"]
+) -> tuple[Float64[np.ndarray, "N"], Float64[np.ndarray, "N"]]:
     """Errors of every snippet of up to five frames, one starting at each frame that has a motion after it.
 
     Args:
@@ -24,7 +27,7 @@ def snippet_errors(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray
     return np.array(trajectory), np.array(rotation)
 
 
-def trajectory_of(motions: np.ndarray) -> np.ndarray:
+def trajectory_of(motions: Float[np.ndarray, "N 4 4"]) -> Float64[np.ndarray, "N+1 4 4"]:
     """Returns [N+1,4,4], the product of the first 0, 1, ... N of the motions [N,4,4]."""
     poses = [np.eye(4)]
     for motion in motions:
@@ -32,14 +35,14 @@ def trajectory_of(motions: np.ndarray) -> np.ndarray:
     return np.stack(poses)
 
 
-def _trajectory_error(found: np.ndarray, wanted: np.ndarray) -> float:
+def _trajectory_error(found: Float[np.ndarray, "N 3"], wanted: Float[np.ndarray, "N 3"]) -> float:
     """Root of the summed squared distances over the number of points (so published), after the best scale."""
     length = np.sum(found**2)
     scale = np.sum(wanted * found) / length if length > 0 else 0.0
     return float(np.sqrt(np.sum((scale * found - wanted) ** 2)) / len(wanted))
 
 
-def _angle(rotation: np.ndarray) -> float:
+def _angle(rotation: Float[np.ndarray, "3 3"]) -> float:
     """Angle of a rotation matrix, radians, accurate near 0 and pi alike."""
     sine = np.linalg.norm(
         [rotation[0, 1] - rotation[1, 0], rotation[1, 2] - rotation[2, 1], rotation[0, 2] - rotation[2, 0]]

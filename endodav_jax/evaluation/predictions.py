@@ -63,7 +63,7 @@ class FrameFiles(Sequence[np.ndarray]):
 
 
 @contextlib.contextmanager
-def read_predictions(folder: Path, sequence: str, kind: Kind) -> Iterator[Sequence[np.ndarray]]:
+def read_predictions(folder: Path, sequence: str, kind: Kind) -> Iterator[Sequence[np.ndarray] | np.ndarray]:
     """Yields the maps [H,W] of a sequence by number, not all in memory at once.
 
     Args:

@@ -61,6 +61,6 @@ def _ordered(values: np.ndarray) -> np.ndarray:
     return np.where(negative, ~bits, bits | np.uint32(1 << 31)).astype(np.int64)
 
 
-def _float_of(ordered: int) -> np.float32:
+def _float_of(ordered: int) -> float:
     bits = ordered ^ (1 << 31) if ordered >> 31 else ~ordered & 0xFFFFFFFF
-    return np.array(bits, np.uint32).view(np.float32)[()]
+    return np.array(bits, np.uint32).view(np.float32).item()

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,16 @@ from endodav_jax.evaluation.temporal_errors import projection_matrix, temporal_e
 TEMPORAL_ERRORS = ("tae", "tas")
 
 _SPARSE = 0.05  # share of valid pixels in the view below which ground truth is a set of points
+
+
+class _Placed(NamedTuple):
+    """A frame with a pose, as `temporal_errors` takes it."""
+
+    depth: np.ndarray
+    valid: np.ndarray
+    projection: np.ndarray
+    landing: np.ndarray
+
 
 Truth = Callable[[], Iterator[EvaluationFrame]]  # starts the sequence anew, as often as it is called
 
@@ -69,25 +80,25 @@ def score_sequence(
         fit for the sequence, or for one of its frames where each has its own.
     """
     alignment = None if config.per_frame else _fit(truth, predicted, config)
-    errors, pairs, before = [], [], None
+    errors, pairs = [], []
+    before: _Placed | None = None
     count = 0
     for depth, frame, valid in _pairs(truth, predicted, config):
         count += 1
         if not valid.any():
             before = None
             continue
-        rule = alignment or _fit_frame(frame, depth[valid], frame.depth_mm[valid], config)
+        rule = alignment or _fit_frame(frame, depth[valid], frame.truth_mm[valid], config)
         aligned = config.depth_range.clip(rule(depth))
         errors.append(_finite_errors(frame, aligned, valid))
         now = None
         if frame.cam_from_world is not None:
-            now = (aligned, valid, projection_matrix(frame.intrinsics, frame.cam_from_world))
-            landing = _landing(valid, frame.counted)
+            matrix = projection_matrix(frame.intrinsics, frame.cam_from_world)
+            now = _Placed(aligned, valid, matrix, _landing(valid, frame.counted))
             if before is not None:
-                pair = temporal_errors(*before[:3], *now, before[3], landing)
+                pair = temporal_errors(*before[:3], *now[:3], before.landing, now.landing)
                 if np.isfinite(pair).all():
                     pairs.append(pair)
-            now = (*now, landing)
         before = now
     if not errors:
         raise ValueError(f"{sequence}: no frame has a valid pixel of ground truth")
@@ -104,7 +115,8 @@ def _fit_frame(frame: EvaluationFrame, predicted: np.ndarray, truth: np.ndarray,
 
 def _finite_errors(frame: EvaluationFrame, aligned: np.ndarray, valid: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        errors = depth_errors(aligned, frame.depth_mm, valid)
+        errors = depth_errors(aligned, frame.truth_mm, valid)
+    assert errors is not None  # a pixel is valid
     if not np.isfinite(errors).all():
         raise ValueError(
             f"frame {frame.frame_index} has errors that are not finite, as for a predicted depth of 0; measure with "
@@ -128,7 +140,7 @@ def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) 
     def valid_pixels() -> Iterable[tuple[np.ndarray, np.ndarray]]:
         for depth, frame, valid in _pairs(truth, predicted, config):
             if valid.any():
-                yield depth[valid], frame.depth_mm[valid]
+                yield depth[valid], frame.truth_mm[valid]
 
     if config.align in ("least_squares", "disparity"):
         return least_squares_of_sums(valid_pixels(), inverse=config.align == "disparity")

@@ -6,19 +6,20 @@ nearest pixel by rounding half to even, and where several land on one pixel the 
 """
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64
 
 _IN_FRONT = 1e-6  # a point must lie this far before the camera to be seen
 
 
 def temporal_errors(
-    depth_a: np.ndarray,
-    valid_a: np.ndarray,
-    projection_a: np.ndarray,
-    depth_b: np.ndarray,
-    valid_b: np.ndarray,
-    projection_b: np.ndarray,
-    landing_a: np.ndarray | None = None,
-    landing_b: np.ndarray | None = None,
+    depth_a: Float[np.ndarray, "H W"],
+    valid_a: Bool[np.ndarray, "H W"],
+    projection_a: Float64[np.ndarray, "4 4"],
+    depth_b: Float[np.ndarray, "H W"],
+    valid_b: Bool[np.ndarray, "H W"],
+    projection_b: Float64[np.ndarray, "4 4"],
+    landing_a: Bool[np.ndarray, "H W"] | None = None,
+    landing_b: Bool[np.ndarray, "H W"] | None = None,
 ) -> tuple[float, float]:
     """Returns (TAE in percent, TAS in [0, 1]) of two frames, both ways averaged.
 
@@ -39,7 +40,9 @@ def temporal_errors(
     return 50.0 * (forward[0] + backward[0]), 0.5 * (forward[1] + backward[1])
 
 
-def projection_matrix(intrinsics: np.ndarray, cam_from_world: np.ndarray) -> np.ndarray:
+def projection_matrix(
+    intrinsics: Float[np.ndarray, "4"], cam_from_world: Float[np.ndarray, "4 4"]
+) -> Float64[np.ndarray, "4 4"]:
     """Returns float64 [4,4]: world point -> (x z, y z, z, 1) of intrinsics (fx, fy, cx, cy) and a [4,4] pose."""
     fx, fy, cx, cy = intrinsics
     matrix = np.eye(4)
@@ -48,8 +51,11 @@ def projection_matrix(intrinsics: np.ndarray, cam_from_world: np.ndarray) -> np.
 
 
 def _moved(
-    depth: np.ndarray, valid: np.ndarray, target_from_source: np.ndarray, target_valid: np.ndarray
-) -> np.ndarray:
+    depth: Float[np.ndarray, "H W"],
+    valid: Bool[np.ndarray, "H W"],
+    target_from_source: Float64[np.ndarray, "4 4"],
+    target_valid: Bool[np.ndarray, "H W"],
+) -> Float32[np.ndarray, "H W"]:
     """Returns float32 [H,W]: the depth as the other camera sees it, 0 where nothing lands or is valid."""
     height, width = depth.shape
     rows, columns = np.nonzero(valid)
@@ -64,7 +70,7 @@ def _moved(
     return landed * target_valid
 
 
-def _agreement(moved: np.ndarray, depth: np.ndarray) -> tuple[float, float]:
+def _agreement(moved: Float32[np.ndarray, "H W"], depth: Float[np.ndarray, "H W"]) -> tuple[float, float]:
     """Returns (mean relative difference, share within a factor 1.25); the frame's own depth is the reference."""
     seen = moved > _IN_FRONT
     if not seen.any():

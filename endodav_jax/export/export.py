@@ -101,8 +101,8 @@ def write_parts(
         about = dataclasses.replace(about, format=what, parts=files)
         (folder / MANIFEST_NAME).write_text(about.to_text() + "\n")
         part.mkdir()
-        for file in folder.iterdir():
-            file.rename(part / file.name)
+        for written in folder.iterdir():
+            written.rename(part / written.name)
     return about
 
 

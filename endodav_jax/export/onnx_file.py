@@ -12,6 +12,7 @@ import numpy as np
 from flax import traverse_util
 from safetensors.numpy import load_file, save_file
 
+from endodav_jax.checkpoints.card import config_from_json
 from endodav_jax.checkpoints.store import with_list_indices
 from endodav_jax.errors import UserError
 from endodav_jax.export.manifest import Storage
@@ -71,10 +72,10 @@ def write_onnx(request: Request, params: dict, folder: Path) -> dict[str, str]:
 def read_request(place: Path) -> tuple[Request, dict]:
     """Returns the request and the weights that `write_onnx` left in a folder."""
     values = json.loads((place / REQUEST).read_text())
-    config = {name: tuple(v) if isinstance(v, list) else v for name, v in values.pop("config").items()}
+    config = config_from_json(values.pop("config"))
     values["parts"] = tuple(values["parts"])
     params = with_list_indices(traverse_util.unflatten_dict(load_file(place / WEIGHTS), sep="."))
-    return Request(DepthModelConfig(**config), **values), params
+    return Request(config, **values), params
 
 
 def _installed() -> bool:

@@ -12,6 +12,7 @@ and `stream_first`, `stream_next` are a live source's steps with their caches as
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 
 import jax
@@ -114,14 +115,14 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
         return (network().decode_tail(path_3, FrameFeatures(skip_2, skip_2, skip_2, skip_1)),)
 
     def stream_first(frames):
-        disparity, state = first_step.__wrapped__(params, network().encode(channels_last(frames)), config=config)
+        disparity, state = inspect.unwrap(first_step)(params, network().encode(channels_last(frames)), config=config)
         return (disparity, *state.seen, *state.waiting)
 
     def stream_next(frames, step, *caches):
         state = StreamState(caches[: len(cache)], caches[len(cache) :])
         features = network().encode(channels_last(frames))
         places = time_places(step)
-        disparity, state = next_step.__wrapped__(params, features, state, step, places, config=config)
+        disparity, state = inspect.unwrap(next_step)(params, features, state, step, places, config=config)
         return (disparity, *state.seen, *state.waiting)
 
     frame = {"frames": _floats(1, 3, *config.image_shape)}

@@ -27,7 +27,8 @@ def open_session(path: Path, engine: Engine | None = None, compute: ComputeType 
     Raises:
       UserError: the file is missing or damaged, or the engine is not installed or does not read it.
     """
-    engine = engine or {".onnx": "onnxruntime", ".xml": "openvino", SUFFIX: "jax"}.get(path.suffix)
+    usual: dict[str, Engine] = {".onnx": "onnxruntime", ".xml": "openvino", SUFFIX: "jax"}
+    engine = engine or usual.get(path.suffix)
     if engine is None:
         raise UserError(f"{path}: is no exported file (.onnx, .xml or {SUFFIX})")
     if not path.is_file():

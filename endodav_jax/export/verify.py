@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
@@ -123,7 +124,7 @@ def example_clip(video: str, manifest: Manifest) -> dict[str, Float32[np.ndarray
         phantom = PhantomConfig(family="colon", sequences=1, frames=STREAM_STEPS, height=64, width=80)
         frames = [frame["frame"] for frame in render_sequence(phantom, 0)]
         name = "rendered"
-    return {name: np.concatenate([np.asarray(network_input(frame[None], shape)) for frame in frames])}
+    return {name: np.concatenate([np.asarray(network_input(jnp.asarray(frame[None]), shape)) for frame in frames])}
 
 
 def part_inputs(parts: dict[str, Part], frames: Float32[np.ndarray, "N 3 H W"]) -> dict[str, tuple[np.ndarray, ...]]:

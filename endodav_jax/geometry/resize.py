@@ -23,6 +23,8 @@ CUBIC_A = -0.75  # of PyTorch and OpenCV alike
 
 MOST_TAPS = 5  # that are gathered one by one
 
+Size = tuple[int, ...]  # (height, width)
+
 Rule = Literal["align_corners", "half_pixel", "antialias", "cubic"]
 
 
@@ -35,9 +37,7 @@ class AxisPlan(NamedTuple):
     step: float
 
 
-def resize_align_corners(
-    image: Float[Array, "*batch h w C"], shape: tuple[int, int]
-) -> Float[Array, "*batch height width C"]:
+def resize_align_corners(image: Float[Array, "*batch h w C"], shape: Size) -> Float[Array, "*batch height width C"]:
     """Bilinear resize that maps corner centres to corner centres (PyTorch's `align_corners=True`), no antialias."""
     return _resize(image, shape, "align_corners", lambda n, m: (n - 1) / (m - 1) if m > 1 else 0.0)
 
@@ -54,19 +54,17 @@ def upsample_half_pixel(image: Float[Array, "*batch h w C"]) -> Float[Array, "*b
     return _resize(image, (2 * height, 2 * width), "half_pixel", lambda n, m: n / m)
 
 
-def resize_antialias(
-    image: Float[Array, "*batch h w C"], shape: tuple[int, int]
-) -> Float[Array, "*batch height width C"]:
+def resize_antialias(image: Float[Array, "*batch h w C"], shape: Size) -> Float[Array, "*batch height width C"]:
     """Bilinear resize with a triangle filter as wide as an output pixel (PyTorch's `antialias=True`)."""
     return _resize(image, shape, "antialias", lambda n, m: n / m)
 
 
-def resize_cubic(image: Float[Array, "*batch h w C"], shape: tuple[int, int]) -> Float[Array, "*batch height width C"]:
+def resize_cubic(image: Float[Array, "*batch h w C"], shape: Size) -> Float[Array, "*batch height width C"]:
     """Bicubic resize, a = -0.75, edges repeated, no antialias: OpenCV's `INTER_CUBIC`. May overshoot the range."""
     return _resize(image, shape, "cubic", lambda n, m: n / m)
 
 
-def resize_position_grid(grid: Float[Array, "h w C"], shape: tuple[int, int]) -> Float[Array, "height width C"]:
+def resize_position_grid(grid: Float[Array, "h w C"], shape: Size) -> Float[Array, "height width C"]:
     """DINOv2's bicubic resize of position embeddings, whose sampling distance is n / (m + 0.1) and not n / m."""
     return _resize(grid, shape, "cubic", lambda n, m: n / (m + 0.1))
 
@@ -86,7 +84,7 @@ def lower_bound_shape(height: int, width: int, target: tuple[int, int], multiple
     return constrained(height, target[0]), constrained(width, target[1])
 
 
-def _resize(image: Array, shape: tuple[int, int], rule: Rule, step) -> Array:
+def _resize(image: Array, shape: Size, rule: Rule, step) -> Array:
     if image.ndim < 3:
         raise ValueError(f"an image has at least the axes height, width and channels, got shape {image.shape}")
     plans = tuple(AxisPlan(rule, n, m, step(n, m)) for n, m in zip(image.shape[-3:-1], shape, strict=True))

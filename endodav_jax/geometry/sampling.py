@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 Padding = Literal["border", "zeros"]
 
 
-def pixel_grid(height: int, width: int, dtype=jnp.float32) -> Float[Array, "H W 2"]:
+def pixel_grid(height: int, width: int, *, dtype=jnp.float32) -> Float[Array, "H W 2"]:
     """Returns the coordinates (x, y) of every pixel centre."""
     y, x = jnp.meshgrid(jnp.arange(height, dtype=dtype), jnp.arange(width, dtype=dtype), indexing="ij")
     return jnp.stack([x, y], -1)

@@ -118,7 +118,7 @@ class DepthStream:
         self._view_mask = view_mask
         self._network_input = FrameInput(network.config, view_mask)
         self._shape: tuple[int, ...] | None = None
-        self._state = None
+        self._state: object = None  # what the network's `stream_step` gave last
         self._step = 0
 
     def push(self, frame: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:

@@ -99,7 +99,8 @@ def run_windows(
     carried = every_row.copy()
     carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
     bank = network.empty_bank(len(every_row))
-    read, decoded = 0, []
+    read = 0
+    decoded: list[tuple[Window, WindowDisparity]] = []
     for batch in itertools.count():
         row = OVERLAP if batch else 0
         if batch:

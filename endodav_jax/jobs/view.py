@@ -35,7 +35,7 @@ class Command:
     overwrite: bool = False
 
 
-def run(command: Command) -> int | None:
+def run(command: Command) -> None:
     """Shows until Ctrl-C, or writes the file."""
     try:
         import viser  # noqa: F401
@@ -46,7 +46,8 @@ def run(command: Command) -> int | None:
     from endodav_jax.viewer.app import App, open_browser
 
     if command.export is not None:
-        return _export(command)
+        _export(command, command.export)
+        return
     app = App(command.host, command.port, command.weights)
     try:
         print(f"{app.address}  (Ctrl-C stops)", flush=True)
@@ -61,12 +62,12 @@ def run(command: Command) -> int | None:
         app.close()
 
 
-def _export(command: Command) -> None:
+def _export(command: Command, page: Path) -> None:
     from endodav_jax.viewer.folders import open_folder
     from endodav_jax.viewer.page import Shown
     from endodav_jax.viewer.scene_file import write_scene
 
     if command.path is None:
         raise UserError("--export: name the folder to export: endodav view OUT --export scene.html")
-    frames = write_scene(open_folder(command.path, command.sequence), command.export, Shown(), command.overwrite)
-    print(f"written: {command.export} ({command.export.stat().st_size / 1e6:.1f} MB, {frames} frames)")
+    frames = write_scene(open_folder(command.path, command.sequence), page, Shown(), command.overwrite)
+    print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB, {frames} frames)")

@@ -133,8 +133,8 @@ def _multiply_and_shift(images, kernel, padding, precision) -> Array:
         preferred_element_type=_sum_dtype(images),
     )
     taps = [(i, j, (i * columns + j) * n_out) for i in range(rows) for j in range(columns)]
-    total = sum(products[:, i : i + height, j : j + width, at : at + n_out] for i, j, at in taps)
-    return total.astype(images.dtype)
+    parts = (products[:, i : i + height, j : j + width, at : at + n_out] for i, j, at in taps)
+    return functools.reduce(jnp.add, parts).astype(images.dtype)
 
 
 def _sum_dtype(images) -> jnp.dtype:

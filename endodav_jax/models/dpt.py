@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from endodav_jax.geometry.resize import resize_align_corners
+from endodav_jax.geometry.resize import Size, resize_align_corners
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.layers import Numerics, torch_uniform
 
@@ -74,7 +74,7 @@ class Fusion(nnx.Module):
         self.unit2 = ResidualConvUnit(features, numerics, rngs)
         self.out_conv = numerics.conv(features, features, 1, rngs)
 
-    def __call__(self, x: Float[Array, "N h w F"], shape: tuple[int, int]) -> Float[Array, "N height width F"]:
+    def __call__(self, x: Float[Array, "N h w F"], shape: Size) -> Float[Array, "N height width F"]:
         # Published: resize, then the 1x1 convolution.  The two commute, since the resize's weights sum to one,
         # and this way round the convolution has a quarter of the pixels.
         return resize_align_corners(self.out_conv(self.unit2(x)), shape)
@@ -91,10 +91,10 @@ class OutputConvolutions(nnx.Module):
         # A random output is negative everywhere as likely as not, and its ReLU would then let no gradient through.
         self.conv3.bias = nnx.Param(jnp.ones((1,), jnp.float32))
 
-    def __call__(self, x: Float[Array, "N h w F"], shape: tuple[int, int]) -> Float[Array, "N height width"]:
+    def __call__(self, x: Float[Array, "N h w F"], shape: Size) -> Float[Array, "N height width"]:
         return jax.nn.relu(self.signed(x, shape))
 
-    def signed(self, x: Float[Array, "N h w F"], shape: tuple[int, int]) -> Float[Array, "N height width"]:
+    def signed(self, x: Float[Array, "N h w F"], shape: Size) -> Float[Array, "N height width"]:
         """Disparity before its ReLU."""
         x = resize_align_corners(self.conv1(x), shape).astype(jnp.float32)
         return self.conv3(jax.nn.relu(self.conv2(x)))[..., 0]

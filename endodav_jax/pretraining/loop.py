@@ -109,8 +109,8 @@ def pretrain(
     with RunLog(workdir) as log:
         run = functools.partial(_run_stage, config=config, seed=seed, workdir=workdir, log=log)
         held_out = HeldOut(config) if config.measure_every else None
-        graphdef, state = nnx.split(build_depth_model(model_config, nnx.Rngs(seed)))
-        weights = _laid_over(flatten(nnx.to_pure_dict(state)), start.get("depth"))
+        graphdef, first = nnx.split(build_depth_model(model_config, nnx.Rngs(seed)))
+        weights = _laid_over(flatten(nnx.to_pure_dict(first)), start.get("depth"))
         for stage in depth_stages:
             if stage.steps:
                 state, step = _depth_stage(stage, graphdef, weights, config)
@@ -164,8 +164,8 @@ def _motion_stage(
     stage: Stage, config: PretrainConfig, networks: nnx.Module, losses: Losses, start: dict
 ) -> tuple[dict, Step]:
     optimiser = _optimiser(stage, config)
-    graphdef, params, statistics = nnx.split(networks, nnx.Param, nnx.BatchStat)
-    params, statistics = flatten(nnx.to_pure_dict(params)), flatten(nnx.to_pure_dict(statistics))
+    graphdef, *states = nnx.split(networks, nnx.Param, nnx.BatchStat)
+    params, statistics = (flatten(nnx.to_pure_dict(state)) for state in states)
     whole = params | statistics
     for name in {path.split(".")[0] for path in params} & start.keys():
         whole = _laid_over(whole, {name: start[name]})

@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import grain
@@ -51,7 +52,8 @@ class PhantomScenes:
                 rendered = self._render(scene)
                 with whole_file(path) as part:
                     # Half floats hold 3..150 mm to 0.05%; the finer digits teach nothing.
-                    np.savez(part, **rendered | {"depth_mm": rendered["depth_mm"].astype(np.float16)})
+                    kept: dict[str, Any] = rendered | {"depth_mm": rendered["depth_mm"].astype(np.float16)}
+                    np.savez(part, **kept)
         with np.load(path) as file:
             return {**file, "depth_mm": file["depth_mm"].astype(np.float32)}
 
@@ -175,7 +177,9 @@ class Cropped(grain.transforms.RandomMap):
             frame = cv2.GaussianBlur(frame, (0, 0), rng.uniform(0.4, 1.2))
         if rng.random() < self.compressed:
             quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
-            frame = cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_UNCHANGED)
+            compressed = cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_UNCHANGED)
+            assert compressed is not None  # encoded just now
+            frame = compressed
         return frame, cv2.resize(np.ascontiguousarray(depth[window]), wanted, interpolation=cv2.INTER_NEAREST)
 
 

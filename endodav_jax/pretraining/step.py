@@ -81,7 +81,7 @@ def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> di
         losses["below_zero"] = config.below_zero_weight * below
     # A ReLU that is dead everywhere learns no more; one that is dead somewhere cuts the farthest parts off.
     zero_share = masked_mean((disparity <= 0).astype(jnp.float32), valid)
-    return losses | {"loss": sum(losses.values()), "zero_share": zero_share}
+    return losses | {"loss": sum(losses.values(), jnp.float32(0)), "zero_share": zero_share}
 
 
 def nearest(depth: Array, shape: tuple[int, int]) -> Array:

@@ -85,7 +85,7 @@ def align(
         residuals, jacobians, seen, texture = _linearised(pixels, usable, maps, intrinsics, motions, scale)
         parts = [(*part, least) for *part, least in zip(residuals, jacobians, scales, LEAST_SCALES, strict=True)]
         scales = jnp.stack([_student_scale(residual, sigma, seen, least) for residual, _, sigma, least in parts])
-        hessian, gradient, cost = jnp.zeros((7, 7)), jnp.zeros(7), 0.0
+        hessian, gradient, cost = jnp.zeros((7, 7)), jnp.zeros(7), jnp.zeros(())
         for (residual, jacobian, _, least), sigma in zip(parts, scales, strict=True):
             square = (residual / sigma) ** 2
             weight = seen * (FREEDOM + 1) / (FREEDOM + square) / sigma**2
@@ -173,7 +173,7 @@ def _student_scale(residual, scale, seen, least):
     return scale
 
 
-def rigid_exactly(matrix: np.ndarray) -> np.ndarray:
+def rigid_exactly(matrix: Float[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:
     """Returns the nearest rigid motion in float64: products of many float32 rotations drift off being one."""
     matrix = np.asarray(matrix, np.float64).copy()
     u, _, v = np.linalg.svd(matrix[:3, :3])

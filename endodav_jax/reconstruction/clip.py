@@ -79,7 +79,7 @@ class CameraPath:
 
     def world_from_cam(self, piece: int) -> np.ndarray:
         """Poses of a piece's frames, float64 [N,4,4]."""
-        return inverse_rigid(np.stack([frame.cam_from_world for frame in self.of_piece(piece)]))
+        return inverse_rigid(np.stack([frame.pose for frame in self.of_piece(piece)]))
 
     def length(self, piece: int) -> float:
         """How far the camera went in a piece."""
@@ -110,7 +110,7 @@ def track_clip(
     """
     tracker = CameraTracker(rules)
     frames: list[Tracked] = []
-    grids: collections.deque = collections.deque(maxlen=PARALLAX_STEP)
+    grids: collections.deque[tuple[Tracked, np.ndarray]] = collections.deque(maxlen=PARALLAX_STEP)
     unit, parallax = 0.0, 0.0
     for number, view in enumerate(clip()):
         tissue = view.tissue()
@@ -126,7 +126,8 @@ def track_clip(
             points.push(prepared, unit or 1.0)
         frames.append(_in_unit(found, unit or 1.0))
         grids.append((frames[-1], _grid(view.depth, tissue, intrinsics)))
-        parallax = max(parallax, _parallax(*grids[0], frames[-1], intrinsics))
+        first, points = grids[0]
+        parallax = max(parallax, _parallax(first, points, frames[-1], intrinsics))
         on_frame()
     if len(frames) < 2:
         raise UserError(f"the clip has {len(frames)} frame; a camera's path needs at least two")
@@ -170,7 +171,7 @@ def _parallax(first: Tracked, points: np.ndarray, second: Tracked, intrinsics: n
     """How far apart points that one turn would carry alike move, in pixels: the spread of what the shift adds."""
     if first.piece < 0 or first.piece != second.piece or len(points) < 16:
         return 0.0
-    motion = second.cam_from_world @ inverse_rigid(first.cam_from_world)
+    motion = second.pose @ inverse_rigid(first.pose)
     turned = points @ motion[:3, :3].T
     moved = turned + motion[:3, 3]
     ahead = (turned[:, 2] > 0) & (moved[:, 2] > 0)

@@ -115,7 +115,7 @@ def with_neighbours(views: Iterable[DepthView], frames: tuple[Tracked, ...]) -> 
                     continue
                 other, there = held[place + offset]
                 if there.piece == tracked.piece:
-                    motion = there.cam_from_world @ inverse_rigid(tracked.cam_from_world)
+                    motion = there.pose @ inverse_rigid(tracked.pose)
                     neighbours.append((_scaled(other, there.scale / tracked.scale), _shrunk(motion, tracked.scale)))
         yield view, tracked, neighbours
 

@@ -41,10 +41,16 @@ class NetworkClip:
         self.reader, self._instruments = reader, instruments
         self.inside = np.ones(reader.size, bool) if inside is None else inside
         self.indices: list[int] = []
-        self.model: DepthModelConfig | None = None
+        self._model: DepthModelConfig | None = None
         self.stopped: ReadingStopped | None = None
         self.disparities = files.enter_context(DisparitySpool(folder, reader.size, inside))
         self._differences = files.enter_context(DisparitySpool(folder, reader.size, inside))
+
+    @property
+    def model(self) -> DepthModelConfig:
+        """Of the network that `infer` ran."""
+        assert self._model is not None
+        return self._model
 
     def infer(self, estimator, align: AlignRule, copy: Callable[[np.ndarray], object], on_frame) -> None:
         """Runs the network.
@@ -73,7 +79,7 @@ class NetworkClip:
             apart[number] = np.abs(earlier - later) / np.maximum(0.5 * (earlier + later), 1e-6)
 
         view = None if self.inside.all() else self.inside
-        self.model = estimator.config
+        self._model = estimator.config
         inferred = estimator.iter_infer(frames(), align=align, view_mask=view, on_overlap=on_overlap)
         with contextlib.closing(inferred):
             for number, disparity in inferred:
@@ -137,13 +143,15 @@ def network_motions(
       where the weights have no intrinsics head.
     """
     estimator = MotionEstimator(params)
-    unknown = {"depth_mm": None, "cam_from_world": None, "intrinsics": np.zeros(4), "view_mask": inside}
 
     def frames() -> Iterator[EvaluationFrame]:
         for number, frame in enumerate(reader):
             if number == count:
                 return
-            yield EvaluationFrame(frame=frame.rgb, sequence="", frame_index=frame.index, **unknown)
+            yield EvaluationFrame(
+                frame=frame.rgb, depth_mm=None, cam_from_world=None, intrinsics=np.zeros(4), view_mask=inside,
+                sequence="", frame_index=frame.index,
+            )  # fmt: skip
 
     found = list(estimator(frames()))
     cameras = [intrinsics for _, intrinsics in found if intrinsics is not None]

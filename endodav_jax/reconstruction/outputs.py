@@ -73,8 +73,8 @@ class SceneWriter:
         shown.error.append(float(np.median(error[known])) if known.any() else float("nan"))
         shown.used.append(float(view.tissue().sum() / max(1, self._clip.inside.sum())) * (tracked.piece >= 0))
         if view.index in self._chosen:
-            maps = (small_map(np.where(known, values, 0)) for values in (view.depth, error))
-            shown.frames.append((view.index, small(view.rgb), *maps))
+            depth, expected = (small_map(np.where(known, values, 0)) for values in (view.depth, error))
+            shown.frames.append((view.index, small(view.rgb), depth, expected))
 
     def finish(self, intrinsics: np.ndarray, scale: Scale | None) -> None:
         """Writes the .npz of all frames.

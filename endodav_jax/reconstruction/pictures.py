@@ -44,7 +44,7 @@ def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 176) -> np.nd
     track = np.rint((path @ axes.T)[:, :2] * scale + offset).astype(np.int64)
     for number, colour in ((slice(None), (30, 90, 200)), (slice(0, 1), (200, 40, 40))):
         dots = np.concatenate([track[number] + (dx, dy) for dx in (0, 1) for dy in (0, 1)])
-        _draw(picture, dots, np.broadcast_to(np.uint8(colour), (len(dots), 3)))
+        _draw(picture, dots, np.broadcast_to(np.array(colour, np.uint8), (len(dots), 3)))
     return picture
 
 

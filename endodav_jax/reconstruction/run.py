@@ -109,9 +109,9 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
     if reader.count == 1:
         raise UserError(f"{config.input}: is a single frame; a reconstruction needs a camera that moves")
     layout = Layout(folder, reader.source.stem)
-    for path in layout.fixed():
-        if path.exists() and not config.overwrite:
-            raise UserError(f"{path}: exists already; pass --overwrite to replace it")
+    for file in layout.fixed():
+        if file.exists() and not config.overwrite:
+            raise UserError(f"{file}: exists already; pass --overwrite to replace it")
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
     given = read_intrinsics(config.intrinsics, reader.full_size, reader.size) if config.intrinsics else None
@@ -134,6 +134,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             motions, learned = network_motions(params, reader, count, clip.inside)
             clock.lap("pose network")
         intrinsics = learned if given is None else given
+        assert intrinsics is not None  # `_check_motion` has seen to it
         camera = "learned" if given is None else f"given: {config.intrinsics}"
         with progress_bar(count, "camera", config.quiet) as bar:
             rules = TrackingRules(scale_sigma=config.free_scale)

@@ -1,7 +1,10 @@
 """Where to start an alignment from: features followed from the frame before, with and without their depth."""
 
+import functools
+
 import cv2
 import numpy as np
+from jaxtyping import Float, Float32, Float64
 
 FEATURES = 300
 FEWEST = 12
@@ -10,7 +13,9 @@ REPROJECTION = 1.5  # pixels
 ROUNDS = 5
 
 
-def feature_starts(before: np.ndarray, now: np.ndarray, intrinsics: np.ndarray) -> list[np.ndarray]:
+def feature_starts(
+    before: Float32[np.ndarray, "H W 5"], now: Float32[np.ndarray, "H W 5"], intrinsics: Float[np.ndarray, "4"]
+) -> list[Float64[np.ndarray, "4 4"]]:
     """Returns candidates of `now_from_before`, float64 [4,4]: a turn alone, and a pose from features with depth.
 
     A pose network's guess may lack the turn, and neighbouring frames of a fast turn lie out of reach of an alignment
@@ -26,9 +31,9 @@ def feature_starts(before: np.ndarray, now: np.ndarray, intrinsics: np.ndarray) 
     if corners is None or len(corners) < FEWEST:
         return []
     size = 2 * max(3, min(first.shape) // 14) + 1
-    follow = {"winSize": (size, size), "maxLevel": 3}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, None, **follow)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **follow)
+    follow = functools.partial(cv2.calcOpticalFlowPyrLK, winSize=(size, size), maxLevel=3)
+    there, found, _ = follow(first, second, corners, None)
+    back, again, _ = follow(second, first, there, None)
     start, end = corners[:, 0].astype(np.float64), there[:, 0].astype(np.float64)
     good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.linalg.norm(back[:, 0] - start, axis=1) < THERE_AND_BACK)
     height, width = first.shape
@@ -39,7 +44,8 @@ def feature_starts(before: np.ndarray, now: np.ndarray, intrinsics: np.ndarray) 
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
     rays = [np.column_stack([(p[:, 0] - cx) / fx, (p[:, 1] - cy) / fy, np.ones(len(p))]) for p in (start, end)]
     candidates = [_turn(*rays, focal=fx)]
-    depth = cv2.remap(before[..., 3], *start.astype(np.float32).T[:, :, None], cv2.INTER_LINEAR)[:, 0]
+    columns, rows = start.astype(np.float32).T[:, :, None]
+    depth = cv2.remap(before[..., 3], columns, rows, cv2.INTER_LINEAR)[:, 0]
     matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     try:
         done, turn, shift, _ = cv2.solvePnPRansac(
@@ -54,7 +60,7 @@ def feature_starts(before: np.ndarray, now: np.ndarray, intrinsics: np.ndarray) 
     return candidates
 
 
-def _turn(before: np.ndarray, now: np.ndarray, focal: float) -> np.ndarray:
+def _turn(before: np.ndarray, now: np.ndarray, *, focal: float) -> np.ndarray:
     """The rotation that carries most rays [N,3] onto each other (Kabsch), those far off left out round by round."""
     first, second = (rays / np.linalg.norm(rays, axis=1, keepdims=True) for rays in (before, now))
     weight = np.ones(len(first))

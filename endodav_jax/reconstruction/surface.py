@@ -69,7 +69,7 @@ def extract_mesh(volume: FusedVolume) -> Mesh:
     mesh = trimesh.Trimesh(np.concatenate(vertices), np.concatenate(faces), process=False)
     if not len(mesh.faces):
         return Mesh(mesh.vertices, mesh.faces, np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
-    mesh.visual.vertex_colors = np.concatenate(colours)
+    mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=np.concatenate(colours))
     mesh.merge_vertices(merge_norm=True, merge_tex=True, digits_vertex=_digits(volume.voxel))
     mesh = _without_specks(mesh)
     return Mesh(
@@ -126,8 +126,10 @@ def write_glb(path: Path, mesh: Mesh, metres: float) -> None:
         process=False,
     )
     turned.apply_transform(OPENGL)
+    content = turned.export(file_type="glb")
+    assert isinstance(content, bytes)  # as that format is
     with whole_file(path) as part:
-        part.write_bytes(turned.export(file_type="glb"))
+        part.write_bytes(content)
 
 
 def _cube(volume: FusedVolume, first: np.ndarray):

@@ -67,6 +67,12 @@ class Tracked:
     difference: float
     reason: str
 
+    @property
+    def pose(self) -> np.ndarray:
+        """`cam_from_world` of a frame of a piece."""
+        assert self.cam_from_world is not None
+        return self.cam_from_world
+
 
 @dataclasses.dataclass
 class _Keyframe:
@@ -110,6 +116,7 @@ class CameraTracker:
         self._contrast = [*self._contrast[-29:], view.contrast]
         if not self._keyframes:
             return self._begin(view)
+        assert self._last is not None  # there is a keyframe
         before, before_from_world = self._last
         guesses = [self._velocity, np.eye(4)]
         guesses += [] if later_from_earlier is None else [later_from_earlier]
@@ -130,6 +137,7 @@ class CameraTracker:
 
     def _keep(self, view: View, pose: np.ndarray, fit: Fit) -> Tracked:
         self._costs = [*self._costs[-29:], float(fit.cost)]
+        assert self._last is not None
         before, before_from_world = self._last
         if view.index == before.index + 1:
             self._velocity = pose @ inverse_rigid(before_from_world)
@@ -138,8 +146,11 @@ class CameraTracker:
         self._last, self._lost, self._fresh = (view, pose), 0, None
         last = self._keyframes[-1]
         shift = np.linalg.norm((pose @ last.world_from_cam)[:3, 3])
-        wanted = _overlap(last, pose, view) < NEW_KEYFRAME_OVERLAP or shift > NEW_KEYFRAME_SHIFT
-        wanted = wanted or fit.correlation < NEW_KEYFRAME_CORRELATION
+        wanted = bool(
+            _overlap(last, pose, view) < NEW_KEYFRAME_OVERLAP
+            or shift > NEW_KEYFRAME_SHIFT
+            or fit.correlation < NEW_KEYFRAME_CORRELATION
+        )
         scale = float(np.exp(fit.log_scale))
         if wanted:
             self._keyframes.append(_keyframe(_rescaled(view, scale), pose))
@@ -147,17 +158,19 @@ class CameraTracker:
                 half = MOST_KEYFRAMES // 2
                 self._keyframes = self._keyframes[:half:2] + self._keyframes[half:]
         measures = (float(fit.overlap), float(fit.correlation), float(fit.difference))
-        return Tracked(view.index, self.piece, pose, scale, bool(wanted), *measures, "")
+        return Tracked(view.index, self.piece, pose, scale, wanted, *measures, "")
 
     def _lose(self, view: View, reason: str, fit: Fit | None) -> Tracked:
         self._lost += 1
-        measures = (np.nan,) * 3 if fit is None else (fit.overlap, fit.correlation, fit.difference)
+        measures = (np.nan, np.nan, np.nan)
+        if fit is not None:
+            measures = (float(fit.overlap), float(fit.correlation), float(fit.difference))
         if self._keyframes and self._lost > self.rules.patience and fit is not None:
             # Two frames in a row that agree with each other begin a piece; the first of them stays lost.
             if self._fresh is not None and self._agree(self._fresh, view):
                 return self._begin(view)
             self._fresh = view
-        return Tracked(view.index, -1, None, 1.0, False, *map(float, measures), reason)
+        return Tracked(view.index, -1, None, 1.0, False, *measures, reason)
 
     def _agree(self, first: View, second: View) -> bool:
         kept = self._keyframes
@@ -212,25 +225,21 @@ class CameraTracker:
                 fit = run(pose, level, scale, STEPS[level])
                 found = rigid_exactly(np.asarray(fit.update, np.float64) @ pose), float(fit.log_scale)
                 if level + 1 < len(view.levels):
-                    after, before = (
-                        run(*end, 0).cost for end in (found_at(found, level + 1), (pose, level + 1, scale))
-                    )
-                    if before <= after:
+                    after = run(found[0], level + 1, found[1], 0).cost
+                    if run(pose, level + 1, scale, 0).cost <= after:
                         continue
                 pose, scale = found
             return fit, pose
 
-        def found_at(found, level):
-            return found[0], level, found[1]
-
         costs = [float(run(pose, 0, 0.0, 0).cost) for pose in starts]
-        best = None
-        for n in np.argsort(costs):
-            fit, pose = refined(starts[n])
-            if best is None or fit.cost < best[0].cost:
-                best = fit, pose
+        first, *others = np.argsort(costs)
+        best = refined(starts[first])
+        for n in others:
             if not self._doubtful(best[0]):
                 break
+            fit, pose = refined(starts[n])
+            if fit.cost < best[0].cost:
+                best = fit, pose
         return best
 
     def _doubtful(self, fit: Fit) -> bool:

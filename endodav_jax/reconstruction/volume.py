@@ -160,7 +160,7 @@ class FusedVolume:
     def _coarsen(self) -> None:
         """Merges voxels two by two by two; distances are in truncations, which double."""
         numbers = self.block_numbers()
-        old = {"d": self._distance, "w": self._weight, "c": self._colour}
+        old_distance, old_weight, old_colour = self._distance, self._weight, self._colour
         self.voxel, self.coarsened = 2 * self.voxel, self.coarsened + 1
         packed, rows = np.unique(_packed(numbers >> 1), return_inverse=True)
         self._places = {int(number): row for row, number in enumerate(packed)}
@@ -170,12 +170,13 @@ class FusedVolume:
         self._colour = np.zeros((count, BLOCK, BLOCK, BLOCK, 3), np.float16)
         for octant in np.ndindex(2, 2, 2):
             chosen = np.nonzero((numbers & 1 == octant).all(1))[0]
-            place = (rows[chosen], *(slice(half * o, half * (o + 1)) for o in octant))
-            weight = _eighths(old["w"][chosen].reshape(-1, BLOCK, BLOCK, BLOCK))
+            x, y, z = (slice(half * o, half * (o + 1)) for o in octant)
+            place = rows[chosen], x, y, z
+            weight = _eighths(old_weight[chosen].reshape(-1, BLOCK, BLOCK, BLOCK))
             total = weight.sum(0)
             share = weight / np.maximum(total, 1e-9)
-            distance = _eighths(old["d"][chosen].reshape(-1, BLOCK, BLOCK, BLOCK))
-            colour = _eighths(old["c"][chosen].reshape(-1, BLOCK, BLOCK, BLOCK, 3).astype(np.float32))
+            distance = _eighths(old_distance[chosen].reshape(-1, BLOCK, BLOCK, BLOCK))
+            colour = _eighths(old_colour[chosen].reshape(-1, BLOCK, BLOCK, BLOCK, 3).astype(np.float32))
             mean = (share * distance).sum(0)
             # Cut off at one truncation of before, a distance says "at least so far": far stays far.
             mean = np.where(np.abs(mean) > 0.95, np.sign(mean), 0.5 * mean)

@@ -61,11 +61,11 @@ class Album:
             wanted = number in chosen
             if not wanted and number % every:
                 continue
-            valid = self._config.depth_range.valid(frame.depth_mm) & frame.counted
+            valid = self._config.depth_range.valid(frame.truth_mm) & frame.counted
             predicted = np.asarray(depth[number], np.float32)
-            rule = score.alignment or _of_frame(predicted, frame.depth_mm, valid, self._config)
+            rule = score.alignment or _of_frame(predicted, frame.truth_mm, valid, self._config)
             aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)
-            truth = np.where(valid, frame.depth_mm, 0)
+            truth = np.where(valid, frame.truth_mm, 0)
             if number % every == 0:
                 middle = frame.frame.shape[1] // 2
                 strips.append((frame.frame[:, middle], aligned[:, middle], truth[:, middle]))

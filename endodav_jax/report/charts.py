@@ -12,6 +12,8 @@ COLOURS = 6  # that the style has
 
 _WIDTH = 330
 _ROW = 20
+Points = Sequence[float] | np.ndarray
+
 _LETTER = 7.4  # pixels of the style's 12 pixel font, on average
 
 
@@ -54,7 +56,7 @@ def bars(
 
 
 def lines(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    series: Mapping[str, tuple[Points, Points]],
     title: str,
     x_label: str,
     y_label: str,

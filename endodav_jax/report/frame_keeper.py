@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,16 +42,16 @@ class FrameKeeper:
         for number, frame in enumerate(self._videos.frames(score.sequence, score.frames)):
             if number not in chosen:
                 continue
-            valid = self._config.depth_range.valid(frame.depth_mm) & frame.counted
+            valid = self._config.depth_range.valid(frame.truth_mm) & frame.counted
             if not valid.any():
                 continue
             predicted = np.asarray(depth[number], np.float32)
-            rule = score.alignment or fit_alignment(self._config.align, predicted[valid], frame.depth_mm[valid])
+            rule = score.alignment or fit_alignment(self._config.align, predicted[valid], frame.truth_mm[valid])
             aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)
             size = _shown(frame.frame.shape[:2])
             intrinsics = _scaled(frame.intrinsics, frame.frame.shape[:2], size)
             kept["frames"].append(cv2.resize(frame.frame, size[::-1], interpolation=cv2.INTER_AREA))
-            for key, values in (("depth_mm", aligned), ("truth_mm", np.where(valid, frame.depth_mm, 0))):
+            for key, values in (("depth_mm", aligned), ("truth_mm", np.where(valid, frame.truth_mm, 0))):
                 small = cv2.resize(values.astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST)
                 kept[key].append(small)
             kept["frame_index"].append(frame.frame_index)
@@ -61,7 +62,8 @@ class FrameKeeper:
         if len(kept["cam_from_world"]) < len(kept["frames"]):
             del kept["cam_from_world"]
         with whole_file(self._folder / f"{score.sequence.replace('/', '_')}.npz") as part:
-            np.savez(part, intrinsics=intrinsics, **{key: np.stack(values) for key, values in kept.items()})
+            stacked: dict[str, Any] = {key: np.stack(values) for key, values in kept.items()}
+            np.savez(part, **stacked | {"intrinsics": intrinsics})
 
 
 def _shown(size: tuple[int, int]) -> tuple[int, int]:

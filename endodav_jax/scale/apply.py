@@ -20,19 +20,24 @@ from endodav_jax.scale.sources import (
 )
 from endodav_jax.scale.stereo import FRAMES, StereoRig, ratios_of_stereo, read_calibration
 from endodav_jax.video.intrinsics import read_intrinsics
-from endodav_jax.video.reader import FrameReader
+from endodav_jax.video.reader import FrameReader, Stereo
 
-OTHER_EYE = {"top": "bottom", "left": "right", "bottom": "top", "right": "left"}
+OTHER_EYE: dict[Stereo, Stereo] = {"top": "bottom", "left": "right", "bottom": "top", "right": "left"}
 
 
 class ScaleSettings(Protocol):
     """What the configurations of `infer` and `reconstruct` say of it."""
 
-    scale: tuple[str, ...]
-    stereo: str
-    intrinsics: str
-    baseline: float
-    calibration: str
+    @property
+    def scale(self) -> tuple[str, ...]: ...
+    @property
+    def stereo(self) -> Stereo: ...
+    @property
+    def intrinsics(self) -> str: ...
+    @property
+    def baseline(self) -> float: ...
+    @property
+    def calibration(self) -> str: ...
 
 
 def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: FrameReader) -> StereoRig | None:
@@ -80,11 +85,9 @@ def measured_scale(
     Raises:
       UserError: what was asked for does not fit the clip, or does not show its scale.
     """
-    if intrinsics is None and request.kind in ("poses", "length"):
-        raise UserError(f"--scale {request.kind}: needs the camera; give --intrinsics")
     match request.kind:
         case "points":
-            points = read_points(request.path, len(indices))
+            points = read_points(request.file, len(indices))
             strange = sorted(set(points) - set(indices))
             if strange and len(strange) == len(points):
                 raise UserError(
@@ -92,8 +95,9 @@ def measured_scale(
                 )
             return one_scale(ratios_of_points(frames(), points, reader.scale), request.words, fewest=4)
         case "poses":
-            poses = read_poses(request.path, indices)
-            ratios = ratios_of_poses(frames(), poses, intrinsics)
+            camera = _needed(intrinsics, request)
+            poses = read_poses(request.file, indices)
+            ratios = ratios_of_poses(frames(), poses, camera)
             if not ratios:
                 raise UserError(
                     f"--scale {request.words}: no {FEWEST_POINTS} points are seen from places far enough apart; the "
@@ -101,8 +105,17 @@ def measured_scale(
                 )
             return one_scale(ratios, request.words)
         case "length":
-            return one_scale(ratios_of_length(frames(), request.length, intrinsics, reader.scale), request.words, 1)
+            camera = _needed(intrinsics, request)
+            assert request.length is not None
+            return one_scale(ratios_of_length(frames(), request.length, camera, reader.scale), request.words, 1)
+    assert rig is not None  # `check_scale` gave it
     return one_scale(ratios_of_stereo(_both_eyes(frames, len(indices), reader), rig), request.words)
+
+
+def _needed(intrinsics: np.ndarray | None, request: ScaleRequest) -> np.ndarray:
+    if intrinsics is None:
+        raise UserError(f"--scale {request.kind}: needs the camera; give --intrinsics")
+    return intrinsics
 
 
 def _both_eyes(frames: Callable[[], Iterator[ScaleFrame]], count: int, reader: FrameReader) -> Iterator[tuple]:

@@ -37,6 +37,12 @@ class ScaleRequest:
     length: KnownLength | None = None
 
     @property
+    def file(self) -> Path:
+        """`path` of a source that is a file."""
+        assert self.path is not None
+        return self.path
+
+    @property
     def words(self) -> str:
         """As it was given."""
         if self.length is not None:

@@ -1,11 +1,13 @@
 """Measurements of a clip's scale from points, from a tracked endoscope, and from a known length."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Real, UInt8
 
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.geometry_files import read_geometry_npz
@@ -36,14 +38,16 @@ class ScaleFrame:
     depth: np.ndarray
 
 
-def depth_at(depth: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def depth_at(
+    depth: Float[np.ndarray, "H W"], u: Real[np.ndarray, "P"], v: Real[np.ndarray, "P"]
+) -> Float64[np.ndarray, "P"]:
     """Returns depth [P] at pixels, linear in its inverse between them; nan beside what is not known."""
     known = depth > 0
     inverse = np.where(known, 1 / np.where(known, depth, 1), np.nan).astype(np.float32)
-    where = [np.asarray(axis, np.float32)[:, None] for axis in (u, v)]
-    if not len(where[0]):
+    columns, rows = (np.asarray(axis, np.float32)[:, None] for axis in (u, v))
+    if not len(columns):
         return np.zeros(0)
-    sampled = cv2.remap(inverse, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
+    sampled = cv2.remap(inverse, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
     return 1 / sampled[:, 0].astype(np.float64)
 
 
@@ -169,7 +173,9 @@ def triangulated(
     return z, (z > 0) & (there[:, 2] > 0) & (miss < REPROJECTION) & (angle > LEAST_ANGLE)
 
 
-def followed_features(first: np.ndarray, second: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def followed_features(
+    first: UInt8[np.ndarray, "H W 3"], second: UInt8[np.ndarray, "H W 3"], known: Bool[np.ndarray, "H W"]
+) -> tuple[Float64[np.ndarray, "P 2"], Float64[np.ndarray, "P 2"]]:
     """Returns pixels (x, y) of features in two frames, float64 [P,2] each, followed there and back.
 
     Args:
@@ -183,9 +189,9 @@ def followed_features(first: np.ndarray, second: np.ndarray, known: np.ndarray) 
     if corners is None:
         return np.zeros((0, 2)), np.zeros((0, 2))
     size = 2 * max(4, min(known.shape) // 20) + 1
-    settings = {"winSize": (size, size), "maxLevel": 3}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], corners, None, **settings)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], there, None, **settings)
+    follow = functools.partial(cv2.calcOpticalFlowPyrLK, winSize=(size, size), maxLevel=3)
+    there, found, _ = follow(grey[0], grey[1], corners, None)
+    back, again, _ = follow(grey[1], grey[0], there, None)
     start, end = corners[:, 0].astype(np.float64), there[:, 0].astype(np.float64)
     height, width = known.shape
     good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.linalg.norm(back[:, 0] - start, axis=1) < 0.5)

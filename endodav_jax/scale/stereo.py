@@ -113,7 +113,7 @@ class StereoMatcher:
         ]
         most = max(16, int(DISPARITIES * size[0]) // 16 * 16)
         first = 0 if self._reach > 0 else -most
-        self._matcher = cv2.StereoSGBM_create(
+        self._matcher = cv2.StereoSGBM.create(
             minDisparity=first, numDisparities=most, blockSize=BLOCK, P1=8 * BLOCK**2, P2=32 * BLOCK**2,
             disp12MaxDiff=1, uniquenessRatio=10, speckleWindowSize=80, speckleRange=2,
             mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,

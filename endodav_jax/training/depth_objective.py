@@ -22,6 +22,7 @@ from endodav_jax.losses.selection import least_over_neighbours, moving_pixels
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.layers import map_frames
+from endodav_jax.models.training_networks import TrainingNetworks
 from endodav_jax.training.health import health_of
 from endodav_jax.training.objective import (
     AFTER,
@@ -52,7 +53,7 @@ PAIR_PARTS = (REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH)  # of
 # (networks, clip, batch, depth [N,H,W], config) -> motion from each frame's camera to its neighbours' [2,N,4,4], and
 # the intrinsics [N,4] in pixels.
 Camera = Callable[
-    [nnx.Module, Clip, Batch, Array, ObjectiveConfig], tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]
+    [TrainingNetworks, Clip, Batch, Array, ObjectiveConfig], tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]
 ]
 
 
@@ -116,7 +117,7 @@ class _ScaleMaps(NamedTuple):
 
 
 def learned_camera(
-    networks: nnx.Module, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
+    networks: TrainingNetworks, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
 ) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
     """The camera that the pose network predicts, whatever depth is; see `Camera`."""
     del depth
@@ -191,12 +192,12 @@ def depth_objective(
     wanted = frozenset(name for name, weight in weights.items() if weight)
     parts = _view_synthesis(clip, scene, maps, length, wanted, config, networks.depth.config, axis_name)
 
-    losses = {}
+    losses: dict[str, Array] = {}
     for i, scale in enumerate(config.scales):
         part = {name: weight * parts[name][i] for name, weight in weights.items()}
         part[SMOOTHNESS] = config.disparity_smoothness / 2**scale * _smoothness(disparities[i], clip, i, axis_name)
         losses |= {f"loss/{name}/{scale}": value for name, value in part.items()}
-        losses[f"loss/{scale}"] = sum(part.values())
+        losses[f"loss/{scale}"] = sum(part.values(), jnp.float32(0))
     loss = mean_over_scales(losses, "", config)
     pictures = jax.lax.stop_gradient(_pictures(clip, scene, jax.tree.map(lambda a: a[0], maps), networks.depth.config))
     in_view = jnp.repeat(batch["view_mask"], length, axis=0)
@@ -319,8 +320,8 @@ def _terms(
     if BRIGHTNESS in wanted:
         registration = warp_by_flow(pair.neighbour, pair.flow, "border")
         maps = brightness_smoothness(pair.transform, clip.frames, registration)
-        masks = zip(leading_pairs(pair.occlusion), pair_masks(valid & landed.by_flow), strict=True)
-        terms[BRIGHTNESS] = masked_mean_of_pairs(*maps, tuple(seen * both for seen, both in masks), axis_name)
+        seen, both = leading_pairs(pair.occlusion), pair_masks(valid & landed.by_flow)
+        terms[BRIGHTNESS] = masked_mean_of_pairs(*maps, (seen[0] * both[0], seen[1] * both[1]), axis_name)
 
     in_clip = valid & pair.same_clip[:, None, None]
     if PROJECTION in wanted:
@@ -352,7 +353,7 @@ class _Landed(NamedTuple):
     @classmethod
     def of(cls, clip: Clip, pair: _Pair, pixels: Float[Array, "N H W 2"]) -> "_Landed":
         """Finds out by sampling what is left out at the very places where colours and depths are sampled."""
-        if pair.left_out is None:
+        if pair.left_out is None or pair.registered is None or clip.left_out is None:  # all or none of them
             return cls()
         by_motion = lands_on_counted(pair.left_out, pixels)
         flow = flow_targets(pair.flow)

@@ -15,6 +15,7 @@ from endodav_jax.losses.ncc import local_ncc
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, pair_masks
 from endodav_jax.models.layers import map_frames, recomputed
+from endodav_jax.models.training_networks import TrainingNetworks
 from endodav_jax.training.objective import (
     Batch,
     Clip,
@@ -117,7 +118,7 @@ def predict_transforms(
     return jax.lax.stop_gradient(to_full_size(maps, clip.frames.shape[1:3]))
 
 
-def registration_score(networks: nnx.Module, batch: Batch, config: ObjectiveConfig) -> Float[Array, ""]:
+def registration_score(networks: TrainingNetworks, batch: Batch, config: ObjectiveConfig) -> Float[Array, ""]:
     """The published validation score of a batch, 0 to 1: local correlation of frames and registered neighbours.
 
     The better neighbour of each pixel counts, averaged over pixels and scales; networks in evaluation mode.
@@ -130,7 +131,7 @@ def registration_score(networks: nnx.Module, batch: Batch, config: ObjectiveConf
         registered = [warp_by_flow(*pair, "border").mean(-1) for pair in zip(clip.neighbours, flow, strict=True)]
         best = jnp.maximum(*(local_ncc(image, grey) for image in registered))
         scores.append(masked_mean(best, clip.valid[0]))
-    return sum(scores) / len(scores)
+    return sum(scores, jnp.float32(0)) / len(scores)
 
 
 def flow_passes(network: nnx.Module, clip: Clip, config: ObjectiveConfig):

@@ -271,6 +271,7 @@ class Run:
         best = self.checkpoints.best_record()
         if best is None:
             return True
+        assert self.validation is not None
         if best.get("settings", self.validation.settings) != self.validation.settings:
             print(
                 "validation: measured otherwise than the best network so far, which is no longer kept", file=sys.stderr

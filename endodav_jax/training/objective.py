@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Shaped
 
 from endodav_jax.data.pyramid import pyramid
-from endodav_jax.geometry.resize import resize_align_corners
+from endodav_jax.geometry.resize import Size, resize_align_corners
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.losses.photometric import photometric_error
 from endodav_jax.models.layers import map_frames, recomputed
@@ -114,7 +114,7 @@ def all_in_windows(mask: Bool[Array, "N H W"]) -> Bool[Array, "N H W"]:
     return jax.lax.reduce_window(mask, True, jax.lax.bitwise_and, (1, 3, 3), (1, 1, 1), "SAME")
 
 
-def to_full_size(maps: list[Float[Array, "*P N _ _ C"]], shape: tuple[int, int]) -> Float[Array, "S *P N H W C"]:
+def to_full_size(maps: list[Float[Array, "*P N _ _ C"]], shape: Size) -> Float[Array, "S *P N H W C"]:
     """Stacks maps of several scales, each resized (align_corners) to the frames' size."""
     return jnp.stack([resize_align_corners(scale_map, shape) for scale_map in maps])
 
@@ -134,7 +134,8 @@ class TrainingMode(NamedTuple):
 
 def training_mode(network: nnx.Module) -> TrainingMode:
     """Takes a motion network of frame pairs apart."""
-    graphdef, params, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
+    graphdef, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
+    params, statistics = states
 
     def run(params, statistics, first, second):
         module = nnx.merge(graphdef, params, statistics, copy=True)
@@ -179,5 +180,6 @@ def statistics_of(networks: nnx.Module) -> dict:
 
 def mean_over_scales(losses: dict[str, Array], prefix: str, config: ObjectiveConfig) -> Float[Array, ""]:
     """Returns the mean of `<prefix>loss/<scale>` and notes it as `<prefix>loss`."""
-    losses[f"{prefix}loss"] = sum(losses[f"{prefix}loss/{scale}"] for scale in config.scales) / len(config.scales)
+    total = sum((losses[f"{prefix}loss/{scale}"] for scale in config.scales), jnp.float32(0))
+    losses[f"{prefix}loss"] = total / len(config.scales)
     return losses[f"{prefix}loss"]

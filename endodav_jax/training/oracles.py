@@ -134,8 +134,8 @@ def true_view_objective(
     differences = edge_aware_differences(mean_normalised(disparity, clip.valid[0])[..., None], clip.frames)
     smoothness = masked_mean_of_pairs(*differences, pair_masks(clip.valid[0]), axis_name)
 
-    parts = {REPROJECTION: sum(errors) / 2, SMOOTHNESS: config.disparity_smoothness * smoothness}
-    loss = sum(parts.values())
+    parts = {REPROJECTION: sum(errors, jnp.float32(0)) / 2, SMOOTHNESS: config.disparity_smoothness * smoothness}
+    loss = sum(parts.values(), jnp.float32(0))
     losses = {f"loss/{name}/0": part for name, part in parts.items()} | {"loss/0": loss, "loss": loss}
     still = jnp.broadcast_to(clip.frames, clip.neighbours.shape)
     nothing = jnp.zeros((*still.shape[:-1], 2))

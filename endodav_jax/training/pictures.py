@@ -14,15 +14,15 @@ def panel(pictures: Pictures) -> np.ndarray:
     Rows: the frame, its disparity and an empty half; then, for the neighbour before and the one after: the neighbour
     warped by depth and motion, the refined target, where the neighbour sees the pixel too, and the flow to it.
     """
-    frame = _bytes(pictures.frame)
-    top = max(float(np.quantile(pictures.disparity, _DISPARITY_SHARE)), 1e-6)
-    disparity = colourise(pictures.disparity, 0.0, top, colour_table("inferno"), None)
-    empty = np.zeros_like(frame)
-    rows = [np.concatenate([frame, disparity, empty, empty], axis=1)]
+    frame, warped, refined, occlusion, disparity, _, flow = (np.asarray(picture) for picture in pictures)
+    top = max(float(np.quantile(disparity, _DISPARITY_SHARE)), 1e-6)
+    colours = colourise(disparity, 0.0, top, colour_table("inferno"), None)
+    first, empty = _bytes(frame), np.zeros(frame.shape, np.uint8)
+    rows = [np.concatenate([first, colours, empty, empty], axis=1)]
     for direction in (0, 1):
-        seen = np.repeat(pictures.occlusion[direction][..., None], 3, axis=-1)
-        tiles = (pictures.warped[direction], pictures.refined[direction], seen)
-        rows.append(np.concatenate([*map(_bytes, tiles), flow_colours(pictures.flow[direction])], axis=1))
+        seen = np.repeat(occlusion[direction][..., None], 3, axis=-1)
+        tiles = [_bytes(tile) for tile in (warped[direction], refined[direction], seen)]
+        rows.append(np.concatenate([*tiles, flow_colours(flow[direction])], axis=1))
     return np.concatenate(rows)
 
 

@@ -83,5 +83,6 @@ def _chart(logged: Sequence[dict], names: Sequence[str], title: str, unit: str) 
         points = points[np.isfinite(points).all(1)]
         if len(points):
             parts = np.array_split(points, min(_POINTS, len(points)))
-            curves[name.rpartition("health/")[2]] = tuple(zip(*(part.mean(0) for part in parts), strict=True))
+            steps, values = np.stack([part.mean(0) for part in parts]).T
+            curves[name.rpartition("health/")[2]] = steps, values
     return lines(curves, title, "step", unit) if curves else text(f"{title}: nothing logged yet.")

@@ -187,7 +187,7 @@ def _omnidirectional(values: dict[str, Any], size: Size) -> Lens:
         a0, a2, a3, a4 = (float(a) for a in values["MappingCoefficients"])
         cx, cy = (float(value) - 1 for value in values["DistortionCenter"])  # Matlab counts pixels from 1
         (c, d), (e, _) = np.asarray(values.get("StretchMatrix", np.eye(2)), np.float64)
-        polynomial = (a0, 0.0, a2, a3, a4)
+        polynomial: tuple[float, ...] = (a0, 0.0, a2, a3, a4)
     else:
         polynomial = tuple(
             float(a) for a in values.get("polynomial", ()) or [values.get(f"a{i}", 0.0) for i in range(5)]

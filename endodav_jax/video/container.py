@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.stream import Disposition
@@ -22,7 +22,7 @@ _NO_DECODER = "its video is of a kind that FFmpeg cannot decode; export it anew,
 _PREVIEW = 0.25  # a track with less than such a part of another's pixels is a preview of it
 # Older PyAV raises where a title is not UTF-8, unless told otherwise; since 19 it
 # replaces them by itself and takes no such word.
-_LENIENT_METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+_LENIENT_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STILL_CODECS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")
 
 

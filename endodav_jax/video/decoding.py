@@ -140,6 +140,7 @@ class Decoding:
         A packet that the demuxer could not read to its end is damaged where it is the last of the file.
         """
         container = self._stream.container
+        assert isinstance(container, av.container.InputContainer)
         # Packets of DV have one size, and its demuxer fills up the last one.
         size = container.size if container.format.name == "dv" else None
         waiting: av.Packet | None = None
@@ -223,7 +224,8 @@ class Decoding:
             for frame in self._stream.codec_context.decode(None):
                 stamp = self._seconds(frame)
                 ahead = self.time + (1.5 + len(self._held)) / float(self._fps)
-                if None not in (stamp, self._first_stamp) and stamp - self._first_stamp > ahead:
+                first = self._first_stamp
+                if stamp is not None and first is not None and stamp - first > ahead:
                     break
                 yield from self._good([frame])
         yield from self._rest()

@@ -73,7 +73,7 @@ class DicomVideo(VideoFile):
         self.header = header
         step = header.times if isinstance(header.times, float) else None
         fps = Fraction(1 / step).limit_denominator(1001) if step else None
-        super().__init__(path, reading, notes, lambda: _Pieces(path, pieces), fps)
+        super().__init__(path, reading, notes, lambda: io.BufferedReader(_Pieces(path, pieces)), fps)
         self.name = name
         if self.pixel_aspect == SQUARE:
             self.pixel_aspect = header.pixel_aspect
@@ -114,11 +114,15 @@ class DicomImages:
             _need_decoder(path)
         self.count = sum(self.counts)
         turned = first.quarter_turns % 2 == 1
-        self.size = first.size[::-1] if turned else first.size
+        assert first.size is not None  # checked with the others
+        height, width = first.size
+        self.size = (width, height) if turned else (height, width)
         self.pixel_aspect = 1 / first.pixel_aspect if turned else first.pixel_aspect
         self._starts = _starts(first.times, self.count)
         self.timed = self._starts is not None
-        self.fps = DEFAULT_FPS if self._starts is None else _rate(first.times, self._starts)
+        self.fps = DEFAULT_FPS
+        if first.times is not None and self._starts is not None:
+            self.fps = _rate(first.times, self._starts)
 
     @property
     def about(self) -> dict:

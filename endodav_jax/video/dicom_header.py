@@ -174,8 +174,10 @@ def _spacing(values) -> tuple[float, float] | None:
 def _aspect(values) -> Fraction:
     """The ratio of vertical to horizontal size, or the spacing of rows and columns."""
     ratio = values.get("PixelAspectRatio")
-    if ratio and len(ratio) == 2 and all(_integer(part) for part in ratio):
-        return Fraction(_integer(ratio[1]), _integer(ratio[0]))
+    if ratio and len(ratio) == 2:
+        across, down = _integer(ratio[0]), _integer(ratio[1])
+        if across and down:
+            return Fraction(down, across)
     spacing = _spacing(values)
     if spacing is not None:
         return Fraction(spacing[1] / spacing[0]).limit_denominator(1000)

@@ -79,13 +79,15 @@ class FrameMasks:
         Raises:
           UserError: no masks there, or none that fits a frame.
         """
-        self.path, self.odd = path, ()
+        self.path = path
+        self.odd: tuple[str, ...] = ()
         self._files: dict[int, Path] | None = None
         if path.is_dir():
             self._files = _paired(path, images_in(path), frames)
-            missing = 0 if frames is None else sum(number not in self._files for number, _ in frames)
+            wanted = frames or ()
+            missing = sum(number not in self._files for number, _ in wanted)
             if missing:
-                self.odd = (f"{missing} of {len(frames)} frames have no mask in {path.name}; they count whole",)
+                self.odd = (f"{missing} of {len(wanted)} frames have no mask in {path.name}; they count whole",)
         elif not path.is_file():
             raise UserError(f"{path}: no such folder or video of masks")
 
@@ -128,7 +130,9 @@ def shrunk_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(shrunk) == 255
 
 
-def fitted_mask(mask: np.ndarray, window: np.ndarray | tuple, source_size, full_size, size, name: Path) -> np.ndarray:
+def fitted_mask(
+    mask: np.ndarray, window: np.ndarray | tuple | slice, source_size, full_size, size, name: Path
+) -> np.ndarray:
     """Returns a mask for frames as they are worked on: one view cut out, made smaller.
 
     Args:
@@ -150,12 +154,18 @@ def fitted_mask(mask: np.ndarray, window: np.ndarray | tuple, source_size, full_
     return shrunk_mask(mask, size)
 
 
+def _numbers(files: list[Path]) -> list[int] | None:
+    """The number in each name; None where one has none, or two have the same."""
+    numbers = [number for number in (_number(path.stem) for path in files) if number is not None]
+    return numbers if len(numbers) == len(files) == len(set(numbers)) else None
+
+
 def _paired(folder: Path, files: list[Path], frames: Sequence[tuple[int, str]] | None) -> dict[int, Path]:
     if not files:
         raise UserError(f"{folder}: holds no images; give a mask for every frame")
     if frames is None:  # of a video: numbers from 0
-        numbers = [_number(path.stem) for path in files]
-        if None in numbers or len(set(numbers)) < len(numbers):
+        numbers = _numbers(files)
+        if numbers is None:
             return dict(enumerate(files))
         first = min(numbers)
         # Files that are numbered from 1 without a gap are the frames from 0 on.
@@ -166,8 +176,8 @@ def _paired(folder: Path, files: list[Path], frames: Sequence[tuple[int, str]] |
     if all(stem in by_stem for stem in stems):
         return {by_stem[stem]: path for stem, path in zip(stems, files, strict=True)}
     known = {number for number, _ in frames}
-    numbers = [_number(path.stem) for path in files]
-    if None not in numbers and len(set(numbers)) == len(numbers) and set(numbers) <= known:
+    numbers = _numbers(files)
+    if numbers is not None and set(numbers) <= known:
         return dict(zip(numbers, files, strict=True))
     if len(files) == len(frames):
         return {number: path for (number, _), path in zip(frames, files, strict=True)}

@@ -184,7 +184,7 @@ def _read_tiff(path: Path, number: int) -> np.ndarray:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[number]
-            _check_size(path, page.imagewidth, page.imagelength)
+            _check_size(path, *(getattr(page, side) for side in ("imagewidth", "imagelength")))
             values = page.asarray()
     except (*_DECODING_ERRORS, ImportError) as error:
         raise _unreadable(path, error) from error

@@ -24,8 +24,10 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
     zeros).  The way by which the times are more even counts.
     """
     ordered = sorted(paths, key=natural_order)
-    stamps = [_STAMP.fullmatch(path.stem) for path in ordered]
-    if None in stamps or len({stamp[1] for stamp in stamps}) > 1 or len({len(stamp[3]) for stamp in stamps}) < 2:
+    stamps = [stamp for path in ordered if (stamp := _STAMP.fullmatch(path.stem)) is not None]
+    if len(stamps) < len(ordered) or len({stamp[1] for stamp in stamps}) > 1:
+        return ordered
+    if len({len(stamp[3]) for stamp in stamps}) < 2:
         return ordered
     digits = max(len(stamp[3]) for stamp in stamps)
     as_number = [Fraction(f"{stamp[2]}.{stamp[3]}") for stamp in stamps]

@@ -48,8 +48,8 @@ def pages_of(path: Path, image: Image.Image | None) -> Pages:
     """
     if path.suffix.lower() in TIFF_SUFFIXES:
         return _tiff_pages(path)
-    count = getattr(image, "n_frames", 1) if image is not None else 1
-    if count == 1:
+    count = getattr(image, "n_frames", 1)
+    if image is None or count == 1:
         return ONE
     if image.format in ("PNG", "WEBP", "GIF"):
         # An APNG may show a picture of its own where animations are not known.
@@ -74,7 +74,8 @@ def seconds_of_pages(path: Path, pages: Pages) -> list[float] | None:
 def contiguous_frames(path: Path) -> Iterator[np.ndarray]:
     """Yields the images [H, W] or [H, W, C] of an ImageJ file that describes only its first one."""
     with tifffile.TiffFile(path) as file:
-        values, axes = tifffile.memmap(path, mode="r", series=0), file.series[0].axes
+        axes = file.series[0].axes
+    values: np.ndarray = tifffile.memmap(path, mode="r", series=0)
     if axes.endswith("CYX") and values.shape[-3] == 3:
         values = np.moveaxis(values, -3, -1)
     elif not axes.endswith("S"):
@@ -91,8 +92,8 @@ def _tiff_pages(path: Path) -> Pages:
         others = int(np.prod([length for axis, length in shape.items() if axis not in "YXS"], dtype=np.int64))
         if others == 1 and channels != 3:  # images in a row whose axis nobody named
             others, channels = channels, 1
-        alone = file.is_imagej and len(pages) == 1 and series is not None
-        if alone and others * channels > 1 and series.dataoffset is not None:
+        alone = file.is_imagej and len(pages) == 1
+        if alone and others * channels > 1 and series is not None and series.dataoffset is not None:
             _check_channels(path, channels)
             return Pages(tuple(range(others)), contiguous=True)
         same = tuple(

@@ -57,7 +57,8 @@ def find_overlays(frames: Sequence[np.ndarray]) -> Overlays:
     if moving.mean() < MOVING:
         return Overlays()
     drawn = (change <= STILL) & (level > DRAWN)
-    across = down = 0.0
+    across = np.zeros((level.shape[0], level.shape[1] - 1))
+    down = np.zeros((level.shape[0] - 1, level.shape[1]))
     for frame in frames:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
         across = across + np.abs(np.diff(grey, axis=1)) / len(frames)
@@ -79,10 +80,10 @@ def _cleaned(drawn: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndar
     sharp = np.zeros(drawn.shape, np.uint8)
     sharp[:, :-1] |= across > OUTLINE
     sharp[:-1] |= down > OUTLINE
-    sharp = cv2.dilate(sharp, np.ones((3, 3), np.uint8))
+    near_sharp = cv2.dilate(sharp, np.ones((3, 3), np.uint8))
     outline = (joined > 0) & ~cv2.erode(joined, np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
     lengths = np.bincount(labels[outline], minlength=count)
-    sharp_lengths = np.bincount(labels[outline], sharp[outline], minlength=count)
+    sharp_lengths = np.bincount(labels[outline], near_sharp[outline], minlength=count)
     kept = (stats[:, cv2.CC_STAT_AREA] >= least) & (sharp_lengths >= SHARP_SHARE * lengths)
     kept[0] = False
     size = 2 * HALO + 1
@@ -114,8 +115,8 @@ def _insets(across: np.ndarray, down: np.ndarray, moving: np.ndarray) -> tuple[t
     edges = np.zeros((height, width), np.uint8)
     edges[:, :-1] |= upright
     edges[:-1] |= level
-    edges = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    outlines, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    closed = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    outlines, _ = cv2.findContours(closed, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     found: list[tuple[int, int, int, int]] = []
     for outline in outlines:
         left, top, wide, high = cv2.boundingRect(outline)

@@ -17,10 +17,11 @@ class UprightRgb:
         self._converter = VideoReformatter()
         self._turn: tuple[bool, bool, bool] | None = None
 
-    def look_at(self, frame: av.VideoFrame) -> None:
+    def look_at(self, frame: av.VideoFrame) -> tuple[bool, bool, bool]:
         """Reads the display matrix, from the first frame as the decoder gives it."""
         if self._turn is None:
             self._turn = _display_turn(frame)
+        return self._turn
 
     @property
     def swapped(self) -> bool:
@@ -33,8 +34,7 @@ class UprightRgb:
         return (frame.width, frame.height) if self.swapped else (frame.height, frame.width)
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        self.look_at(frame)
-        swapped, flip_x, flip_y = self._turn
+        swapped, flip_x, flip_y = self.look_at(frame)
         if any(component.is_alpha for component in frame.format.components):
             rgb = over_black(self._converter.reformat(frame, format="rgba").to_ndarray())
         else:

@@ -68,7 +68,7 @@ class DepthClip:
         self.unit = _unit(about, self._key)
         self.judged_name = "expected error" if "expected_errors" in self._maps else ""
         self.poses: list[np.ndarray | None] = [None] * len(self.numbers)
-        self.surface = None
+        self.surface: bytes | None = None
         self.notes = [f"{len(self.numbers)} frames", f"lengths in {self.unit.name}"]
         if "intrinsics" in about and "guess" in str(about["intrinsics"].get("origin", "")):
             self.notes.append("the focal length is guessed: proportions may be wrong")
@@ -122,8 +122,9 @@ class EvaluatedClip:
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{file}: cannot be read ({error}); run `endodav evaluate` again") from error
         self.title, self.fps, self.unit = file.stem, 5.0, Unit("mm")
-        self.judged_name, self.surface = "error", None
-        self.poses = [None] * len(self.numbers)
+        self.judged_name = "error"
+        self.surface: bytes | None = None
+        self.poses: list[np.ndarray | None] = [None] * len(self.numbers)
         if poses is not None and np.isfinite(poses).all():
             self.poses = [np.linalg.inv(pose) for pose in poses.astype(np.float64)]
         self.notes = [f"{len(self.numbers)} frames of the sequence", "depth brought to the truth's scale"]
@@ -143,7 +144,8 @@ class EvaluatedClip:
 def _unit(about: dict, key: str) -> Unit:
     if key != "depths_mm":
         return Unit()
-    scale = about.get("scale") if isinstance(about.get("scale"), dict) else {}
+    stored = about.get("scale")
+    scale = stored if isinstance(stored, dict) else {}
     factor, interval = scale.get("factor"), scale.get("interval")
     if factor and interval:
         return Unit("mm", (interval[0] / factor, interval[1] / factor))

@@ -3,11 +3,12 @@
 import base64
 import contextlib
 import dataclasses
+import functools
 import io
 import socket
 import threading
 import time
-from typing import get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -50,10 +51,10 @@ class Shown:
     @classmethod
     def of_query(cls, values: dict[str, str]) -> "Shown":
         """Reads a link; what it does not say, or says wrongly, is as it is at first."""
-        read = {}
+        read: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             try:
-                read[field.name] = type(field.default)(values[field.name])
+                read[field.name] = type(getattr(cls, field.name))(values[field.name])
             except (KeyError, ValueError):
                 continue
         return cls(**read)
@@ -144,13 +145,13 @@ class Page:
     def apply(self, shown: Shown) -> None:
         """Shows what a link says."""
         with self._lock:
-            self._frame.value = min(max(shown.frame, 0), len(self._recording.numbers) - 1)
+            _set(self._frame, min(max(shown.frame, 0), len(self._recording.numbers) - 1))
             if shown.cloud in self._cloud_by.options:
-                self._cloud_by.value = shown.cloud
+                _set(self._cloud_by, shown.cloud)
             if shown.colours in self._colours.options:
-                self._colours.value = shown.colours
+                _set(self._colours, shown.colours)
             if shown.low < shown.high:
-                self._range.value = (shown.low, shown.high)
+                _set(self._range, (shown.low, shown.high))
             self.show()
 
     def show(self) -> None:
@@ -162,7 +163,7 @@ class Page:
             view = self._view = self._recording.view(place)
             self._pictures.content = self._side_by_side(view)
             self._show_points(view, self._recording.poses[place])
-            self._link.value = f"{self._address}?{self.shown().query()}"
+            _set(self._link, f"{self._address}?{self.shown().query()}")
 
     def _side_by_side(self, view: View) -> str:
         """The pictures of a frame, as HTML that holds them."""
@@ -172,9 +173,9 @@ class Page:
             pictures.append(self._coloured_depth(view.truth))
         if view.judged is not None:
             names.append(f"{self._recording.judged_name}, 0 to {WORST_ERROR:.0%}")
-            pictures.append(self._coloured_error(view))
+            pictures.append(self._coloured_error(view.judged, view.depth > 0))
         jpeg = cv2.imencode(".jpg", np.concatenate(pictures, 1)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-        data = base64.b64encode(jpeg).decode()
+        data = base64.b64encode(jpeg.tobytes()).decode()
         return (
             f'<figure style="margin: 0.5em"><img style="width: 100%" src="data:image/jpeg;base64,{data}" '
             f'alt="{" | ".join(names)}"><figcaption>Frame {view.number}: {" | ".join(names)}</figcaption></figure>'
@@ -186,13 +187,14 @@ class Page:
         disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-9), 0).astype(np.float32)
         return colourise(disparity, far, near, colour_table(self._colours.value), depth > 0)
 
-    def _coloured_error(self, view: View) -> np.ndarray:
-        return colourise(view.judged, 0.0, WORST_ERROR, colour_table("turbo"), view.depth > 0)
+    def _coloured_error(self, error: np.ndarray, known: np.ndarray) -> np.ndarray:
+        return colourise(error, 0.0, WORST_ERROR, colour_table("turbo"), known)
 
     def _show_points(self, view: View, pose: np.ndarray | None) -> None:
         points, pixels = points_of(view, self._intrinsics, MOST_POINTS)
         pictures = {BY_COLOUR: lambda: view.rgb, BY_DEPTH: lambda: self._coloured_depth(view.depth)}
-        pictures[BY_ERROR] = lambda: self._coloured_error(view)
+        if view.judged is not None:
+            pictures[BY_ERROR] = functools.partial(self._coloured_error, view.judged, view.depth > 0)
         colours = pictures[self._cloud_by.value]().reshape(-1, 3)[pixels]
         world = np.eye(4) if pose is None else pose
         self._points = (points @ world[:3, :3].T + world[:3, 3]).astype(np.float32)
@@ -272,7 +274,7 @@ class Page:
             if self._closed:
                 return
             begun = time.monotonic()
-            self._frame.value = (int(self._frame.value) + 1) % len(self._recording.numbers)
+            _set(self._frame, (int(self._frame.value) + 1) % len(self._recording.numbers))
             time.sleep(max(0.0, 1 / self._recording.fps - (time.monotonic() - begun)))
 
 
@@ -287,3 +289,8 @@ def quiet_server() -> viser.ViserServer:
 
 def _stride(view: View, most: int) -> int:
     return max(1, int(np.ceil(np.sqrt(view.depth.size / most))))
+
+
+def _set(control: Any, value: object) -> None:
+    """Sets a control's value; viser's annotations have it as read-only, which it is not."""
+    control.value = value

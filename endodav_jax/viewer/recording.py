@@ -65,13 +65,17 @@ class Recording(Protocol):
     """
 
     title: str
-    notes: Sequence[str]
     numbers: Sequence[int]
     fps: float
     unit: Unit
     judged_name: str
-    poses: Sequence[np.ndarray | None]
     surface: bytes | None
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    @property
+    def poses(self) -> Sequence[np.ndarray | None]: ...
 
     def view(self, place: int) -> View:
         """The frame at a place of `numbers`."""

@@ -40,7 +40,9 @@ class StoredFrames:
 
     def __getitem__(self, place: int) -> np.ndarray:
         """uint8 [H,W,3] RGB."""
-        return cv2.cvtColor(cv2.imdecode(self._pictures[place], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        picture = cv2.imdecode(self._pictures[place], cv2.IMREAD_COLOR)
+        assert picture is not None  # encoded above
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 class StoredMaps:
@@ -82,7 +84,8 @@ class StoredMaps:
 
     def size(self, key: str) -> tuple[int, int]:
         """(height, width) of the maps under a key."""
-        return self._starts[key][1][1:]
+        _, height, width = self._starts[key][1]
+        return height, width
 
     def read(self, key: str, place: int) -> np.ndarray:
         """Map number `place` of a key, float32 [H,W]."""

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -209,6 +210,9 @@ def _link(staged: Path, target: Path) -> None:
             shutil.copyfile(staged, target)
         except OSError as error:
             raise UserError(f"{target}: cannot be written ({error.strerror}); free some space and repeat") from error
+
+
+_counter: Any  # of a worker, kept there by `_keep_counter`
 
 
 def _keep_counter(counter) -> None:

@@ -48,7 +48,9 @@ class AirwayShape(Shape):
         d = Draws(key)
         radius = d.uniform(6.0, 10.0)
         turn = d.uniform(0.0, 2 * jnp.pi)
-        starts, ways, radii = [], [], []
+        starts: list[jax.Array] = []
+        ways: list[jax.Array] = []
+        widths: list[tuple[jax.Array, jax.Array]] = []  # at both ends
         for number, parent in enumerate(PARENTS):
             if parent is None:
                 start, way = jnp.array([0.0, 0.0, -30.0], jnp.float32), jnp.array([0.0, 0.0, 1.0], jnp.float32)
@@ -64,13 +66,13 @@ class AirwayShape(Shape):
                 lean = d.uniform(0.35, 0.8)
                 way = jnp.cos(lean) * along + jnp.sin(lean) * across
                 start = starts[parent] + ways[parent]
-                wide = radii[parent][1] * d.uniform(0.66, 0.85)
+                wide = widths[parent][1] * d.uniform(0.66, 0.85)
                 length = wide * d.uniform(3.5, 6.0)
             starts.append(start)
             ways.append(way * length)
-            radii.append((wide, wide * d.uniform(0.88, 1.02)))
+            widths.append((wide, wide * d.uniform(0.88, 1.02)))
         angle = d.uniform(0.0, 2 * jnp.pi)
-        radii = jnp.array(radii, jnp.float32)
+        radii = jnp.array(widths, jnp.float32)
         return cls(
             start_mm=jnp.stack(starts),
             way_mm=jnp.stack(ways),
@@ -137,11 +139,13 @@ class AirwayShape(Shape):
             # Cartilage is a horseshoe: soft at the back.
             ring = ring * jnp.clip(1.3 - 2.0 * facing, 0.0, 1.0)
             inside = radius * (1.0 - self.ring_height * ring) - off - bump
-            if free is None:
+            if free is None or rings is None:
                 free, rings = inside, ring
             else:
                 rings = jnp.where(inside > free, ring, rings)
                 free = smooth_max(free, inside, self.carina_mm)
+        assert free is not None  # there is a trunk
+        assert rings is not None
         return free, rings
 
     def parts(self, points: Points) -> tuple[jax.Array, ...]:

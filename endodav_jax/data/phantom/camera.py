@@ -60,10 +60,10 @@ def _away_from_wall(shape, position: jax.Array, margin: jax.Array) -> jax.Array:
 
     def push(_, position):
         value, gradient = field_and_gradient(shape.clearance, tuple(position))
-        gradient = jnp.stack(gradient)
-        steep = jnp.linalg.norm(gradient)
+        slope = jnp.stack(gradient)
+        steep = jnp.linalg.norm(slope)
         short = soft * jax.nn.softplus((margin - value) / soft)
-        return position + 0.5 * short * gradient / jnp.maximum(steep, 1e-3)
+        return position + 0.5 * short * slope / jnp.maximum(steep, 1e-3)
 
     return jax.lax.fori_loop(0, 6, push, position)
 

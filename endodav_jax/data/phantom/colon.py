@@ -175,7 +175,9 @@ class ColonShape(Shape):
     def wall(self, points: Points) -> jax.Array:
         """The tube with its folds, ends and branches, without polyps."""
         x, y, z = points
-        qx, qy, slope_x, slope_y = x, y, 0.0, 0.0
+        qx, qy = x, y
+        slope_x: jax.Array | float = 0.0
+        slope_y: jax.Array | float = 0.0
         for i in range(2):
             turns = z / self.bend_wavelength_mm[i]
             steep = 2 * jnp.pi * self.bend_mm[i] / self.bend_wavelength_mm[i]

@@ -1,7 +1,7 @@
 """The phantom as data: one frozen dataclass, and the presets of the families."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from endodav_jax.data.phantom.families import FAMILIES
 
@@ -102,9 +102,8 @@ class PhantomConfig:
     @classmethod
     def ideal(cls, family: str, **fields) -> "PhantomConfig":
         """A rigid Lambertian world under a lamp that does not move, seen by an ideal camera: for tests."""
-        return cls(
-            **{
-                "family": family, "light": "flat", "specular": False, "exposure_drift": 0.0, "vignette": False,
-                "blur": False, "noise": 0.0, "tissue_motion_mm": 0.0, "tool": 0.0, "circular_view": 0.0,
-            } | fields
-        )  # fmt: skip
+        plain: dict[str, Any] = {
+            "light": "flat", "specular": False, "exposure_drift": 0.0, "vignette": False,
+            "blur": False, "noise": 0.0, "tissue_motion_mm": 0.0, "tool": 0.0, "circular_view": 0.0,
+        }  # fmt: skip
+        return cls(**{"family": family} | plain | fields)

@@ -84,7 +84,8 @@ class Light:
         to_eye = tuple(-c * inverse for c in hit)
         wet = tuple(n + f for n, f in zip(normal, film, strict=True))
         wet_inverse = jax.lax.rsqrt(wet[0] ** 2 + wet[1] ** 2 + wet[2] ** 2)
-        diffuse = highlight = 0.0
+        diffuse: jax.Array | float = 0.0
+        highlight: jax.Array | float = 0.0
         for i in range(LAMPS):
             to_lamp = tuple(p - c for p, c in zip(self.lamp_mm[i], hit, strict=True))
             near = jax.lax.rsqrt(to_lamp[0] ** 2 + to_lamp[1] ** 2 + to_lamp[2] ** 2)
@@ -194,5 +195,5 @@ def _blur(image: jax.Array, weight: jax.Array) -> jax.Array:
 def _gaussian(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Nearly normal numbers: sums of four bytes, much cheaper than an inverse error function."""
     bits = jax.random.bits(key, shape, jnp.uint32)
-    total = sum(((bits >> shift) & 0xFF).astype(jnp.int32) for shift in (0, 8, 16, 24)).astype(jnp.float32)
-    return (total - 510.0) / 147.8
+    total = sum((((bits >> shift) & 0xFF).astype(jnp.int32) for shift in (0, 8, 16, 24)), jnp.int32(0))
+    return (total.astype(jnp.float32) - 510.0) / 147.8

@@ -85,7 +85,7 @@ class Materials:
         )
 
     def appearance(
-        self, points: Points, fields: tuple[jax.Array, ...], solid: jax.Array, footprint_mm: jax.Array
+        self, points: Points, fields: tuple[jax.Array, ...], solid: jax.Array | None, footprint_mm: jax.Array
     ) -> tuple[jax.Array, Points, jax.Array, jax.Array]:
         """How bodies look at [N] points: linear RGB reflectance [3,N], slope of fine waves, gloss and shine.
 
@@ -95,6 +95,7 @@ class Materials:
           solid: int32 [N] number of the solid met, -1 for none.
           footprint_mm: what one pixel covers there.
         """
+        assert solid is not None  # rooms have solids
         own = jnp.where(solid >= 0, len(fields) + solid, jnp.argmin(jnp.stack(fields), axis=0))
         count = self.edge.shape[0]
         columns = [self.colour, self.frame, self.pattern, self.edge, self.warp, self.mottle, self.grain]

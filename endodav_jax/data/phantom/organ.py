@@ -92,10 +92,10 @@ class OrganShape(Shape):
         rough = self.wall_bump_mm[0] * coarse + self.wall_bump_mm[1] * fine
         wall = -ellipsoid(points, jnp.zeros(3, jnp.float32), jnp.eye(3, dtype=jnp.float32), self.cavity_mm) - rough
 
-        lobes = [
+        first, second = (
             ellipsoid(points, self.lobe_centre_mm[i], self.lobe_axes[i], self.lobe_radii_mm[i]) for i in range(LOBES)
-        ]
-        lobe = smooth_min(*lobes, 6.0)
+        )
+        lobe = smooth_min(first, second, 6.0)
         groove = wave((points[0] + 3.0 * coarse) / self.lobe_groove[1] + self.phase[2, 0])
         lobe = lobe + self.lobe_groove[0] * jnp.maximum(groove, 0.0) ** 2
 

@@ -49,7 +49,7 @@ def render_frame(
         return scene.shape.field(scene.breathing.at_rest(points, t))
 
     wall_mm = trace(field, scene.curvature, cam_from_world, intrinsics, height, width, rays_of)
-    surface_mm, solid, solid_normal = wall_mm, None, None
+    surface_mm, solid = wall_mm, None
     if scene.shape.solids is not None:
         solid_mm, solid, solid_normal = scene.shape.solids.meet(origin, directions)
         solid = jnp.where(solid_mm < wall_mm, solid, -1)
@@ -59,7 +59,7 @@ def render_frame(
     inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-12)
     world_normal = tuple(g * inverse for g in gradient)
     met = jnp.abs(value) < HIT_MM
-    if solid is not None:
+    if solid is not None:  # and `solid_normal` with it
         met = met | (solid >= 0)
         world_normal = tuple(jnp.where(solid >= 0, a, b) for a, b in zip(solid_normal, world_normal, strict=True))
     sun = jnp.maximum(sum(s * n for s, n in zip(SUN, world_normal, strict=True)), 0.0)

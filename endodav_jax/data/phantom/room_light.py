@@ -1,7 +1,7 @@
 """Lamps that stand in the world, with shadows, beside one that the camera may carry."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -73,12 +73,12 @@ class RoomLight:
         # The world's up is -y.
         up = -sum(cam_from_world[i, 1] * n for i, n in enumerate(normal))
         lit = self.sky[:, None] * (0.7 + 0.3 * up)
-        highlights = 0.0
+        highlights: jax.Array | float = 0.0
         for i in range(STANDING + 1):
             if i < STANDING:
-                lamp = [sum(cam_from_world[r, c] * self.lamp_mm[i, c] for c in range(3)) for r in range(3)]
-                lamp = [a + cam_from_world[r, 3] for r, a in enumerate(lamp)]
-                there = lit_from(self.lamp_mm[i]).astype(jnp.float32)
+                turned = [sum(cam_from_world[r, c] * self.lamp_mm[i, c] for c in range(3)) for r in range(3)]
+                lamp: Sequence[jax.Array | float] = [a + cam_from_world[r, 3] for r, a in enumerate(turned)]
+                there: jax.Array | float = lit_from(self.lamp_mm[i]).astype(jnp.float32)
                 reach = self.reach_mm
             else:
                 lamp, there, reach = (0.0, 0.0, 0.0), 1.0, 0.3 * self.reach_mm

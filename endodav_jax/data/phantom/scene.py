@@ -141,8 +141,8 @@ def _light(key: jax.Array, shape: Shape, scope: str, flat: jax.Array) -> Light |
 def _curvature(shape: Shape, d: Draws) -> jax.Array:
     """Strong concave second derivative of the field, from second differences at many points of free space."""
     points = shape.sample(d.key(), CURVATURE_SAMPLES)
-    direction = jax.random.normal(d.key(), (3, CURVATURE_SAMPLES), jnp.float32)
-    direction = tuple(direction / jnp.linalg.norm(direction, axis=0))
+    towards = jax.random.normal(d.key(), (3, CURVATURE_SAMPLES), jnp.float32)
+    direction = tuple(towards / jnp.linalg.norm(towards, axis=0))
 
     step = CURVATURE_STEP_MM
     before, value, after = shape.field(

@@ -4,19 +4,43 @@ Fields are positive in free space and negative in tissue, in mm; they need not b
 with a bounded gradient (Hart, "Sphere tracing", 1996: steps are divided by the bound).
 """
 
+from typing import TYPE_CHECKING, Self
+
 import jax
 import jax.numpy as jnp
 
-Points = tuple[jax.Array, jax.Array, jax.Array]  # x, y, z in mm, of one shape
+if TYPE_CHECKING:
+    from endodav_jax.data.phantom.solids import Solids
+
+Points = tuple[jax.Array, ...]  # the three x, y, z in mm, of one shape
 
 
 class Shape:
-    """What every shape offers beside `parts` and `sample`."""
+    """What every shape offers.
+
+    Attributes:
+      room_mm: [3] half extents, of shapes in which lamps stand.
+    """
+
+    room_mm: jax.Array
+
+    @classmethod
+    def draw(cls, key: jax.Array) -> Self:
+        """Draws one."""
+        raise NotImplementedError
 
     @property
-    def solids(self):
-        """Bodies met in closed form (`solids.Solids`), or None."""
+    def solids(self) -> "Solids | None":
+        """Bodies met in closed form, or None."""
         return None
+
+    def parts(self, points: Points) -> tuple[jax.Array, ...]:
+        """Fields of what is made of different materials, mm."""
+        raise NotImplementedError
+
+    def sample(self, key: jax.Array, count: int) -> Points:
+        """Points in free space, each coordinate [count]."""
+        raise NotImplementedError
 
     def field(self, points: Points) -> jax.Array:
         """Positive in free space and negative behind surfaces that rays are traced to, mm."""

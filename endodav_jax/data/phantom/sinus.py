@@ -1,6 +1,7 @@
 """A nose and its sinuses: a narrow passage between septum and turbinates, bony partitions, crusts and strands."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -139,7 +140,7 @@ class SinusShape(Shape):
                 (x - self.hole_mm[i, 0]) ** 2 + (0.7 * (y - self.hole_mm[i, 1])) ** 2 + 0.3
             )
             wall = smooth_min(wall, smooth_max(solid, hole, 1.2), 2.0)
-        turbinates = None
+        bodies = []
         for i in range(TURBINATES):
             flat = jnp.stack([jnp.float32(1.0), 1.0 / self.turbinate_flat, jnp.float32(1.0)])
             squeezed = (x, y / self.turbinate_flat, z)
@@ -149,11 +150,10 @@ class SinusShape(Shape):
                 self.turbinate_end_mm[i] * flat,
                 self.turbinate_radii_mm[i],
             )
-            turbinates = body if turbinates is None else smooth_min(turbinates, body, 1.0)
-        debris = None
-        for i in range(CRUSTS):
-            crust = sphere(points, self.crust_mm[i], self.crust_radius_mm[i], jnp.float32(1.7))
-            debris = crust if debris is None else jnp.minimum(debris, crust)
+            bodies.append(body)
+        turbinates = functools.reduce(lambda a, b: smooth_min(a, b, 1.0), bodies)
+        crusts = (sphere(points, self.crust_mm[i], self.crust_radius_mm[i], jnp.float32(1.7)) for i in range(CRUSTS))
+        debris = functools.reduce(jnp.minimum, crusts)
         for i in range(STRANDS):
             strand = tapered_segment(points, self.strand_start_mm[i], self.strand_end_mm[i], self.strand_radii_mm[i])
             debris = smooth_min(debris, strand, 1.0)

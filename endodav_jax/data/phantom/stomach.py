@@ -1,6 +1,7 @@
 """A stomach: a large bent bag whose walls are thrown into long winding folds, as a signed field."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -102,11 +103,10 @@ class StomachShape(Shape):
         return wall, wall + 0.8 * (1.0 - 2.0 * crest), self._polyps(points)
 
     def _polyps(self, points: Points) -> jax.Array:
-        polyps = None
-        for i in range(POLYPS):
-            polyp = sphere(points, self.polyp_centre_mm[i], self.polyp_radius_mm[i], jnp.float32(1.2))
-            polyps = polyp if polyps is None else smooth_min(polyps, polyp, 2.0)
-        return polyps
+        polyps = (
+            sphere(points, self.polyp_centre_mm[i], self.polyp_radius_mm[i], jnp.float32(1.2)) for i in range(POLYPS)
+        )
+        return functools.reduce(lambda a, b: smooth_min(a, b, 2.0), polyps)
 
     def field(self, points: Points) -> jax.Array:
         """Positive in the stomach, negative in tissue, mm."""

@@ -86,7 +86,7 @@ class Mucosa:
     shine: jax.Array
 
     def appearance(
-        self, points: Points, fields: tuple[jax.Array, ...], solid: None, footprint_mm: jax.Array
+        self, points: Points, fields: tuple[jax.Array, ...], solid: jax.Array | None, footprint_mm: jax.Array
     ) -> tuple[jax.Array, Points, jax.Array, jax.Array]:
         """How the surface looks at [N] points: linear RGB reflectance [3,N], slope of the wet film, gloss and shine.
 
@@ -111,7 +111,7 @@ class Mucosa:
         """
         x, y, z = points
 
-        def at(size, i: int, shift: Points = (0.0, 0.0, 0.0)):
+        def at(size, i: int, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)):
             return noise(tuple((p + s) / size for p, s in zip((x, y, z), shift, strict=True)), self.seed[i])
 
         def kept(size):

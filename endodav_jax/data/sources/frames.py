@@ -218,7 +218,7 @@ class FramesSource(SequenceSource):
 
     def _frame_mask(self, known: "_Known", mask_of: MaskOf | None, index: int) -> np.ndarray | None:
         mask = None if mask_of is None else mask_of(index)
-        if mask is None:
+        if mask is None or known.masks is None:
             return None
         window = _window(known.full_size, self._stereo)
         return fitted_mask(mask, window, known.full_size, known.size, known.size, known.masks.path)
@@ -339,7 +339,7 @@ class FramesSource(SequenceSource):
         if self._masks == "none":
             return None
         if self._masks != "auto":
-            found = Path(self._masks)
+            found: Path | None = Path(self._masks)
         else:
             found = masks_beside(place.video or next(iter(place.images.values())).parent)
         frames = None if place.video else [(number, path.stem) for number, path in place.images.items()]

@@ -35,6 +35,7 @@ class SequencePlace:
 
     def open(self, reading: Reading) -> FrameSource:
         """Opens what is no folder of images."""
+        assert self.video is not None
         if len(self.series) > 1:
             return DicomImages(self.series, str(self.video.parent), self.video.parent.name)
         return open_source(str(self.video), reading)
