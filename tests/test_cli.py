@@ -51,6 +51,22 @@ def test_help_and_version_import_neither_jax_nor_numpy():
     assert all(f"  {name} " in printed for name in cli.COMMANDS)
 
 
+def test_help_and_wrong_arguments_of_every_command_come_before_jax():
+    program = (
+        "import contextlib, io, sys; from endodav_jax import cli\n"
+        "for name in cli.COMMANDS:\n"
+        "    for argument in ('--help', '--no-such-argument'):\n"
+        "        printed = io.StringIO()\n"
+        "        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):\n"
+        "            with contextlib.suppress(SystemExit):\n"
+        "                cli.main([name, argument])\n"
+        "        assert printed.getvalue(), name\n"
+        "        loaded = {'jax', 'flax', 'optax', 'orbax', 'tensorflow_datasets'} & set(sys.modules)\n"
+        "        assert not loaded, (name, argument, sorted(loaded))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_argument_of_a_command_is_explained(name):
     command = importlib.import_module(cli.COMMANDS[name].module).Command

@@ -13,7 +13,7 @@ import numpy as np
 
 from endodav_jax.checkpoints import load_model
 from endodav_jax.data.phantom import PhantomConfig, render_sequence
-from endodav_jax.data.phantom.config import FAMILIES
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.reconstruction import confidence
 from endodav_jax.reconstruction.confidence_fit import fit_confidence

@@ -13,6 +13,7 @@ from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save
 from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
 from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
 from endodav_jax.checkpoints.store import MODEL_FOLDER, is_checkpoint, load_checkpoint, load_origin, save_model
+from endodav_jax.choices import OutputKind
 from endodav_jax.conversion.published_files import (
     DEPTH_FILE,
     OUTPUT_KEY,
@@ -25,7 +26,7 @@ from endodav_jax.conversion.weights_file import read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 from endodav_jax.models.build import abstract_params, merge_adapters
-from endodav_jax.models.config import DepthModelConfig, OutputKind
+from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import NO_ADAPTER
 
 Target = Literal["orbax", "safetensors"]

@@ -7,12 +7,12 @@ import jax
 import ml_dtypes
 import numpy as np
 
+from endodav_jax.choices import OutputKind
 from endodav_jax.conversion import motion_names, names, recognise
 from endodav_jax.conversion.name_rules import IGNORED, write_params
 from endodav_jax.conversion.weights_file import SUFFIXES, WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.models import DepthModelConfig, abstract_params
-from endodav_jax.models.config import OutputKind
 from endodav_jax.models.registry import ADAPTERS, NO_ADAPTER
 
 DEPTH_FILE = "depth_model"

@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from endodav_jax.data.contract import EvaluationFrame
-from endodav_jax.data.resize import nearest, resize_depth
+from endodav_jax.data.resize import resize_depth
 from endodav_jax.data.sources.base import SourceFrame
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
+from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.video.colour import colour_table, colourise
 
 _THUMB = (160, 128)  # width, height into which every picture is fitted
@@ -79,7 +80,7 @@ def _dimmed(frame: SourceFrame | EvaluationFrame) -> np.ndarray:
     small = cv2.resize(frame.frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
     if frame.view_mask is None:
         return small
-    return np.where(nearest(frame.view_mask, (height, width))[..., None], small, small // 3)
+    return np.where(resize_nearest(frame.view_mask, (height, width), "half_pixel")[..., None], small, small // 3)
 
 
 def _paste(row: Image.Image, picture: np.ndarray, left: int) -> None:

@@ -5,6 +5,7 @@ from PIL import Image
 
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.cameras import resized_intrinsics
+from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.video.frame_masks import shrunk_mask
 
 _SPARSE = 0.05  # share of pixels with depth below which a map is a set of points
@@ -41,7 +42,7 @@ def resize_depth(depth_mm: np.ndarray, image_shape: tuple[int, int]) -> np.ndarr
     """
     rows, columns = np.nonzero(depth_mm)
     if rows.size > _SPARSE * depth_mm.size:
-        return nearest(depth_mm, image_shape)
+        return resize_nearest(depth_mm, image_shape, "half_pixel")
     resized = np.full(image_shape, np.inf, depth_mm.dtype)
     places = (
         ((index + 0.5) * (new / old)).astype(np.int64)
@@ -49,12 +50,3 @@ def resize_depth(depth_mm: np.ndarray, image_shape: tuple[int, int]) -> np.ndarr
     )
     np.minimum.at(resized, tuple(places), depth_mm[rows, columns])
     return np.where(np.isinf(resized), np.zeros_like(resized), resized)
-
-
-def nearest(image: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
-    """Returns [H', W', ...] with the pixel of [H, W, ...] whose area holds each new pixel's centre."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
-        for new, old in zip(image_shape, image.shape[:2], strict=True)
-    )
-    return np.ascontiguousarray(image[rows[:, None], columns])

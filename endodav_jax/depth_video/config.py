@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from endodav_jax.choices import OutputKind, Precision, Preset
 from endodav_jax.fields import Listed, check_choices, positional, spelled
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.inference.windows import AlignRule
-from endodav_jax.models.config import OutputKind, Preset
 from endodav_jax.video.frames import Deinterlace, Reading
 
 Stereo = Literal["none", "top", "bottom", "left", "right"]

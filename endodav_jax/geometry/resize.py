@@ -11,7 +11,7 @@ one another; the others map the images' outer edges to one another ("half-pixel"
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ CUBIC_A = -0.75  # of PyTorch and OpenCV alike
 
 MOST_TAPS = 5  # that are gathered one by one
 
+Image = TypeVar("Image", jax.Array, np.ndarray)
 Size = tuple[int, ...]  # (height, width)
 
 Rule = Literal["align_corners", "half_pixel", "antialias", "cubic"]
@@ -67,6 +68,25 @@ def resize_cubic(image: Float[Array, "*batch h w C"], shape: Size) -> Float[Arra
 def resize_position_grid(grid: Float[Array, "h w C"], shape: Size) -> Float[Array, "height width C"]:
     """DINOv2's bicubic resize of position embeddings, whose sampling distance is n / (m + 0.1) and not n / m."""
     return _resize(grid, shape, "cubic", lambda n, m: n / (m + 0.1))
+
+
+def resize_nearest(image: Image, shape: Size, rule: Literal["align_corners", "half_pixel"]) -> Image:
+    """Returns [..., height, width] of pixels of [..., h, w] as they are: of depth and masks, which nothing may mix.
+
+    Args:
+      image: channels, if any, come first; NumPy's arrays stay NumPy's.
+      shape: (height, width) wanted.
+      rule: `align_corners` takes the pixel whose centre is nearest (half to even) where corners lie on corners;
+        `half_pixel` the one whose area holds the new pixel's centre where the images' outer edges do.
+    """
+    rows, columns = (_nearest(old, new, rule) for old, new in zip(image.shape[-2:], shape, strict=True))
+    return image[..., rows[:, None], columns]
+
+
+def _nearest(size_in: int, size_out: int, rule: Rule) -> np.ndarray:
+    if rule == "align_corners":
+        return np.round(np.linspace(0, size_in - 1, size_out)).astype(np.int32)
+    return ((np.arange(size_out) + 0.5) * (size_in / size_out)).astype(np.int32)
 
 
 def lower_bound_shape(height: int, width: int, target: tuple[int, int], multiple: int = 14) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from endodav_jax.checkpoints.card import Card
+from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import MaskOf, OnOverlap, WindowAligner, WindowLog
@@ -19,7 +20,6 @@ from endodav_jax.inference.streaming import DepthStream
 from endodav_jax.inference.windowed import Batching, chunks, filled, run_windows
 from endodav_jax.inference.windows import ALIGN_RULES, AlignRule
 from endodav_jax.models import DepthModelConfig, merge_adapters
-from endodav_jax.models.config import Precision
 
 PREFETCHED_FRAMES = 8
 

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
+from endodav_jax.choices import OutputKind
 from endodav_jax.errors import UserError
 from endodav_jax.fields import positional, spelled
-from endodav_jax.models.config import OutputKind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from endodav_jax.config import Config, read_config
+from endodav_jax.choices import Preset
 from endodav_jax.errors import UserError
 from endodav_jax.fields import spelled
-from endodav_jax.models.build import abstract_depth_model
-from endodav_jax.models.config import DepthModelConfig, Preset
-from endodav_jax.models.families import FAMILIES
-from endodav_jax.models.groups import parameter_table, table_lines, trainable_groups, trained_and_total
+
+if TYPE_CHECKING:
+    from endodav_jax.config import Config
+    from endodav_jax.models.config import DepthModelConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,9 @@ def run(command: Command) -> None:
     """Prints the table of what the arguments name."""
     if bool(command.config) == (command.family is not None):
         raise UserError("give either --config FILE or --family NAME (with --preset SIZE)")
+    from endodav_jax.config import read_config
+    from endodav_jax.models import FAMILIES, DepthModelConfig
+
     if command.config:
         model = read_config(command.config).model
     else:
@@ -41,13 +44,16 @@ def run(command: Command) -> None:
     print(describe(model))
 
 
-def run_config(config: Config, workdir: Path) -> None:
+def run_config(config: "Config", workdir: Path) -> None:
     """Prints the table of a configuration's depth network; nothing is written to `workdir`."""
     print(describe(config.model))
 
 
-def describe(config: DepthModelConfig) -> str:
+def describe(config: "DepthModelConfig") -> str:
     """The network in a line, its table of groups, and how much of it is trained."""
+    from endodav_jax.models.build import abstract_depth_model
+    from endodav_jax.models.groups import parameter_table, table_lines, trainable_groups, trained_and_total
+
     table = parameter_table(abstract_depth_model(config), trainable_groups(config))
     trained, total = trained_and_total(table)
     height, width = config.image_shape

@@ -3,14 +3,16 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from endodav_jax.config import Config
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.fields import spelled
+
+if TYPE_CHECKING:
+    from endodav_jax.config import Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,10 +31,12 @@ class Command:
 
 def run(command: Command) -> int:
     """Runs the job as the command line says."""
+    from endodav_jax.config import Config
+
     return run_config(Config(weights=command.weights, evaluate=command.evaluate), command.output)
 
 
-def run_config(config: Config, workdir: Path) -> int:
+def run_config(config: "Config", workdir: Path) -> int:
     """Measures, and prints the tables and what could not be measured.
 
     Returns:

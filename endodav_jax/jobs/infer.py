@@ -2,17 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from endodav_jax.config import Config
 from endodav_jax.depth_video.config import InferConfig
-from endodav_jax.depth_video.many import infer_many
-from endodav_jax.depth_video.recordings import find_recordings, read_list
-from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import UserError
 from endodav_jax.fields import positional, spelled
+
+if TYPE_CHECKING:
+    from endodav_jax.config import Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,19 +81,26 @@ def run(command: Command) -> int:
     if command.other.input_video and inputs:
         raise UserError(f"--input {command.other.input_video}: {inputs[0]} is given as well; name one input")
     inputs += [command.other.input_video] if command.other.input_video else []
+    from endodav_jax.depth_video.recordings import find_recordings, read_list
+
     if command.list_file is not None:
         inputs += read_list(command.list_file)
     if not inputs:
         raise UserError("INPUT: none given; name a video, a folder or pattern of images, or an image")
     many = len(inputs) > 1 or command.list_file is not None or bool(command.shard)
     recordings = find_recordings(inputs)
+    from endodav_jax.depth_video.many import infer_many
+    from endodav_jax.depth_video.run import infer
+
     if not many and len(recordings.found) == 1:
         return infer(dataclasses.replace(config, input=inputs[0]), command.output, command.weights)
     return infer_many(config, recordings.shard(command.shard), command.output, command.weights)
 
 
-def run_config(config: Config, workdir: Path) -> int:
+def run_config(config: "Config", workdir: Path) -> int:
     """Runs the `infer` section of a configuration with its `weights`; outputs go to `workdir`."""
     if not config.infer.input:
         raise UserError("config.infer.input: is empty; name a video, a folder or pattern of images, or an image")
+    from endodav_jax.depth_video.run import infer
+
     return infer(config.infer, workdir, config.weights)

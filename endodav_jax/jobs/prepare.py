@@ -11,7 +11,6 @@ import tyro
 
 from endodav_jax.data.builders.encoding import Storage
 from endodav_jax.data.kinds import KINDS, options_type, source_class
-from endodav_jax.data.prepare import build, find_sequences, forms_of, summary
 from endodav_jax.errors import UserError
 from endodav_jax.fields import Listed, Size, flat, positional
 
@@ -77,6 +76,8 @@ def run(command: Prepare) -> None:
     """Builds the forms asked for and prints a line on each, and a line for all that was left out."""
     if command.size and command.full_size:
         raise UserError("--full-size: --size is given as well; name one")
+    from endodav_jax.data.prepare import build, find_sequences, forms_of, summary
+
     source = source_class(command.kind)(command.source, **command.given)
     for form in forms_of(source, command.split, command.size, command.full_size, command.storage):
         sequences, infos, missing = find_sequences(source, form.splits, command.only, command.on_missing == "skip")

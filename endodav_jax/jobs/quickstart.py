@@ -2,10 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from endodav_jax.config import Config, read_config
 from endodav_jax.fields import spelled
+
+if TYPE_CHECKING:
+    from endodav_jax.config import Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,12 @@ class Command:
 
 def run(command: Command) -> int | None:
     """Runs the job as the command line says."""
+    from endodav_jax.config import read_config
+
     return run_config(read_config(command.config), command.output)
 
 
-def run_config(config: Config, workdir: Path) -> int | None:
+def run_config(config: "Config", workdir: Path) -> int | None:
     """See `quickstart.run.quickstart`."""
     from endodav_jax.quickstart.run import quickstart
 

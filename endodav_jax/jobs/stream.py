@@ -8,7 +8,6 @@ from typing import Annotated
 import tyro
 
 from endodav_jax.depth_video.config import StreamConfig
-from endodav_jax.depth_video.stream import stream
 from endodav_jax.errors import UserError
 from endodav_jax.fields import Size, spelled
 
@@ -36,7 +35,10 @@ class Command:
 def run(command: Command) -> int:
     """Runs `endodav stream` and returns its exit code."""
     config = dataclasses.replace(command.stream, cmap="gray") if command.grayscale else command.stream
-    return stream(config, command.output, command.weights, command.raw_size or _height_width(command.raw))
+    raw_size = command.raw_size or _height_width(command.raw)
+    from endodav_jax.depth_video.stream import stream
+
+    return stream(config, command.output, command.weights, raw_size)
 
 
 def _height_width(text: str) -> tuple[int, int] | None:

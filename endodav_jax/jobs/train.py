@@ -2,10 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.fields import positional, spelled
+
+if TYPE_CHECKING:
+    from endodav_jax.config import Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Command:
 
 def run(command: Command) -> int | None:
     """Runs the job as the command line says."""
+    from endodav_jax.config import config_from_dict, load_config_file
+
     values = load_config_file(command.config)
     if command.data:
         values.data.path = command.data
@@ -35,7 +39,7 @@ def run(command: Command) -> int | None:
     return run_config(config_from_dict(values.to_dict()), command.output)
 
 
-def run_config(config: Config, workdir: Path) -> int | None:
+def run_config(config: "Config", workdir: Path) -> int | None:
     """See `training.run.train`."""
     from endodav_jax.training.run import train
 

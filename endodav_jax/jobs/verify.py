@@ -5,16 +5,17 @@ import functools
 import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import tyro
 
-from endodav_jax.data.contact_sheet import contact_row, save_contact_sheet
 from endodav_jax.data.kinds import KINDS, options_type, source_class
-from endodav_jax.data.verify import Report, table, verify_prepared, verify_source
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
 from endodav_jax.fields import Listed, flat, positional, spelled
+
+if TYPE_CHECKING:
+    from endodav_jax.data.verify import Report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,10 @@ class Verify:
     samples: int = 4
     contact_sheet: Annotated[Path | None, spelled(metavar="PNG")] = None
 
-    def reports(self) -> Iterable[Report]:
+    def reports(self) -> Iterable["Report"]:
         """Looks at one sequence after the other."""
+        from endodav_jax.data.verify import verify_prepared
+
         return verify_prepared(self.path, self.split, samples=self.samples)
 
 
@@ -50,8 +53,10 @@ class VerifySource(Verify):
 
     every_frame: bool = False
 
-    def reports(self) -> Iterable[Report]:
+    def reports(self) -> Iterable["Report"]:
         """Looks at one sequence after the other."""
+        from endodav_jax.data.verify import verify_source
+
         source = source_class(self.kind)(self.path, **getattr(self, self.kind).given())
         return verify_source(source, self.split, samples=self.samples, every_frame=self.every_frame)
 
@@ -83,6 +88,9 @@ Command = functools.reduce(
 
 def run(command: Verify) -> int:
     """Prints the table and returns 1 if anything is missing or odd."""
+    from endodav_jax.data.contact_sheet import save_contact_sheet
+    from endodav_jax.data.verify import table
+
     reports = command.reports()
     counts = {"whole": 0, "odd": 0, "missing": 0}
     rows: list[np.ndarray] | None = [] if command.contact_sheet else None
@@ -94,8 +102,10 @@ def run(command: Verify) -> int:
     return EXIT_OK if counts["whole"] == sum(counts.values()) else EXIT_SOME_FAILED
 
 
-def _noted(reports: Iterable[Report], counts: dict[str, int], rows: list[np.ndarray] | None) -> Iterator[Report]:
+def _noted(reports: Iterable["Report"], counts: dict[str, int], rows: list[np.ndarray] | None) -> Iterator["Report"]:
     """Passes reports on, counts their verdicts and draws their rows at once: full-size frames are not kept."""
+    from endodav_jax.data.contact_sheet import contact_row
+
     for report in reports:
         counts[report.verdict] += 1
         if rows is not None and report.samples:

@@ -3,15 +3,13 @@
 import dataclasses
 from typing import Any, Literal
 
+from endodav_jax.choices import OutputKind, Precision
 from endodav_jax.fields import check_choices
 from endodav_jax.geometry.depth import PUBLISHED_RANGE, depth_from_disparity
 from endodav_jax.geometry.depth import Array as Disparity
 from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family
 
 Head = Literal["single", "multi"]
-Preset = Literal["vitt", "vits", "vitb", "vitl"]
-Precision = Literal["float32", "bfloat16"]
-OutputKind = Literal["disparity", "metric_depth"]
 
 PATCH_SIZE = 14
 MAX_FRAMES = 32  # the motion modules' position table ends here

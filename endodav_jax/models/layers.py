@@ -13,7 +13,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 from jax.nn import initializers
 
-from endodav_jax.models.config import Precision
+from endodav_jax.choices import Precision
 from endodav_jax.models.convolution import convolve
 from endodav_jax.models.platform import on_cpu
 

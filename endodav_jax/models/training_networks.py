@@ -2,8 +2,9 @@
 
 from flax import nnx
 
+from endodav_jax.choices import Precision
 from endodav_jax.models.build import build_depth_model
-from endodav_jax.models.config import DepthModelConfig, Precision
+from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.flow import FlowNet, TransformNet
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet

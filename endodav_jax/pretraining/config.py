@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from endodav_jax.data.phantom.config import FAMILIES
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.models.config import MAX_FRAMES
 from endodav_jax.models.resnet import RESNETS
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from endodav_jax.data.phantom.config import FAMILIES
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.evaluation.alignment import Rule, fit_alignment
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.resize import resize_align_corners

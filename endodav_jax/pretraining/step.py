@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from endodav_jax.data.augment import colour_jitter, to_float
+from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.losses import supervised
 from endodav_jax.losses.reduce import masked_mean
 from endodav_jax.pretraining.config import PretrainConfig
@@ -48,7 +49,7 @@ def pretrain_step(
             disparity = network.single_frames(frames[:, 0], config.coarse_output)[:, None]
         else:
             disparity = network.disparity(frames)
-        depth = nearest(batch["depth_mm"], disparity.shape[-2:])
+        depth = resize_nearest(batch["depth_mm"], disparity.shape[-2:], "align_corners")
         losses = clip_losses(disparity, depth, config)
         return losses["loss"], losses | {"disparity": disparity}
 
@@ -82,12 +83,3 @@ def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> di
     # A ReLU that is dead everywhere learns no more; one that is dead somewhere cuts the farthest parts off.
     zero_share = masked_mean((disparity <= 0).astype(jnp.float32), valid)
     return losses | {"loss": sum(losses.values(), jnp.float32(0)), "zero_share": zero_share}
-
-
-def nearest(depth: Array, shape: tuple[int, int]) -> Array:
-    """Returns depth [...,H,W] at the nearest pixels of a grid of `shape`, corners on corners: no depth is mixed."""
-    rows, columns = (
-        jnp.round(jnp.linspace(0, size - 1, wanted)).astype(jnp.int32)
-        for size, wanted in zip(depth.shape[-2:], shape, strict=True)
-    )
-    return depth[..., rows, :][..., columns]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float64
 
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.geometry.sampling import sample_bilinear

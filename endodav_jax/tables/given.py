@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from endodav_jax.models.config import Precision
+from endodav_jax.choices import Precision
 from endodav_jax.tables.rows import Row
 
 # Option of the command -> what it wants and where that is to be had.

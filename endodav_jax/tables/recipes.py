@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from endodav_jax.choices import Precision
 from endodav_jax.data.config import PhantomData
-from endodav_jax.models.config import Precision
 from endodav_jax.tables.rows import DataSet, Network
 from endodav_jax.training import published_runs
 from endodav_jax.training.phases import PhaseSchedule

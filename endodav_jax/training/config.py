@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any, Literal
 
+from endodav_jax.choices import Precision
 from endodav_jax.fields import check_choices
-from endodav_jax.models.config import Precision
 from endodav_jax.models.groups import GROUPS
 from endodav_jax.models.resnet import RESNETS
 from endodav_jax.training.objective_config import ObjectiveConfig

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ from endodav_jax.losses.selection import least_over_neighbours, moving_pixels
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.layers import map_frames
-from endodav_jax.models.training_networks import TrainingNetworks
 from endodav_jax.training.health import health_of
 from endodav_jax.training.objective import (
     AFTER,
@@ -52,9 +51,7 @@ PAIR_PARTS = (REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH)  # of
 
 # (networks, clip, batch, depth [N,H,W], config) -> motion from each frame's camera to its neighbours' [2,N,4,4], and
 # the intrinsics [N,4] in pixels.
-Camera = Callable[
-    [TrainingNetworks, Clip, Batch, Array, ObjectiveConfig], tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]
-]
+Camera = Callable[[Any, Clip, Batch, Array, ObjectiveConfig], tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]]
 
 
 class Pictures(NamedTuple):
@@ -116,8 +113,19 @@ class _ScaleMaps(NamedTuple):
     transform: Float[Array, "*S 2 N H W 3"]
 
 
+@runtime_checkable
+class CameraNetworks(Protocol):
+    """The networks that `learned_camera` asks."""
+
+    @property
+    def pose(self) -> Any: ...
+
+    @property
+    def intrinsics(self) -> Any: ...
+
+
 def learned_camera(
-    networks: TrainingNetworks, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
+    networks: CameraNetworks, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
 ) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
     """The camera that the pose network predicts, whatever depth is; see `Camera`."""
     del depth

@@ -1,7 +1,7 @@
 """The first update of a step: optical flow between neighbouring frames, by photometric registration."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,6 @@ from endodav_jax.losses.ncc import local_ncc
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, pair_masks
 from endodav_jax.models.layers import map_frames, recomputed
-from endodav_jax.models.training_networks import TrainingNetworks
 from endodav_jax.training.objective import (
     Batch,
     Clip,
@@ -118,7 +117,15 @@ def predict_transforms(
     return jax.lax.stop_gradient(to_full_size(maps, clip.frames.shape[1:3]))
 
 
-def registration_score(networks: TrainingNetworks, batch: Batch, config: ObjectiveConfig) -> Float[Array, ""]:
+@runtime_checkable
+class RegisteringNetworks(Protocol):
+    """The network that `registration_score` asks, among others."""
+
+    @property
+    def flow(self) -> Any: ...
+
+
+def registration_score(networks: RegisteringNetworks, batch: Batch, config: ObjectiveConfig) -> Float[Array, ""]:
     """The published validation score of a batch, 0 to 1: local correlation of frames and registered neighbours.
 
     The better neighbour of each pixel counts, averaged over pixels and scales; networks in evaluation mode.

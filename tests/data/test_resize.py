@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.contract import EvaluationFrame
-from endodav_jax.data.resize import nearest, resize_depth, resize_frame
+from endodav_jax.data.resize import resize_depth, resize_frame
 
 
 def make_frame(**changes) -> EvaluationFrame:
@@ -37,14 +37,6 @@ def test_the_centre_of_the_picture_stays_its_centre():
     found = resize_frame(make_frame(), (8, 6))
     np.testing.assert_allclose(found.intrinsics, [5.0, 10.5, 2.5, 3.5])
     assert found.frame.shape == (8, 6, 3)
-
-
-def test_nearest_takes_only_values_that_are_there_and_is_centred():
-    image = np.arange(15 * 21, dtype=np.float32).reshape(15, 21)
-    found = nearest(image, (4, 7))
-    assert np.isin(found, image).all()
-    np.testing.assert_array_equal(found[::-1, ::-1], nearest(image[::-1, ::-1], (4, 7)))
-    np.testing.assert_array_equal(nearest(image, (15, 21)), image)
 
 
 def test_no_point_of_a_sparse_map_is_lost_and_the_nearest_wins():

@@ -11,6 +11,7 @@ from endodav_jax.geometry.resize import (
     resize_align_corners,
     resize_antialias,
     resize_cubic,
+    resize_nearest,
     resize_position_grid,
     upsample_half_pixel,
 )
@@ -130,3 +131,21 @@ def test_the_training_pyramid_is_pytorchs(golden):
     for i in range(sum(name.startswith("train_scale_") for name in case)):
         scale = resize_antialias(scale, case[f"train_scale_{i}"].shape[1:3])
         assert relative_error(scale, case[f"train_scale_{i}"]) < EXACT
+
+
+@pytest.mark.parametrize("rule", ["align_corners", "half_pixel"])
+@pytest.mark.parametrize("kind", [np, jnp])
+def test_nearest_takes_only_values_that_are_there_and_is_centred(rule, kind):
+    image = kind.arange(2 * 15 * 21, dtype=np.float32).reshape(2, 15, 21)
+    found = resize_nearest(image, (4, 8), rule)
+    assert type(found) is type(image)
+    assert found.shape == (2, 4, 8)
+    assert np.isin(found, image).all()
+    np.testing.assert_array_equal(found[:, ::-1, ::-1], resize_nearest(image[:, ::-1, ::-1], (4, 8), rule))
+    np.testing.assert_array_equal(resize_nearest(image, (15, 21), rule), image)
+
+
+def test_nearest_by_corners_keeps_corners_and_by_areas_takes_middles():
+    row = np.arange(9)[None]
+    assert resize_nearest(row, (1, 3), "align_corners").tolist() == [[0, 4, 8]]
+    assert resize_nearest(row, (1, 3), "half_pixel").tolist() == [[1, 4, 7]]

@@ -27,8 +27,9 @@ from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.flow import rigid_flow
+from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.inference.estimator import DepthEstimator
-from endodav_jax.pretraining.step import clip_losses, nearest
+from endodav_jax.pretraining.step import clip_losses
 from endodav_jax.training.initial import Initial, initial_networks
 from endodav_jax.training.partition import join_groups, select
 
@@ -82,7 +83,7 @@ def _taught(config: Config, start: Initial, params: dict, loss: str, rate: float
         def objective(params):
             networks = nnx.merge(start.graphdef, join_groups(params), others, start.statistics, copy=True)
             disparity = networks.depth(frames, batch["view_mask"])[0]
-            truth = nearest(batch["depth_mm"][:, 1:-1], disparity.shape[-2:])
+            truth = resize_nearest(batch["depth_mm"][:, 1:-1], disparity.shape[-2:], "align_corners")
             if loss == "disparity":
                 return clip_losses(disparity, truth, config.pretrain)["loss"]
             valid = truth > 0

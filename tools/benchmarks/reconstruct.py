@@ -21,7 +21,7 @@ from benchmarks import _machine
 
 from endodav_jax.checkpoints import load_model
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_sequence
-from endodav_jax.data.phantom.config import FAMILIES
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.phantom.trace import field_and_gradient
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.inference.estimator import DepthEstimator

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any, Literal
 
-from endodav_jax.data.phantom.families import FAMILIES
-
 Light = Literal["endoscope", "flat"]
 
 LIGHTS = ("endoscope", "flat")
@@ -63,6 +61,8 @@ class PhantomConfig:
             if not good:
                 raise ValueError(f"data.phantom.{field}: {getattr(self, field)!r} must be {wanted}")
 
+        from endodav_jax.data.phantom.families import FAMILIES
+
         check("family", self.family in FAMILIES, "one of " + ", ".join(FAMILIES))
         check("light", self.light in LIGHTS, "one of " + ", ".join(LIGHTS))
         check("seed", 0 <= self.seed < 2**31, "in 0..2^31-1")
@@ -79,6 +79,10 @@ class PhantomConfig:
         check("tool", 0 <= self.tool <= 1, "in 0..1")
         check("speed", len(self.speed) == 2 and 0 < self.speed[0] <= self.speed[1] <= 4, "ordered, in 0..4 mm")
 
+    def sequence_name(self, sequence: int) -> str:
+        """`colon_s0_0003`: family, seed and number."""
+        return f"{self.family}_s{self.seed}_{sequence:04d}"
+
     @classmethod
     def of(cls, family: str, **fields) -> "PhantomConfig":
         """A family's preset, with `fields` in its place where given.
@@ -86,6 +90,8 @@ class PhantomConfig:
         Raises:
           ValueError: there is no such family, or the fields contradict each other.
         """
+        from endodav_jax.data.phantom.families import FAMILIES
+
         preset = FAMILIES[family].preset if family in FAMILIES else {}
         return cls(**{"family": family} | dict(preset) | fields)
 

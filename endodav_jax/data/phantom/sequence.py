@@ -11,11 +11,6 @@ from endodav_jax.data.phantom.scene import draw_scene
 FRAMES_A_CALL = 8
 
 
-def sequence_name(config: PhantomConfig, sequence: int) -> str:
-    """`colon_s0_0003`: family, seed and number."""
-    return f"{config.family}_s{config.seed}_{sequence:04d}"
-
-
 def render_sequence(config: PhantomConfig, sequence: int, start: int = 0) -> Iterator[dict]:
     """Yields evaluation frames of one sequence from frame `start` on, with a bounded number of them in memory.
 
@@ -40,7 +35,7 @@ def render_sequence(config: PhantomConfig, sequence: int, start: int = 0) -> Ite
                 "depth_mm": clip["depth_mm"][i],
                 "cam_from_world": clip["cam_from_world"][i].astype(np.float64),
                 "intrinsics": clip["intrinsics"][i].astype(np.float64),
-                "sequence": sequence_name(config, sequence),
+                "sequence": config.sequence_name(sequence),
                 "frame_index": int(number),
                 "view_mask": clip["view_mask"][i],
                 "tool": clip["tool"][i],

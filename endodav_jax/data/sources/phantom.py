@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Container, Iterator
 from typing import Literal
 
-from endodav_jax.data.phantom.config import FAMILIES, PhantomConfig
-from endodav_jax.data.phantom.sequence import render_sequence, sequence_name
+from endodav_jax.data.phantom.config import PhantomConfig
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
 from endodav_jax.errors import UserError
 
@@ -47,6 +46,8 @@ class PhantomSource(SequenceSource):
         Raises:
           UserError: there is no such family, or a value is out of range.
         """
+        from endodav_jax.data.phantom.families import FAMILIES
+
         if family not in FAMILIES:
             raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILIES)}")
         if not 0 <= seed < _SEEDS:
@@ -65,7 +66,7 @@ class PhantomSource(SequenceSource):
         except ValueError as error:
             raise UserError(f"phantom: {error}") from error
         self._places = {
-            sequence_name(config, number): (config, number)
+            config.sequence_name(number): (config, number)
             for config in self._configs.values()
             for number in range(config.sequences)
         }
@@ -74,7 +75,7 @@ class PhantomSource(SequenceSource):
         if split not in self._configs:
             raise self._unknown_split(split)
         config = self._configs[split]
-        return [sequence_name(config, number) for number in range(config.sequences)]
+        return [config.sequence_name(number) for number in range(config.sequences)]
 
     def describe(self, sequence: str) -> SequenceInfo:
         config, _ = self._place(sequence)
@@ -93,6 +94,8 @@ class PhantomSource(SequenceSource):
     def _items(self, sequence: str, only: Container[int] | None) -> Iterator[SourceFrame | BadFrame]:
         config, number = self._place(sequence)
         fields = {field.name for field in dataclasses.fields(SourceFrame)}
+        from endodav_jax.data.phantom.sequence import render_sequence
+
         for values in render_sequence(config, number):
             if only is None or values["frame_index"] in only:
                 yield SourceFrame(**{key: value for key, value in values.items() if key in fields})
