@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from endodav_jax.choices import Precision
-from endodav_jax.tables.rows import Row
+from endodav_jax.tables.rows import NETWORKS, Row
 
 # Option of the command -> what it wants and where that is to be had.
 WHERE = {
@@ -55,10 +55,11 @@ class Given:
 def missing_options(row: Row, given: Given) -> tuple[str, ...]:
     """Returns the keys of `WHERE` without which a row cannot be run; a network that is given needs no training."""
     needed: list[str] = [row.data]
-    if row.network == "vda":
-        needed.append("vda")
+    starts = NETWORKS[row.network].starts
+    if not starts:
+        needed.append(row.network)
     elif getattr(given, row.network) is None:
         needed.append("scared")
-        if row.network != "endodac" or given.depth_anything is None:
+        if all(getattr(given, start) is None for start in starts if start != "vda"):
             needed.append("vda")
     return tuple(option for option in WHERE if option in needed and getattr(given, option) is None)

@@ -4,7 +4,8 @@ import dataclasses
 
 from endodav_jax.choices import Precision
 from endodav_jax.data.config import PhantomData
-from endodav_jax.tables.rows import DataSet, Network
+from endodav_jax.models.registry import FAMILIES
+from endodav_jax.tables.rows import NETWORKS, DataSet, Network
 from endodav_jax.training import published_runs
 from endodav_jax.training.phases import PhaseSchedule
 
@@ -40,16 +41,18 @@ def training_sections(network: Network, preset: str, size: SmallRun | None, prec
       size: of a phantom's run; None for the published one.
       precision: of the networks' activations.
     """
-    if network == "endodac":
-        sections = published_runs.endodac(preset)
+    entry = NETWORKS[network]
+    windows = FAMILIES[entry.family].windows
+    if windows:
+        sections = published_runs.endodav(preset, projection=entry.projection)
     else:
-        sections = published_runs.endodav(preset, projection=network == "endodav")
+        sections = published_runs.endodac(preset)
     model = dataclasses.replace(sections["model"], precision=precision)
     data = sections["data"]
     train = dataclasses.replace(sections["train"], precision=precision, picture_every=0)
     if size is not None:
         model = dataclasses.replace(model, image_shape=size.image_shape)
-        frames = {"batch_size" if network == "endodac" else "clip_length": size.clip_length}
+        frames = {"clip_length" if windows else "batch_size": size.clip_length}
         data = dataclasses.replace(data, **frames, threads=1, prefetch=1)
         # Most of a short run is compilation: one program, and nothing in it computed twice to spare memory.
         train = dataclasses.replace(

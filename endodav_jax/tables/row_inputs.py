@@ -26,7 +26,7 @@ from endodav_jax.models.registry import FAMILIES
 from endodav_jax.tables.given import WHERE, Given
 from endodav_jax.tables.recipes import SmallRun, training_sections
 from endodav_jax.tables.result_store import digest_of
-from endodav_jax.tables.rows import DATA_NAMES, DataSet, Network
+from endodav_jax.tables.rows import DATA_NAMES, NETWORKS, DataSet, Network
 from endodav_jax.training.loop import train
 
 _WEIGHT_FILES = (".pth", ".pt", ".safetensors")
@@ -104,24 +104,26 @@ class RowInputs:
         return self._once(("network", name), lambda: self._network(name))
 
     def _network(self, name: Network) -> Weights:
-        if self.size is not None and name == "vda" and self.given.vda is None:
-            return self._shipped()
-        place = getattr(self.given, name)
+        entry, place = NETWORKS[name], getattr(self.given, name)
         if place is not None:
-            return self._converted(place, name, "endodav" if name.startswith("endodav") else name)
-        if name == "vda":
-            raise UserError(f"--vda: {WHERE['vda']}")
-        return self._trained(name)
+            return self._converted(place, name, entry.family)
+        if entry.starts:
+            return self._trained(name)
+        if self.size is not None:
+            return self._shipped()
+        raise UserError(f"--{name}: {WHERE[name]}")
 
     def _trained(self, name: Network) -> Weights:
         """Trains a network on SCARED, or goes on training it, or finds it trained."""
         notes = []
-        if name == "endodac" and self.given.depth_anything is not None:
-            start = self._converted(self.given.depth_anything, "depth_anything", "endodac")
+        entry = NETWORKS[name]
+        if "depth_anything" in entry.starts and self.given.depth_anything is not None:
+            start = self._converted(self.given.depth_anything, "depth_anything", entry.family)
         else:
             start = self.network("vda")
-            if name == "endodac" and self.size is None:
-                notes.append("EndoDAC started from Video-Depth-Anything's weights; published: --depth-anything FILE")
+            if "depth_anything" in entry.starts and self.size is None:
+                title = FAMILIES[entry.family].title
+                notes.append(f"{title} started from Video-Depth-Anything's weights; published: --depth-anything FILE")
         if self.given.resnet is None and self.size is None:
             notes.append(f"{name}: motion networks started from random weights; published: --resnet FILE")
         data = self._once(("split", "scared", "train"), lambda: self._split("scared", "train"))

@@ -1,13 +1,35 @@
 """What the rows of the paper's tables are: which network, on which data, with which alignment of windows."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from endodav_jax.evaluation.paper import TABLE_1, TABLE_2, PublishedScores
 from endodav_jax.inference.windows import AlignRule
 
 Network = Literal["vda", "endodac", "endodav", "endodav_without_projection"]
 DataSet = Literal["scared", "hamlyn"]
+
+
+class NetworkEntry(NamedTuple):
+    """What a network of the tables is.
+
+    Attributes:
+      family: a name of `models.registry.FAMILIES`.
+      starts: options whose weights its training starts from, as published first; empty for one that is not trained.
+      projection: whether it is trained with projection loss.
+    """
+
+    family: str
+    starts: tuple[Literal["depth_anything", "vda"], ...]
+    projection: bool = True
+
+
+NETWORKS: dict[Network, NetworkEntry] = {
+    "vda": NetworkEntry("vda", ()),
+    "endodac": NetworkEntry("endodac", ("depth_anything", "vda")),
+    "endodav": NetworkEntry("endodav", ("vda",)),
+    "endodav_without_projection": NetworkEntry("endodav", ("vda",), projection=False),
+}
 
 DATA_NAMES: dict[DataSet, str] = {"scared": "SCARED", "hamlyn": "Hamlyn"}
 
