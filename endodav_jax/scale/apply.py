@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from endodav_jax.video.reader import FrameReader, Stereo
 OTHER_EYE: dict[Stereo, Stereo] = {"top": "bottom", "left": "right", "bottom": "top", "right": "left"}
 
 
+@runtime_checkable
 class ScaleSettings(Protocol):
     """What the configurations of `infer` and `reconstruct` say of it."""
 
