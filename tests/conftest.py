@@ -15,22 +15,14 @@ from tests.signatures import check_signatures
 
 # Before anything of the package is imported.
 check_signatures(
-    "endodav_jax.data.augment",
-    "endodav_jax.data.pyramid",
-    "endodav_jax.evaluation",
     "endodav_jax.geometry",
     "endodav_jax.models",
     "endodav_jax.losses",
     "endodav_jax.inference.programs",
     "endodav_jax.inference.windowed",
-    "endodav_jax.reconstruction.align",
-    "endodav_jax.reconstruction.starts",
-    "endodav_jax.scale",
     "endodav_jax.training.depth_objective",
     "endodav_jax.training.flow_objective",
-    "endodav_jax.training.health",
     "endodav_jax.training.objective",
-    "endodav_jax.training.oracles",
     "endodav_jax.training.partition",
     "endodav_jax.training.step",
 )

@@ -56,7 +56,7 @@ def depth_errors(
     )
 
 
-def mean_and_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, tuple[float, float]]:
     """Returns the mean and its 95% interval by Student's t; both ends are NaN where one value allows no interval."""
     measured = np.asarray(values, np.float64)
     mean = float(measured.mean())
