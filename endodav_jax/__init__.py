@@ -19,7 +19,6 @@ from endodav_jax.version import __version__
 
 if TYPE_CHECKING:
     from endodav_jax.checkpoints.card import Card
-    from endodav_jax.choices import Precision
     from endodav_jax.config import Config, read_config
     from endodav_jax.evaluation.evaluate import Results
     from endodav_jax.geometry.depth import depth_from_disparity

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from endodav_jax.choices import OutputKind, Precision, Preset
+from endodav_jax.choices import OutputKind, Preset
 from endodav_jax.fields import Listed, check_choices, positional, spelled
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.inference.windows import AlignRule

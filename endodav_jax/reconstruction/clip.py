@@ -126,8 +126,8 @@ def track_clip(
             points.push(prepared, unit or 1.0)
         frames.append(_in_unit(found, unit or 1.0))
         grids.append((frames[-1], _grid(view.depth, tissue, intrinsics)))
-        first, points = grids[0]
-        parallax = max(parallax, _parallax(first, points, frames[-1], intrinsics))
+        first, grid = grids[0]
+        parallax = max(parallax, _parallax(first, grid, frames[-1], intrinsics))
         on_frame()
     if len(frames) < 2:
         raise UserError(f"the clip has {len(frames)} frame; a camera's path needs at least two")

@@ -77,7 +77,7 @@ class FollowedPoints:
 
     def _followed(self, now: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places and names of the points that are found again."""
-        if not len(self._places):
+        if self._before is None or not len(self._places):
             return self._places, self._names
         height, width = now.shape
         there, found, _ = cv2.calcOpticalFlowPyrLK(self._before, now, self._places[:, None], None, **_FOLLOWING)

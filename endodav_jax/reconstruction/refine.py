@@ -46,7 +46,7 @@ def _refined(frames: list[Tracked], places: list[int], observed, intrinsics: np.
     within = order[observed[0]] >= 0
     frame, name, pixels, depth = (part[within] for part in observed)
     frame = order[frame]
-    start = np.stack([frames[place].cam_from_world for place in places])
+    start = np.stack([np.asarray(frames[place].cam_from_world) for place in places])
     poses, scales = start.copy(), np.zeros(len(places))
     good = np.bincount(frame, minlength=len(places)) >= FEWEST
     good[0] = True

@@ -49,7 +49,8 @@ def cost_of(use: str, plain: Network, int8: Network) -> Cost:
     depth_of = _stream_depth if use == "stream" else _video_depth
     truth = [list(group) for _, group in itertools.groupby(rendered(SEED, FRAMES), lambda frame: frame.sequence)]
     errors = [[_abs_rel(network, frames, depth_of) for frames in truth] for network in (plain, int8)]
-    return Cost(use, *np.mean(errors, axis=1).tolist(), sum(map(len, truth)))
+    before, after = np.mean(errors, axis=1).tolist()
+    return Cost(use, before, after, sum(map(len, truth)))
 
 
 def _abs_rel(network: Network, truth: list[EvaluationFrame], depth_of: Callable) -> float:
