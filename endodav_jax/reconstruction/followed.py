@@ -1,5 +1,7 @@
 """Points followed through a clip, with the depth that each frame gives them: what a path is adjusted to."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -15,7 +17,7 @@ QUALITY = 0.005  # of a corner, over the best one's
 PATIENCE = 3  # frames that points outlast in which next to none of them is found, as in smoke or smear
 NEXT_TO_NONE = 0.1
 EDGE = 1.3  # ratio of depths around a point above which it lies on an outline, which slides over what is behind it
-_FOLLOWING = {
+_FOLLOWING: dict[str, Any] = {
     "winSize": (WINDOW, WINDOW), "maxLevel": 3, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 5e-3)
 }  # fmt: skip
 
@@ -80,8 +82,9 @@ class FollowedPoints:
         if self._before is None or not len(self._places):
             return self._places, self._names
         height, width = now.shape
-        there, found, _ = cv2.calcOpticalFlowPyrLK(self._before, now, self._places[:, None], None, **_FOLLOWING)
-        back, again, _ = cv2.calcOpticalFlowPyrLK(now, self._before, there, None, **_FOLLOWING)
+        # OpenCV makes the array where it is given none, which its stubs do not know.
+        there, found, _ = cv2.calcOpticalFlowPyrLK(self._before, now, self._places[:, None], None, **_FOLLOWING)  # type: ignore[call-overload]
+        back, again, _ = cv2.calcOpticalFlowPyrLK(now, self._before, there, None, **_FOLLOWING)  # type: ignore[call-overload]
         ends = there[:, 0]
         good = (found[:, 0] > 0) & (again[:, 0] > 0)
         good &= np.linalg.norm(back[:, 0] - self._places, axis=1) < THERE_AND_BACK

@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Int8Files:
             if not folder.is_dir():
                 self._write(use, folder)
             about = Manifest.of_folder(folder)
-            cost = Cost(**about.card.entries["cost"])
+            cost = Cost(**cast(dict[str, Any], about.card.entries["cost"]))
             if cost.share > MOST_LOSS and not self._forced:
                 raise UserError(f"--precision int8: {cost}, above {MOST_LOSS:.0%}; add --int8-force to take it anyway")
             self._prepared[use] = folder, about

@@ -32,6 +32,7 @@ def network_for(
         raise UserError(f"--int8-frames, --int8-force: belong to --precision int8, not {wanted.precision}")
     engine, why = choose_runtime(wanted.runtime, wanted.precision)
     if engine == "jax":
+        assert wanted.precision != "int8"  # `choose_runtime` gives that to others
         return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=wanted.precision), params)), why
     config, merged = merged_float32(config, params)
     if wanted.precision == "int8":
