@@ -14,7 +14,7 @@ from endodav_jax.process import HushedReaders, default_cache_folder, use_compila
 
 UNTOUCHED = """
 import gc, importlib, os, pkgutil, signal, sys, warnings
-import av, jax, numpy, flax, orbax.checkpoint, grain, scipy.special, tensorboardX, tensorflow_datasets
+import av, jax, numpy, flax, orbax.checkpoint, grain, scipy.sparse, scipy.special, tensorboardX, tensorflow_datasets
 from absl import flags, logging
 
 def state():

@@ -125,6 +125,7 @@ def test_recomputing_in_the_backward_pass_gives_the_same_gradients(name):
         assert np.linalg.norm(np.ravel(one - other)) < 1e-5 * norm
 
 
+@pytest.mark.slow
 def test_a_new_network_starts_as_the_frozen_one_without_its_adapters():
     params = nnx.to_pure_dict(nnx.state(build_depth_model(SSB, nnx.Rngs(0))))
     _, plain = merge_adapters(SSB, params)

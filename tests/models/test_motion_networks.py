@@ -52,6 +52,7 @@ def test_motion_networks_answer_in_float32_when_they_compute_in_bfloat16():
         assert [x.shape for x in maps] == [(2, 64 // 2**s, 96 // 2**s, channels) for s in range(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [FlowNet, PoseNet])
 def test_maps_at_an_eighth_and_below_wait_for_the_derivative_and_larger_ones_are_computed_again(network):
     graphdef, state = nnx.split(network(nnx.Rngs(0), layers=10, numerics=Numerics.of("float32")))
@@ -69,6 +70,7 @@ def test_maps_at_an_eighth_and_below_wait_for_the_derivative_and_larger_ones_are
     assert waiting(lambda run: run) >= kept | large
 
 
+@pytest.mark.slow
 def test_flow_starts_at_almost_nothing():
     head = FlowNet(nnx.Rngs(0), numerics=Numerics.of("float32")).heads[0]
     assert float(jnp.std(head.kernel[...])) == pytest.approx(1e-5, rel=0.2)

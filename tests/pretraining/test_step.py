@@ -43,6 +43,7 @@ def test_organs_are_never_pretrained_on():
         PretrainConfig(families=(("organ", 1.0),))
 
 
+@pytest.mark.slow
 def test_single_frames_are_clips_of_one_frame_without_motion_modules():
     # New motion modules change nothing, so that both ways must agree; one runs its blocks in turn as one program.
     model = build_depth_model(DepthModelConfig.vda("vitt", image_shape=(28, 42)), nnx.Rngs(0))

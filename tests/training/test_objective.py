@@ -227,6 +227,7 @@ def test_the_projection_loss_is_the_disagreement_of_neighbours():
     np.testing.assert_allclose(error([0.1, 0.1, 0.05]), [1e-2 * expected, 1e-3 * expected], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_projection_terms_belong_to_their_phase_and_to_clips_of_more_than_one_frame():
     networks = GivenNetworks((LENGTH, *SIZE), disparity=jnp.linspace(0.05, 0.1, WIDTH), flow=(0, 1))
     (_, on), _ = depth_update(networks, random_clips())

@@ -8,11 +8,10 @@ import pytest
 from tests.golden_cases import GoldenCases, relative_error
 from tests.training.golden_step import Step, load_start, run_step
 
-FIRST, *OTHERS = (f"{k}_{phase}" for k in ("learnedK", "givenK") for phase in ("temporal", "spatial"))
-# The first case has everything: both phases' losses, learned intrinsics, pictures.  The others take as long again.
-CASES = [FIRST, *(pytest.param(case, marks=pytest.mark.slow) for case in OTHERS)]
+# Each is a step of training to compile.
+CASES = [f"{k}_{phase}" for k in ("learnedK", "givenK") for phase in ("temporal", "spatial")]
 
-pytestmark = [pytest.mark.golden, pytest.mark.parametrize("case", CASES, scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.golden, pytest.mark.parametrize("case", CASES, scope="module")]
 
 LOSS_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3  # of a gradient's norm
