@@ -31,8 +31,8 @@ from endodav_jax.scale.estimate import Scale, metric_weights
 from endodav_jax.scale.request import read_request
 from endodav_jax.scale.sources import ScaleFrame
 from endodav_jax.version import __version__
+from endodav_jax.video.camera_files import read_pinhole
 from endodav_jax.video.encoder import mp4_writer
-from endodav_jax.video.intrinsics import read_intrinsics
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.video.view_mask import view_of
 
@@ -114,7 +114,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             raise UserError(f"{file}: exists already; pass --overwrite to replace it")
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
-    given = read_intrinsics(config.intrinsics, reader.full_size, reader.size) if config.intrinsics else None
+    given = read_pinhole(config.intrinsics, reader.full_size, reader.size) if config.intrinsics else None
     inside = view_of(reader, config.mask)
     instruments = find_instruments(config.instruments, reader)
     make_folder(folder)

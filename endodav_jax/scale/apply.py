@@ -19,7 +19,7 @@ from endodav_jax.scale.sources import (
     read_poses,
 )
 from endodav_jax.scale.stereo import FRAMES, StereoRig, ratios_of_stereo, read_calibration
-from endodav_jax.video.intrinsics import read_intrinsics
+from endodav_jax.video.camera_files import read_pinhole
 from endodav_jax.video.reader import FrameReader, Stereo
 
 OTHER_EYE: dict[Stereo, Stereo] = {"top": "bottom", "left": "right", "bottom": "top", "right": "left"}
@@ -58,7 +58,7 @@ def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: Fra
     if config.calibration:
         rig = read_calibration(Path(config.calibration), reader.full_size)
     elif config.baseline and config.intrinsics:
-        intrinsics = read_intrinsics(config.intrinsics, reader.full_size, reader.full_size)
+        intrinsics = read_pinhole(config.intrinsics, reader.full_size, reader.full_size)
         rig = StereoRig.rectified(intrinsics, config.baseline, reader.full_size)
     else:
         raise UserError("--scale stereo: give --calibration FILE, or --baseline MM with --intrinsics")

@@ -70,6 +70,21 @@ def read_camera(text: str, full_size: Size, size: Size) -> Lens:
     return _fitted(lens, stated or full_size, full_size, size, path)
 
 
+def read_pinhole(text: str, full_size: Size, size: Size) -> np.ndarray:
+    """As `read_camera`, of a camera that does not distort: its intrinsics, float64 [4].
+
+    Raises:
+      UserError: also where it distorts, since a surface would be bent by it.
+    """
+    lens = read_camera(text, full_size, size)
+    if lens.distorted:
+        raise UserError(
+            f"--intrinsics {text}: this lens distorts, which bends surfaces and is not undone here yet; undistort the "
+            "recording (cv2.undistort) and give the camera that it then has"
+        )
+    return np.asarray(lens.intrinsics, np.float64)
+
+
 def _reason(error: Exception) -> str:
     return f"{error.args[0]} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
 

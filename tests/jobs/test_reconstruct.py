@@ -186,6 +186,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(endodav, networks, clip, tmp_p
     given = ("-o", tmp_path / "out", "--intrinsics", CAMERA)
     wrong(endodav(clip, *given), "--weights: hold no motion network", "--motion none")
     wrong(endodav(clip, "-o", tmp_path / "out", "--motion", "none"), "--intrinsics: none given", "learned none")
+    bent = tmp_path / "camera.json"
+    bent.write_text(json.dumps({"fx": 90, "fy": 90, "cx": 48, "cy": 36, "k1": -0.3}))
+    wrong(endodav(clip, "-o", tmp_path / "out", "--intrinsics", bent, "--motion", "none"), "this lens distorts")
     wrong(endodav(clip / "000.png", *given, "--motion", "none"), "is a single frame")
     wrong(endodav(clip, *given, "--motion", "none", "--max-len", "1"), "is a single frame")
     wrong(endodav(clip, *given, "--motion", "none", "--scale", "stereo"), "--stereo top or --stereo left")
