@@ -73,6 +73,7 @@ def test_a_part_sees_one_gpu_unless_it_is_about_all(accelerator, tmp_path, monke
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_runs_without_an_accelerator(tmp_path):
     path = tmp_path / "out.json"
     names = [

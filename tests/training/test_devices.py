@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.quick_compilation import QUICK_COMPILATION
-
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def run(out: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
@@ -21,7 +19,7 @@ def run(out: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | QUICK_COMPILATION | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.training.devices_worker", out, *map(str, (devices, processes, i, port))],

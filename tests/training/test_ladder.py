@@ -63,6 +63,7 @@ def test_an_unknown_rung_is_named(ladder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_rungs_are_trained_and_measured_before_and_after(ladder, tmp_path, capsys):
     render(PhantomData(family="organ", sequences=1, frames=8, height=64, width=64), tmp_path / "data")
     toy = toy_config(SHIPPED, resnet_layers=10, remat=False, objective=ObjectiveConfig(scales=(0,), remat=False))

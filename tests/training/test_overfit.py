@@ -17,6 +17,7 @@ VIDEOS = Path(os.environ.get("ENDODAV_REAL_VIDEOS", ROOT.parent / "shared" / "da
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not (VIDEOS / "sinus").is_dir(), reason=f"{VIDEOS} holds no sinus/ (ENDODAV_REAL_VIDEOS)"),
 ]
 

@@ -11,7 +11,7 @@ from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.training.phases import PhaseSchedule, phase_of_step
 from tests.training.toy import toy_batch, toy_config, toy_step, traced_phases
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 LOSS_TOLERANCE = 0.05  # relative; bfloat16 has a precision of 0.004
 
