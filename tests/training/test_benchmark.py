@@ -81,6 +81,7 @@ def test_a_derivative_s_spread_cotangent_is_counted_without_its_zeros(train):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_run_reports_a_step(train, capsys):
     args = parsed(train, *TOY, "--steps", "1", "--phases", "joint")
     figures = train.measure(train.configuration(args), args.size, args.steps, args.phases)

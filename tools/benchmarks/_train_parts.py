@@ -87,7 +87,8 @@ def parts_of(config: Config, batch: dict[str, np.ndarray], phases: Iterable[Phas
         return train_passes(networks.transform, looked.neighbours, frames, objective.remat)
 
     def camera(networks, clip):
-        return learned_camera(networks, clip_of(clip, objective), clip, None, objective)
+        looked = clip_of(clip, objective)
+        return learned_camera(networks, looked, clip, jnp.zeros(looked.frames.shape[:-1]), objective)
 
     def depth(networks, clip):
         return networks.depth(clip["frames_augmented"][:, 1:-1], clip["view_mask"])
@@ -111,7 +112,7 @@ def parts_of(config: Config, batch: dict[str, np.ndarray], phases: Iterable[Phas
             derived("camera, training", of, phase.groups & {"pose", "intrinsics"}, camera),
             derived("depth network, training", of, phase.groups - {"transform", "pose", "intrinsics"}, depth),
         ]  # fmt: skip
-    rates = dataclasses.asdict(config.train.learning_rates)
+    rates = {group: jnp.float32(rate) for group, rate in dataclasses.asdict(config.train.learning_rates).items()}
     optimisers = dict.fromkeys(params, ADAM)
 
     def optimise(params, opt):
