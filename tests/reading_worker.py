@@ -10,6 +10,7 @@ import traceback
 import warnings
 
 from endodav_jax.process import set_up
+from tests.peak_memory import peak_kilobytes
 
 MEMORY = 3 << 30  # bytes that the process may ask for before it is refused more
 
@@ -35,7 +36,7 @@ def read(path: str) -> dict:
         answer["error"] = str(error)
     except BaseException:
         answer["traceback"] = traceback.format_exc()
-    answer["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    answer["megabytes"] = peak_kilobytes() // 1024
     return answer
 
 

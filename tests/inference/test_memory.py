@@ -8,10 +8,11 @@ import pytest
 PEAK_OF_LONG_OVER_SHORT = 1.1
 
 PROGRAM = """
-import resource, sys
+import sys
 import numpy as np
 from endodav_jax.inference.estimator import DepthEstimator
 from tests.inference.networks import small_config, small_params
+from tests.peak_memory import peak_kilobytes
 
 def frames(count):
     texture = np.random.default_rng(0).integers(0, 256, (1024, 1280 + 64, 3), np.uint8)
@@ -21,7 +22,7 @@ def frames(count):
 estimator = DepthEstimator(small_config("endodav"), small_params("endodav"))
 for _ in estimator.iter_infer(frames(int(sys.argv[1]))):
     pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_kilobytes())
 """
 
 

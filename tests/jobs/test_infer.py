@@ -314,12 +314,13 @@ def test_a_disk_too_small_is_told_before_any_work(endodav, video, tmp_path, monk
 
 
 FULL_DISK = """
-import resource, sys
+import sys
 from pathlib import Path
 from endodav_jax.errors import UserError
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video import run
 from tests.media_fixtures import load_fake
+from tests.peak_memory import peak_kilobytes
 run.load_estimator = load_fake
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
@@ -379,14 +380,15 @@ def test_an_error_of_the_network_leaves_no_file(video, tmp_path, monkeypatch):
 
 
 MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video import run
 from tests.media_fixtures import load_fake
+from tests.peak_memory import peak_kilobytes
 run.load_estimator = load_fake
 run.infer(InferConfig(input=sys.argv[1], quiet=True), Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_kilobytes())
 """
 
 
