@@ -110,6 +110,7 @@ def test_bfloat16_stays_close_and_answers_in_float32(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["ssb", "multi", "endodac"])
 def test_recomputing_in_the_backward_pass_gives_the_same_gradients(name):
     def gradients(remat):

@@ -47,6 +47,7 @@ def finished(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("table", "count"), [("table1", 6), ("table2", 4)])
 def test_every_row_runs_on_phantoms(finished, table, count):
     workdir, printed = finished
@@ -59,6 +60,7 @@ def test_every_row_runs_on_phantoms(finished, table, count):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_rows_that_differ_are_different_networks_or_alignments(finished):
     workdir, _ = finished
     table1, table2 = ([row["figures"]["abs_rel"] for row in rows_of(workdir, table)] for table in ("table1", "table2"))
@@ -70,6 +72,7 @@ def test_rows_that_differ_are_different_networks_or_alignments(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_same_command_finds_everything_finished(finished, monkeypatch):
     workdir, _ = finished
     before = rows_of(workdir, "table1")

@@ -10,7 +10,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.phases import PhaseSchedule, phase_of_step
 from tests.training.toy import toy_batch, toy_config, toy_step
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_two_steps_across_the_warm_up_train_the_factors_and_then_the_vectors():
