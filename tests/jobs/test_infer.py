@@ -314,7 +314,7 @@ def test_a_disk_too_small_is_told_before_any_work(endodav, video, tmp_path, monk
 
 
 FULL_DISK = """
-import sys
+import resource, sys
 from pathlib import Path
 from endodav_jax.errors import UserError
 from endodav_jax.depth_video.config import InferConfig
