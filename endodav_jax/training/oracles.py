@@ -3,9 +3,12 @@
 A batch with ground truth (`data.ground_truth`) gives the camera's true motion, and depth to tell which pixels both
 frames see.  Predicted depth is brought to the true scale of its clip, and the gradient goes through that scale: without
 it the scale drifts, held by nothing, until the network's last ReLU is dead.
+
+`SUPERVISED` is told depth itself: what the parameters that train could reach on these data, were the loss perfect.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +35,7 @@ from endodav_jax.training.objective import (
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.step import Objectives, objective_batch
 
+SUPERVISED_ERROR = "error_of_log_depth"
 SAME_POINT = 0.03  # depths that differ by a smaller share belong to one point of the scene
 
 
@@ -115,10 +119,7 @@ def true_view_objective(
     del projection
     networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
     clip = clip_of(batch, config)
-    shape = clip.frames.shape[1:3]
-    disparity = networks.depth(batch["frames_augmented"][:, 1:-1], batch["view_mask"])[0]
-    disparity = to_full_size([disparity.reshape(-1, *disparity.shape[2:], 1)], shape)[0, ..., 0]
-    depth = networks.depth.config.depth(disparity)
+    disparity, depth = _predicted(networks.depth, batch)
     motion, intrinsics = true_camera(networks, clip, batch, depth, config)
     visible = truly_visible(batch)
 
@@ -133,13 +134,54 @@ def true_view_objective(
         errors.append(masked_mean(error, counted, axis_name))
     differences = edge_aware_differences(mean_normalised(disparity, clip.valid[0])[..., None], clip.frames)
     smoothness = masked_mean_of_pairs(*differences, pair_masks(clip.valid[0]), axis_name)
-
     parts = {REPROJECTION: sum(errors, jnp.float32(0)) / 2, SMOOTHNESS: config.disparity_smoothness * smoothness}
+    return _told(parts, networks, clip, batch, (disparity, depth), (motion, intrinsics), (jnp.stack(warped), visible))
+
+
+def supervised_objective(
+    trainable: dict,
+    frozen: dict,
+    statistics: dict,
+    batch: Batch,
+    *,
+    graphdef: nnx.GraphDef,
+    config: ObjectiveConfig,
+    projection: bool,
+    axis_name: str | None = None,
+) -> tuple[Float[Array, ""], DepthAux]:
+    """Mean absolute error of log depth, brought to the true scale of its clip.
+
+    Depth alone is learned.  See `depth_objective` for the arguments.
+    """
+    del projection
+    networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
+    clip = clip_of(batch, config)
+    disparity, depth = _predicted(networks.depth, batch)
+    camera = true_camera(networks, clip, batch, depth, config)
+    truth = _true_depth(batch)
+    counted = (truth > 0) & clip.valid[0]
+    error = jnp.log(depth * scale_to_truth(depth, batch)) - jnp.log(jnp.where(counted, truth, 1.0))
+    parts = {SUPERVISED_ERROR: masked_mean(jnp.abs(error), counted, axis_name)}
+    visible = jnp.broadcast_to(counted, (2, *counted.shape))
+    return _told(parts, networks, clip, batch, (disparity, depth), camera, (clip.neighbours, visible))
+
+
+def _predicted(depth_network: Any, batch: Batch) -> tuple[Float[Array, "N H W"], Float[Array, "N H W"]]:
+    """Returns disparity and depth of a clip's frames, at the size of the frames."""
+    shape = batch["frames"].shape[2:4]
+    disparity = depth_network(batch["frames_augmented"][:, 1:-1], batch["view_mask"])[0]
+    disparity = to_full_size([disparity.reshape(-1, *disparity.shape[2:], 1)], shape)[0, ..., 0]
+    return disparity, depth_network.config.depth(disparity)
+
+
+def _told(parts: dict, networks: nnx.Module, clip: Clip, batch: Batch, found, camera, seen) -> tuple:
+    """Returns the sum of a loss's parts with all that is logged and drawn of a step."""
+    (disparity, depth), (motion, intrinsics), (warped, visible) = found, camera, seen
     loss = sum(parts.values(), jnp.float32(0))
     losses = {f"loss/{name}/0": part for name, part in parts.items()} | {"loss/0": loss, "loss": loss}
     still = jnp.broadcast_to(clip.frames, clip.neighbours.shape)
     nothing = jnp.zeros((*still.shape[:-1], 2))
-    pictures = Pictures(clip.frames, jnp.stack(warped), still, visible.astype(jnp.float32), disparity, depth, nothing)
+    pictures = Pictures(clip.frames, warped, still, visible.astype(jnp.float32), disparity, depth, nothing)
     in_view = jnp.repeat(batch["view_mask"], batch["frames"].shape[1] - 2, axis=0)
     health = health_of(disparity, depth, motion, in_view)
     return loss, DepthAux(losses, statistics_of(networks), motion, intrinsics, jax.lax.stop_gradient(pictures), health)
@@ -151,4 +193,5 @@ def _true_depth(batch: Batch) -> Float[Array, "N H W"]:
 
 
 TRUE_VIEW = Objectives(no_flow_objective, true_view_objective, batch_with_truth)
+SUPERVISED = Objectives(no_flow_objective, supervised_objective, batch_with_truth)
 TRUE_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=true_camera), batch=batch_with_truth)

@@ -59,7 +59,7 @@ def test_an_unknown_rung_is_named(ladder, capsys):
     ladder.add_arguments(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(["data", "--workdir", "out", "--rungs", "true view,false view"])
-    assert "'false view' is not one of true view, true camera" in capsys.readouterr().err
+    assert "'false view' is not one of true depth, true view, true camera" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -78,12 +78,12 @@ def test_rungs_are_trained_and_measured_before_and_after(ladder, tmp_path, capsy
             [
                 str(tmp_path / "data"), "--workdir", str(tmp_path / "out"), "--config", str(tmp_path / "toy.py"),
                 "--set", f"weights={SHIPPED}", "--set", "data.clip_length=2", "--steps", "2", "--rungs",
-                "true view,true camera", "--set", "evaluate.max_len=2",
+                "true depth,true camera", "--set", "evaluate.max_len=2",
             ]
         )
     )  # fmt: skip
     printed = capsys.readouterr().out
     assert (tmp_path / "out" / "ladder.json").is_file()
-    assert (tmp_path / "out" / "true_view" / "report.html").is_file()
+    assert (tmp_path / "out" / "true_depth" / "report.html").is_file()
     table = printed[printed.index("2 steps a rung") :]
-    assert [line[:12].strip() for line in table.splitlines()[2:5]] == ["before", "true view", "true camera"]
+    assert [line[:12].strip() for line in table.splitlines()[2:5]] == ["before", "true depth", "true camera"]

@@ -53,17 +53,15 @@ def disparity_of(depth):
     return (1 / depth - 1 / 150) / (1 / 0.1 - 1 / 150)
 
 
-def update(batch, depth):
-    """Loss, aux and gradient of `true_view_objective` where the network says `depth` [T,H,W]."""
+def update(batch, depth, of=oracles.true_view_objective):
+    """Loss, aux and gradient of an objective where the network says `depth` [T,H,W]."""
     networks = GivenNetworks((LENGTH, HEIGHT, WIDTH), disparity=disparity_of(depth))
     graphdef, params, statistics = nnx.split(networks, nnx.Param, nnx.BatchStat)
     params, statistics = nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
     trained, others = {"depth": params.pop("depth")}, params
 
     def objective(trained):
-        return oracles.true_view_objective(
-            trained, others, statistics, batch, graphdef=graphdef, config=CONFIG, projection=False
-        )
+        return of(trained, others, statistics, batch, graphdef=graphdef, config=CONFIG, projection=False)
 
     (loss, aux), gradient = jax.jit(jax.value_and_grad(objective, has_aux=True))(trained)
     return float(loss), aux, gradient["depth"]["disparity"]
@@ -131,3 +129,15 @@ def test_its_health_and_pictures_are_those_of_the_depth(batch):
         float(jnp.median(truth)), rel=0.05
     )  # every fourth pixel
     np.testing.assert_allclose(aux.pictures.depth, truth, rtol=1e-4)
+
+
+def test_supervision_counts_the_error_of_log_depth_at_any_scale_where_depth_is_known(batch):
+    truth = batch["depth_mm"][0, 1:-1] / 20
+    bent = truth.at[:, :, : WIDTH // 2].multiply(1.1).at[:, :, WIDTH // 2 :].divide(1.1)
+    for scale in (1, 3):
+        assert update(batch, truth * scale, oracles.supervised_objective)[0] == pytest.approx(0, abs=1e-5)
+        loss, aux, _ = update(batch, bent * scale, oracles.supervised_objective)
+        assert loss == pytest.approx(np.log(1.1), rel=1e-3)
+    assert float(aux.losses["loss/error_of_log_depth/0"]) == pytest.approx(loss)
+    half = batch | {"depth_mm": batch["depth_mm"].at[..., : WIDTH // 2].set(0)}
+    assert update(half, bent, oracles.supervised_objective)[0] == pytest.approx(0, abs=1e-5)

@@ -8,6 +8,7 @@ The data set needs depth and poses for the frames that are trained on, and for t
 trains from the same weights on the same clips in the same order, and is measured on the held-out sequences before and
 after.  What is given and what is on:
 
+    true depth    everything: what the parameters that train can reach on these data
     true view     the camera's motion, the scale of depth, and which pixels both frames see; the light as it is
     true camera   the camera's motion and the scale of depth; flow, occlusion and brightness are learned
     solved        nothing: the camera is solved from flow and the depth of the moment, with the data's intrinsics
@@ -37,13 +38,14 @@ from endodav_jax.training.flow_camera import SOLVED_CAMERA
 from endodav_jax.training.health import DRIFT, RELIEF_KEPT
 from endodav_jax.training.logs import METRICS_FILE, read_metrics
 from endodav_jax.training.loop import train
-from endodav_jax.training.oracles import TRUE_CAMERA, TRUE_VIEW
+from endodav_jax.training.oracles import SUPERVISED, TRUE_CAMERA, TRUE_VIEW
 from endodav_jax.training.phases import PhaseSchedule
 from endodav_jax.training.step import PUBLISHED, Objectives
 
 HELP = "the same fine-tuning with true camera and visibility, true camera, learned camera, projection loss, phases"
 
 RUNGS: dict[str, Objectives] = {
+    "true depth": SUPERVISED,
     "true view": TRUE_VIEW,
     "true camera": TRUE_CAMERA,
     "solved": SOLVED_CAMERA,
@@ -164,7 +166,7 @@ def _measured(config: Config, weights: str, videos: EvaluationVideos) -> dict[st
 def _curves(folder: Path) -> dict:
     """How the photometric error and the depth's health came out, of what a run logged."""
     logged = [line for line in read_metrics(folder / METRICS_FILE) if line["kind"] == "train"]
-    errors = [line["loss/loss_reprojection/0"] for line in logged]
+    errors = [line.get("loss/loss_reprojection/0", math.nan) for line in logged]
     ends = errors[:_LAST], errors[-_LAST:]
     return {
         "photometric": [sum(end) / len(end) for end in ends],
