@@ -1,6 +1,7 @@
 """Which frames make which clip, and how each clip is augmented: all that is random, and nothing that is read."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import grain
 import numpy as np
@@ -46,9 +47,15 @@ class DrawnClip:
 
 
 def blocks_of(
-    sequences: tuple[str, ...], lengths: tuple[int, ...], config: DataConfig
+    sequences: Sequence[str], lengths: Sequence[int], config: DataConfig, firsts: Sequence[int] | None = None
 ) -> tuple[list[Block], tuple[str, ...]]:
     """Returns the blocks of an epoch, and one line for each sequence that is too short for a clip.
+
+    Args:
+      sequences: names.
+      lengths: frames of each.
+      config: how clips are drawn.
+      firsts: number of the first record of each; by default each begins where the one before it ends.
 
     A sequence of n frames has n - (T+1) starts for frames one apart, in blocks of T, of which the last may be smaller.
     With `straddle_sequences` the blocks are those of the published loader: all sequences are one list of N frames,
@@ -64,8 +71,10 @@ def blocks_of(
         if count < 1:
             raise UserError(f"data.clip_length: {total} frames in all give no window of {window}; lower it")
         return [Block(0, total, index * length, length) for index in range(count)], ()
-    blocks, notices, first = [], [], 0
-    for name, frames in zip(sequences, lengths, strict=True):
+    blocks, notices = [], []
+    if firsts is None:
+        firsts = np.cumsum([0, *lengths[:-1]]).tolist()
+    for name, frames, first in zip(sequences, lengths, firsts, strict=True):
         starts = frames - window + 1
         if starts < 1:
             line = f"{name}: {frames} frames, fewer than the {window} of a clip of {length} with its neighbours"
@@ -74,7 +83,6 @@ def blocks_of(
             notices.append(f"{line}; skipped")
         for start in range(0, starts, length):
             blocks.append(Block(first, frames, start, min(length, starts - start)))
-        first += frames
     if not blocks:
         raise UserError(f"data.clip_length: no sequence has the {window} frames of a clip; lower it")
     return blocks, tuple(notices)

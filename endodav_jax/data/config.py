@@ -56,6 +56,8 @@ class DataConfig:
       intrinsics: `stored` in the records, or the published `constant` (0.82 W, 1.02 H, W/2, H/2).
       ground_truth: whether batches carry `depth_mm` and `cam_from_world` (never used by a self-supervised loss).
       neighbour_flow: whether batches carry `neighbour_flow`; a run that solves the camera from it sees to that itself.
+      camera_paths: file of solved camera paths, which adds `path_pose` and `path_log_depth` to batches; clips then
+        lie within its stretches.  A run whose camera is `path` sees to that itself.
       jitter_probability: share of clips whose colours are jittered.
       mirror_probability: share of clips that are mirrored left to right.
       brightness, contrast, saturation: factors are drawn from 1 - x to 1 + x.
@@ -78,6 +80,7 @@ class DataConfig:
     intrinsics: Literal["stored", "constant"] = "stored"
     ground_truth: bool = False
     neighbour_flow: bool = False
+    camera_paths: str = ""
     jitter_probability: float = 0.5
     mirror_probability: float = 0.5
     brightness: float = 0.2
@@ -99,6 +102,10 @@ class DataConfig:
         for field in ("jitter_probability", "mirror_probability", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"data.{field}: {getattr(self, field)} must lie between 0 and 1")
+        if self.camera_paths and self.straddle_sequences:
+            raise ValueError(
+                "data.straddle_sequences: no camera path leads from one sequence to the next; switch it off"
+            )
         if not 0 <= self.hue <= 0.5:
             raise ValueError(f"data.hue: {self.hue} must lie between 0 and 0.5")
 

@@ -66,6 +66,10 @@ BATCH: dict[str, Field] = {
         "float32", ("B", "F", 4, 4), "mm", "as in a record; of the mirrored world if mirrored", None, None, True, True
     ),
     "frame_mask": Field("bool", ("B", "F", "H", "W"), "-", "as in a record, of each frame", optional=True),
+    "path_pose": Field(
+        "float32", ("B", "F", 4, 4), "-", "camera from the clip's first camera, in the path's unit", optional=True
+    ),
+    "path_log_depth": Field("float32", ("B", "F"), "-", "mean log depth of the view in the path's unit", optional=True),
     "neighbour_flow": Field(
         "float32", ("B", 2, "T", "h", "w", 3), "pixels", "see `registration.neighbour_flow`", optional=True
     ),

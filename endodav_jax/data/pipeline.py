@@ -13,14 +13,15 @@ import numpy as np
 from absl import flags
 
 from endodav_jax.data.builders import encoding
-from endodav_jax.data.clips import DrawClip, DrawnClip, GrowInterval, blocks_of
+from endodav_jax.data.camera_paths import CameraPaths
+from endodav_jax.data.clips import Block, DrawClip, DrawnClip, GrowInterval, blocks_of
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.contract import check_batch
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.registration import neighbour_flow
 from endodav_jax.data.signal import Signal
 from endodav_jax.data.signal_of import signal_of_split
-from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
+from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, inverse_rigid, normalised_intrinsics
 from endodav_jax.errors import UserError
 
 # "Endless": Grain's own endless repetition overflows when it is cut into batches of one.
@@ -33,6 +34,7 @@ class LoadClip(grain.transforms.Map):
 
     split: PreparedSplit
     config: DataConfig
+    paths: CameraPaths | None = None
 
     def map(self, element: DrawnClip) -> dict[str, np.ndarray]:
         split, config = self.split, self.config
@@ -56,6 +58,11 @@ class LoadClip(grain.transforms.Map):
             depths = [encoding.decode_depth(r["depth_mm"]) if r["depth_mm"] else unknown for r in records]
             example["depth_mm"] = np.stack(depths)
             example["cam_from_world"] = np.stack([r["cam_from_world"] for r in records]).astype(np.float32)
+        if self.paths is not None:
+            poses = self.paths.cam_from_world[element.records]
+            # Seen from the clip's first camera, so that float32 loses nothing far along the path.
+            example["path_pose"] = (poses @ inverse_rigid(poses[0])).astype(np.float32)
+            example["path_log_depth"] = self.paths.log_depth[element.records].astype(np.float32)
         if element.mirror:
             example = mirror(example)
         if config.neighbour_flow:
@@ -80,9 +87,10 @@ def mirror(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             mirrored[key] = np.ascontiguousarray(np.flip(example[key], axis=-2 if key == "frames" else -1))
     fx, fy, cx, cy = example["intrinsics"]
     mirrored["intrinsics"] = np.array([fx, fy, example["frames"].shape[2] - 1 - cx, cy], np.float32)
-    if "cam_from_world" in example:
-        flip = np.array([-1, 1, 1, 1], np.float32)
-        mirrored["cam_from_world"] = flip[:, None] * example["cam_from_world"] * flip
+    flip = np.array([-1, 1, 1, 1], np.float32)
+    for key in ("cam_from_world", "path_pose"):
+        if key in example:
+            mirrored[key] = flip[:, None] * example[key] * flip
     return mirrored
 
 
@@ -112,7 +120,8 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         if config.frame_interval == "auto":
             config = dataclasses.replace(config, frame_max_interval=self.signal.interval)
         self.config = config
-        blocks, self.notices = blocks_of(self.split.sequences, self.split.lengths, config)
+        paths = CameraPaths.load(config.camera_paths, self.split) if config.camera_paths else None
+        blocks, self.notices = self._blocks(paths)
         self.clips_per_epoch = len(blocks)
         self.batches_per_epoch = max(1, len(blocks) // config.batch_size)
         # Drawn before the clips are shared out: two processes never share random numbers.
@@ -121,7 +130,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         if config.interval_growth:
             order = order.map_with_index(GrowInterval(config))
         drawn = order.random_map(DrawClip(config))
-        own = drawn[process::processes].map(LoadClip(self.split, config))
+        own = drawn[process::processes].map(LoadClip(self.split, config, paths))
         self._batches = own.batch(config.batch_size // processes)
         # What must agree for a saved position to mean the same clips.
         self._identity = {
@@ -130,6 +139,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
             "batch_size": config.batch_size,
             "clip_length": config.clip_length,
             "frames": list(self.split.lengths),
+            **({"camera_paths": paths.digest} if paths is not None else {}),
         }
         self._next = 0
         self._iterator: Iterator[dict[str, np.ndarray]] | None = None
@@ -154,8 +164,8 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
     def differs_from(self, state: dict) -> str:
         """Says where a saved position was saved for other data or other settings; empty if it fits."""
         for field, value in self._identity.items():
-            if state[field] != value:
-                return f"data.{field}: {value} here, {state[field]} in the saved run"
+            if state.get(field) != value:
+                return f"data.{field}: {value} here, {state.get(field)} in the saved run"
         return ""
 
     def set_state(self, state: dict) -> None:
@@ -181,6 +191,18 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    def _blocks(self, paths: CameraPaths | None) -> tuple[list[Block], tuple[str, ...]]:
+        """Those of whole sequences, or of the stretches of them that a path leads through."""
+        split = self.split
+        if paths is None:
+            return blocks_of(split.sequences, split.lengths, self.config)
+        stretches = paths.stretches()
+        if not stretches:
+            raise UserError(f"{self.config.camera_paths}: the camera was lost in every frame; choose another camera")
+        firsts, lengths = zip(*stretches, strict=True)
+        names = [split.sequences[int(np.searchsorted(split.offsets, first, side="right")) - 1] for first in firsts]
+        return blocks_of(names, lengths, self.config, firsts)
 
     def _start(self) -> Iterator[dict[str, np.ndarray]]:
         config = self.config

@@ -5,7 +5,6 @@ disparity, which is found along with the motion and kept out of it.  So there is
 any kind of scene, and depth need not bend to make up for one that does not turn.
 """
 
-import dataclasses
 import functools
 
 import jax
@@ -57,14 +56,3 @@ def _pooled(depth: Float[Array, "N H W"]) -> Float[Array, "N h w"]:
 
 
 SOLVED_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=solved_camera), batch=batch_with_flow)
-
-
-def objectives_of(config: ObjectiveConfig, given: Objectives) -> Objectives:
-    """Returns the objectives of a run: those given, with the camera that the configuration chooses if they learn it."""
-    solved = config.camera == "flow" and given.depth is depth_objective
-    return dataclasses.replace(given, depth=SOLVED_CAMERA.depth, batch=SOLVED_CAMERA.batch) if solved else given
-
-
-def solves(objectives: Objectives) -> bool:
-    """Whether the camera is solved from flow, which batches must then carry."""
-    return objectives.batch is batch_with_flow

@@ -22,8 +22,8 @@ from endodav_jax.files import make_folder
 from endodav_jax.models.groups import count_groups, table_lines, trained_and_total
 from endodav_jax.models.training_networks import DEPTH_NETWORK
 from endodav_jax.training import parallel
+from endodav_jax.training.cameras import data_for, objectives_of
 from endodav_jax.training.checks import check_config, check_frame_size
-from endodav_jax.training.flow_camera import objectives_of, solves
 from endodav_jax.training.initial import digest_of, initial_networks
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import Groups, flatten, join_groups, names_of, unflatten
@@ -58,9 +58,9 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     check_config(config)
     parallel.check_batch_size(config.data.batch_size)
     objectives = objectives_of(config.train.objective, objectives)
-    # What the camera is solved from comes with the batches; the run's record keeps the configuration as it was given.
-    data = dataclasses.replace(config.data, neighbour_flow=config.data.neighbour_flow or solves(objectives))
     make_folder(workdir)
+    # What the camera is taken from comes with the batches; the run's record keeps the configuration as it was given.
+    data = data_for(objectives, config, workdir)
     first = jax.process_index() == 0
     with (
         ClipBatches(data, config.seed, jax.process_index(), jax.process_count()) as batches,

@@ -23,6 +23,7 @@ from endodav_jax.losses.photometric import photometric_error
 from endodav_jax.models.layers import map_frames, recomputed
 from endodav_jax.training.objective_config import ObjectiveConfig
 
+_HIGHEST = jax.lax.Precision.HIGHEST
 BEFORE, AFTER = 0, 1  # which neighbour
 
 # frames, frames_augmented: float32 [B,T+2,H,W,3] in [0, 1], as they are and as networks see them;
@@ -171,6 +172,18 @@ def photometric_errors(
 ) -> Float[Array, "N H W"]:
     """`losses.photometric_error`; on a CPU a frame at a time, whose dozen maps stay in the cache."""
     return map_frames(lambda a, b: photometric_error(a, b, config.ssim_weight), a, b, frames=1, remat=True)
+
+
+def motion_to_neighbours(poses: Float[Array, "B F 4 4"]) -> Float[Array, "2 N 4 4"]:
+    """Returns the motion from the camera of each of T frames to those before and after it, of T + 2 poses a clip."""
+    inverse = jnp.linalg.inv(poses[:, 1:-1])
+    both = [jnp.matmul(neighbour, inverse, precision=_HIGHEST) for neighbour in (poses[:, :-2], poses[:, 2:])]
+    return jnp.stack([motion.reshape(-1, 4, 4) for motion in both])
+
+
+def moved_by(motion: Float[Array, "2 N 4 4"], unit: Float[Array, "N 1"]) -> Float[Array, "2 N 4 4"]:
+    """Returns motions whose shifts are `unit` times as long."""
+    return motion.at[..., :3, 3].multiply(unit)
 
 
 def statistics_of(networks: nnx.Module) -> dict:

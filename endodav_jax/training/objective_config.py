@@ -28,7 +28,8 @@ class ObjectiveConfig:
       minimum_over_neighbours: count the better neighbour of each pixel in the photometric error, and not both.
       automask: leave pixels out of it that the unmoved neighbour explains as well as the warped one.
       camera: `pose` is the published network's answer; `flow` solves the motion from optical flow and the depth of the
-        moment (`training.flow_camera`), with the data's own intrinsics.
+        moment (`training.flow_camera`), `path` solves it for whole videos before training (`training.path_camera`);
+        both need the data's own intrinsics.
       learn_intrinsics: predict the camera's intrinsics instead of taking the batch's.
       highlight_threshold: pixels whose three channels all reach it are specular highlights and count in no term;
         None counts them.
@@ -47,7 +48,7 @@ class ObjectiveConfig:
     flow_depth_weight: float = 0.0
     minimum_over_neighbours: bool = False
     automask: bool = False
-    camera: Literal["pose", "flow"] = "pose"
+    camera: Literal["pose", "flow", "path"] = "pose"
     learn_intrinsics: bool = True
     highlight_threshold: float | None = None
     remat: bool = True
@@ -57,8 +58,8 @@ class ObjectiveConfig:
             raise ValueError(f"train.objective.scales: {self.scales} must ascend from 0")
         if self.scales[-1] >= SCALES:
             raise ValueError(f"train.objective.scales: {self.scales[-1]} is beyond the coarsest, {SCALES - 1}")
-        if self.camera == "flow" and self.learn_intrinsics:
-            raise ValueError("train.objective.camera: flow needs intrinsics; set learn_intrinsics=False")
+        if self.camera != "pose" and self.learn_intrinsics:
+            raise ValueError(f"train.objective.camera: {self.camera} needs intrinsics; set learn_intrinsics=False")
         if not 0 <= self.ssim_weight <= 1:
             raise ValueError(f"train.objective.ssim_weight: {self.ssim_weight} is a share; use 0 to 1")
         for field in dataclasses.fields(self):

@@ -28,6 +28,8 @@ from endodav_jax.training.objective import (
     all_in_windows,
     clip_of,
     lands_on_counted,
+    motion_to_neighbours,
+    moved_by,
     photometric_errors,
     statistics_of,
     to_full_size,
@@ -46,11 +48,7 @@ def batch_with_truth(batch: dict[str, Array]) -> dict[str, Array]:
 
 def true_motion(batch: Batch) -> Float[Array, "2 N 4 4"]:
     """Returns the motion from each frame's camera to those before and after it, in mm."""
-    poses = batch["cam_from_world"]
-    frame = poses[:, 1:-1]
-    inverse = jnp.linalg.inv(frame)
-    both = [neighbour @ inverse for neighbour in (poses[:, :-2], poses[:, 2:])]
-    return jnp.stack([motion.reshape(-1, 4, 4) for motion in both])
+    return motion_to_neighbours(batch["cam_from_world"])
 
 
 def scale_to_truth(depth: Float[Array, "N H W"], batch: Batch) -> Float[Array, "N 1 1"]:
@@ -67,9 +65,7 @@ def scale_to_truth(depth: Float[Array, "N H W"], batch: Batch) -> Float[Array, "
 def true_camera(networks: nnx.Module, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig):
     """The true camera in the unit of the predicted depth; see `depth_objective.Camera`."""
     del networks, clip, config
-    motion = true_motion(batch)
-    translation = motion[..., :3, 3:] / scale_to_truth(depth, batch)
-    motion = jnp.concatenate([jnp.concatenate([motion[..., :3, :3], translation], -1), motion[..., 3:, :]], -2)
+    motion = moved_by(true_motion(batch), 1 / scale_to_truth(depth, batch)[:, 0])
     return motion, jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
 
 

@@ -8,7 +8,8 @@ import pytest
 from endodav_jax.data.registration import STRIDE
 from endodav_jax.geometry.flow import rigid_flow
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
-from endodav_jax.training.flow_camera import SOLVED_CAMERA, objectives_of, solved_camera
+from endodav_jax.training.cameras import objectives_of
+from endodav_jax.training.flow_camera import SOLVED_CAMERA, solved_camera
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.step import PUBLISHED
 

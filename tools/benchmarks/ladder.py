@@ -11,6 +11,7 @@ after.  What is given and what is on:
     true depth    everything: what the parameters that train can reach on these data
     true view     the camera's motion, the scale of depth, and which pixels both frames see; the light as it is
     true camera   the camera's motion and the scale of depth; flow, occlusion and brightness are learned
+    path          nothing: the camera's path is solved before training, with the data's intrinsics
     solved        nothing: the camera is solved from flow and the depth of the moment, with the data's intrinsics
     learned       nothing: the camera is learned, too
     projection    the same with the projection loss, as configured
@@ -34,13 +35,13 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
-from endodav_jax.training.flow_camera import SOLVED_CAMERA
+from endodav_jax.training.cameras import CAMERAS
 from endodav_jax.training.health import DRIFT, RELIEF_KEPT
 from endodav_jax.training.logs import METRICS_FILE, read_metrics
 from endodav_jax.training.loop import train
 from endodav_jax.training.oracles import SUPERVISED, TRUE_CAMERA, TRUE_VIEW
 from endodav_jax.training.phases import PhaseSchedule
-from endodav_jax.training.step import PUBLISHED, Objectives
+from endodav_jax.training.step import Objectives
 
 HELP = "the same fine-tuning with true camera and visibility, true camera, learned camera, projection loss, phases"
 
@@ -48,10 +49,11 @@ RUNGS: dict[str, Objectives] = {
     "true depth": SUPERVISED,
     "true view": TRUE_VIEW,
     "true camera": TRUE_CAMERA,
-    "solved": SOLVED_CAMERA,
-    "learned": PUBLISHED,
-    "projection": PUBLISHED,
-    "phases": PUBLISHED,
+    "path": CAMERAS["path"],
+    "solved": CAMERAS["flow"],
+    "learned": CAMERAS["pose"],
+    "projection": CAMERAS["pose"],
+    "phases": CAMERAS["pose"],
 }
 ERRORS = ("abs_rel", "tae")
 BREAKS = 0.75  # of the gain of the rung above

@@ -1,0 +1,75 @@
+"""Camera paths through all videos of a prepared data set, for training (`data.camera_paths`)."""
+
+import dataclasses
+
+import numpy as np
+from tqdm import tqdm
+
+from endodav_jax.data.camera_paths import LOST, CameraPaths
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.data.prepared import PreparedSplit, digest_of_split
+from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.reconstruction.clip import CameraPath, DepthView, track_clip
+from endodav_jax.reconstruction.followed import FollowedPoints
+from endodav_jax.reconstruction.refine import refined_path
+from endodav_jax.reconstruction.tracker import TrackingRules
+
+FREE_SCALE = 0.05  # of a network's frames, log; as `endodav reconstruct` has it
+_FARTHEST_FRAME = 2.0  # factor by which a frame's depth may be off its stretch; beyond it, its points told nothing
+
+
+def solve_paths(
+    split: PreparedSplit, model: DepthModelConfig, params: dict, image_shape: tuple[int, int]
+) -> CameraPaths:
+    """Tracks the camera through every sequence, and adjusts the path to points that were followed along it.
+
+    Args:
+      split: its frames have intrinsics.
+      model, params: a depth network, whose depth need not be good: points get a depth of their own.
+      image_shape: that the network sees.
+    """
+    videos = EvaluationVideos(split.folder, split.split)
+    estimator = DepthEstimator(dataclasses.replace(model, image_shape=image_shape), params)
+    poses, pieces, levels, count = [], [], [], 0
+    for sequence in tqdm(videos.sequences, desc="camera paths", unit="video"):
+        views, intrinsics = _views(videos, sequence, estimator)
+        rules, points = TrackingRules(scale_sigma=FREE_SCALE), FollowedPoints()
+        path = refined_path(track_clip(views.__iter__, intrinsics, rules, points=points), points)
+        piece, level = _told(path, views)
+        poses.append(np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)]))
+        pieces.append(np.where(piece == LOST, LOST, piece + count))
+        levels.append(level)
+        count += int(piece.max(initial=LOST)) + 1
+    return CameraPaths(
+        np.concatenate(poses), np.concatenate(pieces).astype(np.int32), np.concatenate(levels), digest_of_split(split)
+    )
+
+
+def _views(videos: EvaluationVideos, sequence: str, estimator: DepthEstimator) -> tuple[list[DepthView], np.ndarray]:
+    """The frames of a sequence with the network's depth, and its intrinsics."""
+    frames = list(videos.frames(sequence))
+    mask = frames[0].view_mask
+    found = estimator.iter_infer((frame.frame for frame in frames), view_mask=None if mask.all() else mask)
+    views = []
+    for number, disparity in found:
+        depth = np.where(frames[number].counted & (disparity > 0), estimator.config.depth(disparity), 0)
+        views.append(DepthView(number, frames[number].frame, depth.astype(np.float32), frames[number].counted))
+    return views, np.asarray(frames[0].intrinsics, np.float64)
+
+
+def _told(path: CameraPath, views: list[DepthView]) -> tuple[np.ndarray, np.ndarray]:
+    """Piece and mean log depth of every frame; a frame whose scale is far from its neighbours' counts as lost."""
+    piece = np.array([frame.piece for frame in path.frames])
+    scale = np.log([frame.scale for frame in path.frames])
+    known = [view.depth[view.depth > 0] for view in views]
+    level = np.array([np.log(depth).mean() if len(depth) else np.nan for depth in known])
+    for number in set(piece) - {LOST}:
+        members = piece == number
+        off = np.abs(scale - np.median(scale[members])) > np.log(_FARTHEST_FRAME)
+        piece[members & (off | ~np.isfinite(level))] = LOST
+    return piece, np.where(piece == LOST, 0.0, level + scale)
+
+
+def _pose(frame, piece: int) -> np.ndarray:
+    return np.full((4, 4), np.nan) if piece == LOST else np.asarray(frame.cam_from_world, np.float64)

@@ -1,0 +1,67 @@
+"""The camera's path, solved over whole videos before training, in place of a pose network's answer.
+
+`train.objective.camera` chooses it.  Points followed through many frames know the camera far better than two frames
+do, and do so before depth is any good (`reconstruction.paths`).  The path also ties the depths of a clip's frames to
+one scale, which pairs of frames solved each by itself cannot.
+"""
+
+import functools
+from pathlib import Path
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from endodav_jax.checkpoints import load_model
+from endodav_jax.config import Config
+from endodav_jax.data.camera_paths import CameraPaths
+from endodav_jax.data.prepared import PreparedSplit
+from endodav_jax.reconstruction.paths import solve_paths
+from endodav_jax.training.depth_objective import depth_objective
+from endodav_jax.training.objective import Batch, Clip, motion_to_neighbours, moved_by
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.step import Objectives, objective_batch
+
+PATHS_FILE = "camera_paths.npz"  # in a run's folder
+
+
+def batch_with_path(batch: dict[str, Array]) -> dict[str, Array]:
+    """`step.objective_batch` with `path_pose` [B,T+2,4,4] and `path_log_depth` [B,T+2]."""
+    return objective_batch(batch) | {name: batch[name] for name in ("path_pose", "path_log_depth")}
+
+
+def path_camera(
+    networks: object, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
+) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
+    """The path's motion in the unit of the predicted depth, and the batch's intrinsics.
+
+    See `depth_objective.Camera`.  A clip's mean log depth brings the path to its unit.  The gradient goes through that
+    scale: without it the scale of depth would drift, held by nothing.
+    """
+    del networks, clip, config
+    length = batch["frames"].shape[1] - 2
+    seen = jnp.repeat(batch["view_mask"], length, axis=0)
+    level = jnp.sum(jnp.where(seen, jnp.log(depth), 0), (1, 2)) / jnp.maximum(seen.sum((1, 2)), 1)
+    level = level.reshape(-1, length).mean(1)
+    unit = jnp.repeat(jnp.exp(level - batch["path_log_depth"][:, 1:-1].mean(1)), length)
+    motion = moved_by(motion_to_neighbours(batch["path_pose"]), unit[:, None])
+    return motion, jnp.repeat(batch["intrinsics"], length, axis=0)
+
+
+PATH_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=path_camera), batch=batch_with_path)
+
+
+def solved_paths(config: Config, workdir: Path) -> str:
+    """Returns the file of the paths through the training split, which is solved if it is not there.
+
+    The depth that solving starts from is that of the weights that training starts from.
+
+    Raises:
+      UserError: the file is of other frames, or no camera is found in any of them.
+    """
+    file, split = workdir / PATHS_FILE, PreparedSplit.open(config.data.path, config.data.split)
+    if file.exists():
+        CameraPaths.load(file, split)
+    else:
+        model, params, _ = load_model(config.weights)
+        solve_paths(split, model, params["depth"], config.model.image_shape).save(file)
+    return str(file)

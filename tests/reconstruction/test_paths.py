@@ -1,0 +1,41 @@
+"""Camera paths through a data set, from the depth of the network that comes with the package."""
+
+import numpy as np
+import pytest
+
+from endodav_jax.checkpoints import load_model
+from endodav_jax.checkpoints.shipped import SHIPPED
+from endodav_jax.data.camera_paths import LOST
+from endodav_jax.data.config import PhantomData
+from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.data.prepared import PreparedSplit
+from endodav_jax.data.rendered import render
+from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.reconstruction.measures import path_errors
+from endodav_jax.reconstruction.paths import solve_paths
+
+FRAMES = 24
+
+
+@pytest.mark.slow
+def test_a_path_of_every_video_is_found_before_depth_is_any_good(tmp_path):
+    train, _ = render(PhantomData(family="organ", seed=4, sequences=2, frames=FRAMES, height=96, width=128), tmp_path)
+    split = PreparedSplit.open(train, "train")
+    model, params, _ = load_model(SHIPPED)
+    paths = solve_paths(split, model, params["depth"], (112, 140))
+    assert paths.cam_from_world.shape == (2 * FRAMES, 4, 4)
+    assert (paths.piece != LOST).mean() > 0.8
+    videos = EvaluationVideos(train, "train")
+    for sequence, begin in zip(split.sequences, split.offsets[:-1], strict=True):
+        frames = list(videos.frames(sequence))
+        first, length = max(
+            (run for run in paths.stretches() if begin <= run[0] < begin + FRAMES), key=lambda run: run[1]
+        )
+        found = inverse_rigid(paths.cam_from_world[first : first + length])[:, :3, 3]
+        truth = [frame.cam_from_world for frame in frames[first - begin : first - begin + length]]
+        assert path_errors(found, inverse_rigid(np.stack(truth))[:, :3, 3], free_scale=True).share < 0.02
+        # What a frame's depth says in the path's unit follows the truth: its unit is one for all frames.
+        depth = [np.log(f.truth_mm[f.truth_mm > 0]).mean() for f in frames[first - begin : first - begin + length]]
+        left = paths.log_depth[first : first + length] - depth
+        assert left.std() < 0.1
+    assert len(set(paths.piece[:FRAMES]) & set(paths.piece[FRAMES:]) - {LOST}) == 0

@@ -1,0 +1,72 @@
+"""The camera solved for whole videos before training: its scale is the depth's, and what batches carry of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from endodav_jax.geometry.rigid import rigid_from_axis_angle
+from endodav_jax.training.cameras import CAMERAS, objectives_of
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.path_camera import PATH_CAMERA, path_camera
+from endodav_jax.training.step import PUBLISHED
+
+SHAPE, LENGTH = (8, 12), 3
+CONFIG = ObjectiveConfig(camera="path", learn_intrinsics=False)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A batch of one clip whose path has the unit of its depth, that depth [T,H,W], and the poses [T+2,4,4]."""
+    rng = np.random.default_rng(0)
+    turns, shifts = rng.normal(0, 0.1, (LENGTH + 2, 3)), rng.normal(0, 2, (LENGTH + 2, 3))
+    poses = rigid_from_axis_angle(jnp.asarray(turns, jnp.float32), jnp.asarray(shifts, jnp.float32))
+    depth = jnp.asarray(rng.uniform(20, 60, (LENGTH, *SHAPE)), jnp.float32)
+    levels = np.log(np.asarray(depth)).mean((1, 2))
+    batch = {
+        "frames": jnp.zeros((1, LENGTH + 2, *SHAPE, 3)),
+        "view_mask": jnp.ones((1, *SHAPE), bool),
+        "intrinsics": jnp.array([[9.0, 9.0, 5.5, 3.5]]),
+        "path_pose": poses[None],
+        "path_log_depth": jnp.asarray([[9.0, *levels, 9.0]], jnp.float32),
+    }
+    return batch, depth, np.asarray(poses, np.float64)
+
+
+def camera(batch, depth):
+    return path_camera(None, None, batch, depth, CONFIG)
+
+
+def test_it_moves_between_neighbours_as_the_path_does(scene):
+    batch, depth, poses = scene
+    motion, intrinsics = camera(batch, depth)
+    for number in range(LENGTH):
+        for side, neighbour in enumerate((number, number + 2)):
+            expected = poses[neighbour] @ np.linalg.inv(poses[number + 1])
+            np.testing.assert_allclose(motion[side, number], expected, atol=1e-4)
+    np.testing.assert_array_equal(intrinsics, np.repeat(batch["intrinsics"], LENGTH, 0))
+
+
+def test_its_shifts_grow_with_the_depth_of_the_clip_and_not_of_a_frame(scene):
+    batch, depth, _ = scene
+    at_once = camera(batch, depth)[0]
+    np.testing.assert_allclose(camera(batch, 3 * depth)[0][..., :3, 3], 3 * at_once[..., :3, 3], rtol=1e-4, atol=1e-4)
+    one_deeper = camera(batch, depth.at[0].multiply(8.0))[0]
+    np.testing.assert_allclose(one_deeper[..., :3, 3], 2 * at_once[..., :3, 3], rtol=1e-4, atol=1e-4)
+    _, slope = jax.value_and_grad(lambda scale: camera(batch, scale * depth)[0][0, 0, 0, 3])(1.0)
+    np.testing.assert_allclose(slope, at_once[0, 0, 0, 3], rtol=1e-3)
+
+
+def test_what_lies_outside_of_the_view_says_nothing_of_the_scale(scene):
+    batch, depth, _ = scene
+    left = jnp.arange(SHAPE[1]) < 6
+    inside = batch | {"view_mask": batch["view_mask"] & left, "path_log_depth": jnp.zeros((1, LENGTH + 2))}
+    bent = jnp.where(left, depth, 1e6)
+    np.testing.assert_allclose(camera(inside, bent)[0], camera(inside, depth)[0], rtol=1e-5)
+
+
+def test_the_configuration_chooses_it_where_the_camera_is_not_given():
+    assert objectives_of(CONFIG, PUBLISHED).depth is PATH_CAMERA.depth
+    assert objectives_of(CONFIG, CAMERAS["flow"]) is CAMERAS["flow"]
+    with pytest.raises(ValueError, match="learn_intrinsics=False"):
+        ObjectiveConfig(camera="path")
