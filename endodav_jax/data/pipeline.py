@@ -201,7 +201,11 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         if not stretches:
             raise UserError(f"{self.config.camera_paths}: the camera was lost in every frame; choose another camera")
         firsts, lengths = zip(*stretches, strict=True)
-        names = [split.sequences[int(np.searchsorted(split.offsets, first, side="right")) - 1] for first in firsts]
+        within = np.searchsorted(split.offsets, firsts, side="right") - 1
+        names = [
+            f"{split.sequences[which]}, from frame {first - split.offsets[which]} on, where the camera is known"
+            for which, first in zip(within, firsts, strict=True)
+        ]
         return blocks_of(names, lengths, self.config, firsts)
 
     def _start(self) -> Iterator[dict[str, np.ndarray]]:

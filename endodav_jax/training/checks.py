@@ -31,6 +31,8 @@ def check_config(config: Config) -> None:
         )
     if not config.data.path and not config.data.phantom.family:
         raise UserError("config.data.path: names no data set; prepare one with `endodav prepare`")
+    if config.train.objective.camera == "path" and not config.weights:
+        raise UserError("config.weights: none given; the camera's path is solved with the depth that they predict")
     for field, path in (
         ("data.path", config.data.path),
         ("weights", config.weights),

@@ -14,9 +14,12 @@ from endodav_jax.training.checks import check_config, check_frame_size
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import Pictures
 from endodav_jax.training.loop import train
+from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.pictures import flow_colours, panel
 
 ENDODAV = DepthModelConfig.endodav("vits")
+
+PATH = TrainConfig(objective=ObjectiveConfig(camera="path", learn_intrinsics=False))
 
 
 def test_a_panel_shows_the_frame_and_what_both_neighbours_say():
@@ -55,6 +58,7 @@ def test_opposite_flows_have_opposite_colours_and_no_flow_is_black():
         (Config(model=ENDODAV, data=DataConfig(clip_length=33)), "config.data.clip_length: 33 frames"),
         (Config(model=DepthModelConfig.endodac("vits")), "config.data.clip_length: EndoDAC sees single frames"),
         (Config(model=ENDODAV, data=DataConfig(path="."), weights="/nowhere"), "config.weights: /nowhere does not"),
+        (Config(model=ENDODAV, data=DataConfig(path="."), train=PATH), "config.weights: none given; the camera's path"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused_in_one_line(config, line):
