@@ -1,0 +1,59 @@
+"""Whether fine-tuning makes depth better: a rendered patient that nothing was trained on, at a length that shows it.
+
+    python -m endodav_jax.main --config phantom_study --workdir out/study
+    endodav evaluate out/study/data/phantom --weights shipped --split test
+    endodav evaluate out/study/data/phantom --weights out/study/model --split test
+
+What trains is as published: the SSB vectors and the output convolutions.  What differs from the published training: the
+small network that comes with the package; the camera's path, solved before training; the relative projection loss;
+known intrinsics; clips of frames further apart, since at this size neighbouring frames are moved by a third of a pixel;
+both kinds of adapters at once; the finest scale alone; no smoothness.
+"""
+
+from endodav_jax.checkpoints.shipped import SHIPPED
+from endodav_jax.config import base_config
+from endodav_jax.data.config import DataConfig, PhantomData
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.config import LearningRates, TrainConfig
+from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.phases import PhaseSchedule
+
+RATES = {"spatial_adapters": 3e-3, "temporal_adapters": 3e-3, "output_convolutions": 5e-4}
+
+
+def get_config():
+    """Returns the configuration."""
+    return base_config(
+        job="train",
+        weights=SHIPPED,
+        model=DepthModelConfig.endodav("vitt", image_shape=(112, 140)),
+        data=DataConfig(
+            phantom=PhantomData(family="organ", sequences=48, held_out=6, frames=48, height=128, width=160),
+            clip_length=4,
+            frame_max_interval=6,
+            threads=1,
+            prefetch=2,
+        ),
+        train=TrainConfig(
+            steps=900,
+            learning_rates=LearningRates(**RATES),
+            schedule="cosine",
+            phases=PhaseSchedule(joint=True),
+            ema_decay=0.98,
+            objective=ObjectiveConfig(
+                scales=(0,),
+                camera="path",
+                learn_intrinsics=False,
+                projection_weight=0.1,
+                projection_relative=True,
+                disparity_smoothness=0.0,
+                remat=False,
+            ),
+            resnet_layers=10,
+            remat=False,
+            save_every=100,
+            picture_every=300,
+        ),
+        evaluate=EvaluateConfig(split="test"),
+    )
