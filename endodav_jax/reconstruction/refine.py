@@ -14,6 +14,7 @@ from endodav_jax.reconstruction.tracker import Tracked
 STRETCH = 80  # frames that are adjusted together; memory does not grow with the clip
 ADVANCE = 40  # frames from one stretch to the next
 HELD = 20  # of the frames of the stretch before, that stay as they are; those after them are adjusted once more
+PASSES = 2  # from a path that was tracked badly the first may end in a wrong minimum, which the second leaves
 FEWEST = 10  # points that a frame must see; others keep their motion from the frame before
 RIGID = 0.003  # relative difference of depth between frames below which it is one rigid surface, to be tracked as such
 SCALE_DEVIATION = 0.2  # of the frames' depth in log scale, about the clip's
@@ -34,8 +35,9 @@ def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
     for piece in path.pieces:
         places = [place for place, frame in enumerate(frames) if frame.piece == piece]
         if len(places) > 2 and not _rigid([frames[place].difference for place in places]):
-            for place, frame in zip(places, _refined(frames, places, observed, points.intrinsics), strict=True):
-                frames[place] = frame
+            for _ in range(PASSES):
+                for place, frame in zip(places, _refined(frames, places, observed, points.intrinsics), strict=True):
+                    frames[place] = frame
     return dataclasses.replace(path, frames=tuple(frames))
 
 
