@@ -25,6 +25,7 @@ DAMPING = 1e-6
 NEAREST = 1e-3  # of the unit: points behind or at the camera are not seen
 GEOMETRY_LIMIT = 0.2  # relative difference of depth above which two surfaces have nothing to do with each other
 INLIER = 2.5  # scales
+LEAST_SEEN = 0.1  # share of the references below which an alignment is none: what is not seen costs nothing
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -38,7 +39,7 @@ class Fit(NamedTuple):
       overlap: share of the references' usable pixels that are seen in the frame.
       correlation: of texture over them, -1..1.
       difference: median-like size of the relative difference of depth: its scale.
-      cost: sum of robust residuals over the weight, to compare starts by.
+      cost: sum of robust residuals over the weight, to compare starts by; infinite where next to nothing is seen.
       information: [7,7] of (translation, rotation, log scale).
     """
 
@@ -116,14 +117,15 @@ def align(
     hessian, _, scales, (seen, texture, cost) = system(update, scale, scales)
     count = jnp.maximum(seen.sum(), 1.0)
     there, here = texture
+    overlap = count / jnp.maximum(usable.sum(), 1.0)
     moments = [(seen * a * b).sum() for a, b in ((there, here), (there, there), (here, here))]
     return Fit(
         update=update,
         log_scale=scale,
-        overlap=count / jnp.maximum(usable.sum(), 1.0),
+        overlap=overlap,
         correlation=moments[0] / jnp.sqrt(moments[1] * moments[2] + 1e-9),
         difference=scales[0],
-        cost=cost / count + 4.0 * (1 - count / jnp.maximum(usable.sum(), 1.0)),
+        cost=jnp.where(overlap < LEAST_SEEN, jnp.inf, cost / count + 4.0 * (1 - overlap)),
         information=hessian,
     )
 

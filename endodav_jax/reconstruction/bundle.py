@@ -35,12 +35,17 @@ class Bundle:
       cam_from_world: float64 [N,4,4].
       log_scales: [N] of the frames' depth: median of what their points say.
       log_depths: [P] of the points in the frame that saw each first.
+      deviations: [P] of them as parallax alone tells; what a point's observations are off by is theirs in common, since
+        it slides from frame to frame, so that many tell no more than their mean.
+      ratios: [O] log ratio of each observed point's depth to the frame's own, nan where that is unknown.
       pixels, depth: deviations of observations (pixels) and of log depth that were found.
     """
 
     cam_from_world: np.ndarray
     log_scales: np.ndarray
     log_depths: np.ndarray
+    deviations: np.ndarray
+    ratios: np.ndarray
     pixels: float
     depth: float
 
@@ -56,6 +61,7 @@ class Observed:
       frame, point: [O] of the further observations.
       pixels: [O,2].
       depths: [O] as the frame's own depth has it, nan where unknown.
+      intrinsics: [4] in pixels of the observations.
     """
 
     first: np.ndarray
@@ -65,6 +71,7 @@ class Observed:
     point: np.ndarray
     pixels: np.ndarray
     depths: np.ndarray
+    intrinsics: np.ndarray
 
     @classmethod
     def of(cls, frame, name, pixels, depth, intrinsics: np.ndarray) -> "Observed":
@@ -76,8 +83,9 @@ class Observed:
         later[begins] = False
         rays = np.column_stack([(pixels[begins] - intrinsics[2:]) / intrinsics[:2], np.ones(len(begins))])
         return cls(
-            frame[begins], rays, np.log(depth[begins]), frame[later], number[point[later]], pixels[later], depth[later]
-        )
+            frame[begins], rays, np.log(depth[begins]), frame[later], number[point[later]], pixels[later],
+            depth[later], np.asarray(intrinsics, np.float64),
+        )  # fmt: skip
 
 
 def adjust(
@@ -85,7 +93,6 @@ def adjust(
     log_scales: np.ndarray,
     fixed: np.ndarray,
     seen: Observed,
-    intrinsics: np.ndarray,
     scale_deviation: float,
 ) -> Bundle:
     """Adjusts poses and depths to what was observed.
@@ -95,10 +102,9 @@ def adjust(
       log_scales: [N] of the frames' depth, likewise.
       fixed: bool [N], frames whose pose stays; at least one.
       seen: the points.
-      intrinsics: [4] in pixels of the observations.
       scale_deviation: of the frames' log scale about 0, as expected.
     """
-    system = _System(seen, np.asarray(intrinsics, np.float64), cam_from_world, fixed, scale_deviation)
+    system = _System(seen, cam_from_world, fixed, scale_deviation)
     state = cam_from_world.copy(), log_scales.copy(), seen.log_depths + log_scales[seen.first]
     damping = 1e-4
     for step in range(MOST_STEPS):
@@ -116,14 +122,19 @@ def adjust(
         if step > 3 and before - after < ENOUGH * abs(before):
             break
     poses, scales, depths = state
-    return Bundle(poses, system.scales_of(poses, scales, depths), depths, system.pixels, system.depth)
+    by_parallax = system.linearised(*state, estimate=False)[2] - system.trust(depths, scales)
+    often = np.bincount(seen.point, minlength=len(depths))
+    deviations = np.sqrt(often / np.maximum(by_parallax, 1e-6))
+    ratios = system.ratios(poses, depths)
+    scales = system.scales_of(scales, depths, ratios)
+    return Bundle(poses, scales, depths, deviations, ratios, system.pixels, system.depth)
 
 
 class _System:
     """Costs, normal equations and steps; of each frame the unknowns are a turn, a shift and the log of its scale."""
 
-    def __init__(self, seen: Observed, intrinsics: np.ndarray, start, fixed: np.ndarray, scale_deviation: float):
-        self.seen, self.intrinsics, self.scale_deviation = seen, intrinsics, scale_deviation
+    def __init__(self, seen: Observed, start, fixed: np.ndarray, scale_deviation: float):
+        self.seen, self.intrinsics, self.scale_deviation = seen, seen.intrinsics, scale_deviation
         free = np.ones((len(fixed), 7), bool)
         free[fixed, :6] = False
         self.free = np.flatnonzero(free)
@@ -150,14 +161,24 @@ class _System:
         off = self.intrinsics[:2] * here[:, :2] / ahead + self.intrinsics[2:] - self.seen.pixels
         return relative, there, np.concatenate([here[:, :2], ahead], 1), off * np.sqrt(self.sureness)[:, None]
 
-    def scales_of(self, poses, scales, depths) -> np.ndarray:
-        """Median log ratio of the points' depth to each frame's own, where it has any."""
+    def ratios(self, poses, depths) -> np.ndarray:
+        """Log ratio of the points' depth to that of the frames that observe them, [O]."""
         _, _, here, _ = self._projected(poses, depths)
-        told = np.concatenate([depths - self.seen.log_depths, np.log(here[:, 2] / self.seen.depths)])
+        return np.log(here[:, 2] / self.seen.depths)
+
+    def scales_of(self, scales, depths, ratios) -> np.ndarray:
+        """Median log ratio of the points' depth to each frame's own, where it has any."""
+        told = np.concatenate([depths - self.seen.log_depths, ratios])
         frame = np.concatenate([self.seen.first, self.seen.frame])
         known = np.isfinite(told)
         median = scipy.ndimage.median(told[known], frame[known], np.arange(self.frames))
         return np.where(np.bincount(frame[known], minlength=self.frames) > 0, median, scales)
+
+    def trust(self, depths, scales) -> np.ndarray:
+        """Weight of each point's expected depth, [P]."""
+        deviation = ALIKE * self.depth
+        astray = depths - self.seen.log_depths - scales[self.seen.first]
+        return (FREEDOM + 1) / (FREEDOM + (astray / deviation) ** 2) / deviation**2
 
     def cost(self, poses, scales, depths) -> float:
         """Negative log likelihood with the deviations as they are."""
@@ -181,8 +202,7 @@ class _System:
         weight = (FREEDOM + 2) / (FREEDOM + square / self.pixels**2) / self.pixels**2
         by_frame, by_anchor, by_depth = self._derivatives(relative, there, here)
         astray = depths - seen.log_depths - scales[seen.first]
-        deviation = ALIKE * self.depth
-        trust = (FREEDOM + 1) / (FREEDOM + (astray / deviation) ** 2) / deviation**2
+        trust = self.trust(depths, scales)
         diagonal = np.bincount(seen.point, weight * (by_depth**2).sum(1), count) + trust
         if estimate:  # what is not known of a depth counts as well, or little parallax would pass for true depth
             pull = (FREEDOM + 1) / (FREEDOM + (astray / self.depth) ** 2)

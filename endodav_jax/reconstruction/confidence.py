@@ -1,9 +1,10 @@
 """How far to trust a depth: one number a pixel, the relative error to expect, from what can be seen without truth.
 
-What tells: whether the windows that saw a frame agree, whether neighbouring frames agree once they are warped by depth
-and motion, whether their textures do, how much at a slant the surface is seen, and whether a pixel is as bright as a
-lamp beside the lens would make it at its depth.  A small network makes the expected relative error of them, and a
-monotone curve brings it onto what was found.  `tools/fit_confidence.py` fits both on phantoms.
+Three things tell.  How far depth is off: from the points that the path was adjusted to, whose depth parallax gives,
+since a network's depth is off near a pixel about as far as at the points around; where neighbouring frames, warped by
+depth and motion, or two windows contradict it, at least by half of what they differ by.  How far the textures of
+neighbouring frames differ after warping.  And how much at a slant the surface is seen.  The error to expect grows with
+a power of each, and a monotone curve brings it onto what was found; `tools/fit_confidence.py` fits both on phantoms.
 """
 
 import dataclasses
@@ -11,11 +12,13 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 
 from endodav_jax.files import whole_file
 from endodav_jax.geometry.camera import reproject
@@ -24,37 +27,37 @@ from endodav_jax.reconstruction.clip import DepthView
 from endodav_jax.reconstruction.views import pixel_rays, surface_normals, texture_of
 
 OFFSETS = (-6, -3, 3, 6)  # neighbours, in frames
-FEATURES = (
-    "neighbours", "texture", "slant", "windows", "depth", "edge", "neighbours unseen", "windows unseen", "lamp",
-    "brightness", "off centre",
-)  # fmt: skip
-LEAST = (1e-3, 0.05, 1e-3)  # below which differences of depth, texture and windows say nothing more
-GAMMA = 2.2  # of video, about
+FEATURES = ("off", "texture", "slant")
+LEAST_TEXTURE = 0.05  # difference below which it says nothing more
+USUAL_TEXTURE = 0.2  # difference where no neighbour sees anything of a frame
+NEARBY = 0.06  # of the frame's shorter side: standard deviation within which points speak for a pixel
+LEAST_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
+UNKNOWN_DEVIATION = 0.15  # of log depth where no point tells, about what a network's is
+LEAST_RATIO = 0.005  # relative error below which nothing is claimed
 UNSEEN_ERROR = 2.0  # of a pixel without depth, for which nothing is claimed
 MOST = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
 class ConfidenceModel:
-    """A small network from `FEATURES` to the logarithm of the error, and the curve from what it says to what was found.
+    """A weighed sum of `FEATURES`, the logarithm of the error, and the curve from what it says to what was found.
 
     Attributes:
-      middle, spread: [F] by which features are brought to one size.
-      layers: (weights [n,m], bias [m]) of each layer, with tanh between them.
+      weights: float64 [F], not negative.
+      bias: of the sum.
       said, found: [K] knots of relative errors, ascending.
     """
 
-    middle: np.ndarray
-    spread: np.ndarray
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    weights: np.ndarray
+    bias: float
     said: np.ndarray
     found: np.ndarray
 
     def expected_error(self, features: np.ndarray) -> np.ndarray:
         """Returns the relative error to expect, float32 [...], of features [...,F]."""
-        said = log_error(self.layers, (features - self.middle) / self.spread, np)
+        said = features @ self.weights + self.bias
         curve = np.interp(said, np.log(self.said), np.log(self.found))
-        # Beyond the ends of what was measured, the network's own slope goes on.
+        # Beyond the ends of what was measured, the sum's own slope goes on.
         low, high = np.log(self.said[0]), np.log(self.said[-1])
         curve = curve + np.minimum(said - low, 0) + np.maximum(said - high, 0)
         return np.exp(np.minimum(curve, np.log(MOST))).astype(np.float32)
@@ -65,11 +68,10 @@ class ConfidenceModel:
         Raises:
           UserError: it cannot be written.
         """
-        about = notes | {"features": FEATURES, "middle": _rounded(self.middle), "spread": _rounded(self.spread)}
-        about["layers"] = [{"weights": _rounded(weights), "bias": _rounded(bias)} for weights, bias in self.layers]
-        about |= {"said": _rounded(self.said), "found": _rounded(self.found)}
+        about: dict[str, Any] = {**notes, "weights": dict(zip(FEATURES, _rounded(self.weights), strict=True))}
+        about |= {"bias": round(self.bias, 5), "said": _rounded(self.said), "found": _rounded(self.found)}
         with whole_file(path) as part:
-            part.write_text(json.dumps(about) + "\n")
+            part.write_text(json.dumps(about, indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "ConfidenceModel":
@@ -79,15 +81,10 @@ class ConfidenceModel:
           ValueError: it was fitted to other features.
         """
         about = json.loads(path.read_text())
-        if tuple(about["features"]) != FEATURES:
+        if tuple(about["weights"]) != FEATURES:
             raise ValueError(f"{path}: fitted to other features; run tools/fit_confidence.py")
-        arrays = (np.asarray(about[name], np.float32) for name in ("middle", "spread", "said", "found"))
-        middle, spread, said, found = arrays
-        layers = tuple(
-            (np.asarray(layer["weights"], np.float32), np.asarray(layer["bias"], np.float32))
-            for layer in about["layers"]
-        )
-        return cls(middle, spread, layers, said, found)
+        weights = np.array(list(about["weights"].values()), np.float64)
+        return cls(weights, float(about["bias"]), np.asarray(about["said"]), np.asarray(about["found"]))
 
     @classmethod
     def shipped(cls) -> "ConfidenceModel":
@@ -96,26 +93,24 @@ class ConfidenceModel:
             return cls.read(path)
 
 
-def log_error(layers, inputs, numerics):
-    """The network: [...,F] -> [...]; `numerics` is numpy or jax.numpy."""
-    for weights, bias in layers[:-1]:
-        inputs = numerics.tanh(inputs @ weights + bias)
-    weights, bias = layers[-1]
-    return (inputs @ weights + bias)[..., 0]
-
-
-def measure(view: DepthView, neighbours: Sequence[tuple[DepthView, np.ndarray]], intrinsics: np.ndarray) -> np.ndarray:
+def measure(
+    view: DepthView,
+    neighbours: Sequence[tuple[DepthView, np.ndarray]],
+    intrinsics: np.ndarray,
+    triangulated: np.ndarray | None = None,
+) -> np.ndarray:
     """Returns `FEATURES` of every pixel, float32 [H,W,F].
 
     Args:
       view: the frame.
       neighbours: frames with `neighbour_from_view` [4,4] each, in the depth's unit; may be empty.
       intrinsics: [4].
+      triangulated: [K,4], see `Tracked`; None where no points were followed.
     """
     tissue = view.inside & (view.depth > 0)
     depth = np.where(tissue, view.depth, 0).astype(np.float32)
     rays = pixel_rays(depth.shape, intrinsics)
-    normals, smooth = surface_normals(rays * depth[..., None], depth)
+    normals, _ = surface_normals(rays * depth[..., None], depth)
     cosine = np.clip(-(normals * rays).sum(-1) / np.linalg.norm(rays, axis=-1), 0.05, 1)
     texture = texture_of(view.rgb, tissue)
     differences, textures = [], []
@@ -126,23 +121,15 @@ def measure(view: DepthView, neighbours: Sequence[tuple[DepthView, np.ndarray]],
         differences.append(np.asarray(found[0]))
         textures.append(np.asarray(found[1]))
     apart, unlike = _medians(differences, depth.shape), _medians(textures, depth.shape)
-    alone = np.isnan(apart)
-    median = float(np.median(depth[tissue])) if tissue.any() else 1.0
-    windows = view.window_difference
-    single = np.full(depth.shape, windows is None)
-    logs = [
-        np.log(np.where(alone, 1.0, apart) + LEAST[0]) * ~alone,
-        np.log(np.where(alone, 1.0, unlike) + LEAST[1]) * ~alone,
-        -np.log(cosine),
-        np.zeros(depth.shape) if windows is None else np.log(windows + LEAST[2]),
-        np.log(np.maximum(depth, 1e-3 * median) / median),
-        ~smooth,
-        alone,
-        single,
-        *_by_lamp(view.rgb, depth, tissue),
-        _off_centre(depth.shape, intrinsics),
-    ]
-    return np.stack(logs, -1).astype(np.float32)
+    contradicted = np.nan_to_num(apart) ** 2
+    if view.window_difference is not None:
+        contradicted = contradicted + view.window_difference**2
+    off = np.sqrt(_by_points(triangulated, depth.shape) ** 2 + contradicted / 4)
+    seen = np.isfinite(unlike)
+    usual = float(np.median(unlike[seen])) if seen.any() else USUAL_TEXTURE
+    unlike = np.where(seen, unlike, usual)
+    features = np.log(off + LEAST_RATIO), np.log(unlike + LEAST_TEXTURE), -np.log(cosine)
+    return np.stack(features, -1).astype(np.float32)
 
 
 @jax.jit
@@ -164,22 +151,39 @@ def _differences(depth, texture, maps, intrinsics, neighbour_from_view):
     )
 
 
-def _by_lamp(rgb: np.ndarray, depth: np.ndarray, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a lamp beside the lens says: how much brighter than its depth allows a pixel is, and its brightness.
+def _by_points(triangulated: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """How far followed points say that depth is off, [H,W].
 
-    Radiance falls off with the square of the distance; both are logarithms about the frame's median.
+    About each pixel the points' log ratios are averaged, near ones and those of much parallax counting most, and drawn
+    to the frame's mean where they are few.  That gives a normal distribution of how far the pixel is off, and the mean
+    of its size.
     """
-    light = np.log((cv2.blur(rgb, (5, 5)).mean(-1) + 2.0) / 255.0) * GAMMA
-    fall = light + 2 * np.log(np.where(tissue, depth, 1.0))
-    if not tissue.any():
-        return np.zeros(depth.shape), np.zeros(depth.shape)
-    return tuple(np.clip(values - np.median(values[tissue]), -4, 4) for values in (fall, light))
+    if triangulated is None or not len(triangulated):
+        triangulated = np.zeros((0, 4), np.float32)
+    height, width = shape
+    columns = np.clip((triangulated[:, 0] * width).astype(int), 0, width - 1)
+    rows = np.clip((triangulated[:, 1] * height).astype(int), 0, height - 1)
+    ratios = np.clip(triangulated[:, 2], -1, 1)
+    weight = 1 / (triangulated[:, 3] ** 2 + LEAST_DEVIATION**2)
+    # Where nothing is known, one point of this deviation and of no error is.
+    known = 1 / UNKNOWN_DEVIATION**2
+    whole = weight.sum() + known
+    usual = float((weight * ratios).sum() / whole)
+    variance = float(((weight * (ratios - usual) ** 2).sum() + 1) / whole) + LEAST_DEVIATION**2
+    sums = np.zeros((2, *shape), np.float32)
+    for heap, values in zip(sums, (weight, weight * ratios), strict=True):
+        np.add.at(heap, (rows, columns), values)
+    reach = NEARBY * min(shape)
+    area = 2 * np.pi * reach**2
+    near, told = (cv2.GaussianBlur(heap, (0, 0), reach, borderType=cv2.BORDER_CONSTANT) * area for heap in sums)
+    total = near + 1 / variance
+    return _folded_mean((told + usual / variance) / total, 1 / np.sqrt(total))
 
 
-def _off_centre(shape: tuple[int, int], intrinsics: np.ndarray) -> np.ndarray:
-    """Tangent of the angle between a pixel's ray and the axis."""
-    rays = pixel_rays(shape, intrinsics)
-    return np.linalg.norm(rays[..., :2], axis=-1)
+def _folded_mean(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Mean of |x| of a normal x."""
+    share = mean / deviation
+    return deviation * np.sqrt(2 / np.pi) * np.exp(-0.5 * share**2) + mean * scipy.special.erf(share / np.sqrt(2))
 
 
 def _medians(maps: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

@@ -30,10 +30,12 @@ class FollowedPoints:
 
     Attributes:
       intrinsics: float64 [4] in the pixels of the observations; of the last frame taken.
+      size: (height, width) in them.
     """
 
     def __init__(self):
         self.intrinsics = np.ones(4)
+        self.size = (1, 1)
         self._observed: list[tuple[np.ndarray, ...]] = []
         self._before: np.ndarray | None = None
         self._places = np.zeros((0, 2), np.float32)
@@ -50,6 +52,7 @@ class FollowedPoints:
         """
         level = view.levels[0]
         self.intrinsics = np.asarray(level.intrinsics, np.float64)
+        self.size = level.maps.shape[:2]
         now, depth, known = grey_texture(level.maps), level.maps[..., 3], level.maps[..., 4] > 0.5
         allowed = known & ~_outlines(depth)
         places, names = self._followed(now, allowed)

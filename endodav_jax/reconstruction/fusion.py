@@ -52,7 +52,7 @@ def fuse_clip(
         tissue = view.tissue()
         error = np.zeros(view.depth.shape, np.float32)
         if model is not None:
-            error = model.expected_error(measure(view, neighbours, path.intrinsics))
+            error = model.expected_error(measure(view, neighbours, path.intrinsics, tracked.triangulated))
             error[~(view.inside & (view.depth > 0))] = UNSEEN_ERROR
         on_frame(view, tracked, error)
         if tracked.piece < 0 or not tissue.any():

@@ -7,12 +7,13 @@ import numpy as np
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.motion import MotionEstimator
-from endodav_jax.reconstruction.clip import CameraPath, DepthView, track_clip
+from endodav_jax.reconstruction.clip import CameraPath, DepthView, chained_path, track_clip
 from endodav_jax.reconstruction.confidence import measure
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.fusion import with_neighbours
 from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
+from endodav_jax.reconstruction.views import make_view
 
 FREE_SCALE = 0.05  # of a network's frames, as `endodav reconstruct` has it
 
@@ -71,10 +72,18 @@ class PhantomClip:
         path = track_clip(lambda: iter(views), self.intrinsics, rules, motions, points=points)
         return path, refined_path(path, points)
 
+    def adjusted(self, views: Sequence[DepthView], motions: Sequence[np.ndarray]) -> CameraPath:
+        """The pose network's path adjusted to followed points: near what `tracked` ends at, without its time."""
+        points = FollowedPoints()
+        unit = float(np.median(views[0].depth[views[0].tissue()]))
+        for view in views:
+            points.push(make_view(view.index, view.rgb, view.depth, view.tissue(), self.intrinsics, unit), unit)
+        return refined_path(chained_path(lambda: iter(views), self.intrinsics, motions), points)
+
     def measured(self, views: Sequence[DepthView], path: CameraPath) -> Iterator[tuple[DepthView, Tracked, np.ndarray]]:
         """Yields every frame with its place in the path and the features of its confidence."""
         for view, tracked, neighbours in with_neighbours(views, path.frames):
-            yield view, tracked, measure(view, neighbours, self.intrinsics)
+            yield view, tracked, measure(view, neighbours, self.intrinsics, tracked.triangulated)
 
     def _view(self, number: int, depth: np.ndarray, apart: np.ndarray | None = None) -> DepthView:
         frame = self.frames[number]

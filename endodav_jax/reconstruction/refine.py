@@ -6,7 +6,7 @@ import numpy as np
 
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.reconstruction.align import rigid_exactly
-from endodav_jax.reconstruction.bundle import Observed, adjust
+from endodav_jax.reconstruction.bundle import Bundle, Observed, adjust
 from endodav_jax.reconstruction.clip import CameraPath
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.tracker import Tracked
@@ -17,14 +17,16 @@ HELD = 20  # of the frames of the stretch before, that stay as they are; those a
 PASSES = 2  # from a path that was tracked badly the first may end in a wrong minimum, which the second leaves
 FEWEST = 10  # points that a frame must see; others keep their motion from the frame before
 RIGID = 0.003  # relative difference of depth between frames below which it is one rigid surface, to be tracked as such
+LEAST_DEVIATION = 0.03  # of a point's log depth: what the camera and other points may have got wrong
 SCALE_DEVIATION = 0.2  # of the frames' depth in log scale, about the clip's
 
 
 def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
-    """Returns the path with every piece adjusted; frames and pieces stay as they are.
+    """Returns the path with every piece adjusted and what its points tell of each frame's depth (`triangulated`).
 
-    A piece whose depth agrees from frame to frame, as true depth does and a network's never did (0.0005 and 0.008 to
-    0.017 were measured), keeps its path: its surfaces tell more of the camera than points do.
+    Frames and pieces stay as they are.  A piece whose depth agrees from frame to frame, as true depth does and a
+    network's never did (0.0005 and 0.008 to 0.017 were measured), keeps its path: its surfaces tell more of the camera
+    than points do.
 
     Args:
       path: as tracked, in the depth's unit.
@@ -34,15 +36,16 @@ def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
     frames = list(path.frames)
     for piece in path.pieces:
         places = [place for place, frame in enumerate(frames) if frame.piece == piece]
-        if len(places) > 2 and not _rigid([frames[place].difference for place in places]):
-            for _ in range(PASSES):
-                for place, frame in zip(places, _refined(frames, places, observed, points.intrinsics), strict=True):
+        if len(places) > 2:
+            hold = _rigid([frames[place].difference for place in places])
+            for _ in range(1 if hold else PASSES):
+                for place, frame in zip(places, _refined(frames, places, observed, points, hold), strict=True):
                     frames[place] = frame
     return dataclasses.replace(path, frames=tuple(frames))
 
 
-def _refined(frames: list[Tracked], places: list[int], observed, intrinsics: np.ndarray) -> list[Tracked]:
-    """The frames of a piece, adjusted."""
+def _refined(frames: list[Tracked], places: list[int], observed, points: FollowedPoints, hold: bool) -> list[Tracked]:
+    """The frames of a piece, adjusted; where they are to `hold`, the points alone are."""
     order = np.full(len(frames), -1)
     order[places] = np.arange(len(places))
     within = order[observed[0]] >= 0
@@ -52,6 +55,7 @@ def _refined(frames: list[Tracked], places: list[int], observed, intrinsics: np.
     poses, scales = start.copy(), np.zeros(len(places))
     good = np.bincount(frame, minlength=len(places)) >= FEWEST
     good[0] = True
+    told: list[np.ndarray | None] = [None] * len(places)
     begin = 0
     while True:
         end = min(begin + STRETCH, len(places))
@@ -60,15 +64,18 @@ def _refined(frames: list[Tracked], places: list[int], observed, intrinsics: np.
         stretch = begin + np.flatnonzero(good[begin:end])
         inside = np.isin(frame, stretch)
         seen = Observed.of(
-            np.searchsorted(stretch, frame[inside]), name[inside], pixels[inside], depth[inside], intrinsics
+            np.searchsorted(stretch, frame[inside]), name[inside], pixels[inside], depth[inside], points.intrinsics
         )
-        fixed = stretch < held
-        if len(stretch) > 2 and fixed.any() and not fixed.all() and len(seen.frame) > 7 * len(stretch):
-            found = adjust(poses[stretch], scales[stretch], fixed, seen, intrinsics, SCALE_DEVIATION)
+        fixed = np.full(len(stretch), True) if hold else stretch < held
+        if len(stretch) > 2 and fixed.any() and (hold or not fixed.all()) and len(seen.frame) > 7 * len(stretch):
+            found = adjust(poses[stretch], scales[stretch], fixed, seen, SCALE_DEVIATION)
             poses[stretch] = found.cam_from_world
             scales[stretch[~fixed]] = found.log_scales[~fixed]
             if not begin:
                 scales[0] = found.log_scales[0]
+            for number, place in enumerate(stretch):
+                if place >= held or not begin:
+                    told[place] = _told(seen, found, number, points.size)
             left = np.setdiff1d(np.arange(held, end), stretch)
             for place in left:
                 _carry(poses, start, place, place + 1)
@@ -76,10 +83,38 @@ def _refined(frames: list[Tracked], places: list[int], observed, intrinsics: np.
         if end == len(places):
             break
         begin += ADVANCE
+    _centre(told)
+    if hold:
+        return [dataclasses.replace(frames[place], triangulated=rows) for place, rows in zip(places, told, strict=True)]
     return [
-        dataclasses.replace(frames[place], cam_from_world=rigid_exactly(pose), scale=float(np.exp(scale)))
-        for place, pose, scale in zip(places, poses, scales, strict=True)
+        dataclasses.replace(
+            frames[place], cam_from_world=rigid_exactly(pose), scale=float(np.exp(scale)), triangulated=rows
+        )
+        for place, pose, scale, rows in zip(places, poses, scales, told, strict=True)
     ]
+
+
+def _told(seen: Observed, found: Bundle, frame: int, size: tuple[int, int]) -> np.ndarray:
+    """`Tracked.triangulated` of a frame, not yet about the piece's median."""
+    later = np.flatnonzero((seen.frame == frame) & np.isfinite(found.ratios))
+    new = np.flatnonzero(seen.first == frame)
+    pixels = np.concatenate([seen.pixels[later], seen.rays[new, :2] * seen.intrinsics[:2] + seen.intrinsics[2:]])
+    ratios = np.concatenate([found.ratios[later], found.log_depths[new] - seen.log_depths[new]])
+    deviations = found.deviations[np.concatenate([seen.point[later], new])]
+    return np.column_stack([(pixels + 0.5) / size[::-1], ratios, deviations]).astype(np.float32)
+
+
+def _centre(told: list[np.ndarray | None]) -> None:
+    """Takes the piece's median, each point counted by what parallax tells of it, from the log ratios."""
+    known = [rows for rows in told if rows is not None and len(rows)]
+    if not known:
+        return
+    ratios, deviations = np.concatenate(known)[:, 2:].T
+    order = np.argsort(ratios)
+    heap = np.cumsum(1 / (deviations[order] ** 2 + LEAST_DEVIATION**2))
+    middle = ratios[order][np.searchsorted(heap, heap[-1] / 2)]
+    for rows in known:
+        rows[:, 2] -= middle
 
 
 def _rigid(differences: list[float]) -> bool:

@@ -1,6 +1,7 @@
 """Where to start an alignment from: features followed from the frame before, with and without their depth."""
 
 import functools
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,12 +12,26 @@ FEWEST = 12
 THERE_AND_BACK = 0.7  # pixels by which a feature followed forth and back may miss itself
 REPROJECTION = 1.5  # pixels
 ROUNDS = 5
+CARRYING = (30, 0.5)  # features, and their share of all corners, that must fit a pose for it to need no other proof
+
+
+class Starts(NamedTuple):
+    """Candidates of a motion, and the one that the features themselves prove.
+
+    Attributes:
+      poses: `now_from_before`, float64 [4,4] each.
+      carried: the pose from features with depth where most corners of the frame before were found again and fit it,
+        else None.
+    """
+
+    poses: list[Float64[np.ndarray, "4 4"]]
+    carried: Float64[np.ndarray, "4 4"] | None = None
 
 
 def feature_starts(
     before: Float32[np.ndarray, "H W 5"], now: Float32[np.ndarray, "H W 5"], intrinsics: Float[np.ndarray, "4"]
-) -> list[Float64[np.ndarray, "4 4"]]:
-    """Returns candidates of `now_from_before`, float64 [4,4]: a turn alone, and a pose from features with depth.
+) -> Starts:
+    """Returns candidates of `now_from_before`: a turn alone, and a pose from features with depth.
 
     A pose network's guess may lack the turn, and neighbouring frames of a fast turn lie out of reach of an alignment
     that begins at rest; features reach as far as the eye.  Empty where too few can be followed.
@@ -29,7 +44,7 @@ def feature_starts(
     known = (before[..., 4] > 0.5).astype(np.uint8)
     corners = cv2.goodFeaturesToTrack(first, FEATURES, 0.01, 3, mask=known, blockSize=5)
     if corners is None or len(corners) < FEWEST:
-        return []
+        return Starts([])
     size = 2 * max(3, min(first.shape) // 14) + 1
     follow = functools.partial(cv2.calcOpticalFlowPyrLK, winSize=(size, size), maxLevel=3)
     there, found, _ = follow(first, second, corners, None)
@@ -40,7 +55,7 @@ def feature_starts(
     good &= (end > 1).all(1) & (end < (width - 2, height - 2)).all(1)
     start, end = start[good], end[good]
     if len(start) < FEWEST:
-        return []
+        return Starts([])
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
     rays = [np.column_stack([(p[:, 0] - cx) / fx, (p[:, 1] - cy) / fy, np.ones(len(p))]) for p in (start, end)]
     candidates = [_turn(*rays, focal=fx)]
@@ -48,16 +63,18 @@ def feature_starts(
     depth = cv2.remap(before[..., 3], columns, rows, cv2.INTER_LINEAR)[:, 0]
     matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     try:
-        done, turn, shift, _ = cv2.solvePnPRansac(
+        done, turn, shift, fitting = cv2.solvePnPRansac(
             rays[0] * depth[:, None], end, matrix, None, iterationsCount=100, reprojectionError=REPROJECTION
         )
     except cv2.error:  # points in one line
         done = False
-    if done and np.isfinite(turn).all() and np.isfinite(shift).all():
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = cv2.Rodrigues(turn)[0], shift[:, 0]
-        candidates.append(pose)
-    return candidates
+    if not (done and np.isfinite(turn).all() and np.isfinite(shift).all()):
+        return Starts(candidates)
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = cv2.Rodrigues(turn)[0], shift[:, 0]
+    count = 0 if fitting is None else len(fitting)
+    proven = count >= CARRYING[0] and count >= CARRYING[1] * len(corners)
+    return Starts([*candidates, pose], pose if proven else None)
 
 
 def _turn(before: np.ndarray, now: np.ndarray, *, focal: float) -> np.ndarray:

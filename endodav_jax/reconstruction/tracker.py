@@ -53,8 +53,12 @@ class Tracked:
       cam_from_world: float64 [4,4] in the tracker's unit, world of its piece; None where it was lost.
       scale: factor of the frame's depth.
       keyframe: whether it became one.
-      overlap, correlation, difference: of its alignment, see `Fit`; nan for the first of a piece.
+      overlap, correlation, difference: of its alignment, see `Fit`; nan for the first of a piece and where features
+        alone carried the camera.
       reason: why it was lost, in words; empty otherwise.
+      triangulated: float32 [K,4] of the points followed through it, once the path is adjusted to them: pixel (x, y)
+        over the frame's width and height, log ratio of its depth to the frame's own, about the piece's median, and
+        that depth's deviation as parallax tells it; None before.
     """
 
     index: int
@@ -66,6 +70,7 @@ class Tracked:
     correlation: float
     difference: float
     reason: str
+    triangulated: np.ndarray | None = None
 
     @property
     def pose(self) -> np.ndarray:
@@ -89,7 +94,9 @@ class CameraTracker:
     """Takes views in order and says where each was taken from.
 
     A frame is aligned with up to three keyframes: the last one, the one it sees most of, and the oldest that it still
-    sees well, so that a camera that comes back is tied to where it was and errors do not add up.
+    sees well, so that a camera that comes back is tied to where it was and errors do not add up.  Depth that bends
+    from frame to frame may fit none of them although the eye loses nothing: then features followed from the frame
+    before carry the camera on.
     """
 
     def __init__(self, rules: TrackingRules | None = None):
@@ -98,6 +105,7 @@ class CameraTracker:
         self._keyframes: list[_Keyframe] = []
         self._last: tuple[View, np.ndarray] | None = None  # the last frame that was tracked
         self._velocity = np.eye(4)
+        self._scale = 1.0  # of the last frame's depth
         self._lost = 0
         self._contrast: list[float] = []
         self._costs: list[float] = []
@@ -120,16 +128,19 @@ class CameraTracker:
         before, before_from_world = self._last
         guesses = [self._velocity, np.eye(4)]
         guesses += [] if later_from_earlier is None else [later_from_earlier]
-        guesses += feature_starts(before.levels[0].maps, view.levels[0].maps, view.levels[0].intrinsics)
+        starts = feature_starts(before.levels[0].maps, view.levels[0].maps, view.levels[0].intrinsics)
+        guesses += starts.poses
         fit, pose = self._align(view, [rigid_exactly(guess) @ before_from_world for guess in guesses])
         reason = self._failed(fit)
+        if reason and starts.carried is not None and view.index == before.index + 1:
+            return self._carry(view, rigid_exactly(starts.carried) @ before_from_world)
         if reason:
             return self._lose(view, reason, fit)
         return self._keep(view, pose, fit)
 
     def _begin(self, view: View) -> Tracked:
         self.piece += 1
-        self._lost, self._fresh, self._velocity = 0, None, np.eye(4)
+        self._lost, self._fresh, self._velocity, self._scale = 0, None, np.eye(4), 1.0
         pose = np.eye(4)
         self._keyframes = [_keyframe(view, pose)]
         self._last = (view, pose)
@@ -137,13 +148,7 @@ class CameraTracker:
 
     def _keep(self, view: View, pose: np.ndarray, fit: Fit) -> Tracked:
         self._costs = [*self._costs[-29:], float(fit.cost)]
-        assert self._last is not None
-        before, before_from_world = self._last
-        if view.index == before.index + 1:
-            self._velocity = pose @ inverse_rigid(before_from_world)
-        else:
-            self._velocity = np.eye(4)
-        self._last, self._lost, self._fresh = (view, pose), 0, None
+        self._arrive(view, pose)
         last = self._keyframes[-1]
         shift = np.linalg.norm((pose @ last.world_from_cam)[:3, 3])
         wanted = bool(
@@ -151,14 +156,31 @@ class CameraTracker:
             or shift > NEW_KEYFRAME_SHIFT
             or fit.correlation < NEW_KEYFRAME_CORRELATION
         )
-        scale = float(np.exp(fit.log_scale))
+        self._scale = float(np.exp(fit.log_scale))
         if wanted:
-            self._keyframes.append(_keyframe(_rescaled(view, scale), pose))
-            if len(self._keyframes) > MOST_KEYFRAMES:
-                half = MOST_KEYFRAMES // 2
-                self._keyframes = self._keyframes[:half:2] + self._keyframes[half:]
+            self._add_keyframe(view, pose)
         measures = (float(fit.overlap), float(fit.correlation), float(fit.difference))
-        return Tracked(view.index, self.piece, pose, scale, wanted, *measures, "")
+        return Tracked(view.index, self.piece, pose, self._scale, wanted, *measures, "")
+
+    def _carry(self, view: View, pose: np.ndarray) -> Tracked:
+        """A frame that only features hold: the surface begins anew from it, in the scale of the frame before."""
+        self._arrive(view, pose)
+        self._keyframes = []
+        self._add_keyframe(view, pose)
+        return Tracked(view.index, self.piece, pose, self._scale, True, np.nan, np.nan, np.nan, "")
+
+    def _arrive(self, view: View, pose: np.ndarray) -> None:
+        assert self._last is not None
+        before, before_from_world = self._last
+        near = view.index == before.index + 1
+        self._velocity = pose @ inverse_rigid(before_from_world) if near else np.eye(4)
+        self._last, self._lost, self._fresh = (view, pose), 0, None
+
+    def _add_keyframe(self, view: View, pose: np.ndarray) -> None:
+        self._keyframes.append(_keyframe(_rescaled(view, self._scale), pose))
+        if len(self._keyframes) > MOST_KEYFRAMES:
+            half = MOST_KEYFRAMES // 2
+            self._keyframes = self._keyframes[:half:2] + self._keyframes[half:]
 
     def _lose(self, view: View, reason: str, fit: Fit | None) -> Tracked:
         self._lost += 1
@@ -173,11 +195,11 @@ class CameraTracker:
         return Tracked(view.index, -1, None, 1.0, False, *measures, reason)
 
     def _agree(self, first: View, second: View) -> bool:
-        kept = self._keyframes
-        self._keyframes = [_keyframe(first, np.eye(4))]
-        guesses = [np.eye(4), *feature_starts(first.levels[0].maps, second.levels[0].maps, first.levels[0].intrinsics)]
-        fit, _ = self._align(second, guesses)
-        self._keyframes = kept
+        kept = self._keyframes, self._scale
+        self._keyframes, self._scale = [_keyframe(first, np.eye(4))], 1.0
+        starts = feature_starts(first.levels[0].maps, second.levels[0].maps, first.levels[0].intrinsics)
+        fit, _ = self._align(second, [np.eye(4), *starts.poses])
+        self._keyframes, self._scale = kept
         return not self._failed(fit)
 
     def _unfit(self, view: View) -> str:
@@ -207,6 +229,7 @@ class CameraTracker:
         filled = chosen + chosen[-1:] * (REFERENCES - len(chosen))
         sigma = self.rules.scale_sigma
         weight = np.float32(1 / sigma**2 if sigma else np.inf)
+        usual = float(np.log(self._scale))  # a scale that has drifted is as far off in the next frame
 
         def run(pose, level, scale, steps):
             place = len(view.levels) - 1 - level
@@ -220,7 +243,7 @@ class CameraTracker:
 
         def refined(pose):
             """Coarse to fine; a level that ends worse than it began, seen on the next one, is taken back."""
-            scale, fit = 0.0, None
+            scale, fit = usual, None
             for level in range(len(view.levels)):
                 fit = run(pose, level, scale, STEPS[level])
                 found = rigid_exactly(np.asarray(fit.update, np.float64) @ pose), float(fit.log_scale)
@@ -231,7 +254,7 @@ class CameraTracker:
                 pose, scale = found
             return fit, pose
 
-        costs = [float(run(pose, 0, 0.0, 0).cost) for pose in starts]
+        costs = [float(run(pose, 0, usual, 0).cost) for pose in starts]
         first, *others = np.argsort(costs)
         best = refined(starts[first])
         for n in others:

@@ -102,6 +102,18 @@ def test_a_long_clip_is_adjusted_in_stretches_that_join(views, points, monkeypat
     assert off(found).scale_drift < 0.08
 
 
+def test_points_tell_how_far_each_frames_depth_is_off(views, points):
+    """The bend that was put in comes out, and points that parallax says more of are nearer to it."""
+    rows = np.concatenate([frame.triangulated for frame in refined_path(astray(views), points).frames])
+    wanted = -np.log(1 + 0.5 * (rows[:, 0] - 0.5))
+    wanted -= np.median(wanted)
+    off = np.abs(rows[:, 2] - wanted)
+    assert np.median(off) < 0.05
+    assert np.corrcoef(rows[:, 2], wanted)[0, 1] > 0.9
+    surer = rows[:, 3] < np.median(rows[:, 3])
+    assert np.median(off[surer]) < np.median(off[~surer])
+
+
 def test_a_frame_that_shows_no_points_goes_on_as_it_was_tracked(views):
     blank = list(views)
     blank[15] = dataclasses.replace(views[15], rgb=np.full_like(views[15].rgb, 120))
@@ -120,7 +132,11 @@ def test_depth_that_agrees_from_frame_to_frame_keeps_its_path(views, points):
         dataclasses.replace(start, frames=tuple(dataclasses.replace(f, difference=size) for f in start.frames))
         for size in (0.001, 0.01)
     )
-    assert refined_path(agreeing, points).frames == agreeing.frames
+    held = refined_path(agreeing, points)
+    for before, after in zip(agreeing.frames, held.frames, strict=True):
+        np.testing.assert_array_equal(after.cam_from_world, before.cam_from_world)
+        assert after.scale == before.scale
+        assert len(after.triangulated)
     assert off(refined_path(not_so, points)).share < 0.01
 
 
@@ -153,7 +169,7 @@ def test_true_depth_is_told_from_bent():
         depth = moved[:, 2] * np.exp(bend * np.sin(places[name, 0] / 4))
         seen = Observed.of(frame, name, pixels, depth, INTRINSICS)
         start = np.tile(np.eye(4), (8, 1, 1))
-        found[label] = adjust(start, np.zeros(8), np.arange(8) == 0, seen, INTRINSICS, 0.2)
+        found[label] = adjust(start, np.zeros(8), np.arange(8) == 0, seen, 0.2)
     assert found["true"].depth < 0.02 < 0.05 < found["bent"].depth
     steps = np.linalg.norm(np.diff(inverse_rigid(found["bent"].cam_from_world)[:, :3, 3], axis=0), axis=1)
     np.testing.assert_allclose(steps / steps.mean(), 1, atol=0.25)

@@ -85,6 +85,23 @@ def test_depth_that_flickers_in_scale_is_brought_to_one(views, poses):
     assert np.abs(scales * factors - 1).max() < 0.01
 
 
+def test_depth_whose_scale_drifts_far_is_followed(views, poses):
+    drifting = [
+        dataclasses.replace(view, depth=(view.depth * 0.975**n).astype(np.float32)) for n, view in enumerate(views)
+    ]
+    found = track(drifting, rules=TrackingRules(scale_sigma=0.05))
+    assert found.pieces == [0]
+    assert not found.lost()
+
+
+def test_depth_that_changes_shape_at_once_does_not_lose_what_the_eye_sees(views, poses):
+    bend = np.where((np.arange(SIZE[1]) // 12) % 2, 0.7, 1.4)
+    bent = [*views[:12], *(dataclasses.replace(v, depth=(v.depth * bend).astype(np.float32)) for v in views[12:])]
+    found = track(bent)
+    assert not found.lost()
+    assert found.pieces == [0]
+
+
 def test_a_smeared_frame_is_named_and_the_path_goes_on(views, poses):
     smeared = list(views)
     smeared[10] = dataclasses.replace(views[10], rgb=cv2.GaussianBlur(views[10].rgb, (0, 0), 12))

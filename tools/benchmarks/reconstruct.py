@@ -3,14 +3,15 @@
     python tools/benchmark.py reconstruct --family colon --sequences 2 --frames 100
     python tools/benchmark.py reconstruct --memory 300 1000
 
-For each sequence a line each for true depth, and for the network's depth with the pose network's chained motion, the
-path tracked against that depth, the same adjusted to followed points (what `endodav reconstruct` gives), and the true
-poses: ATE over the path's length, drift of scale (standard deviation of log step lengths),
-and the median distance of the surface's vertices from the true surface.  Paths and surfaces of the network's depth are
-brought to the best scale first.
+For each sequence a line each for true depth, and for the network's depth with the pose network's chained motion (of all
+frames, and of those that the refined path has), the path tracked against that depth, the same adjusted to followed
+points (what `endodav reconstruct` gives), and the true poses: ATE over the path's length, drift of scale (standard
+deviation of log step lengths), and the median distance of the surface's vertices from the true surface.  Paths and
+surfaces of the network's depth are brought to the best scale first.
 """
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -80,13 +81,21 @@ def _sequence(args, phantom: PhantomConfig, number: int, estimator, params) -> d
     poses = inverse_rigid(inverse_rigid(clip.world_from_cam[0]) @ clip.world_from_cam)
     poses[:, :3, 3] /= unit
     tracked, refined = clip.tracked(views, motions)
+    chained = chained_path(lambda: iter(views), clip.intrinsics, motions)
     paths = {
-        "chained": chained_path(lambda: iter(views), clip.intrinsics, motions),
+        "chained": chained,
         "tracked": tracked,
         "refined": refined,
         "true poses": given_path(lambda: iter(views), clip.intrinsics, list(poses)),
     }
+    line["chained, refined's frames"] = _line(clip, views, _restricted(chained, refined), None, unit)
     return line | {name: _line(clip, views, found, scene, unit) for name, found in paths.items()}
+
+
+def _restricted(path: CameraPath, other: CameraPath) -> CameraPath:
+    """The frames of the other's longest piece alone."""
+    kept = {frame.index for frame in other.of_piece(other.pieces[0])}
+    return dataclasses.replace(path, frames=tuple(frame for frame in path.frames if frame.index in kept))
 
 
 def _line(clip: PhantomClip, views: list, path: CameraPath, scene, unit: float) -> dict:
