@@ -1,6 +1,7 @@
 """Fits what `reconstruct` says about the error of a depth, on phantoms, and prints how it holds on others.
 
     python tools/fit_confidence.py
+    python tools/fit_confidence.py --judge-only
 
 Depth and motion are the network's, and the path is adjusted to followed points; `endodav reconstruct` tracks it first,
 which takes longer and ends near the same.  Errors are relative, after one scale a clip.  Judged are other seeds, and a
@@ -17,6 +18,7 @@ from endodav_jax.data.phantom import PhantomConfig, render_sequence
 from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.reconstruction import confidence
+from endodav_jax.reconstruction.confidence import ConfidenceModel
 from endodav_jax.reconstruction.confidence_fit import fit_confidence
 from endodav_jax.reconstruction.measures import ause, clip_scale, reliability
 from endodav_jax.reconstruction.phantom_clip import PhantomClip
@@ -31,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", nargs="+", choices=FAMILIES, default=FITTED)
     parser.add_argument("--judge", nargs="+", choices=FAMILIES, default=tuple(FAMILIES))
+    parser.add_argument("--judge-only", action="store_true", help="fit nothing, judge what the package has")
     parser.add_argument("--weights", default="shipped")
     parser.add_argument("--sequences", type=int, default=4, help="of each family, to fit on; half as many to judge")
     parser.add_argument("--frames", type=int, default=64)
@@ -39,6 +42,18 @@ def main() -> None:
     args = parser.parse_args()
     config, params, _ = load_model(args.weights)
     estimator = DepthEstimator(config, params["depth"])
+    model = ConfidenceModel.shipped() if args.judge_only else fitted_model(estimator, params, args)
+    judged = []
+    for family in args.judge:
+        for number in range(max(1, args.sequences // 2)):
+            features, errors = samples(estimator, params, family, JUDGE_SEED, number, args)
+            judged.append((errors, model.expected_error(features)))
+            report(f"{family} {number}", *judged[-1])
+    report("all together", *(np.concatenate(part) for part in zip(*judged, strict=True)))
+
+
+def fitted_model(estimator, params, args) -> ConfidenceModel:
+    """Fits a model and writes it."""
     fitted, groups = [], []
     for family in args.fit:
         for number in range(args.sequences):
@@ -49,13 +64,7 @@ def main() -> None:
     about = f"{args.weights}, {len(fitted)} phantoms of {args.frames} frames, seed {FIT_SEED}"
     model.write(args.output, fitted=about)
     print(f"{args.output}: {about}")
-    judged = []
-    for family in args.judge:
-        for number in range(max(1, args.sequences // 2)):
-            features, errors = samples(estimator, params, family, JUDGE_SEED, number, args)
-            judged.append((errors, model.expected_error(features)))
-            report(f"{family} {number}", *judged[-1])
-    report("all together", *(np.concatenate(part) for part in zip(*judged, strict=True)))
+    return model
 
 
 def report(name: str, errors: np.ndarray, expected: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence, images_in, read_rgb
 from endodav_jax.video.reader import FrameReader
 from endodav_jax.video.spool import DisparitySpool
+from endodav_jax.video.undistorted_reader import UndistortedReader
 
 
 class NetworkClip:
@@ -164,4 +165,6 @@ def _mask(path: Path, reader: FrameReader) -> np.ndarray:
         mask = cv2.resize(mask.astype(np.uint8), reader.size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
     if mask.shape != reader.size:
         raise UserError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, not as the frames")
+    if isinstance(reader, UndistortedReader):
+        mask = reader.undistorter.depth(mask.astype(np.uint8)).astype(bool)
     return mask

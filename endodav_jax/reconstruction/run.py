@@ -28,12 +28,14 @@ from endodav_jax.reconstruction.surface import Mesh, extract_mesh, need_reconstr
 from endodav_jax.reconstruction.tracker import TrackingRules
 from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.estimate import Scale, metric_weights
-from endodav_jax.scale.request import read_request
+from endodav_jax.scale.request import ScaleRequest, read_request
 from endodav_jax.scale.sources import ScaleFrame
 from endodav_jax.version import __version__
-from endodav_jax.video.camera_files import read_pinhole
+from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.encoder import mp4_writer
 from endodav_jax.video.reader import FrameReader, open_source
+from endodav_jax.video.undistort import Undistorter
+from endodav_jax.video.undistorted_reader import UndistortedReader
 from endodav_jax.video.view_mask import view_of
 
 LEAST_PARALLAX = 1.0  # pixels, below which the camera as good as turned on the spot
@@ -114,9 +116,11 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             raise UserError(f"{file}: exists already; pass --overwrite to replace it")
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
-    given = read_pinhole(config.intrinsics, reader.full_size, reader.size) if config.intrinsics else None
     inside = view_of(reader, config.mask)
     instruments = find_instruments(config.instruments, reader)
+    given = None
+    if config.intrinsics:
+        reader, given, inside = _pinhole(config, request, reader, inside)
     make_folder(folder)
     estimator, params, card = load_networks(weights, config)
     _check_motion(config, params, given)
@@ -179,6 +183,28 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
     return EXIT_OK
 
 
+def _pinhole(
+    config: ReconstructConfig, request: ScaleRequest | None, reader: FrameReader, inside: np.ndarray | None
+) -> tuple[FrameReader, np.ndarray, np.ndarray | None]:
+    """The given camera's frames, intrinsics and view; a lens that distorts is resampled to a pinhole, which is said.
+
+    Raises:
+      UserError: no such camera, or one that distorts and a scale that is told in its pixels.
+    """
+    lens = read_camera(config.intrinsics, reader.full_size, reader.size)
+    if not lens.distorted:
+        return reader, np.asarray(lens.intrinsics, np.float64), inside
+    if request is not None and request.kind != "poses":
+        raise UserError(
+            f"--scale {request.kind}: is told in pixels of a lens that distorts ({config.intrinsics}); undistort the "
+            "recording (cv2.undistort) and give the camera that it then has, or take --scale poses"
+        )
+    undistorter = Undistorter.of(lens, reader.size)
+    if not config.quiet:
+        print(undistorter.loss_line(inside))
+    return UndistortedReader(reader, undistorter), undistorter.pinhole, undistorter.mask(inside)
+
+
 def _check_motion(config: ReconstructConfig, params: dict[str, dict], given: np.ndarray | None) -> None:
     if config.motion == "network" and "pose" not in params:
         raise UserError(
@@ -233,6 +259,7 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         }
         | ({"depths_mm": "depths times scale.mm_per_unit; float32, 0 outside the mask"} if scene.scale else {}),
         "intrinsics": {"fx_fy_cx_cy": scene.path.intrinsics, "origin": scene.camera, "of": "the frames written here"},
+        "undistorted": clip.reader.undistorter.to_json() if isinstance(clip.reader, UndistortedReader) else None,
         "parallax": {
             "pixels": scene.path.parallax,
             "of": f"the clip's largest over {PARALLAX_STEP} frames; below {LEAST_PARALLAX:g} the camera only turned",

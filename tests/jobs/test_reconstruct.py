@@ -3,6 +3,7 @@
 import json
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
@@ -19,6 +20,8 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction import run as job
 from endodav_jax.reconstruction.layout import Layout, read_cameras
 from endodav_jax.reconstruction.measures import path_errors
+from endodav_jax.video.camera_files import read_camera
+from endodav_jax.video.undistort import Undistorter
 from tests.bumpy_wall import INTRINSICS, SIZE, distance_to_wall, look, pose, stroll
 
 FRAMES = 16
@@ -188,7 +191,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(endodav, networks, clip, tmp_p
     wrong(endodav(clip, "-o", tmp_path / "out", "--motion", "none"), "--intrinsics: none given", "learned none")
     bent = tmp_path / "camera.json"
     bent.write_text(json.dumps({"fx": 90, "fy": 90, "cx": 48, "cy": 36, "k1": -0.3}))
-    wrong(endodav(clip, "-o", tmp_path / "out", "--intrinsics", bent, "--motion", "none"), "this lens distorts")
+    in_its_pixels = ("--scale", "length", "3,4,60,50,2=10", "--motion", "none")
+    wrong(endodav(clip, "-o", tmp_path / "out", "--intrinsics", bent, *in_its_pixels), "a lens that distorts")
     wrong(endodav(clip / "000.png", *given, "--motion", "none"), "is a single frame")
     wrong(endodav(clip, *given, "--motion", "none", "--max-len", "1"), "is a single frame")
     wrong(endodav(clip, *given, "--motion", "none", "--scale", "stereo"), "--stereo top or --stereo left")
@@ -224,6 +228,49 @@ def test_instruments_are_left_out_of_the_surface(endodav, clip, tmp_path):
     assert code == 0
     mesh = trimesh.load(tmp_path / "out" / "mesh.ply", process=False)
     assert mesh.vertices[:, 0].max() < 0.5  # the left of the axis alone
+
+
+@pytest.mark.parametrize("eye", ["left", pytest.param("bottom", marks=pytest.mark.slow)])
+def test_a_file_with_both_eyes_gives_the_scale(endodav, tmp_path, eye):
+    baseline = 6.0
+    (tmp_path / "both").mkdir()
+    for number, taken in enumerate(POSES):
+        other = np.eye(4)
+        other[0, 3] = -baseline if eye == "left" else baseline  # the eye below is the right one
+        this, that = look(taken)[0], look(other @ taken)[0]
+        both = np.concatenate([this, that], 1) if eye == "left" else np.concatenate([that, this], 0)
+        Image.fromarray(both).save(tmp_path / "both" / f"{number:03d}.png")
+    code, out, _ = endodav(
+        tmp_path / "both", "-o", tmp_path / "out", "--stereo", eye, "--scale", "stereo", "--baseline", baseline,
+        "--intrinsics", CAMERA, "--motion", "none",
+    )  # fmt: skip
+    assert code == 0
+    assert "mm a unit" in out
+    layout = Layout.find(tmp_path / "out")
+    assert abs(json.loads(layout.meta.read_text())["scale"]["mm_per_unit"] / UNIT - 1) < 0.02
+    found = read_trajectory(layout.trajectory(), list(range(FRAMES)))
+    truth = inverse_rigid(np.stack(POSES))[:, :3, 3]
+    assert path_errors(found[:, :3, 3], truth, free_scale=False).share < 0.02
+
+
+def test_a_lens_that_distorts_is_resampled_to_a_pinhole(endodav, tmp_path):
+    (tmp_path / "wide").mkdir()
+    about = dict(zip(("fx", "fy", "cx", "cy"), INTRINSICS, strict=True)) | {"k1": -0.25, "k2": 0.04}
+    (tmp_path / "camera.json").write_text(json.dumps(about))
+    lens = Undistorter.of(read_camera(str(tmp_path / "camera.json"), SIZE, SIZE), SIZE)
+    for number, taken in enumerate(POSES[:8]):
+        Image.fromarray(lens.back(look(taken)[0], cv2.INTER_LINEAR)).save(tmp_path / "wide" / f"{number:03d}.png")
+    code, out, _ = endodav(
+        tmp_path / "wide", "-o", tmp_path / "out", "--intrinsics", tmp_path / "camera.json", "--motion", "none",
+        "--mask", "none",
+    )  # fmt: skip
+    assert code == 0
+    assert "undistorted to a pinhole" in out
+    layout = Layout.find(tmp_path / "out")
+    assert json.loads(layout.meta.read_text())["undistorted"]["pinhole"] == list(INTRINSICS)
+    found = read_trajectory(layout.trajectory(), list(range(8)))
+    truth = inverse_rigid(np.stack(POSES[:8]))[:, :3, 3]
+    assert path_errors(UNIT * found[:, :3, 3], truth, free_scale=False).share < 0.02
 
 
 def test_a_camera_that_turns_on_the_spot_is_measured_and_said(endodav, monkeypatch, tmp_path):
