@@ -1,8 +1,8 @@
 """Whether fine-tuning makes depth better: a rendered patient that nothing was trained on, at a length that shows it.
 
     python -m endodav_jax.main --config phantom_study --workdir out/study
-    endodav evaluate out/study/data/phantom --weights shipped --split test
-    endodav evaluate out/study/data/phantom --weights out/study/model --split test
+    endodav evaluate out/study/data/phantom --weights shipped -o out/study/before
+    endodav evaluate out/study/data/phantom --weights out/study/model -o out/study/after
 
 What trains is as published: the SSB vectors and the output convolutions.  What differs from the published training: the
 small network that comes with the package; the camera's path, solved before training; the relative projection loss;
