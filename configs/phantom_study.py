@@ -45,7 +45,7 @@ def get_config():
                 scales=(0,),
                 camera="path",
                 learn_intrinsics=False,
-                projection_weight=0.1,
+                projection_weight=0.02,
                 projection_relative=True,
                 disparity_smoothness=0.0,
                 remat=False,

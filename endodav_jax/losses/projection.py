@@ -12,6 +12,7 @@ from endodav_jax.geometry.sampling import sample_bilinear
 
 # A depth below it was sampled outside of the neighbour's image, which is padded by zeros.
 OUTSIDE_DEPTH = 1e-3
+LEAST_RELIEF = 1e-2  # added to the relief, which is 0.2 or more in the body, so that a plane's is not 0
 
 
 def projection_error(
@@ -39,6 +40,19 @@ def projection_error(
         return error, inside
     inside &= depth_of_s_in_t > OUTSIDE_DEPTH
     return error / jnp.where(inside, depth_of_s_in_t + sampled, 1.0), inside
+
+
+def relief(depth: Float[Array, "N H W"], counted: Bool[Array, "N H W"]) -> Float[Array, "N"]:
+    """Returns the standard deviation of each frame's log depth.
+
+    Depth that flattens brings neighbouring frames closer together, whether or not they agree: only over the relief is
+    a relative projection error free of that.
+    """
+    count = jnp.maximum(counted.sum((1, 2)), 1)
+    log = jnp.where(counted, jnp.log(jnp.where(counted, depth, 1.0)), 0.0)
+    middle = log.sum((1, 2)) / count
+    variance = jnp.where(counted, (log - middle[:, None, None]) ** 2, 0.0).sum((1, 2)) / count
+    return jnp.sqrt(variance + LEAST_RELIEF**2)
 
 
 def flow_depth_error(

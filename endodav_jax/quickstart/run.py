@@ -22,8 +22,9 @@ from endodav_jax.inference.windows import AlignRule
 from endodav_jax.quickstart.story import BEFORE, SHOWN, Story, Variant, say_story, write_story
 from endodav_jax.report.album import Album
 from endodav_jax.training.loop import train
+from endodav_jax.training.path_camera import solved_paths
 
-_STEPS = 6
+_STEPS = 7
 # Row of the ablation -> whether its network learned with the projection loss, and how its windows are tied together.
 _ABLATION: dict[str, tuple[bool, AlignRule]] = {
     "neither": (False, "none"),
@@ -57,6 +58,11 @@ def quickstart(config: Config, workdir: Path) -> int | None:
 
     say("zero-shot: the network as it comes, on sequences that nothing trains on")
     before = _measured(config, config.weights, "vda", BEFORE, videos)
+
+    say("the camera's path through every video, from points followed along it")
+    if config.train.objective.camera == "path":  # once for both trainings
+        data = dataclasses.replace(config.data, camera_paths=solved_paths(config, workdir))
+        config = dataclasses.replace(config, data=data)
 
     runs: dict[bool, Path] = {}
     for projection in (True, False):

@@ -16,7 +16,7 @@ from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.geometry.splat import occlusion_mask
 from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, refined_target
-from endodav_jax.losses.projection import flow_depth_error, projection_error
+from endodav_jax.losses.projection import flow_depth_error, projection_error, relief
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.selection import least_over_neighbours, moving_pixels
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
@@ -335,6 +335,8 @@ def _terms(
     if PROJECTION in wanted:
         error, inside = projection_error(pixels, depth_there, pair.neighbour_depth, config.projection_relative)
         terms[PROJECTION] = mean(error, inside & in_clip & landed.by_motion)
+        if config.projection_relative:
+            terms[PROJECTION] /= mean(relief(depth, valid), jnp.ones(len(depth)))
     if FLOW_DEPTH in wanted:
         error, inside = flow_depth_error(pair.flow, depth, pair.neighbour_depth)
         terms[FLOW_DEPTH] = mean(error, inside & in_clip & landed.flow_depth)

@@ -21,9 +21,9 @@ class ObjectiveConfig:
       disparity_smoothness: of the disparity's edge-aware smoothness.
       flow_smoothness: the same of the optical flow, in its own update.
       projection_weight: of the projection loss, in phases that have it (1e-2; 1e-4 is also used).
-      projection_relative: divide the projection loss by the sum of both depths.  As published it is a length: its
-        weight belongs to one scale of depth, and shrinking all depth lowers it; the relative one lies in 0 to 1 at any
-        scale.
+      projection_relative: divide the projection loss by the sum of both depths, and by the relief of depth, so that
+        neither shrinking nor flattening lowers it.  As published it is a length: its weight belongs to one scale of
+        depth, and shrinking all depth lowers it.
       flow_depth_weight: of its variant along the optical flow (1e-3 where it is used); 0 leaves it out.
       minimum_over_neighbours: count the better neighbour of each pixel in the photometric error, and not both.
       automask: leave pixels out of it that the unmoved neighbour explains as well as the warped one.
