@@ -7,7 +7,7 @@ import numpy as np
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.flow import rigid_flow
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
-from endodav_jax.losses.projection import flow_depth_error, projection_error
+from endodav_jax.losses.projection import LEAST_RELIEF, flow_depth_error, projection_error, relief
 
 INTRINSICS = jnp.array([[20, 20, 8, 6]], jnp.float32)
 
@@ -83,6 +83,30 @@ def test_shrinking_all_depth_lowers_the_paper_s_form_and_not_the_relative_one():
 
     assert by_scale(relative=False) > 0.4
     assert abs(by_scale(relative=True)) < 1e-6
+
+
+def test_flattening_lowers_a_relative_error_as_much_as_the_relief_that_it_is_divided_by():
+    rng = np.random.default_rng(0)
+    depth, noise = np.exp(rng.normal(0, 0.3, (1, 64, 64))), np.exp(rng.normal(0, 0.05, (1, 64, 64)))
+    everywhere = jnp.ones((1, 64, 64), bool)
+    still = jnp.broadcast_to(jnp.stack(jnp.meshgrid(jnp.arange(64.0), jnp.arange(64.0)), -1), (1, 64, 64, 2))
+    found = []
+    for share in (1.0, 0.5):
+        one, other = (jnp.asarray(d**share, jnp.float32) for d in (depth, depth * noise))
+        error, mask = projection_error(still, one, other, relative=True)
+        spread = relief(one, everywhere)[0]
+        np.testing.assert_allclose(spread, 0.3 * share, rtol=0.03)
+        np.testing.assert_allclose(relief(7 * one, everywhere)[0], spread, rtol=1e-3)
+        found.append(float(jnp.mean(error, where=mask) / spread))
+    np.testing.assert_allclose(found[1], found[0], rtol=0.02)
+
+
+def test_a_plane_has_the_least_relief_and_what_does_not_count_adds_none():
+    half = jnp.arange(16) < 8
+    depth = jnp.where(half, 5.0, 50.0) * jnp.ones((1, 12, 1))
+    value, slope = jax.value_and_grad(lambda d: relief(d, half & jnp.ones((1, 12, 1), bool))[0])(depth)
+    np.testing.assert_allclose(value, LEAST_RELIEF, rtol=1e-3)
+    assert bool(jnp.isfinite(slope).all())
 
 
 def test_what_lies_behind_the_neighbour_s_camera_counts_in_no_relative_error():
