@@ -19,7 +19,7 @@ from endodav_jax.training.config import LearningRates, TrainConfig
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 
-RATES = {"spatial_adapters": 3e-3, "temporal_adapters": 3e-3, "output_convolutions": 5e-4}
+RATES = {"spatial_adapters": 3e-3, "temporal_adapters": 1e-2, "output_convolutions": 5e-4}
 
 
 def get_config():
@@ -30,30 +30,30 @@ def get_config():
         model=DepthModelConfig.endodav("vitt", image_shape=(112, 140)),
         data=DataConfig(
             phantom=PhantomData(family="organ", sequences=48, held_out=6, frames=48, height=128, width=160),
-            clip_length=4,
-            frame_max_interval=6,
+            clip_length=8,
+            frame_max_interval=5,
             threads=1,
             prefetch=2,
         ),
         train=TrainConfig(
-            steps=900,
+            steps=500,
             learning_rates=LearningRates(**RATES),
             schedule="cosine",
             phases=PhaseSchedule(joint=True),
-            ema_decay=0.98,
+            ema_decay=0.97,
             objective=ObjectiveConfig(
                 scales=(0,),
                 camera="path",
                 learn_intrinsics=False,
-                projection_weight=0.02,
+                projection_weight=0.15,
                 projection_relative=True,
                 disparity_smoothness=0.0,
                 remat=False,
             ),
             resnet_layers=10,
             remat=False,
-            save_every=100,
-            picture_every=300,
+            save_every=50,
+            picture_every=250,
         ),
         evaluate=EvaluateConfig(split="test"),
     )
