@@ -1,25 +1,23 @@
-"""How each network of the tables is trained: as published, or at toy size on a phantom."""
+"""How each network in the tables is trained: as published, or at toy size on a phantom."""
 
 import dataclasses
 
 from endodav_jax.choices import Precision
 from endodav_jax.data.config import PhantomData
-from endodav_jax.models.registry import FAMILIES
 from endodav_jax.tables.rows import NETWORKS, DataSet, Network
-from endodav_jax.training import published_runs
 from endodav_jax.training.phases import PhaseSchedule
+from endodav_jax.training.published_runs import PUBLISHED_RUNS
 
 
 @dataclasses.dataclass(frozen=True)
 class SmallRun:
-    """Everything that is small where the phantom stands in for the data sets.
+    """The sizes used when the phantom replaces the data sets.
 
     Attributes:
-      image_shape: (height, width) that the networks run at.
-      data: the phantom; more than 22 frames of a sequence make a second window, so that depth alignment has something
-        to do.
-      clip_length: frames of a training clip; EndoDAC sees as many single frames a step.
-      steps: of each training.
+      image_shape: (height, width) at which the networks run.
+      data: the phantom; with more than 22 frames, a sequence has a second window, so that there is something to align.
+      clip_length: frames per training clip; networks that see single frames get as many frames per step.
+      steps: steps of each training.
     """
 
     image_shape: tuple[int, int] = (112, 140)
@@ -28,33 +26,32 @@ class SmallRun:
     steps: int = 20
 
     def phantom(self, data: DataSet) -> PhantomData:
-        """Returns the phantom that stands in for a data set: other scenes of one family, so one renderer compiles."""
+        """Returns the phantom that replaces a data set: other scenes of one family, so one renderer is compiled."""
         return dataclasses.replace(self.data, seed=0 if data == "scared" else 1)
 
 
 def training_sections(network: Network, preset: str, size: SmallRun | None, precision: Precision) -> dict:
-    """Returns the sections of a training's configuration, without its data set and its weights.
+    """Returns the sections of a training configuration, without data set and weights.
 
     Args:
-      network: any but `vda`, which is not trained.
-      preset: of the backbone.
-      size: of a phantom's run; None for the published one.
-      precision: of the networks' activations.
+      network: any except `vda`, which is not trained.
+      preset: preset of the backbone.
+      size: size of a run on the phantom; None for the published run.
+      precision: precision of the networks' activations.
     """
     entry = NETWORKS[network]
-    windows = FAMILIES[entry.family].windows
-    if windows:
-        sections = published_runs.endodav(preset, projection=entry.projection)
-    else:
-        sections = published_runs.endodac(preset)
+    sections = PUBLISHED_RUNS[entry.family](preset)
     model = dataclasses.replace(sections["model"], precision=precision)
     data = sections["data"]
     train = dataclasses.replace(sections["train"], precision=precision, picture_every=0)
+    if not entry.projection:
+        train = dataclasses.replace(train, objective=dataclasses.replace(train.objective, projection_weight=0.0))
     if size is not None:
+        clips = model.family_entry.windows  # otherwise it is trained on single frames
         model = dataclasses.replace(model, image_shape=size.image_shape)
-        frames = {"clip_length" if windows else "batch_size": size.clip_length}
-        data = dataclasses.replace(data, **frames, threads=1, prefetch=1)
-        # Most of a short run is compilation: one program, and nothing in it computed twice to spare memory.
+        data = dataclasses.replace(data, **{"clip_length" if clips else "batch_size": size.clip_length})
+        data = dataclasses.replace(data, threads=1, prefetch=1)
+        # A short run is mostly compilation: use one program, and no rematerialisation.
         train = dataclasses.replace(
             train, steps=size.steps, phases=PhaseSchedule(joint=True), resnet_layers=10, log_every=1, remat=False,
             objective=dataclasses.replace(train.objective, remat=False),

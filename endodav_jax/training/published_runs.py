@@ -1,9 +1,11 @@
-"""The published training runs: what `configs/*_scared.py` and the rows of the paper's tables have in common.
+"""The published training runs, shared by `configs/*_scared.py` and the rows of the paper's tables.
 
-Each function returns the sections of a whole configuration, to be put into `config.base_config(**sections)` or
-`config.Config(**sections)`; the data set, the weights and the validation are left to the caller.  Everything that
-is not said here is a default: 20 epochs, Adam at 1e-4, a tenth of it after 10 epochs, learned intrinsics.
+Each function returns the sections of a complete configuration, for `config.base_config(**sections)` or
+`config.Config(**sections)`; data set, weights and validation must be set by the caller.  Everything not
+set here has its default: 20 epochs, Adam at 1e-4, a tenth of it after 10 epochs, learned intrinsics.
 """
+
+from collections.abc import Callable
 
 from endodav_jax.data.config import DataConfig
 from endodav_jax.models.config import DepthModelConfig
@@ -13,11 +15,11 @@ from endodav_jax.training.phases import PhaseSchedule
 
 
 def endodav(preset: str = "vitb", projection: bool = True) -> dict:
-    """EndoDAV: clips of 16 frames, one a step; 400 steps of spatial adapters, then 100 of temporal ones.
+    """EndoDAV: one clip of 16 frames per step; 400 steps of spatial adapters, then 100 of temporal ones.
 
     Args:
-      preset: of the backbone.
-      projection: whether the projection loss is on in temporal phases; without it, a row of the ablation.
+      preset: preset of the backbone.
+      projection: whether to use the projection loss in temporal phases; without it, this is a row of the ablation.
 
     Returns:
       The sections `job`, `model`, `data` and `train`.
@@ -35,10 +37,10 @@ def endodav(preset: str = "vitb", projection: bool = True) -> dict:
 
 
 def endodac(preset: str = "vitb") -> dict:
-    """EndoDAC: eight single frames a step; DV-LoRA's factors for 20,000 steps, then its vectors.
+    """EndoDAC: eight single frames per step; DV-LoRA's factors for 20,000 steps, then its vectors.
 
     Args:
-      preset: of the backbone.
+      preset: preset of the backbone.
 
     Returns:
       The sections `job`, `model`, `data` and `train`.
@@ -49,3 +51,7 @@ def endodac(preset: str = "vitb") -> dict:
         "data": DataConfig(clip_length=1, batch_size=8),
         "train": TrainConfig(phases=PhaseSchedule(warm_up_steps=20_000)),
     }
+
+
+# Family -> preset -> the sections of its published training; families that are not trained have none.
+PUBLISHED_RUNS: dict[str, Callable[[str], dict]] = {"endodav": endodav, "endodac": endodac}

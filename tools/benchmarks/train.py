@@ -68,7 +68,7 @@ def run_arguments(args: argparse.Namespace) -> None:
 
 def configuration(args: argparse.Namespace) -> Config:
     """The published run of a family, with what the arguments change."""
-    config = Config(**getattr(published_runs, args.family)(args.preset))
+    config = Config(**published_runs.PUBLISHED_RUNS[args.family](args.preset))
     shape = args.image_shape or config.model.image_shape
     data = {"clip_length": args.clip_length, "batch_size": args.batch}
     objective = dataclasses.replace(config.train.objective, remat=not args.no_remat)
