@@ -2,8 +2,8 @@
 
 SSB vectors on the feed-forward layers of encoder and motion modules, output convolutions trained: 191,489 of
 114,540,609 parameters (0.17%).  Clips of 16 frames at 256x320, one a step; 400 steps of the spatial adapters, then 100
-of the temporal ones with the projection loss at 1e-2, and so on; Adam at 1e-4 and after 10 of 20 epochs at 1e-5;
-intrinsics learned; validation after each epoch.
+of the temporal ones with the projection loss at 1e-2, alternating; Adam at 1e-4, and at 1e-5 after 10 of 20 epochs;
+learned intrinsics; validation after each epoch.
 
     endodav prepare scared DOWNLOAD data/scared
     endodav convert video_depth_anything_vitb.pth weights/vda_vitb
@@ -13,7 +13,7 @@ intrinsics learned; validation after each epoch.
 
 Published result on SCARED's test sequences: abs rel 0.156, RMSE 12.257 mm, delta 0.761, TAE 0.39.
 
-Not run yet on SCARED by us, so nothing is known here of time and result.  On an accelerator add
+We have not yet run it on SCARED, so its run time and result are not known.  On an accelerator add
 `--config.model.precision=bfloat16 --config.train.precision=bfloat16`; for the motion networks' ImageNet weights
 `--config.train.resnet_weights=FILE`.  On several hosts: `tools/cluster/README.md`.
 """
@@ -23,5 +23,5 @@ from endodav_jax.training import published_runs
 
 
 def get_config():
-    """Returns the configuration; the data and the weights are left to say."""
+    """Returns the configuration; data and weights must be set by the caller."""
     return base_config(**published_runs.endodav("vitb"))

@@ -6,8 +6,8 @@
         --config.weights=weights/vda_vits --config.data.path=data/scared \\
         --config.train.validation_path=data/scared
 
-The paper has no row for it.  Not run yet on SCARED by us.  `python tools/benchmark.py train --preset vits` says what a
-step takes on your machine, in seconds and in memory.
+The paper has no row for it.  We have not yet run it on SCARED.
+`python tools/benchmark.py train --preset vits` measures the time and memory of a step on your machine.
 """
 
 from endodav_jax.config import base_config
@@ -15,5 +15,5 @@ from endodav_jax.training import published_runs
 
 
 def get_config():
-    """Returns the configuration; the data and the weights are left to say."""
+    """Returns the configuration; data and weights must be set by the caller."""
     return base_config(**published_runs.endodav("vits"))

@@ -1,16 +1,16 @@
-"""Two hundred steps on one short real video: a check that the objective falls there, before a long run is begun.
+"""Two hundred steps on one short real video: checks that the objective decreases, before starting a long run.
 
-The shipped networks, given intrinsics, high learning rates, and no chance in the clips beyond where they begin.  The
-folder holds `frames/`, `mask.png` and, in
-`geometry.npz`, intrinsics and poses, or whatever of these there is (`endodav_jax/data/sources/frames.py`):
+The shipped networks, given intrinsics, high learning rates, and clips that are random only in where they begin.  The
+folder contains `frames/`, `mask.png` and, in
+`geometry.npz`, intrinsics and poses, as far as available (`endodav_jax/data/sources/frames.py`):
 
     endodav prepare frames sinus/ data/overfit --split train --size 96x96
     python -m endodav_jax.main --config overfit --workdir runs/overfit \\
         --config.data.path=data/overfit
     python tools/overfit_report.py runs/overfit data/overfit
 
-The last command prints the photometric error of the first and of the last steps and, where poses are known, how well
-the directions of the camera motion agree with theirs, for the shipped networks and for the run's.
+The last command prints the photometric error of the first and last steps and, if poses are known, how well the
+directions of the camera motion agree with them, for the shipped networks and for those of the run.
 """
 
 from endodav_jax.checkpoints.shipped import SHIPPED
@@ -26,7 +26,7 @@ GROUPS = ("spatial_adapters", "temporal_adapters", "output_convolutions", "pose"
 
 
 def get_config():
-    """Returns the configuration; the data are left to say."""
+    """Returns the configuration; data must be set by the caller."""
     return base_config(
         job="train",
         weights=SHIPPED,

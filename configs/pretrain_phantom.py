@@ -1,19 +1,19 @@
-"""A small foundation model (vitt) pretrained on the phantom's first family.
+"""A small foundation model (vitt), pretrained on the phantom's first family.
 
     python -m endodav_jax.main --config pretrain_phantom --workdir DIR
 
-Supervised, as Video-Depth-Anything is: an error of disparity that is blind to scale and shift with multi-scale
-gradient matching on single frames, then temporal gradient matching on clips with the encoder at rest.  Last come the
-motion networks, with known motion: flow and brightness, then the camera.
+Supervised, like Video-Depth-Anything: a scale- and shift-invariant disparity loss with multi-scale gradient matching
+on single frames, then temporal gradient matching on clips with the encoder frozen.  The motion networks come last,
+with known motion: flow and brightness, then the camera.
 
-A stage that is cut short is given fewer steps and goes on from its checkpoint, its rate then let down over the last
-`decay_share` of them.  To go on from networks that are there already, `--config.weights=shipped` or a checkpoint:
-stages without steps keep what those give, and what has not been seen of other families (`pretrain.families`) is added.
+To cut a stage short, give it fewer steps: it resumes from its checkpoint, and its learning rate decays over the last
+`decay_share` of them.  To start from existing networks, use `--config.weights=shipped` or a checkpoint: stages without
+steps keep those networks, and scenes of other families (`pretrain.families`) are added.
 
-The shipped networks came from an earlier form of this (zero and level of the output tied to the truth's; rates let
-down along a cosine) in two hours on one core of a CPU, with two differences: the first 600 steps went at
-the learning rate of a schedule of 2,400, and beside flow and transform trained a pose network that was left out.  To
-ship a result:
+The shipped networks came from an earlier form of this configuration (zero and level of the output tied to the ground
+truth; cosine decay) in two hours on one CPU core, with two differences: the first 600 steps used
+the learning rate of a schedule of 2,400, and a pose network, later dropped, was trained along with flow and transform.
+To ship a result:
 
     python tools/pack_weights.py DIR/model endodav_jax/checkpoints/phantom_vitt.safetensors
 """

@@ -1,10 +1,10 @@
-"""Everything on a phantom, in minutes, with nothing to bring: measure, fine-tune without labels, measure again, report.
+"""Everything on a phantom, in minutes, without data: evaluate, fine-tune without labels, evaluate again, report.
 
     python -m endodav_jax.main --config quickstart --workdir out/quickstart
 
-What differs from the published training: the small network that comes with the package; sixty steps, and so higher
-rates; the finest scale alone; known intrinsics; clips of frames further apart, since at this size neighbouring frames
-are moved by one pixel; both kinds of adapters at once, without the output convolutions; a heavier projection loss.
+Differences from the published training: the small network shipped with the package; sixty steps, hence higher learning
+rates; only the finest scale; known intrinsics; clips with a larger frame interval, since at this size neighbouring
+frames differ by one pixel; both kinds of adapters at once, without the output convolutions; a larger projection weight.
 """
 
 from endodav_jax.checkpoints.shipped import SHIPPED
@@ -17,8 +17,8 @@ from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 
 RATES = {"spatial_adapters": 2e-3, "temporal_adapters": 1e-2}
-# The shipped networks see the world at depths about 0.1, where those of the published ones are larger than 1: the
-# projection loss, which counts in that unit, would be far too small with the published 0.01.
+# The shipped networks predict depths of about 0.1, where the published ones predict depths above 1: the projection
+# loss, which is measured in that unit, would be far too small with the published 0.01.
 PROJECTION_WEIGHT = 10.0
 
 
@@ -39,7 +39,7 @@ def get_config():
             steps=60,
             learning_rates=LearningRates(**RATES),
             schedule="cosine",
-            train_output_convolutions=False,  # in so few steps they lose more than the vectors gain
+            train_output_convolutions=False,  # in so few steps, training them costs more than the vectors gain
             phases=PhaseSchedule(joint=True),
             objective=ObjectiveConfig(
                 scales=(0,), learn_intrinsics=False, remat=False, projection_weight=PROJECTION_WEIGHT

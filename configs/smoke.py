@@ -1,9 +1,9 @@
-"""Twenty steps of EndoDAV's training at toy size, to see that everything works: no data and no weights needed.
+"""Twenty steps of EndoDAV's training at toy size, to check that everything works: no data or weights needed.
 
     python -m endodav_jax.main --config smoke --workdir /tmp/smoke
 
-The shipped networks on a phantom of two short sequences.  They learn nothing worth keeping, but checkpoints, a
-validation and pictures occur, and the tests that kill and resume a run use it.  Spatial and temporal adapters train
+The shipped networks on a phantom of two short sequences.  They learn nothing worth keeping, but the run writes
+checkpoints, a validation and pictures, and tests kill and resume it.  Spatial and temporal adapters are trained
 together and only the finest scale is compared, since most of its time is compilation.
 """
 

@@ -7,7 +7,7 @@
     config = endodav_jax.read_config("finetune_own")
     endodav_jax.train(config, "runs/own")
 
-Importing the package is quick: JAX is imported when a network is first asked for.
+Importing the package is fast: JAX is imported only when a network is first needed.
 """
 
 import importlib
@@ -38,7 +38,7 @@ __all__ = [
     "train",
 ]
 
-# Names that are imported when they are first asked for, and the modules that have them.
+# Names that are imported on first use, and their modules.
 _LAZY = {
     "Card": "endodav_jax.checkpoints.card",
     "Config": "endodav_jax.config",
@@ -51,17 +51,17 @@ _LAZY = {
 def load(
     path: "str | os.PathLike[str]" = "shipped", precision: "RuntimePrecision | None" = None, runtime: "Runtime" = "jax"
 ) -> "DepthEstimator":
-    """Returns the network of a checkpoint, ready for videos; `card` of it says what its weights are.
+    """Returns the network of a checkpoint, ready to process videos; its `card` describes the weights.
 
     Args:
-      path: a folder that `endodav convert` or training wrote, or published weights (`.pth`, `.safetensors`, a training
-        folder), which are converted in memory; `shipped` is the small network that comes with the package.
-      precision: `float32`, `bfloat16` or (OpenVINO) `int8`, in place of the checkpoint's own.
-      runtime: what runs the network: `jax`, `onnxruntime`, `openvino`, or `auto` for the fastest that is installed.
+      path: a folder written by `endodav convert` or by training, or published weights (`.pth`, `.safetensors`, a
+        training folder), which are converted in memory; `shipped` is the small network shipped with the package.
+      precision: `float32`, `bfloat16` or (OpenVINO) `int8`, instead of the precision stored in the checkpoint.
+      runtime: the runtime for the network: `jax`, `onnxruntime`, `openvino`, or `auto` for the fastest one installed.
 
     Raises:
-      UserError: no checkpoint there, or one that is damaged, a runtime that is not installed or does not have the
-        precision, or int8 that would add more than 2% to abs rel.
+      UserError: the checkpoint is missing or damaged, the runtime is not installed or does not support the
+        precision, or int8 would increase abs rel by more than 2%.
     """
     from endodav_jax.checkpoints import load_model
     from endodav_jax.inference.estimator import DepthEstimator
@@ -76,10 +76,11 @@ def load(
 
 
 def train(config: "Config", workdir: "str | os.PathLike[str]") -> int:
-    """Fine-tunes a network without labels, as a configuration says; rerun to resume.
+    """Fine-tunes a network without labels; rerun to resume.
 
     Args:
-      config: of the run: of `read_config`, or built from its dataclasses.  A configured phantom is rendered first.
+      config: configuration of the run, from `read_config` or built from its dataclasses.  If it has a phantom, the
+        phantom is rendered first.
       workdir: of everything that the run writes; `load(workdir)` gives the trained network.
 
     Returns:
@@ -96,17 +97,17 @@ def train(config: "Config", workdir: "str | os.PathLike[str]") -> int:
 
 
 def evaluate(config: "Config", workdir: "str | os.PathLike[str]") -> "Results":
-    """Measures the depth of `config.weights`, or another method's predictions, as `config.evaluate` says.
+    """Evaluates the depth of `config.weights`, or another method's predictions, as set in `config.evaluate`.
 
     Args:
-      config: of the run.  Where `config.evaluate.path` is empty, the configured phantom is rendered and measured on.
-      workdir: of `results.json`, `report.html` and, where the weights have a pose network, trajectories.
+      config: configuration of the run.  If `config.evaluate.path` is empty, the configured phantom is rendered.
+      workdir: folder for `results.json`, `report.html` and, if the weights have a pose network, trajectories.
 
     Returns:
-      Errors by sequence and over all frames; sequences that could not be measured are in its `failures`.
+      Errors per sequence and over all frames; sequences that could not be evaluated are in its `failures`.
 
     Raises:
-      UserError: neither or both of weights and predictions are named, or they or the data are missing.
+      UserError: neither or both of weights and predictions are given, or they or the data are missing.
     """
     from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""What a field may be, where several layers' configurations have it.
+"""Choices of fields that occur in the configurations of several layers.
 
-Nothing is imported here, so that a command can say what it takes before JAX is there.
+This module imports nothing, so that a command can show its choices without importing JAX.
 """
 
 from typing import Literal

@@ -1,8 +1,8 @@
-"""The console script `endodav`: every command under a friendly name.
+"""The console script `endodav`.
 
-`COMMANDS` is the table of commands.  A command's module has `Command`, a frozen dataclass (or a union of them, one for
-each subcommand) whose fields are the arguments, and `run(command) -> int | None` (the exit code).  It is imported only
-when its command is used, so `endodav --help` answers at once.  `docs/extending.md` says how to add one.
+`COMMANDS` is the table of commands.  The module of a command has `Command`, a frozen dataclass (or a union of them, one
+per subcommand) whose fields are the arguments, and `run(command) -> int | None` (the exit code).  It is imported only
+when its command is used, so `endodav --help` is fast.  `docs/extending.md` explains how to add a command.
 """
 
 import contextlib
@@ -19,31 +19,31 @@ from endodav_jax.version import __version__
 
 
 class Entry(NamedTuple):
-    """A command: the module that has its `Command` and its `run`, and one line of help."""
+    """A command: the module with its `Command` and its `run`, and one line of help."""
 
     module: str
     help: str
 
 
 COMMANDS = {
-    "infer": Entry("endodav_jax.jobs.infer", "depth of a video, a folder of images or one image"),
-    "stream": Entry("endodav_jax.jobs.stream", "depth of a live source, frame in, depth out"),
+    "infer": Entry("endodav_jax.jobs.infer", "depth from a video, a folder of images or a single image"),
+    "stream": Entry("endodav_jax.jobs.stream", "depth from a live source, frame by frame"),
     "reconstruct": Entry(
-        "endodav_jax.jobs.reconstruct", "camera path and one surface of a clip, with millimetres and confidence"
+        "endodav_jax.jobs.reconstruct", "camera path and fused surface of a clip, with scale and confidence"
     ),
-    "weights": Entry("endodav_jax.jobs.weights", "list published checkpoints and fetch one"),
+    "weights": Entry("endodav_jax.jobs.weights", "list or download published checkpoints"),
     "convert": Entry("endodav_jax.jobs.convert", "convert published PyTorch weights, or write PyTorch names back"),
-    "export": Entry("endodav_jax.jobs.export", "write what fine-tuning added, or files for other runtimes"),
-    "verify-export": Entry("endodav_jax.jobs.verify_export", "compare exported files with their network"),
-    "view": Entry("endodav_jax.jobs.view", "look at depth, paths, surfaces and distances in the browser"),
+    "export": Entry("endodav_jax.jobs.export", "write an adapter file, merged weights or files for other runtimes"),
+    "verify-export": Entry("endodav_jax.jobs.verify_export", "compare exported files with the original network"),
+    "view": Entry("endodav_jax.jobs.view", "show depth, paths, surfaces and distances in the browser"),
     "describe": Entry("endodav_jax.jobs.describe", "print a network and its table of parameter groups"),
     "prepare": Entry("endodav_jax.jobs.prepare", "make a data set from a download, your own video, or the phantom"),
     "verify": Entry("endodav_jax.jobs.verify", "check a download or a prepared data set and draw contact sheets"),
-    "train": Entry("endodav_jax.jobs.train", "fine-tune on endoscopic video without labels, as a configuration says"),
-    "evaluate": Entry("endodav_jax.jobs.evaluate", "measure a network's depth, or another method's predictions"),
-    "quickstart": Entry("endodav_jax.jobs.quickstart", "measure, fine-tune without labels, measure again, report"),
+    "train": Entry("endodav_jax.jobs.train", "fine-tune on unlabelled endoscopic video, from a configuration"),
+    "evaluate": Entry("endodav_jax.jobs.evaluate", "evaluate a network's depth, or another method's predictions"),
+    "quickstart": Entry("endodav_jax.jobs.quickstart", "evaluate, fine-tune without labels, evaluate again, report"),
     "pretrain": Entry("endodav_jax.jobs.pretrain", "train a small foundation model on the phantom"),
-    "reproduce": Entry("endodav_jax.jobs.reproduce", "the tables of the paper, ours beside theirs"),
+    "reproduce": Entry("endodav_jax.jobs.reproduce", "reproduce the paper's tables, ours next to theirs"),
 }
 
 
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """Returns what `endodav --help` prints: the table of commands."""
+    """Returns the text of `endodav --help`: the table of commands."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {entry.help}" for name, entry in COMMANDS.items()]
     below = "`endodav COMMAND --help` lists the arguments of a command."
@@ -70,11 +70,11 @@ def overview() -> str:
 
 
 def parse(name: str, arguments: list[str]):
-    """Returns a command's arguments as its module's `Command`.
+    """Returns the arguments of a command as an instance of its module's `Command`.
 
     Raises:
-      UserError: an argument is unknown, missing or has a value that it cannot have.
-      SystemExit: help was asked for, and is printed.
+      UserError: an argument is unknown, missing or has an invalid value.
+      SystemExit: help was requested and has been printed.
     """
     import tyro
 
@@ -91,7 +91,7 @@ def parse(name: str, arguments: list[str]):
     except SystemExit as stopped:
         if stopped.code in (None, EXIT_OK):
             raise
-    raise UserError(_one_line(printed.getvalue()) or "arguments that do not fit; see --help")
+    raise UserError(_one_line(printed.getvalue()) or "invalid arguments; see --help")
 
 
 def _run(name: str, arguments: list[str]) -> int | None:
@@ -104,15 +104,15 @@ def _run(name: str, arguments: list[str]) -> int | None:
 
 
 def _one_line(box: str) -> str:
-    """Returns what a box of tyro's says above its first rule, and the first of the spellings that it proposes.
+    """Returns the text above the first rule in a tyro error box, and the first spelling that it suggests.
 
-    The box is drawn with characters of its own, or with ASCII where the terminal has nothing else; its first line is a
-    title.
+    The box is drawn with box-drawing characters, or with ASCII if the terminal supports nothing else; its first line is
+    a title.
     """
     rows = [re.sub(r"^\s*[│|]?\s*|\s*[│|]?\s*$", "", row) for row in box.splitlines()[1:]]
     parts = [" ".join(part.split()) for part in re.split(r"^[─╰╯-]*$", "\n".join(rows), flags=re.MULTILINE)]
     said, *below = [part for part in parts if part] or [""]
-    # What a field's own check says begins with its place in a configuration.
+    # The message of a field's own check begins with the field's place in a configuration.
     said = re.sub(r"^Error parsing [\w.-]+: (?:\w+\.)+(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", said)
     said = re.sub(r"^Error parsing (\S+): ", r"\1: ", said)
     proposed = re.search(r"Perhaps you meant:.*?(--[\w-]+)", " ".join(below))

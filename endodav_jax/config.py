@@ -1,8 +1,8 @@
-"""A whole run as data: what a `configs/*.py` file fills in and what a job receives.
+"""The configuration of a complete run: what a `configs/*.py` file fills in and what a job receives.
 
-Outside, a file of `configs/` returns an `ml_collections.ConfigDict` made by `base_config`, so that any field can
-be set on the command line.  Inside, jobs receive frozen dataclasses, checked as they are built.  Every default
-stands in one of those dataclasses and nowhere else.
+A file in `configs/` returns an `ml_collections.ConfigDict` built by `base_config`, so that any field can
+be set on the command line.  Jobs receive frozen dataclasses, which are validated when they are built.  Defaults are
+defined only in those dataclasses.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.training.config import TrainConfig
 
-# What fields were called before: no spelling is near enough to be guessed.
+# Former names of fields, which are too different from the current ones to be guessed.
 _RENAMED = {"align": "windows", "max_length": "max_len"}
 
 SHIPPED_CONFIGS = Path(__file__).parent / "configs"
@@ -31,13 +31,13 @@ SHIPPED_CONFIGS = Path(__file__).parent / "configs"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A run: the job and one section for each part of the way from file to report.
+    """A run: the job and one section for each stage from file to report.
 
     Attributes:
       job: a name of `endodav_jax.jobs` that takes a configuration (`describe`, `infer`, `train`, ...).
-      weights: folder of a converted checkpoint to start from; `shipped` for the weights that come with the package;
-        empty for random ones (and for the shipped ones where depth is only wanted, as in `infer`).
-      seed: of every random number of the run.
+      weights: folder of a converted checkpoint to start from; `shipped` for the weights shipped with the package;
+        empty for random ones (for inference, as in `infer`, empty means the shipped ones).
+      seed: seed of every random number in the run.
     """
 
     job: str = "describe"
@@ -52,7 +52,7 @@ class Config:
 
 
 def base_config(**sections) -> ml_collections.ConfigDict:
-    """Returns every default as a ConfigDict; `sections` replace whole fields (`model=DepthModelConfig.vda(...)`)."""
+    """Returns the defaults as a ConfigDict; `sections` replace whole fields (`model=DepthModelConfig.vda(...)`)."""
     return ml_collections.ConfigDict(dataclasses.asdict(dataclasses.replace(Config(), **sections)))
 
 
@@ -75,10 +75,10 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
 
 
 def field_type(cls: type, name: str, path: str):
-    """Returns the type of a field of `cls`, a dataclass that stands at `path`.
+    """Returns the type of a field of `cls`, the dataclass at `path`.
 
     Raises:
-      UserError: there is no such field; the nearest known one, or what it is called now, is named.
+      UserError: there is no such field; the message suggests the nearest known one, or its current name.
     """
     hints = typing.get_type_hints(cls)
     if name not in hints:
@@ -88,7 +88,7 @@ def field_type(cls: type, name: str, path: str):
 
 
 def check_field(place: str) -> None:
-    """Raises a `UserError` unless `place`, such as `config.model.preset`, is a field of a whole configuration."""
+    """Raises `UserError` unless `place`, such as `config.model.preset`, is a field of a complete configuration."""
     path, *names = place.split(".")
     kind: type = Config
     for name in names:
@@ -99,7 +99,7 @@ def check_field(place: str) -> None:
 
 
 def config_file(name: str | Path) -> Path:
-    """Returns the file of a configuration; a name without a slash or `.py` is one that comes with the package.
+    """Returns the file of a configuration; a name without a slash or `.py` refers to one shipped with the package.
 
     Raises:
       UserError: there is no such file or name.
@@ -110,7 +110,7 @@ def config_file(name: str | Path) -> Path:
         if not path.is_file():
             known = sorted(file.stem for file in SHIPPED_CONFIGS.glob("*.py"))
             raise UserError(
-                f"{name}: no configuration of that name comes with the package; choose from {', '.join(known)}"
+                f"{name}: no configuration of that name is shipped with the package; choose from {', '.join(known)}"
             )
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")
@@ -118,16 +118,16 @@ def config_file(name: str | Path) -> Path:
 
 
 def read_config(name: str | Path) -> Config:
-    """Returns the configuration that a file holds, or the name of one that comes with the package.
+    """Returns the configuration in a file, or the one with this name that is shipped with the package.
 
     Raises:
-      UserError: there is none, it fails, or it contradicts itself.
+      UserError: there is none, it fails, or it is contradictory.
     """
     return config_from_dict(load_config_file(name).to_dict())
 
 
 def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
-    """Runs `get_config()` of a configuration: a file, or the name of one that comes with the package.
+    """Runs `get_config()` of a configuration file, or the name of a configuration shipped with the package.
 
     Raises:
       UserError: the file is missing, is not Python, has no `get_config`, or fails.
@@ -153,7 +153,7 @@ def _checked(value, kind, where: str):
     """Returns `value` as `kind` (lists become tuples, ints become floats), or raises a `UserError`."""
     if not _matches(value, kind):
         name = getattr(kind, "__name__", None) if isinstance(kind, type) else str(kind).replace("typing.", "")
-        raise UserError(f"{where}: {value!r} is a {type(value).__name__}, wanted {name}")
+        raise UserError(f"{where}: {value!r} is a {type(value).__name__}, expected {name}")
     if kind is float:
         return float(value)
     return tuple(value) if isinstance(value, list) else value
@@ -162,7 +162,7 @@ def _checked(value, kind, where: str):
 def _matches(value, kind) -> bool:
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
-        return isinstance(value, str)  # which strings are allowed, the dataclass says itself, with the choices
+        return isinstance(value, str)  # the dataclass itself checks which strings are allowed
     if origin in (types.UnionType, typing.Union):
         return any(_matches(value, option) for option in typing.get_args(kind))
     if origin is tuple:

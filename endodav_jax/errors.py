@@ -1,8 +1,8 @@
-"""The one kind of error a user is meant to read, and the exit codes of every command.
+"""`UserError`, the one kind of error meant for users, and the exit codes of every command.
 
-Whatever can go wrong with a user's file, field or machine raises `UserError` with one line that names the
-file or field and the cure.  The command line prints that line and nothing else.  Every other exception is a
-fault of this program and keeps its traceback.
+Anything wrong with a user's file, field or machine raises `UserError` with one line that names the
+file or field and what to do.  The command line prints only that line.  Every other exception is a
+bug in this package and keeps its traceback.
 """
 
 import os
@@ -10,19 +10,19 @@ import sys
 from collections.abc import Callable
 
 EXIT_OK = 0
-EXIT_SOME_FAILED = 1  # the rest was done and reported
+EXIT_SOME_FAILED = 1  # the others were done and reported
 EXIT_USER_ERROR = 2
-EXIT_PREEMPTED = 75  # stopped by SIGTERM after saving (EX_TEMPFAIL: run the same command again)
-EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
-EXIT_UNHEARD = 141  # whoever read the output has stopped (`endodav describe | head`), likewise
+EXIT_PREEMPTED = 75  # stopped by SIGTERM after saving (EX_TEMPFAIL: rerun the same command)
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as in shells
+EXIT_UNHEARD = 141  # the reader of the output has exited (`endodav describe | head`), as in shells
 
 
 class UserError(Exception):
-    """Something the user can mend; `str(error)` is one line naming the file or field and the cure."""
+    """An error the user can fix; `str(error)` is one line that names the file or field and what to do."""
 
 
 def exit_code(program: str, job: Callable[[], int | None]) -> int:
-    """Runs a job and returns its exit code; a `UserError` becomes one line on stderr, as does Ctrl-C."""
+    """Runs a job and returns its exit code; a `UserError` or Ctrl-C becomes one line on stderr."""
     try:
         return job() or EXIT_OK
     except UserError as error:
@@ -32,5 +32,5 @@ def exit_code(program: str, job: Callable[[], int | None]) -> int:
         print(f"{program}: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left there has no reader either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # buffered output has no reader either
         return EXIT_UNHEARD

@@ -1,8 +1,8 @@
-"""What the dataclasses of configurations share: choices that are typed once, and how a field is spelled in a command.
+"""Helpers shared by configuration dataclasses: checks of choices, and the spelling of fields in commands.
 
 A configuration is a frozen dataclass.  Its fields, their types, defaults and choices (`Literal`) and the section
-`Attributes:` of its docstring are the only source: `config.base_config` makes a ConfigDict of them, and tyro makes the
-arguments of the `endodav` commands of them, help included.
+`Attributes:` of its docstring are the single source: `config.base_config` builds a ConfigDict from them, and tyro
+builds the arguments of the `endodav` commands, including their help.
 """
 
 import re
@@ -13,25 +13,25 @@ import tyro
 
 
 def spelled(*names: str, metavar: str | None = None) -> object:
-    """Returns what goes beside a field's type in `Annotated`: further spellings (`-o`), and a name for its value."""
+    """Returns an annotation for `Annotated` that adds alternative spellings (`-o`) and a name for the value."""
     return tyro.conf.arg(aliases=names, metavar=metavar)
 
 
 def positional(metavar: str) -> tuple:
-    """Returns what makes an argument without a flag of a field: `Annotated[str, *positional("INPUT")]`."""
+    """Returns annotations that make a field a positional argument: `Annotated[str, *positional("INPUT")]`."""
     return tyro.conf.Positional, tyro.conf.arg(metavar=metavar)
 
 
 def flat(kind: type) -> typing.Any:
-    """Returns the type of a field whose own fields are arguments of the command itself, without a prefix.
+    """Returns the type of a field whose own fields become arguments of the command itself, without a prefix.
 
-    For dataclasses that are made while the program runs; of others it is `tyro.conf.OmitArgPrefixes[TheClass]`.
+    Use it for dataclasses created at run time; for others write `tyro.conf.OmitArgPrefixes[TheClass]`.
     """
     return typing.Annotated[kind, tyro.conf.OmitArgPrefixes]
 
 
 def choices(hint) -> tuple | None:
-    """Returns the values that a type allows: of a `Literal`, of a union or a tuple of them; None for any other type."""
+    """Returns the values allowed by a `Literal`, or by a union or tuple of them; None for any other type."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return typing.get_args(hint)
@@ -49,11 +49,11 @@ def choices(hint) -> tuple | None:
 
 
 def check_choices(config, section: str) -> None:
-    """Raises `ValueError` where a field of a dataclass holds something else than its `Literal` allows.
+    """Raises `ValueError` if a field of a dataclass has a value that its `Literal` does not allow.
 
     Args:
       config: the dataclass, being built.
-      section: its place in a whole configuration, for the message.
+      section: its place in a complete configuration, for the message.
     """
     for name, hint in typing.get_type_hints(type(config)).items():
         allowed = choices(hint)
@@ -67,19 +67,19 @@ def check_choices(config, section: str) -> None:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Returns the items of `a,b,c`; `none` and nothing are the empty list."""
+    """Returns the items of `a,b,c`; `none` and the empty string give an empty list."""
     return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
 
 
 def size(text: str) -> tuple[int, int]:
-    """Returns (height, width) of `HxW`; raises `ValueError` for anything else."""
+    """Returns (height, width) for `HxW`; raises `ValueError` for anything else."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None or "0" in match.groups():
         raise ValueError(f"{text!r} is not HEIGHTxWIDTH, as in 256x320")
     return int(match[1]), int(match[2])
 
 
-# Beside a tuple of strings: a list with commas, in one word.
+# For a tuple of strings: a comma-separated list in one word.
 Listed = tyro.constructors.PrimitiveConstructorSpec(
     nargs=1,
     metavar="A,B,...",
@@ -88,7 +88,7 @@ Listed = tyro.constructors.PrimitiveConstructorSpec(
     str_from_instance=lambda value: [",".join(value) or "none"],
 )
 
-# Beside `tuple[int, int] | None`: height and width in one word; None, if nothing is given.
+# For `tuple[int, int] | None`: height and width in one word; None if not given.
 Size = tyro.constructors.PrimitiveConstructorSpec(
     nargs=1,
     metavar="HxW",

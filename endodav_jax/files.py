@@ -1,4 +1,4 @@
-"""Files that appear under their final name only when they are whole, folders, and checksums of files."""
+"""Atomic file writes, folders, and checksums of files."""
 
 import contextlib
 import hashlib
@@ -14,24 +14,24 @@ from endodav_jax.errors import UserError
 
 @contextlib.contextmanager
 def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; on success it is moved there, on any error it is removed.
+    """Yields a temporary name beside `path`, which is moved to `path` on success and removed on any error.
 
-    The temporary name keeps the suffix (`.part` is put before it), since many writers choose the format by it.
-    The writer may make a folder of it as well as a file.
+    The temporary name keeps the suffix (`.part` is put before it), since many writers infer the format from it.
+    The writer may create either a file or a folder.
 
     Raises:
       UserError: `path` exists and `overwrite` is false, or it cannot be written (a full disk, no permission).
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise UserError(f"{path}: exists already; pass --overwrite to replace it")
+        raise UserError(f"{path}: already exists; pass --overwrite to replace it")
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)  # left by a run that was killed
         yield part
         if part.is_dir():
-            _remove(path)  # a folder cannot be moved onto one that holds something
+            _remove(path)  # a folder cannot be moved onto a folder that is not empty
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or error
@@ -41,19 +41,19 @@ def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, if it is not there.
+    """Creates a folder if it does not exist.
 
     Raises:
-      UserError: it cannot be made, or something else has its name.
+      UserError: it cannot be created, or a file has its name.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be made a folder ({error.strerror}); choose another one") from error
+        raise UserError(f"{path}: cannot create this folder ({error.strerror}); choose another one") from error
 
 
 def _remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
+    """Removes a file or folder if it exists."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -67,7 +67,7 @@ def sha256_of_text(text: str) -> str:
 
 
 def sha256_of_arrays(arrays: Iterable[tuple[str, np.ndarray]]) -> str:
-    """Returns the SHA-256, in hexadecimal, of headings and contiguous arrays: each heading's line, then the bytes."""
+    """Returns the SHA-256, in hexadecimal, of headings and contiguous arrays: each heading line, then the bytes."""
     digest = hashlib.sha256()
     for heading, array in arrays:
         digest.update(f"{heading}\n".encode())

@@ -14,7 +14,7 @@ from endodav_jax import process
 from endodav_jax.config import Config, check_field, config_file, config_from_dict, load_config_file
 from endodav_jax.errors import EXIT_USER_ERROR, UserError, exit_code
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file, or the name of one of configs/.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A configuration file, or a name in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job writes.")
 
 JOBS = ("describe", "infer", "pretrain", "train", "evaluate", "quickstart")
@@ -33,7 +33,7 @@ def _run_job() -> int | None:
 
 
 def _arguments() -> tuple[Config, Path]:
-    """Returns the configuration and the folder that the flags give, or raises a `UserError`."""
+    """Returns the configuration and the folder given by the flags, or raises `UserError`."""
     values = _CONFIG.value
     if values is None or _WORKDIR.value is None:
         raise UserError("--config FILE and --workdir DIR are both needed")
@@ -44,13 +44,13 @@ def _arguments() -> tuple[Config, Path]:
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """Parses the flags; a file, flag or field that does not exist is one line, not a traceback."""
+    """Parses the flags; a missing file and an unknown flag or field give one line instead of a traceback."""
     try:
         return flags.FLAGS(_with_files(argv))
     except UserError as error:
         line = str(error)
     except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
-        # ml_collections names an unknown field in the repr of a KeyError of two lines.
+        # ml_collections names an unknown field in the repr of a two-line KeyError.
         what = str(error.args[0]).replace("\\n", "\n").replace("\n", " ").replace("'", "").replace("\\", "")
         line = f"--config: {what}"
     print(f"endodav_jax: {line}", file=sys.stderr)
@@ -58,16 +58,16 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _with_files(argv: list[str]) -> list[str]:
-    """Returns the arguments with the files of the configurations that `--config` names, each of which is tried first.
+    """Returns the arguments with `--config` names replaced by file names; each configuration is loaded once to test it.
 
     Raises:
-      UserError: there is no such configuration, or it fails; the library's own errors are tracebacks.
+      UserError: there is no such configuration, or it fails (the library's own errors would be tracebacks).
     """
     words = list(argv)
     for place, word in enumerate(argv):
         name, equals, value = word.partition("=")
         if name.startswith("--config."):
-            check_field(name.removeprefix("--"))  # the library names what is unknown, and not always what is meant
+            check_field(name.removeprefix("--"))  # the library's message does not always suggest the right name
         if name not in ("--config", "-config") or (not equals and place + 1 == len(argv)):
             continue
         path = config_file(value if equals else argv[place + 1])

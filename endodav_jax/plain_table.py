@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 
 def plain_table(rows: Sequence[Sequence[str]], left: int = 1, rule: bool = False) -> list[str]:
-    """Returns lines whose columns stand below each other.
+    """Returns lines with aligned columns.
 
     Args:
-      rows: cells, the head first.
-      left: columns that are flush left; the others are flush right.
-      rule: put a line of dashes below the head.
+      rows: cells; the first row is the header.
+      left: columns aligned left; the others are aligned right.
+      rule: put a line of dashes below the header.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [

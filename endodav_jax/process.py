@@ -1,7 +1,7 @@
-"""What the programs change for their whole process; nothing else in the package changes anything of that kind.
+"""All process-wide settings; nothing else in the package changes process-wide state.
 
-`main` and `cli` call `set_up` before they do anything.  Importing the package, or constructing something of it, leaves
-the process of whoever does so as it is; who wants the same there calls `set_up` too.
+`main` and `cli` call `set_up` before anything else.  Importing the package or constructing one of its objects does
+not affect the process; call `set_up` to get the same settings in a program of your own.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ _ORBAX = os.path.join("orbax", "checkpoint") + os.sep
 
 
 def set_up() -> None:
-    """Sets up the process of a program: what is logged, when garbage is searched for, what is kept between runs."""
+    """Configures the process: logging, garbage collection and the compilation cache."""
     _log_nothing()
-    # Tracing a step of training makes millions of objects that live: looking through them all takes 5 s of a minute.
+    # Tracing a training step creates millions of live objects: scanning all of them takes 5 s of a minute.
     gc.set_threshold(20_000, 10, 10)
     if not isinstance(sys.unraisablehook, HushedReaders):
         sys.unraisablehook = HushedReaders(sys.unraisablehook)
@@ -32,13 +32,13 @@ def default_cache_folder() -> Path:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs in `default_cache_folder`, unless a folder is already set.
+    """Caches compiled programs in `default_cache_folder`, unless a folder is already set.
 
-    Only the first run on a machine then waits for the compiler.  A folder that cannot be made (a read-only home, no
-    home at all) leaves JAX without the cache; a failure while an entry is read or written is a warning of JAX's and
+    Only the first run on a machine then has to compile.  If the folder cannot be created (a read-only home, no
+    home at all), JAX runs without the cache; a failure to read or write an entry is only a warning from JAX and
     stops nothing.
     """
-    jax = sys.modules.get("jax")  # importing it takes a second, which a mistake in the arguments need not wait for
+    jax = sys.modules.get("jax")  # importing it takes a second, too long before reporting invalid arguments
     if jax.config.jax_compilation_cache_dir if jax else os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     try:
@@ -53,20 +53,20 @@ def use_compilation_cache() -> None:
 
 
 def release_free_memory() -> None:
-    """Gives the system back what the process has freed, where its C library can.
+    """Returns freed memory to the system, if the C library supports it.
 
-    Compiling a step of vits leaves 1.7 GB behind in the allocator, which the step's arrays do not use.
+    Compiling a step of vits leaves 1.7 GB in the allocator that the arrays of the step do not use.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class HushedReaders:
-    """A `sys.unraisablehook` that leaves everything but what Orbax's abandoned readers say to the hook before.
+    """A `sys.unraisablehook` that drops errors from Orbax's abandoned readers and passes on everything else.
 
-    Orbax reads all arrays of a step at once, and where one cannot be read it closes its event loop on all the others.
-    These end at some later time, each with a traceback on stderr that says no more than the first error did.  Python
-    hands such errors to `sys.unraisablehook`, and nothing says when the last of them ends.
+    Orbax reads all arrays of a step concurrently; if one cannot be read, it closes its event loop on all the others.
+    These end later, each with a traceback on stderr that adds nothing to the first error.  Python passes such errors to
+    `sys.unraisablehook`, and there is no way to know when the last of them ends.
     """
 
     def __init__(self, before: Callable[["sys.UnraisableHookArgs"], object]):
@@ -74,16 +74,16 @@ class HushedReaders:
 
     def __call__(self, unraisable: "sys.UnraisableHookArgs") -> None:
         reader = inspect.iscoroutine(unraisable.object) and _ORBAX in unraisable.object.cr_code.co_filename
-        # What TensorStore's threads run into that have something to tell such a reader.
+        # Raised in TensorStore's threads when they try to notify such a reader.
         late = unraisable.object is None and str(unraisable.exc_value) == "Event loop is closed"
         if not (reader or late):
             self._before(unraisable)
 
 
 def _log_nothing() -> None:
-    """Keeps the reports of libraries off the user's screen; what matters becomes an error.
+    """Silences the logging of libraries; problems that matter are raised as errors.
 
-    Orbax tells of every file that it writes, TFDS of every configuration that is not its own, tifffile of every tag
+    Orbax logs every file that it writes, TFDS every configuration that is not its own, tifffile every tag
     that it cannot read.
     """
     import logging as standard

@@ -1,4 +1,4 @@
-"""Progress bars on stderr: how many, how many a second, how long still.  Who else wants to know listens."""
+"""Progress bars on stderr, with count, rate and remaining time, and listeners for progress."""
 
 import contextlib
 import contextvars
@@ -8,14 +8,14 @@ from typing import Literal
 
 import tqdm
 
-# Called with what is done, and how much there is if that is known.
+# Called with the amount done, and the total if known.
 Listener = Callable[[int, int | None], None]
 
 _LISTENER: contextvars.ContextVar[Listener | None] = contextvars.ContextVar("progress listener", default=None)
 
 
 class _HeardBar(tqdm.tqdm):
-    """A bar that tells a listener, whether it is shown or not."""
+    """A bar that notifies a listener, whether it is shown or not."""
 
     def __init__(self, listener: Listener, total: int | None, **options):
         self._listener, self._total, self._done = listener, total, 0
@@ -30,7 +30,7 @@ class _HeardBar(tqdm.tqdm):
 
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Progress of what runs within is told to `listener` as well."""
+    """Also reports the progress of everything inside the context to `listener`."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -43,8 +43,8 @@ def progress_bar(
 ) -> tqdm.tqdm:
     """Returns a bar that counts frames or bytes; `total` None shows no time left.
 
-    Rates are averages from the start, since depth comes a window at a time.  Into a file or a pipe a line is
-    written every 10 seconds at most.
+    Rates are averaged from the start, since depth arrives one window at a time.  When writing to a file or a pipe, a
+    line is written at most every 10 seconds.
     """
     interval = 0.1 if sys.stderr.isatty() else 10.0
     options = {

@@ -1,3 +1,3 @@
-"""The version of the package, which checkpoints and outputs name."""
+"""The version of the package, recorded in checkpoints and outputs."""
 
 __version__ = "0.1.0"

@@ -54,7 +54,7 @@ def test_train_and_evaluate_take_a_configuration_and_a_folder(tmp_path, monkeypa
     )
     assert endodav_jax.train(given, str(tmp_path)) == EXIT_PREEMPTED
     assert asked == [(given, tmp_path)]
-    with pytest.raises(endodav_jax.UserError, match=r"config\.evaluate\.path: is empty"):
+    with pytest.raises(endodav_jax.UserError, match=r"config\.evaluate\.path: empty"):
         endodav_jax.evaluate(Config(weights="shipped"), tmp_path)
     with pytest.raises(endodav_jax.UserError, match="name one"):
         endodav_jax.evaluate(Config(weights="shipped", evaluate=EvaluateConfig(predictions="x")), tmp_path)

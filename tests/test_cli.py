@@ -133,9 +133,9 @@ def test_other_spellings_say_the_same(arguments, field, value):
         (["infer", "a.mp4", "b.mp4", "-o"], "Missing value for argument '-o"),
         (["prepare", "kitti", "a", "b"], "endodav prepare: "),
         (["prepare", "scared", "a", "b", "--size", "256"], "--size: '256' is not HEIGHTxWIDTH"),
-        (["prepare", "scared", "a", "b", "--size", "2x2", "--full-size"], "--full-size: --size is given as well"),
-        (["stream", "-", "--raw", "640"], "--raw 640: is not a size such as 640x480"),
-        (["describe", "--config", "nowhere"], "nowhere: no configuration of that name comes with the package"),
+        (["prepare", "scared", "a", "b", "--size", "2x2", "--full-size"], "--full-size: --size is also given"),
+        (["stream", "-", "--raw", "640"], "--raw 640: not a size such as 640x480"),
+        (["describe", "--config", "nowhere"], "nowhere: no configuration of that name is shipped with the package"),
     ],
 )
 def test_a_mistake_in_the_arguments_is_one_line(capsys, argv, said):

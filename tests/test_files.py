@@ -32,7 +32,7 @@ def test_an_interrupted_folder_leaves_nothing(tmp_path):
 def test_an_existing_file_is_kept_without_overwrite(tmp_path):
     path = tmp_path / "depth.npz"
     path.write_bytes(b"old")
-    with pytest.raises(UserError, match=r"depth\.npz: exists already; pass --overwrite"), whole_file(path, False):
+    with pytest.raises(UserError, match=r"depth\.npz: already exists; pass --overwrite"), whole_file(path, False):
         pass
     assert path.read_bytes() == b"old"
 

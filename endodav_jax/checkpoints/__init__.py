@@ -1,4 +1,4 @@
-"""Weights of networks on disk: checkpoint folders, adapter files, and the conversion between them and PyTorch's."""
+"""Network weights on disk: checkpoint folders, adapter files, and conversion from and to PyTorch files."""
 
 from endodav_jax.checkpoints.adapter_file import apply_adapter, save_adapter
 from endodav_jax.checkpoints.card import Card

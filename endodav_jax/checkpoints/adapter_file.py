@@ -1,7 +1,7 @@
 """What fine-tuning added to a public network, as a small safetensors file that anyone can apply to that network.
 
-The file holds the trained tensors alone, under PyTorch's names, so `load_state_dict(..., strict=False)` takes it too.
-Its metadata say which network results and, by a digest, which frozen weights it was trained on.
+The file contains only the trained tensors, with PyTorch's names, so `load_state_dict(..., strict=False)` accepts it.
+Its metadata describe the resulting network and, by a digest, the frozen weights it was trained on.
 """
 
 import dataclasses
@@ -37,10 +37,10 @@ def save_adapter(
 
     Args:
       path: ends in `.safetensors`.
-      config: of the network.
+      config: configuration of the network.
       params: nested dict of the depth network's arrays.
-      card: what the network is; `sources` name the weights it was trained on.
-      overwrite: replace an older file.
+      card: describes the network; `sources` name the weights it was trained on.
+      overwrite: replace an existing file.
 
     Raises:
       UserError: nothing in the network is trained, or the file exists or cannot be written.
@@ -66,17 +66,17 @@ def apply_adapter(config: DepthModelConfig, params: dict, path: Path | str) -> t
     Args:
       config: of the base network.
       params: nested dict of its arrays.
-      path: a file of `save_adapter`.
+      path: a file written by `save_adapter`.
 
     Returns:
       Configuration and arrays of the adapted network, and its card.
 
     Raises:
-      UserError: no adapter file, or one that was trained on other weights.
+      UserError: not an adapter file, or one that was trained on other weights.
     """
     file = read_weights_file(path)
     if not is_adapter(file):
-        raise UserError(f"{path}: is no adapter file; make one with `endodav export --what adapter`")
+        raise UserError(f"{path}: not an adapter file; make one with `endodav export --what adapter`")
     try:
         adapted = config_from_json(json.loads(file.metadata["model"]))
         card = Card.from_json(json.loads(file.metadata["card"]))
@@ -93,7 +93,7 @@ def apply_adapter(config: DepthModelConfig, params: dict, path: Path | str) -> t
 
 
 def _split(params: dict, config: DepthModelConfig) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The tensors that an adapter file holds, which are all that training may change, and the others."""
+    """Splits tensors into those in an adapter file, which are all that training can change, and the others."""
     leaves = traverse_util.flatten_dict(params)
     trained = {path: leaf for path, leaf in leaves.items() if GROUPS[group_of(path)].exported}
     frozen = {path: leaf for path, leaf in leaves.items() if path not in trained}

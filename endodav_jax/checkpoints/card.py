@@ -1,4 +1,4 @@
-"""The card beside a network's weights: what they are, where they come from and under which licence."""
+"""The card stored with a network's weights: what they are, where they come from and their licence."""
 
 import dataclasses
 import json
@@ -17,14 +17,14 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What a user should know of some weights.
+    """Information about weights for the user.
 
     Attributes:
       what: one line: the published program or the training run, and the preset.
-      licence: under which licence the weights stand, as far as is known.
+      licence: licence of the weights, as far as known.
       sources: files they were made from -> SHA-256.
-      notes: how they were taken, one sentence each.
-      entries: what else the source files said, such as the size of the frames of its training.
+      notes: how they were read or made, one sentence each.
+      entries: further entries of the source files, such as the size of the training frames.
     """
 
     what: str
@@ -35,26 +35,26 @@ class Card:
 
     @classmethod
     def from_json(cls, values: dict) -> "Card":
-        """Builds a card from what `dataclasses.asdict` gave; KeyError or TypeError where it is damaged."""
+        """Builds a card from the result of `dataclasses.asdict`; KeyError or TypeError if it is damaged."""
         fields = {field.name: values[field.name] for field in dataclasses.fields(cls)}
         return cls(**fields | {"notes": tuple(fields["notes"])})
 
 
 def config_from_json(values: dict) -> DepthModelConfig:
-    """Builds a configuration from what `dataclasses.asdict` and JSON made of it."""
+    """Builds a configuration from the result of `dataclasses.asdict`, after conversion to and from JSON."""
     fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return DepthModelConfig(**fields)
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """The contents of `card.json`: the card and what the program needs to read the weights beside it.
+    """The contents of `card.json`: the card and what the package needs to read the weights beside it.
 
     Attributes:
       card: see `Card`.
-      config: of the depth network; None where there is none (a ResNet alone).
-      parameters: network -> how many numbers it holds.
-      files: path within the folder -> SHA-256, so that damage is noticed before anything is read.
+      config: of the depth network; None if there is none (only a ResNet).
+      parameters: network -> number of parameters.
+      files: path within the folder -> SHA-256, so that damage is detected before anything is read.
     """
 
     card: Card
@@ -76,10 +76,10 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
-        """Reads what `write` wrote.
+        """Reads a file written by `write`.
 
         Raises:
-          UserError: the file is missing, damaged, or of a newer program.
+          UserError: the file is missing, damaged, or from a newer version.
         """
         try:
             values = json.loads(path.read_text())
@@ -99,11 +99,11 @@ class Manifest:
 
 
 def licence_of(program: str, preset: str) -> str:
-    """Returns what the published program says about its weights' licence, as far as it binds those derived from them.
+    """Returns the licence of the published weights, as far as it also applies to weights derived from them.
 
     Args:
-      program: as `conversion.published_files.Published` names it.
-      preset: of the encoder; the licences of small and larger ones differ.
+      program: as named by `conversion.published_files.Published`.
+      preset: of the encoder; small and larger ones have different licences.
     """
     if program in FAMILIES:
         return FAMILIES[program].licence(preset)

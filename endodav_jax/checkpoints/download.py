@@ -1,4 +1,4 @@
-"""One file from an address to the disk: whole and as it was published, or not at all."""
+"""Downloads one file completely and verified, or not at all."""
 
 import hashlib
 import http.client
@@ -17,11 +17,11 @@ from endodav_jax.version import __version__
 
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 30
-# A connection that breaks is taken up where it broke, this many times without a byte in between.
+# An interrupted download is resumed up to this many times without receiving a byte.
 RETRIES = 4
 RETRY_SECONDS = 2.0
 
-_ELSEWHERE = "fetch the file on another machine and give its path to `endodav convert`"
+_ELSEWHERE = "download the file on another machine and give its path to `endodav convert`"
 
 
 def download(
@@ -33,21 +33,21 @@ def download(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Fetches a file over HTTP, goes on where a connection breaks, and checks what came.
+    """Downloads a file over HTTP, resumes when a connection breaks, and verifies the result.
 
     Args:
-      address: `http://` or `https://`; the usual variables (`https_proxy`, `no_proxy`) name a proxy.
-      path: gets the file when all of it is there and right.
-      size: bytes that it must have; None if that is not known.
-      sha256: what its checksum must be, in hexadecimal; None if that is not known.
-      overwrite: replace a file that is there.
-      quiet: no progress bar.
+      address: `http://` or `https://`; the usual variables (`https_proxy`, `no_proxy`) set a proxy.
+      path: where the file is stored once it is complete and verified.
+      size: expected size in bytes; None if not known.
+      sha256: expected checksum, in hexadecimal; None if not known.
+      overwrite: replace an existing file.
+      quiet: show no progress bar.
 
     Returns:
       the SHA-256 of the file, in hexadecimal.
 
     Raises:
-      UserError: no connection, an answer that is no file, no space, or another size or checksum than expected.
+      UserError: no connection, a response that is not a file, no space, or an unexpected size or checksum.
     """
     with whole_file(path, overwrite) as part:
         _check_space(part, size)
@@ -62,25 +62,25 @@ def download(
             raise UserError(f"{address}: sent {written:,} bytes instead of {size:,}; the published file has changed")
         if sha256 is not None and digest.hexdigest() != sha256:
             raise UserError(
-                f"{address}: the SHA-256 is {digest.hexdigest()} instead of {sha256}; nothing is kept, fetch it again"
+                f"{address}: the SHA-256 is {digest.hexdigest()} instead of {sha256}; the file was discarded, try again"
             )
     return digest.hexdigest()
 
 
 def check_address(address: str) -> None:
-    """Raises a `UserError` unless it is an address of the web."""
+    """Raises `UserError` unless it is a web address."""
     if not re.match(r"https?://[^/\s]+/\S+$", address):
-        raise UserError(f"--address: {address!r} is no address of a file; give https://HOST/FILE")
+        raise UserError(f"--address: {address!r} is not the address of a file; give https://HOST/FILE")
 
 
 def _check_space(path: Path, size: int | None) -> None:
     free = shutil.disk_usage(path.parent).free
     if size is not None and size > free:
-        raise UserError(f"{path.parent}: {size / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} free; make room there")
+        raise UserError(f"{path.parent}: {size / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} free; free some space")
 
 
 def _chunks(address: str, size: int | None, bar) -> Iterator[bytes]:
-    """The bytes of a file, over as many connections as it takes."""
+    """The bytes of a file, over as many connections as needed."""
     done, failures = 0, 0
     while True:
         try:
@@ -109,11 +109,11 @@ def _chunks(address: str, size: int | None, bar) -> Iterator[bytes]:
 
 
 def _answer(address: str, start: int) -> http.client.HTTPResponse:
-    """Asks for a file from byte `start` on.
+    """Requests a file from byte `start` on.
 
     Raises:
-      UserError: the answer is a page for people, or starts elsewhere.
-      OSError: there is no answer, or it is a refusal (`HTTPError`).
+      UserError: the response is an HTML page, or starts at another byte.
+      OSError: there is no response, or it is an error (`HTTPError`).
     """
     headers = {"User-Agent": f"endodav-jax/{__version__}", "Accept-Encoding": "identity"}
     if start:
@@ -121,17 +121,17 @@ def _answer(address: str, start: int) -> http.client.HTTPResponse:
     answer = urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT_SECONDS)
     if answer.headers.get_content_type() == "text/html":
         answer.close()
-        raise UserError(f"{address}: a page came instead of the file; open it in a browser, or {_ELSEWHERE}")
+        raise UserError(f"{address}: returned a page instead of the file; open it in a browser, or {_ELSEWHERE}")
     if start and answer.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0] != str(start):
         answer.close()
-        raise UserError(f"{address}: the connection broke, and the server cannot go on from there; fetch it again")
+        raise UserError(f"{address}: the connection broke, and the server cannot resume; download it again")
     return answer
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:
-    said = f"the server answers {error.code} ({error.reason})"
+    said = f"the server returned {error.code} ({error.reason})"
     if error.code in (404, 410):
-        return f"{said}; the file has been moved: see where its authors publish it now, and give --address"
+        return f"{said}; the file has moved: find its new address on its authors' page, and give --address"
     if error.code in (401, 403, 407, 429):
         return f"{said}; open it in a browser, or {_ELSEWHERE}"
     return f"{said}; try again later"

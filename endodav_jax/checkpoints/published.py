@@ -1,4 +1,4 @@
-"""The checkpoints that others have published: where they are, what they are and under which licence they stand."""
+"""The published checkpoints: addresses, descriptions and licences."""
 
 import dataclasses
 import difflib
@@ -11,16 +11,16 @@ from endodav_jax.models.families import FAMILIES, foundation_licence
 
 @dataclasses.dataclass(frozen=True)
 class PublishedFile:
-    """A file of weights that can be fetched.
+    """A file of weights that can be downloaded.
 
     Attributes:
-      address: of the file itself.
+      address: address of the file itself.
       page: where its authors publish it.
       file: its name.
-      licence: of the weights, as far as is known.
-      free: whether the licence asks nothing of whoever uses them, commercial use included.
-      size: bytes; None if that is not known.
-      sha256: in hexadecimal; None if that is not known.
+      licence: licence of the weights, as far as known.
+      free: whether the licence has no conditions for users, including commercial use.
+      size: in bytes; None if not known.
+      sha256: in hexadecimal; None if not known.
     """
 
     address: str
@@ -33,16 +33,16 @@ class PublishedFile:
 
 
 def published_file(name: str) -> PublishedFile:
-    """Returns the entry of the table; raises a `UserError` if it has none of that name."""
+    """Returns the entry of the table; raises `UserError` if there is none of that name."""
     if name in PUBLISHED:
         return PUBLISHED[name]
     near = difflib.get_close_matches(name, PUBLISHED, 1)
-    hint = f"did you mean {near[0]}?" if near else "`endodav weights list` has the names"
-    raise UserError(f"{name}: is no published checkpoint that is known here; {hint}")
+    hint = f"did you mean {near[0]}?" if near else "`endodav weights list` shows the names"
+    raise UserError(f"{name}: not a known published checkpoint; {hint}")
 
 
 def commands_after(path: Path, name: str) -> list[str]:
-    """Returns the commands that make a checkpoint folder of a fetched file: a network's, or an archive of several."""
+    """Returns the commands that convert a downloaded file, or an archive of several, to checkpoint folders."""
     networks = _networks_in(path)
     if not networks:
         return [f"endodav convert {path} weights/{name}"]
@@ -58,7 +58,7 @@ def commands_after(path: Path, name: str) -> list[str]:
 
 
 def _networks_in(path: Path) -> list[PurePosixPath]:
-    """Files of a depth network in an archive, or the folders of those that lie among other networks."""
+    """Files of a depth network in an archive, or their folders if they are stored with other networks."""
     if not zipfile.is_zipfile(path):
         return []
     with zipfile.ZipFile(path) as archive:
@@ -79,13 +79,13 @@ def _video_depth_anything(preset: str, size: int, sha256: str, metric: bool = Fa
 
 
 def _google_drive(file_id: str, file: str, licence: str, free: bool) -> PublishedFile:
-    """A file whose page is shown before its bytes; `confirm` skips the question about scanning large files."""
+    """A file behind a download page; `confirm` skips the question about virus scans of large files."""
     address = f"https://drive.usercontent.google.com/download?id={file_id}&export=download&confirm=t"
     return PublishedFile(address, f"https://drive.google.com/file/d/{file_id}/view", file, licence, free)
 
 
 # Addresses: the READMEs of DepthAnything/Video-Depth-Anything, Zanue/EndoDAV and BeileiCui/EndoDAC.  Sizes and SHA-256:
-# EndoDAV's from its repository's Git LFS; Video-Depth-Anything's as several projects that pin these files have them.
+# EndoDAV's from its repository's Git LFS; Video-Depth-Anything's as given by several projects that pin these files.
 PUBLISHED: dict[str, PublishedFile] = {
     "vda-small": _video_depth_anything(
         "vits", 116_440_756, "13379300b739e659f076a59d52e9801bd8d38c541a7e71f73bbca4dcfb013609"

@@ -1,6 +1,6 @@
-"""The weights that come with the package: one safetensors file of half floats, its card in the file's header.
+"""The weights shipped with the package: one safetensors file in half precision, with its card in the file header.
 
-They are what `configs/pretrain_phantom.py` trains; the name `SHIPPED` stands for them wherever weights are named.
+They were trained with `configs/pretrain_phantom.py`; the name `SHIPPED` refers to them wherever weights are named.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def sha256_of_shipped() -> str:
 def _shipped_file() -> Iterator[Path]:
     with resources.as_file(resources.files("endodav_jax.checkpoints") / _FILE) as path:
         if not path.is_file():
-            raise UserError(f"{path}: is missing from the installation; install the package again, or name --weights")
+            raise UserError(f"{path}: missing from the installation; reinstall the package, or give --weights")
         yield path
 
 
@@ -63,11 +63,11 @@ def read_packed(path: Path) -> tuple[DepthModelConfig, dict[str, dict], Card]:
 
 
 def pack(checkpoint: Path, file: Path, notes: tuple[str, ...] = ()) -> None:
-    """Writes a checkpoint's networks as such a file.
+    """Writes the networks of a checkpoint as such a file.
 
     Args:
-      checkpoint: a folder of `save_model` with a depth network.
-      file: to write; replaced if it is there.
+      checkpoint: a folder written by `save_model` with a depth network.
+      file: the file to write; replaced if it exists.
       notes: added to the card.
 
     Raises:
@@ -75,7 +75,7 @@ def pack(checkpoint: Path, file: Path, notes: tuple[str, ...] = ()) -> None:
     """
     config, params, card = load_checkpoint(checkpoint)
     if config is None:
-        raise UserError(f"{checkpoint}: holds no depth network")
+        raise UserError(f"{checkpoint}: contains no depth network")
     card = dataclasses.replace(card, notes=(*card.notes, *notes))
     about = {"config": dataclasses.asdict(config), "card": dataclasses.asdict(card)}
     leaves = {

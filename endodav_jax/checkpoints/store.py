@@ -1,4 +1,4 @@
-"""A network's weights as a folder: an Orbax tree in `weights/` and `card.json` beside it."""
+"""Network weights as a folder: an Orbax tree in `weights/` and `card.json` beside it."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of, whole_file
 from endodav_jax.models.config import DepthModelConfig
 
-MODEL_FOLDER = "model"  # below a training's folder: the networks it trained
+MODEL_FOLDER = "model"  # in the folder of a training run: the trained networks
 WEIGHTS_FOLDER = "weights"
-ORIGIN_NAME = "origin.safetensors"  # what a conversion keeps of the source files beside parameters
+ORIGIN_NAME = "origin.safetensors"  # everything in the source files of a conversion besides parameters
 
 
 def is_checkpoint(path: Path | str) -> bool:
-    """Whether `path` is a folder that `save_model` wrote."""
+    """Whether `path` is a folder written by `save_model`."""
     return (Path(path) / CARD_NAME).is_file()
 
 
@@ -33,24 +33,24 @@ def save_model(
     overwrite: bool = False,
     origin: Origin | None = None,
 ) -> None:
-    """Writes networks' weights; the folder appears under its name when it is whole, or not at all.
+    """Writes the weights of networks; the folder gets its name once it is complete, or does not appear at all.
 
     Args:
-      folder: to write.
-      config: of the network `depth`; None where there is none.
-      params: network (`depth`, `pose`, ...) -> pure nested dict of arrays, as `nnx.to_pure_dict` gives it.
-      card: what they are.
-      overwrite: replace an older checkpoint of that name.
-      origin: of a conversion, so that the files can be written back as they were.
+      folder: the folder to write.
+      config: of the network `depth`; None if there is none.
+      params: network (`depth`, `pose`, ...) -> pure nested dict of arrays, as returned by `nnx.to_pure_dict`.
+      card: describes the weights.
+      overwrite: replace an existing checkpoint.
+      origin: of a conversion, so that the original files can be restored exactly.
 
     Raises:
-      UserError: the folder exists, is something else than a checkpoint, or cannot be written.
+      UserError: the folder exists, is not a checkpoint, or cannot be written.
     """
     host = jax.tree.map(np.asarray, params)
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in host.items()}
     folder = Path(folder).absolute()
     if folder.exists() and not is_checkpoint(folder) and (folder.is_file() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already and is no checkpoint; choose another name")
+        raise UserError(f"{folder}: already exists and is not a checkpoint; choose another name")
     with whole_file(folder, overwrite) as part:
         part.mkdir()
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -64,27 +64,27 @@ def save_model(
 
 
 def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[str, dict], Card]:
-    """Reads a folder of `save_model`: configuration, network -> nested dict of NumPy arrays, card.
+    """Reads a folder written by `save_model`: configuration, network -> nested dict of NumPy arrays, card.
 
-    Arrays come back on the host, whatever devices they were on when they were written.
+    Arrays are returned on the host, whatever devices they were on when they were written.
 
     Raises:
-      UserError: missing, no checkpoint, damaged (also by a single flipped bit), or of a newer program.
+      UserError: missing, not a checkpoint, damaged (even by a single flipped bit), or from a newer version.
     """
     folder = Path(folder)
     if not folder.exists():
         raise UserError(f"{folder}: no such checkpoint; make one with `endodav convert`")
     if not is_checkpoint(folder):
-        raise UserError(f"{folder}: is no checkpoint (no {CARD_NAME} in it); make one with `endodav convert`")
+        raise UserError(f"{folder}: not a checkpoint (no {CARD_NAME} in it); make one with `endodav convert`")
     manifest = Manifest.read(folder / CARD_NAME)
     damaged = f"; {folder} is damaged: convert or copy it again"
-    # Orbax notices missing bytes but not changed ones, so every file is compared with the card before it is read.
+    # Orbax detects missing bytes but not changed ones, so every file is compared with the card before it is read.
     for name, digest in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise UserError(f"{path}: is missing{damaged}")
+            raise UserError(f"{path}: missing{damaged}")
         if sha256_of(path) != digest:
-            raise UserError(f"{path}: is not what was written{damaged}")
+            raise UserError(f"{path}: differs from what was written{damaged}")
     weights = (folder / WEIGHTS_FOLDER).absolute()
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -99,14 +99,14 @@ def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[s
 
 
 def with_list_indices(tree):
-    """Turns keys such as "0" back into the integers that `nnx.to_pure_dict` gives lists; Orbax keeps strings."""
+    """Converts keys such as "0" back to the integers used by `nnx.to_pure_dict` for lists; Orbax keeps strings."""
     if not isinstance(tree, dict):
         return tree
     return {int(k) if str(k).isdecimal() else k: with_list_indices(v) for k, v in tree.items()}
 
 
 def load_origin(folder: Path | str) -> Origin | None:
-    """Returns what a conversion kept beside the parameters; None for weights that were trained here."""
+    """Returns what a conversion kept besides the parameters; None for weights that were trained here."""
     path = Path(folder) / ORIGIN_NAME
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""The conversion tool: published weights to a checkpoint folder, and any weights back to PyTorch's names."""
+"""The conversion tool: published weights to a checkpoint folder, and weights back to PyTorch's names."""
 
 import dataclasses
 import json
@@ -34,12 +34,12 @@ Target = Literal["orbax", "safetensors"]
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """Weights of any source, with all that is known of them.
+    """Weights from any source, with everything known about them.
 
     Attributes:
-      config: of the depth network; None where there is none.
+      config: of the depth network; None if there is none.
       params: network -> nested dict of arrays.
-      card: what they are.
+      card: describes the weights.
       origin: of published files; None for weights trained here.
     """
 
@@ -53,13 +53,13 @@ def load_networks(source: Path | str, family: str | None = None, output: OutputK
     """Reads a checkpoint folder, or converts published weights (a file or a folder) in memory.
 
     Args:
-      source: the folder or file, or `shipped` for the weights that come with the package.  The folder of a training
-        stands for the network it wrote there.
-      family: settles what published keys leave open; see `conversion.recognise.recognise_depth`.
-      output: what the depth network's output is, in place of what its card or its file's name says.
+      source: the folder or file, or `shipped` for the weights shipped with the package.  The folder of a training run
+        refers to the network in it.
+      family: resolves ambiguous published keys; see `conversion.recognise.recognise_depth`.
+      output: what the depth network outputs, overriding its card or its file name.
 
     Raises:
-      UserError: missing, damaged, or no weights of a network known here.
+      UserError: missing, damaged, or not the weights of a known network.
     """
     if str(source) == SHIPPED:
         return _with_output(Networks(*load_shipped(), None), output)
@@ -68,21 +68,21 @@ def load_networks(source: Path | str, family: str | None = None, output: OutputK
         source = source / MODEL_FOLDER
     if is_checkpoint(source):
         if family is not None:
-            raise UserError(f"{source}: is a checkpoint, which knows its family; leave --family out")
+            raise UserError(f"{source}: a checkpoint already states its family; omit --family")
         return _with_output(Networks(*load_checkpoint(source), load_origin(source)), output)
     if source.is_dir() and not any(path.stem == DEPTH_FILE for path in source.iterdir()):
         raise UserError(
-            f"{source}: has neither {CARD_NAME} (a checkpoint of this program) nor {DEPTH_FILE}.pth (a training folder "
+            f"{source}: has neither {CARD_NAME} (a checkpoint of this package) nor {DEPTH_FILE}.pth (a training folder "
             "of EndoDAV or EndoDAC); name such a folder or a file of weights"
         )
     if source.suffix == ".safetensors" and source.is_file() and is_adapter(read_weights_file(source)):
-        raise UserError(f"{source}: is an adapter; apply it: endodav convert BASE OUT --adapter {source}")
+        raise UserError(f"{source}: is an adapter; to apply it: endodav convert BASE OUT --adapter {source}")
     found = read_published(source, family, output)
     return Networks(found.config, found.params, card_of(found), found.origin)
 
 
 def _with_output(found: Networks, output: OutputKind | None) -> Networks:
-    """The networks with another meaning of the output than their card says."""
+    """The networks, with the meaning of their output overridden."""
     if output is None or found.config is None or found.config.output == output:
         return found
     card = dataclasses.replace(found.card, notes=(*found.card.notes, f"its output is taken as {output}, as asked"))
@@ -97,8 +97,8 @@ def load_model(
     Args:
       path: a checkpoint folder, `shipped`, or published weights: a `.pth`, `.pt` or `.safetensors` file or a folder of
         them, which are converted in memory.
-      family: as of `load_networks`.
-      output: as of `load_networks`.
+      family: see `load_networks`.
+      output: see `load_networks`.
 
     Returns:
       Configuration of the depth network; network (`depth`, and `pose`, `intrinsics`, `flow`, `transform` where the
@@ -129,10 +129,10 @@ def convert(
       source: a checkpoint folder, or published weights (a file or a training folder).
       out: folder to write; with `to="safetensors"` a `.safetensors` file where there is one network only.
       to: `orbax`, a checkpoint folder; `safetensors`, PyTorch's names and layouts.
-      family: as of `load_networks`.
+      family: see `load_networks`.
       adapter: an adapter file to add to the depth network first.
-      overwrite: replace what an earlier conversion wrote.
-      output: as of `load_networks`.
+      overwrite: replace the result of an earlier conversion.
+      output: see `load_networks`.
 
     Returns:
       The card of what was written.
@@ -143,7 +143,7 @@ def convert(
     found = load_networks(source, family, output)
     if adapter is not None:
         if found.config is None:
-            raise UserError(f"{source}: holds {found.card.what}, to which an adapter does not apply")
+            raise UserError(f"{source}: contains {found.card.what}, to which an adapter cannot be applied")
         config, depth, card = apply_adapter(found.config, found.params["depth"], adapter)
         found = Networks(config, found.params | {"depth": depth}, card, None)
     if to == "orbax":
@@ -154,7 +154,7 @@ def convert(
 
 
 def export_adapter(source: Path | str, out: Path | str, overwrite: bool = False) -> None:
-    """Writes what was trained of a depth network as an adapter file.
+    """Writes the trained parameters of a depth network as an adapter file.
 
     Raises:
       UserError: see `load_model` and `save_adapter`.
@@ -164,12 +164,12 @@ def export_adapter(source: Path | str, out: Path | str, overwrite: bool = False)
 
 
 def export_merged(source: Path | str, out: Path | str, overwrite: bool = False) -> None:
-    """Writes a depth network with its adapters folded into the kernels: the same function, and a plain network.
+    """Writes a depth network with its adapters folded into the kernels: the same function as a plain network.
 
     Args:
-      source: as of `load_model`.
+      source: see `load_model`.
       out: a `.safetensors` file for PyTorch's names, otherwise a checkpoint folder.
-      overwrite: replace an older one.
+      overwrite: replace an existing one.
 
     Raises:
       UserError: see `load_model` and `save_model`.
@@ -188,10 +188,10 @@ def export_merged(source: Path | str, out: Path | str, overwrite: bool = False) 
 
 
 def write_safetensors(out: Path | str, found: Networks, overwrite: bool = False) -> None:
-    """Writes networks under PyTorch's names: one file, or a folder of `depth_model.safetensors` and its companions.
+    """Writes networks with PyTorch's names: one file, or a folder of `depth_model.safetensors` and its companions.
 
     Raises:
-      UserError: several networks and the name of a file, or the output exists or cannot be written.
+      UserError: several networks for one file, or the output exists or cannot be written.
     """
     out = Path(out)
     states = published_state_dicts(found.config, found.params, found.origin)
@@ -199,7 +199,7 @@ def write_safetensors(out: Path | str, found: Networks, overwrite: bool = False)
     if one_file and len(states) > 1:
         raise UserError(f"{out}: there are {len(states)} networks ({', '.join(states)}); name a folder")
     if not one_file and out.exists() and (out.is_file() or any(p.suffix != ".safetensors" for p in out.iterdir())):
-        raise UserError(f"{out}: is there already and is no folder of safetensors files; choose another name")
+        raise UserError(f"{out}: already exists and is not a folder of safetensors files; choose another name")
     metadata = {"card": json.dumps(dataclasses.asdict(found.card))}
     metadata |= {name: str(value) for name, value in found.card.entries.items()}
     if found.config is not None and found.config.metric:
@@ -220,7 +220,7 @@ def card_of(found: Published) -> Card:
 
 
 def _refuse_other_shapes(path: Path, found: Networks) -> None:
-    """A card that was edited, or of other weights, would otherwise show only when the network runs."""
+    """Checks that weights fit their card; otherwise a mismatch would only show when the network runs."""
     config = found.config
     assert config is not None  # a folder's card always has one
     shapes, expected = (
@@ -236,5 +236,5 @@ def _refuse_other_shapes(path: Path, found: Networks) -> None:
 
 
 def _contiguous(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays as safetensors takes them: it writes memory as it lies."""
+    """Arrays in contiguous memory, as required by safetensors."""
     return {name: np.asarray(value, order="C") for name, value in state.items()}

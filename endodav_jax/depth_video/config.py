@@ -1,7 +1,7 @@
-"""Everything that depth of a video can be told: the `infer` section of a configuration, and what `stream` takes.
+"""Options for depth from video: the `infer` section of a configuration, and the options of `stream`.
 
-The docstrings of the fields are the help of `endodav infer` and `endodav stream`; `docs/extending.md` says how to add a
-field.  Contradictions raise `ValueError` when a configuration is built.
+The docstrings of the fields are the help of `endodav infer` and `endodav stream`; `docs/extending.md` explains how to
+add a field.  Contradictions raise `ValueError` when a configuration is built.
 """
 
 import dataclasses
@@ -24,21 +24,21 @@ LiveOutput = Literal["vis", "npy"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadingConfig(RuntimeConfig):
-    """What `infer` and `stream` share: the network, how frames are read, and colours.
+    """Options shared by `infer` and `stream`: the network, how frames are read, and colours.
 
     Attributes:
-      encoder: refuse weights of another preset; empty takes what the weights are.
-      output_kind: what the network's output is, where neither its card nor its file's name says it: `disparity` or
-        `metric_depth` (metres); empty takes what they say.
-      deinterlace: frames of two fields become whole pictures: those that the file marks as such (auto), all (on), none
+      encoder: require weights of this preset; empty accepts any.
+      output_kind: what the network outputs, if neither its card nor its file name says so: `disparity` or
+        `metric_depth` (metres); empty uses what they say.
+      deinterlace: convert interlaced frames to full pictures: those marked in the file (auto), all (on), or none
         (off).
-      track: number of the video track, from 0, where a file holds several; -1 takes the default or largest.
-      stereo: which half of the frame, where two views stand above or beside each other.
-      max_len: how many frames at most; 0 is all.
-      max_res: longer side of the frames at most, in pixels; 0 is as they are.
-      mask: `none`, `auto` (finds the view inside a dark border) or a mask image, not 0 inside the view.
-      cmap: colours of disparity, or of metric depth: near is bright.
-      overwrite: replace what is there.
+      track: number of the video track, from 0, if a file has several; -1 selects the default or largest.
+      stereo: which half of the frame to use, if it contains two views above or beside each other.
+      max_len: maximum number of frames; 0 for all.
+      max_res: maximum length of the longer side of the frames, in pixels; 0 keeps their size.
+      mask: `none`, `auto` (finds the view inside a dark border) or a mask image, nonzero inside the view.
+      cmap: colour map for disparity or metric depth: near is bright.
+      overwrite: replace existing files.
       quiet: print nothing but errors.
     """
 
@@ -63,7 +63,7 @@ class ReadingConfig(RuntimeConfig):
 
     @property
     def reading(self) -> Reading:
-        """How a source is read."""
+        """Options for reading the source."""
         return Reading(self.deinterlace, None if self.track < 0 else self.track)
 
 
@@ -73,23 +73,23 @@ class InferConfig(ReadingConfig):
 
     Attributes:
       input: a video, a DICOM file, a folder of images, a pattern (`frames/*.png`) or one image.
-      windows: how windows of a long video are tied together: EndoDAV's rule, Video-Depth-Anything's, or not at all.
-      target_fps: at most so many frames a second; 0 is all of them.
-      intrinsics: `fx,fy,cx,cy` in pixels of the source (of one eye) or a file, also with distortion (OpenCV, COLMAP,
-        Matlab's omnidirectional); empty is unknown.
-      scale: where millimetres come from: `stereo` (the other half of the frame), `points FILE`, `poses FILE`, or
+      windows: how windows of a long video are aligned: by EndoDAV's rule, Video-Depth-Anything's, or not at all.
+      target_fps: maximum number of frames per second; 0 for all.
+      intrinsics: `fx,fy,cx,cy` in pixels of the source (of one view) or a file, which may include distortion (OpenCV,
+        COLMAP, Matlab omnidirectional); empty for unknown.
+      scale: source of metric scale: `stereo` (the other half of the frame), `points FILE`, `poses FILE`, or
         `length X1,Y1,X2,Y2,FRAME=MM`; empty leaves depth up to scale.
-      baseline: between the eyes of a rectified stereo recording, in mm; 0 is unknown.
-      calibration: of both eyes, OpenCV's YAML with M1, D1, M2, D2, R and T, as SCARED has it; empty is none.
-      masks: a folder or a video of masks, one a frame, 0 where it is left out of the fits of windows (instruments,
-        smoke, captions); `auto` takes those beside the input, `none` takes none.
-      mask_outputs: depth is 0 where these masks are 0.
+      baseline: distance between the cameras of a rectified stereo recording, in mm; 0 for unknown.
+      calibration: stereo calibration, OpenCV YAML with M1, D1, M2, D2, R and T, as in SCARED; empty for none.
+      masks: a folder or video of masks, one per frame; pixels with 0 (instruments, smoke, captions) are excluded when
+        windows are aligned; `auto` uses masks beside the input, `none` uses no masks.
+      mask_outputs: set depth to 0 where these masks are 0.
       save: lossless formats to write: npz, npy, png16, exr, tiff, ply, or none.
-      videos: videos to write: src (the source as the network saw it), vis (the depth in colours), sbs (both side by
+      videos: videos to write: src (the source as the network saw it), vis (depth as colours), sbs (both side by
         side), or none.
-      range: what the colours span, in disparity or in metric depth: `clip` (least to greatest of the clip),
+      range: range of the colours, in disparity or metric depth: `clip` (minimum to maximum of the clip),
         `percentile` (1% to 99%), or `low,high`.
-      png_scale: 16-bit PNG holds depth times this; 0 chooses the largest power of two that fits the clip.
+      png_scale: factor by which depth is multiplied in 16-bit PNG; 0 for the largest power of two that fits the clip.
       verbose: print each window's scale and shift.
     """
 
@@ -119,13 +119,13 @@ class InferConfig(ReadingConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamConfig(ReadingConfig):
-    """What a live source can be told.
+    """Options for a live source.
 
     Attributes:
-      source: a file, a camera's number (0), an address (rtsp://...), or - for a pipe.
-      save: outputs, where there is a folder for them: vis (a video of the depth in colours), npy (depth frame by
+      source: a file, a camera number (0), a URL (rtsp://...), or - for a pipe.
+      save: outputs to write if a folder is given: vis (a video of depth as colours), npy (depth frame by
         frame), or none.
-      range: disparities that the colours span, `low,high`; empty for the widest range seen so far.
+      range: disparity range of the colours, `low,high`; empty for the widest range seen so far.
     """
 
     source: Annotated[str, *positional("SOURCE")]
@@ -142,19 +142,19 @@ class StreamConfig(ReadingConfig):
 
 
 def no_limit(config: ReadingConfig, field: str) -> None:
-    """Checks a limit; -1 stands for none, as in Video-Depth-Anything, and is kept as 0."""
+    """Validates a limit; -1 means no limit, as in Video-Depth-Anything, and is stored as 0."""
     if getattr(config, field) == -1:
         object.__setattr__(config, field, type(getattr(config, field))(0))
     if getattr(config, field) < 0:
-        raise ValueError(f"infer.{field}: {getattr(config, field)} is negative; 0 stands for no limit")
+        raise ValueError(f"infer.{field}: {getattr(config, field)} is negative; 0 means no limit")
 
 
 def fixed_range(text: str) -> tuple[float, float]:
-    """Returns (low, high) of `low,high`; raises `ValueError` for anything else."""
+    """Returns (low, high) for `low,high`; raises `ValueError` for anything else."""
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"infer.range: {text!r} is neither clip nor percentile nor two numbers low,high") from None
+        raise ValueError(f"infer.range: {text!r} is not clip, percentile or two numbers low,high") from None
     if not low < high:
         raise ValueError(f"infer.range: {text!r} must be two numbers, the lower one first")
     return low, high

@@ -1,4 +1,4 @@
-"""The description beside the outputs, `meta.json`: what was read, how depth was made of it, what the numbers mean."""
+"""The description written beside the outputs, `meta.json`: the input, the processing, and what the numbers mean."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ UNITS = {
     "metric: up to scale, and as far off as the disparity's shift is; float32, 0 outside the mask",
 }
 METRIC_UNITS = {
-    "depths": "the metric network's output as it is, along the optical axis, in metres; float32, 0 outside the mask",
+    "depths": "output of the metric network, unchanged, along the optical axis, in metres; float32, 0 outside the mask",
 }
 
 
@@ -98,7 +98,7 @@ def describe(
 
 
 def write_description(path: Path, about: dict) -> None:
-    """Writes what `describe` returned, with what else belongs there, as JSON.
+    """Writes the result of `describe`, plus further entries, as JSON.
 
     Raises:
       UserError: it cannot be written.
@@ -108,11 +108,11 @@ def write_description(path: Path, about: dict) -> None:
 
 
 def _plain(value):
-    """What `json` cannot write by itself."""
+    """Converts values that `json` cannot write by itself."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in a description")
+    raise TypeError(f"{type(value).__name__} cannot be written to a description")

@@ -1,4 +1,4 @@
-"""The depth of many recordings, one after the other, by one network that is loaded and compiled once."""
+"""Depth from many recordings in sequence, with a network that is loaded and compiled once."""
 
 import dataclasses
 import json
@@ -16,17 +16,17 @@ from endodav_jax.depth_video.weights import load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.plain_table import plain_table
 
-_NOT_THE_RESULT = ("input", "overwrite", "quiet", "verbose")  # settings that no output depends on
+_NOT_THE_RESULT = ("input", "overwrite", "quiet", "verbose")  # settings that do not affect the outputs
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a recording.
+    """The outcome for one recording.
 
     Attributes:
-      state: `done`, `done before`, `cut short` (what came before the damage is there) or `failed`.
-      frames: how many there are.
-      seconds: of inference.
+      state: `done`, `done before`, `cut short` (frames before the damage are kept) or `failed`.
+      frames: number of frames.
+      seconds: time for inference.
       reason: why it failed or was cut short.
     """
 
@@ -37,26 +37,26 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether the recording is complete."""
         return self.state in ("done", "done before")
 
 
 def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weights: str = "") -> int:
-    """Infers the depth of every recording into a folder of its own; what fails is a line, and the rest goes on.
+    """Processes every recording into its own folder; a failure is reported in one line and the others continue.
 
-    What is there already with the same settings is left alone, so that the same command goes on where it was stopped.
+    Recordings that are already done with the same settings are skipped; rerun the same command to resume.
 
     Args:
-      config: as for one recording; `input` is not looked at.
-      recordings: which, and what their folders are called.
-      folder: above all of them.
-      weights: a checkpoint, or published weights; empty for the network that comes with the package, which is said.
+      config: as for one recording; `input` is ignored.
+      recordings: the recordings and the names of their folders.
+      folder: parent of these folders.
+      weights: a checkpoint, or published weights; empty for the network shipped with the package (reported).
 
     Returns:
-      `EXIT_OK`, or `EXIT_SOME_FAILED` where a recording failed or was cut short.
+      `EXIT_OK`, or `EXIT_SOME_FAILED` if a recording failed or was cut short.
 
     Raises:
-      UserError: the weights, or settings that fit one recording only.
+      UserError: invalid weights, or settings that only work with a single recording.
     """
     if config.masks not in ("auto", "none"):
         raise UserError(f"--masks {config.masks}: there are several inputs; put masks beside each one")
@@ -65,7 +65,7 @@ def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weight
     loaded: list = []
 
     def load():
-        """The estimator, loaded for the first recording that needs it."""
+        """The estimator, loaded when the first recording needs it."""
         if not loaded:
             try:
                 loaded.append(load_estimator(weights, config))
@@ -88,7 +88,7 @@ def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weight
 
 
 class _OfAll(Exception):
-    """A mistake in what all recordings need, such as the weights: nothing can go on."""
+    """An error in something that all recordings need, such as the weights: processing cannot continue."""
 
 
 def _outcome(config: InferConfig, recording: Recording, folder: Path, weights: str, load: Callable) -> Outcome:
@@ -99,7 +99,7 @@ def _outcome(config: InferConfig, recording: Recording, folder: Path, weights: s
         before = None if config.overwrite else _made_before(config, folder, weights)
         if before is not None:
             return before
-        # Without a description, what lies there is of a run that was stopped.
+        # Without a description, existing files are those of a run that was stopped.
         stopped_before = folder.is_dir() and any(folder.iterdir())
         done = infer_recording(
             dataclasses.replace(config, overwrite=config.overwrite or stopped_before), folder, weights, load
@@ -110,23 +110,23 @@ def _outcome(config: InferConfig, recording: Recording, folder: Path, weights: s
     except UserError as error:
         told = str(error)
         return Outcome("failed", reason=told if name in told else f"{name}: {told}")
-    except Exception as error:  # a fault of this program must not cost the recordings after it
+    except Exception as error:  # a bug must not prevent the remaining recordings from being processed
         traceback.print_exc()
-        return Outcome("failed", reason=f"{name}: a fault of this program ({type(error).__name__}); see above")
+        return Outcome("failed", reason=f"{name}: a bug in this program ({type(error).__name__}); see above")
 
 
 def _of_done(done: Done, name: str) -> Outcome:
     if done.stopped is None:
         return Outcome("done", done.frames, done.seconds)
-    kept = f"depth of the {done.frames} frames before is in {done.folder}"
+    kept = f"depth of the {done.frames} frames before this is in {done.folder}"
     return Outcome("cut short", done.frames, done.seconds, f"{name}: {done.stopped}; {kept}")
 
 
 def _made_before(config: InferConfig, folder: Path, weights: str) -> Outcome | None:
-    """What an earlier run left as a whole; None where there is nothing.
+    """Returns the complete result of an earlier run, or None if there is none.
 
     Raises:
-      UserError: it was made in another way, or its description cannot be read.
+      UserError: it was made with other settings, or its description cannot be read.
     """
     found = sorted(folder.glob("*_meta.json"))
     if not found:
@@ -136,7 +136,7 @@ def _made_before(config: InferConfig, folder: Path, weights: str) -> Outcome | N
         settings, frames, stopped = about["settings"], int(about["frames"]), about["stopped"]
         missing = [name for name in about["files"].values() if not (folder / name).exists()]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{found[0]}: cannot be read; pass --overwrite to make it anew") from error
+        raise UserError(f"{found[0]}: cannot be read; pass --overwrite to process it again") from error
     wanted = json.loads(json.dumps(dataclasses.asdict(config)))
     other = [key for key in wanted if key not in _NOT_THE_RESULT and settings.get(key, wanted[key]) != wanted[key]]
     other += ["weights"] if about.get("weights", "") != weights else []
@@ -144,7 +144,7 @@ def _made_before(config: InferConfig, folder: Path, weights: str) -> Outcome | N
         names = ", ".join("--" + key.replace("_", "-") for key in other)
         raise UserError(f"{folder}: was made with other settings ({names}); pass --overwrite, or name another folder")
     if missing:
-        raise UserError(f"{folder / missing[0]}: is missing from what was made before; pass --overwrite")
+        raise UserError(f"{folder / missing[0]}: missing from the earlier result; pass --overwrite")
     if stopped:
         return Outcome("cut short", frames, reason=f"{config.input}: {stopped} (as before)")
     return Outcome("done before", frames)

@@ -1,4 +1,4 @@
-"""The files of a clip's depth: which there are, whether there is room for them, and what stands in them."""
+"""The output files for the depth of a clip: their names, the disk space they need, and their contents."""
 
 import dataclasses
 import shutil
@@ -19,18 +19,18 @@ from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.lenses import Lens
 from endodav_jax.video.reader import FrameReader
 
-BYTES_PER_PIXEL = {"npz": 8, "npy": 4, "tiff": 4}  # what does not depend on the picture
+BYTES_PER_PIXEL = {"npz": 8, "npy": 4, "tiff": 4}  # formats whose size does not depend on the picture
 SPOOL_BYTES_PER_PIXEL = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """Intrinsics (fx, fy, cx, cy) in pixels of the frames, float64 [4], and where they come from.
+    """Intrinsics (fx, fy, cx, cy) in pixels of the frames, float64 [4], and their origin.
 
     Attributes:
-      intrinsics: of the pinhole, or of the one that a distorted lens is near its axis.
-      origin: for people.
-      lens: where it is distorted.
+      intrinsics: of the pinhole camera, or of the one that matches a distorted lens near its axis.
+      origin: human-readable description.
+      lens: the lens, if distorted.
     """
 
     intrinsics: np.ndarray
@@ -38,7 +38,7 @@ class Camera:
     lens: Lens | None = None
 
     def rays(self, size: tuple[int, int]) -> np.ndarray | None:
-        """[H, W, 3] with z = 1, inf where a pixel does not look forward; None for a pinhole."""
+        """Rays [H, W, 3] with z = 1, inf where a pixel does not look forward; None for a pinhole."""
         return None if self.lens is None else self.lens.ray_grid(size)
 
 
@@ -47,15 +47,15 @@ class DepthRun:
     """What a run did.
 
     Attributes:
-      indices: numbers of the frames in the source.
-      times: their seconds.
+      indices: frame numbers in the source.
+      times: times of the frames in seconds.
       stopped: why reading ended early, or None.
       windows: the `WindowLog` of each window.
-      inference_seconds: from the first frame to the last disparity, decoding included.
-      disparity_range: least and greatest of the clip's output, inside the view.
-      colour_range: what the colours span.
-      png_scale: of the 16-bit PNG files, where they were written.
-      scale: from depth to millimetres, where it was asked for.
+      inference_seconds: from the first frame to the last disparity, including decoding.
+      disparity_range: minimum and maximum of the clip's output inside the view.
+      colour_range: range of the colours.
+      png_scale: scale of the 16-bit PNG files, if written.
+      scale: factor from depth to millimetres, if requested.
     """
 
     indices: list[int] = dataclasses.field(default_factory=list)
@@ -70,7 +70,7 @@ class DepthRun:
 
 
 def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict[str, Path]:
-    """Returns what will be written, by kind, named as Video-Depth-Anything names it."""
+    """Returns the paths to be written, by kind, with the names that Video-Depth-Anything uses."""
     stem = reader.source.stem
     names: dict[str, str] = {kind: f"{stem}_{kind}.mp4" for kind in config.videos}
     if isinstance(reader.source, ImageSequence) and reader.source.count == 1 and "vis" in config.videos:
@@ -85,14 +85,14 @@ def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict
 
 
 def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) -> None:
-    """Makes the folder and raises a `UserError` for whatever would fail after hours of work.
+    """Creates the folder and raises `UserError` for anything that would otherwise fail after hours of work.
 
     Raises:
-      UserError: an output exists, the folder cannot be made, or its disk has no room for what can be reckoned.
+      UserError: an output exists, the folder cannot be created, or the disk has too little space for the outputs.
     """
     for path in paths.values():
         if path.exists() and not overwrite:
-            raise UserError(f"{path}: exists already; pass --overwrite to replace it")
+            raise UserError(f"{path}: already exists; pass --overwrite to replace it")
     folder = paths["meta"].parent
     make_folder(folder)
     free = shutil.disk_usage(folder).free
@@ -108,10 +108,10 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) 
 def depth_frame(
     model: DepthModelConfig, index: int, output: np.ndarray, inside: np.ndarray | None, rgb: np.ndarray | None = None
 ) -> DepthFrame:
-    """Returns what writers receive of a network's output, float32 [H, W], NaN where a mask of the frame leaves it out.
+    """Converts a network's output, float32 [H, W] with NaN at pixels excluded by the frame's mask, for the writers.
 
-    Disparity and depth are 0 outside the view and outside the mask.  Of metric depth (metres) the disparity is 1 over
-    it, 0 where it is 0.
+    Disparity and depth are 0 outside the view and outside the mask.  For metric depth (metres), the disparity is 1 /
+    depth, and 0 where depth is 0.
     """
     left_out = np.isnan(output)
     shown = None
@@ -128,12 +128,12 @@ def depth_frame(
 def coloured(
     values: np.ndarray, span: tuple[float, float], table: np.ndarray, shown: np.ndarray | None, metric: bool
 ) -> np.ndarray:
-    """Returns colours uint8 [H, W, 3], near bright: of disparity as it is, of metric depth the other way round."""
+    """Returns colours uint8 [H, W, 3] with near bright: of disparity directly, of metric depth inverted."""
     low, high = span
     return colourise(-values, -high, -low, table, shown) if metric else colourise(values, low, high, table, shown)
 
 
 def varies(times: list[float], fps: Fraction) -> bool:
-    """Returns whether frames are anywhere more than half a frame off an even rate that starts with the first."""
+    """Returns whether any frame is more than half a frame away from a constant rate starting at the first frame."""
     even = times[0] + np.arange(len(times)) / float(fps)
     return bool(np.abs(np.asarray(times) - even).max() > 0.5 / float(fps))

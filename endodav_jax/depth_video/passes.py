@@ -1,4 +1,4 @@
-"""The two passes over a clip: its depth, which waits on disk, and then whatever is made of it."""
+"""The two passes over a clip: the first infers depth and spools it to disk, the second writes the outputs."""
 
 import contextlib
 import sys
@@ -28,7 +28,7 @@ from endodav_jax.video.point_cloud import ply_writer
 from endodav_jax.video.reader import FrameReader
 from endodav_jax.video.spool import DisparitySpool
 
-_LEAST_DEPTH = 1e-3  # of a clip of zeros, whose scale does not matter
+_LEAST_DEPTH = 1e-3  # for a clip of zeros, whose scale does not matter
 PERCENTILES = (0.01, 0.99)
 
 
@@ -45,21 +45,21 @@ def write_depth(
     masks: FrameMasks | None = None,
     measure: Measure | None = None,
 ) -> DepthRun:
-    """Infers the depth of every frame and writes every output but the description.
+    """Infers the depth of every frame and writes all outputs except the description.
 
-    Frames flow from the decoder through the estimator to disk, and memory does not grow with their number.  The
-    colours' range is the whole clip's, so disparities wait in a `DisparitySpool` and colours come in a second pass.
-    An output gets its final name when it is whole, all of them at the end.
+    Frames are streamed from the decoder through the estimator to disk; memory does not grow with their number.  The
+    colour range is that of the whole clip, so disparities are kept in a `DisparitySpool` and colours come in a second
+    pass.  Outputs get their final names when complete, all of them at the end.
 
     Args:
       estimator: has the network's `config`, and `iter_infer(frames, align=, view_mask=, on_window=)`, which yields
-        (place of the frame among those given, float32 [H, W]).
+        (index among the given frames, float32 [H, W]).
       paths: from `output_paths`.
-      inside: bool [H, W], where the view is; None is everywhere.  Nothing outside reaches the network or the colours'
-        range, and its disparity and depth are 0.
-      masks: of single frames.  The network sees what they leave out, the fits of windows do not; with
-        `config.mask_outputs` its depth is 0.
-      measure: gives the clip's scale when asked with its frames (anew each time) and their numbers.
+      inside: bool [H, W], the view; None for everywhere.  Pixels outside do not affect the network or the colour
+        range, and their disparity and depth are 0.
+      masks: per-frame masks.  Excluded pixels are seen by the network but not by the alignment of windows; with
+        `config.mask_outputs` their depth is 0.
+      measure: returns the clip's scale, given its frames (a new iterator each time) and their numbers.
 
     Raises:
       UserError: no frames, no space, or values that are not finite.
@@ -83,20 +83,20 @@ def write_depth(
 def _scale_frames(reader: FrameReader, spool: DisparitySpool, model: DepthModelConfig) -> Iterator[ScaleFrame]:
     rgbs = iter(reader)
     for index, output in spool:
-        # A disparity of 0 is as far as can be: no depth.
+        # A disparity of 0 means infinitely far: no depth.
         depth = np.where(output > 0, depth_frame(model, index, output, spool.inside).depth, np.float32(0))
         yield ScaleFrame(index, _frame_again(rgbs, index, reader), depth)
 
 
 class _Counted:
-    """The masks of the frames that were read, at their size."""
+    """The masks of the frames that were read, resized to them."""
 
     def __init__(self, masks: FrameMasks, reader: FrameReader):
         self._mask_of, self._path, self._reader = masks.reader(), masks.path, reader
         self.of = RecentMasks()
 
     def read(self, index: int) -> None:
-        """Takes the mask of the next frame, which is number `index` of the source."""
+        """Takes the mask of the next frame, which has number `index` in the source."""
         reader, mask = self._reader, self._mask_of(index)
         if mask is not None:
             sizes = reader.source.size, reader.full_size, reader.size
@@ -107,7 +107,7 @@ class _Counted:
 def _infer(
     reader, estimator, config: InferConfig, spool: DisparitySpool, copy, run: DepthRun, counted: _Counted | None
 ) -> None:
-    """The first pass: fills the spool, and copies the frames that the network saw."""
+    """The first pass: fills the spool, and copies the frames as the network saw them."""
 
     def frames() -> Iterator[np.ndarray]:
         try:
@@ -141,13 +141,13 @@ def _infer(
             bar.update()
     run.inference_seconds = time.perf_counter() - started
     if not len(spool):
-        raise run.stopped or UserError(f"{reader.source.name}: holds no frames; name another video")
+        raise run.stopped or UserError(f"{reader.source.name}: contains no frames; name another video")
 
 
 def _write(
     reader, paths, config, model: DepthModelConfig, camera: Camera, spool: DisparitySpool, run: DepthRun, files
 ) -> None:
-    """The second pass: everything that is made of disparities, in the colours of the whole clip."""
+    """The second pass: everything derived from disparities, using the colour range of the whole clip."""
     inside, size = spool.inside, spool.size
     table = colour_table(config.cmap)
     writers: list[depth_files.Write] = []
@@ -185,7 +185,7 @@ def _write(
         )
 
     if writers:
-        # Frames are decoded again where a writer shows them: keeping them would take as much room as the disparities.
+        # Frames are decoded again for writers that show them: storing them would take as much space as the disparities.
         rgbs = iter(reader) if {"sbs", "ply"} & set(paths) else None
         with progress_bar(len(spool), "write", config.quiet) as bar:
             for index, disparity in spool:
@@ -211,7 +211,7 @@ def _write(
 def _frame_again(frames: Iterator, index: int, reader: FrameReader) -> np.ndarray:
     frame = next(frames, None)
     if frame is None or frame.index != index:
-        raise UserError(f"{reader.source.name}: changed while it was read; run the command again")
+        raise UserError(f"{reader.source.name}: changed while it was being read; run the command again")
     return frame.rgb
 
 

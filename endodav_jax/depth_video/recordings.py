@@ -1,4 +1,4 @@
-"""Which recordings a list of inputs names, and the folder of outputs of each."""
+"""Finds the recordings named by a list of inputs, and the output folder for each."""
 
 import dataclasses
 import glob
@@ -16,12 +16,12 @@ from endodav_jax.video.recognise import contents, frames_of_folder, holds_record
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """One input and where its outputs go.
+    """One input and its output folder.
 
     Attributes:
-      input: as `open_source` takes it.
-      name: of its folder of outputs, below that of all.
-      fault: why it cannot be read at all, known before anything is; empty where nothing is known against it.
+      input: as accepted by `open_source`.
+      name: name of its output folder.
+      fault: why it cannot be read, if already known; otherwise empty.
     """
 
     input: str
@@ -31,16 +31,16 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True)
 class Recordings:
-    """All recordings, in the order of the inputs, and one line for whatever a user should know of the choice."""
+    """All recordings, in the order of the inputs, and one-line notes for the user about how they were chosen."""
 
     found: tuple[Recording, ...]
     notes: tuple[str, ...]
 
     def shard(self, text: str) -> "Recordings":
-        """Returns every N-th recording from the I-th on, of `I/N` with I from 1 to N; all of them of nothing.
+        """Returns every N-th recording starting with the I-th, for `I/N` with I from 1 to N; all if `text` is empty.
 
         Raises:
-          UserError: `text` is something else.
+          UserError: `text` is anything else.
         """
         if not text:
             return self
@@ -51,30 +51,30 @@ class Recordings:
 
 
 def read_list(path: Path) -> list[str]:
-    """Returns the inputs in a text file, one a line; a line that begins with # and an empty one are none.
+    """Returns the inputs in a text file, one per line; lines that begin with # and empty lines are ignored.
 
-    A path that is not there from here on is looked for beside the list.
+    A path that does not exist relative to the current folder is looked up relative to the list.
 
     Raises:
-      UserError: unreadable, or without an input.
+      UserError: the file is unreadable or names no input.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        raise UserError(f"--from {path}: cannot be read ({reason}); give a text file with one input a line") from error
+        raise UserError(f"--from {path}: cannot be read ({reason}); write one input per line") from error
     inputs = [line for line in lines if line and not line.startswith("#")]
     if not inputs:
-        raise UserError(f"--from {path}: names no input; write one a line")
+        raise UserError(f"--from {path}: names no input; write one per line")
     return [str(path.parent / i) if not _there(i) and _there(str(path.parent / i)) else i for i in inputs]
 
 
 def find_recordings(inputs: Sequence[str]) -> Recordings:
-    """Finds the recordings of inputs: videos, DICOM files, images, folders and patterns of them.
+    """Finds the recordings among inputs: videos, DICOM files, images, folders and patterns.
 
-    A folder of images is one recording, any other folder all that it and its subfolders hold.  A pattern of images is
-    one recording, any other pattern all that fit it.  Each gets a folder of outputs of its own, called after its name
-    without the suffix, or where two would share one, after its name with it, then with its folder's.
+    A folder of images is one recording; any other folder stands for all recordings in it and its subfolders.  A pattern
+    of images is one recording; any other pattern stands for all matching files.  Each recording gets its own output
+    folder, named after it without the suffix; if two would collide, with the suffix, then with its folder's name.
     """
     entries: list[tuple[str, str]] = []
     notes: list[str] = []
@@ -83,7 +83,7 @@ def find_recordings(inputs: Sequence[str]) -> Recordings:
     once = list(dict.fromkeys(entries))
     if len(once) < len(entries):
         twice = [name for (name, _), count in Counter(entries).items() if count > 1]
-        notes.append(f"named more than once and taken once: {', '.join(twice)}")
+        notes.append(f"named more than once, used once: {', '.join(twice)}")
     names, renamed = _names([name for name, _ in once])
     notes += renamed
     found = (Recording(given, name, fault) for (given, fault), name in zip(once, names, strict=True))
@@ -95,7 +95,7 @@ def _there(text: str) -> bool:
 
 
 def _of_input(given: str, notes: list[str]) -> list[tuple[str, str]]:
-    """The recordings of one input, each with what is known against it."""
+    """The recordings of one input, each with any known fault."""
     path = Path(given)
     if path.is_dir():
         return _of_folder(path, given, notes)
@@ -115,7 +115,7 @@ def _of_folder(folder: Path, given: str, notes: list[str]) -> list[tuple[str, st
     if len(found.videos) + len(series) <= 1 and (not inner or found.videos or series):
         entries = [(given, "")]
         if not found.videos and not series and not inner:
-            return entries  # opening it says what is wrong
+            return entries  # opening it reports what is wrong
         return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes)]
     notes += [f"{given}: {note}" for note in left_out_notes(found.left_out)]
     entries = [(str(video), "") for video in found.videos]
@@ -126,7 +126,7 @@ def _of_folder(folder: Path, given: str, notes: list[str]) -> list[tuple[str, st
 
 
 def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
-    """A folder's name for each input, no two alike on any file system, and one line for each that is no plain one."""
+    """A folder name for each input, unique on any file system, and a line for each that differs from the plain name."""
     levels: list[Callable[[Path], str]] = [
         lambda path: path.name if path.is_dir() else path.stem,
         lambda path: path.name.replace(".", "_"),
@@ -147,7 +147,7 @@ def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
         taken.add(unique.casefold())
         names[place] = unique
     notes = [
-        f"{given}: its outputs go to {name}, since another input is called {wanted} too"
+        f"{given}: its outputs go to {name}, since another input is also called {wanted}"
         for given, name, wanted in zip(inputs, names, plain, strict=True)
         if name != wanted
     ]
@@ -155,7 +155,7 @@ def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _named_path(given: str) -> Path:
-    """The path that gives an input its name: of a pattern, the nearest folder above it that is none."""
+    """The path that an input is named after: for a pattern, the nearest parent folder without wildcards."""
     path = Path(given)
     if not path.exists() and glob.has_magic(given):
         path = next((parent for parent in path.parents if not glob.has_magic(str(parent))), Path("images"))

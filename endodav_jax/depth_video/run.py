@@ -1,4 +1,4 @@
-"""The depth of a video: checks, the network, the outputs and their description."""
+"""Depth from a video: checks, the network, the outputs and their description."""
 
 import dataclasses
 import sys
@@ -26,14 +26,14 @@ from endodav_jax.video.view_mask import find_view
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What was written of one recording.
+    """What was written for one recording.
 
     Attributes:
-      folder: where.
-      frames: how many.
-      seconds: of inference.
+      folder: the output folder.
+      frames: number of frames.
+      seconds: time for inference.
       stopped: why reading ended early, or None.
-      names: of the outputs.
+      names: names of the outputs.
     """
 
     folder: Path
@@ -44,18 +44,18 @@ class Done:
 
 
 def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
-    """Checks everything that can be checked at once, then loads the network, then works.
+    """Checks everything that can be checked up front, then loads the network, then processes the video.
 
     Args:
       config: what to read, how to infer and what to write.
-      folder: where outputs go.
-      weights: a checkpoint, or published weights; empty for the network that comes with the package, which is said.
+      folder: folder for outputs.
+      weights: a checkpoint, or published weights; empty for the network shipped with the package (reported).
 
     Returns:
-      `EXIT_OK`, or `EXIT_SOME_FAILED` where reading stopped early and what came before was kept.
+      `EXIT_OK`, or `EXIT_SOME_FAILED` if reading stopped early and the frames before were kept.
 
     Raises:
-      UserError: the input, the weights, or an output that cannot be written.
+      UserError: invalid input or weights, or an output that cannot be written.
     """
     done = infer_recording(
         config,
@@ -65,23 +65,24 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
     )
     if done.stopped is not None:
         print(
-            f"endodav infer: {done.stopped}; depth of the {done.frames} frames before is in {folder}", file=sys.stderr
+            f"endodav infer: {done.stopped}; depth of the {done.frames} frames before this is in {folder}",
+            file=sys.stderr,
         )
         return EXIT_SOME_FAILED
     return EXIT_OK
 
 
 def infer_recording(config: InferConfig, folder: Path, weights: str, load: Callable) -> Done:
-    """Writes everything of one recording.
+    """Writes all outputs for one recording.
 
     Args:
-      config: as of `infer`.
-      folder: as of `infer`.
+      config: see `infer`.
+      folder: see `infer`.
       weights: their name, for the description.
-      load: gives the estimator and the card of its weights; called when all else has been checked.
+      load: returns the estimator and the card of its weights; called once everything else has been checked.
 
     Raises:
-      UserError: as of `infer`.
+      UserError: see `infer`.
     """
     if not config.input:
         raise UserError("INPUT: none given; name a video, a folder or pattern of images, or an image")
@@ -139,7 +140,7 @@ def _camera(config: InferConfig, reader: FrameReader) -> Camera:
 
 
 def _masks(config: InferConfig, reader: FrameReader) -> FrameMasks | None:
-    """The masks of single frames that were named, or lie beside the input."""
+    """The per-frame masks that were named, or that lie beside the input."""
     if config.masks == "none":
         return None
     source = reader.source
@@ -149,7 +150,7 @@ def _masks(config: InferConfig, reader: FrameReader) -> FrameMasks | None:
         if source.count != len(stems):  # stacks of images
             stems = [str(number) for number in range(source.count)]
         frames = list(enumerate(stems))
-        beside = source.paths[0].parent if len(source.paths) > 1 else None  # one image is not its folder
+        beside = source.paths[0].parent if len(source.paths) > 1 else None  # not for a single image
     else:
         beside = Path(config.input)
     if config.masks != "auto":

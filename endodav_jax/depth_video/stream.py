@@ -1,4 +1,4 @@
-"""The depth of a live source: a camera, a pipe, or a file played as if it were live."""
+"""Depth from a live source: a camera, a pipe, or a file played as if it were live."""
 
 import contextlib
 import dataclasses
@@ -27,9 +27,9 @@ class Latency:
     """Milliseconds from a frame to its depth.
 
     Attributes:
-      start: of the first two together, at which programs are compiled.
+      start: for the first two frames together, which includes compilation.
       median: of the others.
-      slow: 95 of 100 of the others are faster.
+      slow: 95th percentile of the others.
     """
 
     start: float
@@ -38,7 +38,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: list[float]) -> "Latency":
-        """Summarises the seconds of each frame; where there are no others, the last stands for them."""
+        """Summarises the seconds per frame; if there are no others, the last frame stands in for them."""
         others = np.asarray(seconds[2:] or seconds[-1:]) * 1000
         return cls(sum(seconds[:2]) * 1000, float(np.median(others)), float(np.percentile(others, 95)))
 
@@ -51,20 +51,20 @@ def stream(
 ) -> int:
     """Pushes frames through the estimator one by one until the source ends or the user interrupts.
 
-    The range of colours cannot be the clip's, which is not known yet: it is the widest seen so far, so that it never
-    jumps back, or the one that `--range` fixes.
+    The colour range of the whole clip is not known in advance: the widest range seen so far is used, which never
+    shrinks, unless `--range` fixes it.
 
     Args:
-      config: the source, and what is written of it.
-      folder: where outputs go; None for none.
-      weights: a checkpoint, or published weights; empty for the network that comes with the package, which is said.
-      raw_shape: (height, width) of the RGB24 pixels that a pipe holds without a container; None for a container.
+      config: the source, and what to write.
+      folder: folder for outputs; None to write none.
+      weights: a checkpoint, or published weights; empty for the network shipped with the package (reported).
+      raw_shape: (height, width) of raw RGB24 pixels in a pipe without a container; None for a container.
 
     Returns:
-      `EXIT_OK`, or `EXIT_SOME_FAILED` where reading stopped early and what came before was kept.
+      `EXIT_OK`, or `EXIT_SOME_FAILED` if reading stopped early and the frames before were kept.
 
     Raises:
-      UserError: the source, the weights or the outputs.
+      UserError: invalid source or weights, or outputs that cannot be written.
     """
     colours_span = fixed_range(config.range) if config.range else None
     kinds = () if folder is None else config.save
@@ -74,7 +74,7 @@ def stream(
     paths = {"vis": folder / f"{source.stem}_vis.mp4", "npy": folder / f"{source.stem}_depths_npy"}
     for kind in kinds:
         if paths[kind].exists() and not config.overwrite:
-            raise UserError(f"{paths[kind]}: exists already; pass --overwrite to replace it")
+            raise UserError(f"{paths[kind]}: already exists; pass --overwrite to replace it")
     inside = view_of(reader, config.mask)
     estimator, _ = load_estimator(weights, config)
     model, depth = estimator.config, estimator.stream(inside)
@@ -105,7 +105,7 @@ def stream(
                 bar.update()
         except ReadingStopped as error:
             stopped = error
-        except KeyboardInterrupt:  # how a live source ends; what was written is whole
+        except KeyboardInterrupt:  # the normal end of a live source; what was written is complete
             if not seconds:
                 raise
     for note in [] if config.quiet else source.notes:
@@ -113,6 +113,6 @@ def stream(
     if seconds and not config.quiet:
         print(f"{source.name}: {len(seconds)} frames, {Latency.of(seconds)}")
     if stopped is not None:
-        print(f"endodav stream: {stopped}; the {len(seconds)} frames before are kept", file=sys.stderr)
+        print(f"endodav stream: {stopped}; the {len(seconds)} frames before this are kept", file=sys.stderr)
         return EXIT_SOME_FAILED
     return EXIT_OK

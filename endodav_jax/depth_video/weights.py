@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from endodav_jax.inference.estimator import DepthEstimator
 
 NOTHING_NAMED = (
-    "no --weights given: using the small network that comes with the package, trained on rendered scenes alone; "
+    "no --weights given: using the small network shipped with the package, trained on rendered scenes only; "
     "published weights are far better: endodav convert video_depth_anything_vits.pth weights/vda_vits"
 )
 
 
 def load_estimator(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, Card]":
-    """Returns the estimator of a converted checkpoint's folder, and the card of its weights; see `load_networks`."""
+    """Returns the estimator for a checkpoint folder and the card of its weights; see `load_networks`."""
     estimator, _, card = load_networks(weights, config)
     return estimator, card
 
 
 def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, dict[str, dict], Card]":
-    """Returns the estimator of a converted checkpoint's folder, the weights of all its networks, and their card.
+    """Returns the estimator for a checkpoint folder, the weights of all its networks, and their card.
 
-    JAX is imported here and not before, so that mistakes in everything else are told at once.
+    JAX is imported here and not earlier, so that all other errors are reported immediately.
 
     Args:
-      weights: the folder; empty for the weights that come with the package, which is said.
-      config: its encoder, precision, output kind, runtime (which one `auto` took is said), and whether to be quiet.
+      weights: the folder; empty for the weights shipped with the package (reported).
+      config: encoder, precision, output kind, runtime (the choice of `auto` is reported), and whether to be quiet.
 
     Raises:
-      UserError: weights that are missing or do not fit, another preset than wanted, or a runtime that is missing.
+      UserError: weights that are missing or do not fit, an unexpected preset, or a runtime that is not installed.
     """
     import jax
 
@@ -47,7 +47,7 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
     except (RuntimeError, AssertionError) as error:  # a backend without its plugin fails an assertion
         named = os.environ.get("JAX_PLATFORMS")
         raise UserError(
-            f"JAX_PLATFORMS={named}: there is no such device for JAX here; unset it, or install JAX for it: "
+            f"JAX_PLATFORMS={named}: JAX has no such device here; unset it, or install JAX for it: "
             "pip install 'endodav-jax[cuda13]'"
             if named
             else f"JAX finds no device ({' '.join(str(error).split())[:120]}); set JAX_PLATFORMS=cpu"
@@ -58,7 +58,7 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
     model, params, card = load_model(weights, output=config.output_kind or None)
     if config.encoder and model.preset != config.encoder:
         raise UserError(
-            f"--encoder {config.encoder}: the weights in {weights} are {model.preset}; leave --encoder out, or name "
+            f"--encoder {config.encoder}: the weights in {weights} are {model.preset}; omit --encoder, or name "
             f"weights of {config.encoder}"
         )
     from endodav_jax.runtimes.networks import network_for

@@ -1,8 +1,8 @@
-"""Relative depth brought to the scale of the ground truth, over a whole sequence or frame by frame.
+"""Aligns relative depth to the scale of the ground truth, over a whole sequence or per frame.
 
-Every rule is a scale and a shift, so that a sequence is aligned in two passes over its frames: one that fits, one
-that applies.  `scale_shift` is the published default, `median` the older convention of the field; `least_squares`
-and `disparity` are the closest fit in depth and in inverse depth.
+Every rule is a scale and a shift, so a sequence is aligned in two passes over its frames: one to fit, one
+to apply.  `scale_shift` is the published default, `median` the older convention of the field; `least_squares`
+and `disparity` are least-squares fits in depth and in inverse depth.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 
 _LEAST_DEPTH = 1e-6  # keeps inverse depth finite
 _LARGEST = float(np.finfo(np.float32).max)  # depth is float32
-_LEAST_SPREAD = 1e-12  # a constant prediction carries no scale; it is moved to the truth's level as it is
+_LEAST_SPREAD = 1e-12  # a constant prediction has no scale; it is only shifted to the level of the ground truth
 
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """predicted -> scale * predicted + shift, in depth, or in inverse depth where `inverse` says so.
+    """predicted -> scale * predicted + shift, in depth, or in inverse depth if `inverse` is true.
 
     Raises:
       ValueError: scale or shift is not finite in float32.
@@ -33,7 +33,7 @@ class Alignment:
     inverse: bool = False
 
     def __post_init__(self):
-        if not (abs(self.scale) <= _LARGEST and abs(self.shift) <= _LARGEST):  # `not <=`, so that NaN is caught, too
+        if not (abs(self.scale) <= _LARGEST and abs(self.shift) <= _LARGEST):  # `not <=` also catches NaN
             raise ValueError(
                 f"cannot be aligned: scale {self.scale:g}, shift {self.shift:g}; the predictions span too much"
             )
@@ -43,12 +43,12 @@ class Alignment:
         """The scale that brings the predicted median `found` to the true one.
 
         Raises:
-          ValueError: the predicted median is not above 0, so that no scale does.
+          ValueError: the predicted median is not above 0, so no such scale exists.
         """
         if not found > 0:
             raise ValueError(
                 f"cannot be aligned: the median of the predicted depth is {found:g}; predict a positive depth for more "
-                "than half of the valid pixels, or align by another rule than median"
+                "than half of the valid pixels, or use another rule than median"
             )
         with np.errstate(over="ignore"):
             return cls(float(np.divide(level, found)), 0.0)
@@ -71,16 +71,16 @@ def fit_alignment(rule: Rule, predicted: Float[np.ndarray, "N"], truth: Float[np
     """Fits one rule on the valid pixels of a frame or of a whole sequence.
 
     Args:
-      rule: one of `RULES`.  `scale_shift` matches median and mean absolute deviation from it; `median` the median
-        alone; `least_squares` minimises the squared difference of depth, `disparity` that of inverse depth.
+      rule: one of `RULES`.  `scale_shift` matches the median and the mean absolute deviation from it; `median` only
+        the median; `least_squares` minimises the squared difference in depth, `disparity` that in inverse depth.
       predicted: [N] predicted depth at valid pixels.
       truth: [N] ground truth, mm.
 
     Raises:
-      ValueError: no pixels, a rule that does not exist, or one that these numbers give no fit for.
+      ValueError: there are no pixels, the rule does not exist, or it has no fit for these numbers.
     """
     if len(predicted) == 0:
-        raise ValueError("no valid pixel to align by")
+        raise ValueError("no valid pixel to align on")
     predicted, truth = predicted.astype(np.float64), truth.astype(np.float64)
     if rule == "scale_shift":
         middle, level = np.median(predicted), np.median(truth)
@@ -89,14 +89,14 @@ def fit_alignment(rule: Rule, predicted: Float[np.ndarray, "N"], truth: Float[np
         return Alignment.of_medians(float(np.median(predicted)), float(np.median(truth)))
     if rule in ("least_squares", "disparity"):
         return least_squares_of_sums([(predicted, truth)], inverse=rule == "disparity")
-    raise ValueError(f"no alignment rule {rule!r}; there are {', '.join(RULES)}")
+    raise ValueError(f"no alignment rule {rule!r}; choose from {', '.join(RULES)}")
 
 
 def least_squares_of_sums(pairs: Iterable[tuple[np.ndarray, np.ndarray]], inverse: bool) -> Alignment:
-    """Fits (predicted, truth) given piece by piece: in depth, or, with `inverse`, in inverse depth.
+    """Fits (predicted, truth) given in pieces: in depth, or, with `inverse`, in inverse depth.
 
     Raises:
-      ValueError: no pixels, or numbers that give no fit.
+      ValueError: no pixels, or numbers that have no fit.
     """
     moments = np.zeros(5)  # count, sums of p, t, p p, p t
     for predicted, truth in pairs:
@@ -105,10 +105,10 @@ def least_squares_of_sums(pairs: Iterable[tuple[np.ndarray, np.ndarray]], invers
             p, t = 1.0 / np.maximum(p, _LEAST_DEPTH), 1.0 / t
         moments += np.array([len(p), p.sum(), t.sum(), p @ p, p @ t])
     if not moments[0]:
-        raise ValueError("no valid pixel to align by")
+        raise ValueError("no valid pixel to align on")
     _, p, t, pp, pt = moments / moments[0]
     spread = pp - p * p
-    # The difference of large sums is noise where the prediction is constant.
+    # If the prediction is constant, the difference of large sums is noise.
     scale = (pt - p * t) / spread if spread > _LEAST_SPREAD * max(pp, 1.0) else 1.0
     shift = t - scale * p if spread > _LEAST_SPREAD * max(pp, 1.0) else 0.0
     return Alignment(float(scale), float(shift), inverse)

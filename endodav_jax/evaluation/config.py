@@ -1,4 +1,4 @@
-"""The `evaluate` section of a configuration, which raises `ValueError` for contradictions when it is built.
+"""The `evaluate` section of a configuration; contradictions raise `ValueError` when it is built.
 
 The docstrings of the fields are the help of `endodav evaluate`.
 """
@@ -17,21 +17,21 @@ Kind = Literal["depth", "disparity"]
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig(RuntimeConfig):
-    """How predicted depth is measured.
+    """How predicted depth is evaluated.
 
     Attributes:
       path: a data set made by `endodav prepare`.
-      split: of it: `validation`, `test` or `eval` of SCARED, all of which the published evaluators use in turn.
-      align: the rule that brings predictions to the ground truth's scale; `scale_shift` is the published default.
-      per_frame: fit the rule on every frame alone instead of once for the sequence.
-      near: least depth that counts, mm; predictions are clipped to it.
-      far: greatest depth that counts, mm; likewise.
-      max_len: frames of each sequence that are looked at; 0 for all.
+      split: split of the data set: for SCARED `validation`, `test` or `eval`, which the published evaluators all use.
+      align: the rule for aligning predictions to the ground truth; `scale_shift` is the published default.
+      per_frame: fit the rule on each frame separately instead of once per sequence.
+      near: minimum depth that is evaluated, in mm; predictions are clipped to it.
+      far: maximum depth that is evaluated, in mm; likewise.
+      max_len: number of frames to evaluate in each sequence; 0 for all.
       windows: how the windows of a long video are aligned: `endodav`, `vda` or `none`.
-      predictions: folder of another method's predictions, to be measured in place of a network: a file NAME.npz or
-        NAME.npy a sequence, or a folder of npy, 16-bit png or exr frames.
-      kind: what those are: `depth` or `disparity`.
-      label: name of what is measured, for the report; empty for the name of the weights or predictions.
+      predictions: folder of another method's predictions, evaluated instead of a network: for each sequence a file
+        NAME.npz or NAME.npy, or a folder of npy, 16-bit png or exr frames.
+      kind: what the predictions are: `depth` or `disparity`.
+      label: name of what is evaluated, for the report; empty for the name of the weights or predictions.
     """
 
     path: Annotated[str, *positional("DATA")] = ""
@@ -49,11 +49,11 @@ class EvaluateConfig(RuntimeConfig):
     def __post_init__(self):
         check_choices(self, "evaluate")
         if not 0 <= self.near < self.far:
-            raise ValueError(f"evaluate.near: {self.near} must lie below evaluate.far, {self.far}")
+            raise ValueError(f"evaluate.near: {self.near} must be less than evaluate.far, {self.far}")
         if self.max_len < 0:
             raise ValueError(f"evaluate.max_len: {self.max_len} must not be negative")
 
     @property
     def depth_range(self) -> DepthRange:
-        """Depths that count."""
+        """The depths that are evaluated."""
         return DepthRange(self.near, self.far)

@@ -1,4 +1,4 @@
-"""Errors of one frame's depth, and their means with 95% intervals, as the published evaluators compute them."""
+"""Depth errors of a frame, and their means with 95% intervals, as the published evaluators compute them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ DEPTH_ERRORS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 
 @dataclasses.dataclass(frozen=True)
 class DepthRange:
-    """Depths that count, in mm: ground truth strictly between the two, predictions clipped to them."""
+    """The depths that are evaluated, in mm: ground truth strictly between the limits, predictions clipped to them."""
 
     near: float = 1e-3
     far: float = 150.0
 
     def valid(self, depth_mm: Float[np.ndarray, "*N"]) -> Bool[np.ndarray, "*N"]:
-        """Returns the mask of ground truth that counts; 0 and NaN never do."""
+        """Returns the mask of ground truth to evaluate; 0 and NaN are always excluded."""
         return (depth_mm > self.near) & (depth_mm < self.far)
 
     def clip(self, depth_mm: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
-        """Returns predictions within the range."""
+        """Returns predictions clipped to the range."""
         return np.clip(depth_mm, self.near, self.far)
 
 
@@ -37,8 +37,8 @@ def depth_errors(
       valid: bool [H,W].
 
     Returns:
-      [7] in the order of `DEPTH_ERRORS` (sq_rel and rmse in mm; a1..a3 are shares within 1.25, 1.25^2, 1.25^3), or
-      None for a frame without a valid pixel, which published means leave out.
+      [7] in the order of `DEPTH_ERRORS` (sq_rel and rmse in mm; a1..a3 are fractions within 1.25, 1.25^2, 1.25^3), or
+      None for a frame without a valid pixel, which the published means exclude.
     """
     if not valid.any():
         return None
@@ -57,7 +57,7 @@ def depth_errors(
 
 
 def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Returns the mean and its 95% interval by Student's t; both ends are NaN where one value allows no interval."""
+    """Returns the mean and its 95% interval by Student's t; both limits are NaN if there is only one value."""
     measured = np.asarray(values, np.float64)
     mean = float(measured.mean())
     if len(measured) < 2:

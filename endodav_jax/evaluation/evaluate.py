@@ -1,4 +1,4 @@
-"""All sequences of a split measured: a network's depth, or what any other method predicted, by the same rule."""
+"""Evaluates all sequences of a split: a network's depth or another method's predictions, by the same rule."""
 
 import contextlib
 import dataclasses
@@ -27,23 +27,23 @@ PUBLISHED = DepthModelConfig()
 ERRORS = (*DEPTH_ERRORS, *TEMPORAL_ERRORS)
 _PACKAGES = ("jax", "flax", "numpy", "scipy", "opencv-python-headless")
 
-# Called with each sequence's scores and its predicted depth [H,W] by number, which is gone after the call.
+# Called with each sequence's scores and its predicted depth [H,W] by number, which is only valid during the call.
 OnSequence = Callable[[SequenceScores, Sequence[np.ndarray]], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What was measured on a split.
+    """The results on a split.
 
     Attributes:
-      scores: of the sequences that could be measured, in the split's order.
-      failures: sequence -> one line that says why it could not be.
-      label: what was measured: a checkpoint, a method.
-      config: how.
+      scores: of the sequences that could be evaluated, in the order of the split.
+      failures: sequence -> one line that says why it could not be evaluated.
+      label: what was evaluated: a checkpoint, a method.
+      config: the evaluation settings.
       data_set: name of the prepared data set, such as `scared_video`.
-      split: which list of it.
-      motion: sequence -> what was measured of the predicted camera; empty without a pose network.
-      runtime: which runtime ran the network and why, and what int8 costs.
+      split: name of its split.
+      motion: sequence -> errors of the predicted camera; empty without a pose network.
+      runtime: the runtime that ran the network and why it was chosen, and the loss of accuracy from int8.
     """
 
     scores: tuple[SequenceScores, ...]
@@ -56,15 +56,15 @@ class Results:
     runtime: str = ""
 
     def means(self) -> dict[str, float]:
-        """Means over all frames of all sequences by the names of `ERRORS`; NaN for what could not be measured."""
+        """Means over all frames of all sequences by the names of `ERRORS`; NaN for those that could not be computed."""
         return self._means_and_intervals()[0]
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95% intervals of `means`; NaN where there is none."""
+        """95% intervals of `means`; NaN if there is none."""
         return self._means_and_intervals()[1]
 
     def motion_means(self) -> dict[str, float]:
-        """Means of `ate` (mm) and `rotation_error` (radians) over all snippets; empty where none was measured."""
+        """Means of `ate` (mm) and `rotation_error` (radians) over all snippets; empty if there are none."""
         measured = [scores for scores in self.motion.values() if len(scores.trajectory_errors)]
         if not measured:
             return {}
@@ -74,14 +74,14 @@ class Results:
         }
 
     def alignment_line(self) -> str:
-        """Says how predictions were brought to the ground truth's scale."""
-        fitted = "fitted on every frame alone" if self.config.per_frame else "fitted once a sequence"
+        """Describes how predictions were aligned to the ground truth."""
+        fitted = "fitted on each frame" if self.config.per_frame else "fitted once per sequence"
         return f"{self.config.align}, {fitted}"
 
     def to_json(self) -> dict:
-        """Returns everything as JSON can hold it; what is not known is None.
+        """Returns everything as JSON-compatible values; unknown values are None.
 
-        `overall` and every entry of `sequences` have the names of `ERRORS`, and their 95% intervals under `intervals`.
+        `overall` and every entry of `sequences` use the names of `ERRORS`, with their 95% intervals under `intervals`.
         """
         return {
             "label": self.label,
@@ -133,15 +133,15 @@ def evaluate_network(
     on_sequence: OnSequence | None = None,
     motion: MotionEstimator | None = None,
 ) -> Results:
-    """Measures a network on every sequence; one that cannot be measured is named in `failures`.
+    """Evaluates a network on every sequence; sequences that cannot be evaluated are named in `failures`.
 
     Args:
-      estimator: of depth.
+      estimator: the depth network.
       videos: the sequences.
-      config: how.
-      label: what the network is, for reports.
+      config: the evaluation settings.
+      label: a description of the network, for reports.
       on_sequence: see `OnSequence`.
-      motion: also measure the camera motion that this pose network predicts.
+      motion: also evaluate the camera motion predicted by this pose network.
     """
     cameras: dict[str, MotionScores] = {}
 
@@ -166,10 +166,10 @@ def evaluate_predictions(
     on_sequence: OnSequence | None = None,
     model: DepthModelConfig = PUBLISHED,
 ) -> Results:
-    """Measures what another method predicted; see `predictions.read_predictions` for what a folder may hold.
+    """Evaluates another method's predictions; see `predictions.read_predictions` for what a folder may contain.
 
-    `config.kind` says whether it is depth or disparity, which then becomes depth as that of `model` does.  One frame is
-    in memory at a time.  Where `config.max_len` is set, predictions of the whole sequence may be there all the same.
+    `config.kind` says whether they are depth or disparity; disparity is converted to depth as for `model`.  One frame
+    is in memory at a time.  If `config.max_len` is set, predictions for the whole sequence are accepted too.
 
     Raises:
       UserError: there is no such folder.
@@ -184,7 +184,7 @@ def evaluate_predictions(
             whole = videos.length(sequence)
             wanted = min(whole, config.max_len or whole)
             if len(found) not in (whole, wanted):
-                raise ValueError(f"{len(found)} predictions for {wanted} frames of ground truth; give one a frame")
+                raise ValueError(f"{len(found)} predictions for {wanted} frames of ground truth; give one per frame")
             yield _AsDepth(found, wanted, config, model)
 
     scores, failures = _score_all(videos, config, maps, on_sequence)
@@ -192,16 +192,16 @@ def evaluate_predictions(
 
 
 def versions() -> dict[str, str]:
-    """Returns program -> version of everything that numbers may depend on."""
+    """Returns package -> version for everything that the numbers may depend on."""
     packages = {}
     for name in _PACKAGES:
-        with contextlib.suppress(ImportError):  # OpenCV comes under several names
+        with contextlib.suppress(ImportError):  # OpenCV is distributed under several names
             packages[name] = version(name)
     return {"endodav_jax": __version__, "python": platform.python_version(), **packages}
 
 
 class _AsDepth(Sequence[np.ndarray]):
-    """The first `length` maps of another method as depth, each made when it is asked for."""
+    """The first `length` maps of another method as depth, computed lazily."""
 
     def __init__(
         self,
@@ -253,7 +253,7 @@ def _score_all(
 
 
 def _results(scores, failures, label, config, videos: EvaluationVideos, cameras) -> Results:
-    # A data set lies at NAME/CONFIG/VERSION.
+    # The path of a data set is NAME/CONFIG/VERSION.
     return Results(
         tuple(scores), failures, label, config, videos.split.folder.parent.parent.name, videos.split.split, cameras
     )
@@ -265,5 +265,5 @@ def _numbers(means: dict[str, float], intervals: dict[str, tuple[float, float]])
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Converts NaN, which JSON does not have, to None."""
     return float(value) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Camera motion and intrinsics that a training run's pose network predicts, against ground truth poses."""
+"""Evaluates camera motion and intrinsics predicted by a run's pose network against ground truth poses."""
 
 import dataclasses
 import functools
@@ -21,22 +21,22 @@ from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
 from endodav_jax.models.resnet import RESNETS
 
-PUBLISHED_SHAPE = (256, 320)  # of frames that the pose network is trained and evaluated on; larger ones are reduced
+PUBLISHED_SHAPE = (256, 320)  # frame size for training and evaluating the pose network; larger frames are reduced
 
 
 @dataclasses.dataclass(frozen=True)
 class MotionScores:
-    """What was measured of a sequence's camera.
+    """The evaluated camera of a sequence.
 
     Attributes:
       trajectory_errors: [P] absolute trajectory errors of its snippets in mm; empty without ground truth poses.
       rotation_errors: [P] radians.
-      world_from_cam: [N,4,4] predicted poses; with ground truth they start at its first pose and have its best scale,
-        else they start at the origin in the network's unit.
-      truth_world_from_cam: [N,4,4], or None where a pose is unknown.
+      world_from_cam: [N,4,4] predicted poses; with ground truth they start at its first pose and have the best scale,
+        otherwise they start at the origin in the network's unit.
+      truth_world_from_cam: [N,4,4], or None if a pose is unknown.
       intrinsics: mean predicted (fx, fy, cx, cy) in pixels of the stored frames; None without an intrinsics head.
       true_intrinsics: of the first frame, as stored.
-      frame_index: [N] numbers of the frames.
+      frame_index: [N] frame numbers.
     """
 
     trajectory_errors: np.ndarray
@@ -61,10 +61,10 @@ class MotionEstimator:
     """The pose network of a checkpoint, and its intrinsics head if it has one.
 
     Args:
-      params: network -> weights and statistics, as `checkpoints.load_model` gives them; `pose` must be there.
+      params: network -> weights and statistics, as returned by `checkpoints.load_model`; must contain `pose`.
 
     Raises:
-      UserError: a pose network of no known size.
+      UserError: the pose network has an unknown size.
     """
 
     def __init__(self, params: dict[str, dict]):
@@ -73,9 +73,9 @@ class MotionEstimator:
         self._params = jax.device_put({name: params[name] for name in ("pose", "intrinsics") if name in params})
 
     def __call__(self, frames: Iterable[EvaluationFrame]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yields, for each frame but the first, the motion from the one before, [4,4], and the intrinsics or None.
+        """Yields, for each frame but the first, the motion from the previous one, [4,4], and the intrinsics or None.
 
-        Stacked as in training: the later frame first, which gives `later_from_earlier`.
+        Frames are stacked as in training, the later one first, which gives `later_from_earlier`.
         """
         before = None
         for frame in frames:
@@ -91,10 +91,10 @@ class MotionEstimator:
 
 
 def score_motion(estimator: MotionEstimator, frames: Iterable[EvaluationFrame]) -> MotionScores | None:
-    """Predicts the motion between all frames of a sequence and measures it; None for fewer than two frames.
+    """Predicts the motion between all frames of a sequence and evaluates it; None for fewer than two frames.
 
-    Relative motions are `later_from_earlier`, multiplied in the published order in snippets; the whole trajectory is
-    the proper one.
+    Relative motions are `later_from_earlier`.  In snippets they are multiplied in the published order; the whole
+    trajectory uses the correct order.
     """
     poses, numbers, true_intrinsics = [], [], []
 
@@ -127,7 +127,7 @@ def score_motion(estimator: MotionEstimator, frames: Iterable[EvaluationFrame]) 
 
 
 def write_tum(path: Path, poses: np.ndarray, numbers: Iterable[int], unit: str = "mm") -> None:
-    """Writes a trajectory: a line a frame, `number tx ty tz qx qy qz qw`, camera to world, in `unit`."""
+    """Writes a trajectory: a line per frame, `number tx ty tz qx qy qz qw`, camera to world, in `unit`."""
     lines = [f"# frame tx ty tz qx qy qz qw (camera to world, {unit})"]
     for number, pose in zip(numbers, poses, strict=True):
         values = *pose[:3, 3], *_quaternion(pose[:3, :3])
@@ -137,7 +137,7 @@ def write_tum(path: Path, poses: np.ndarray, numbers: Iterable[int], unit: str =
 
 
 def _placed(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Returns the predicted poses from the truth's first pose on, at the best scale."""
+    """Returns the predicted poses, starting at the first true pose, at the best scale."""
     start, local = truth[0], np.stack([inverse_rigid(truth[0]) @ pose for pose in truth])
     length = np.sum(found[:, :3, 3] ** 2)
     scaled = found.copy()
@@ -146,7 +146,7 @@ def _placed(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _quaternion(rotation: np.ndarray) -> np.ndarray:
-    """Returns (x, y, z, w), w not negative, of a rotation matrix: the largest entry first, so that none is lost."""
+    """Returns the quaternion (x, y, z, w), w >= 0, of a rotation matrix, from its largest entry for accuracy."""
     trace = np.trace(rotation)
     squares = np.array([*(1 + 2 * np.diag(rotation) - trace), 1 + trace])  # four times x², y², z², w²
     largest = int(np.argmax(squares))
@@ -171,13 +171,13 @@ def _predict(params: dict, later, earlier, *, layers: int):
 
 
 def _layers_of(params: dict) -> int:
-    """Returns how many layers the ResNet of these weights has."""
+    """Returns the number of layers of the ResNet with these weights."""
     wanted = jax.tree.map(lambda leaf: leaf.shape, params["encoder"])
     for layers in RESNETS:
         if jax.tree.map(lambda leaf: leaf.shape, _networks(layers)["pose"][1]["encoder"]) == wanted:
             return layers
     known = ", ".join(map(str, RESNETS))
-    raise UserError(f"weights: the pose network is no ResNet of {known} layers; leave it out of the checkpoint")
+    raise UserError(f"weights: the pose network is not a ResNet of {known} layers; remove it from the checkpoint")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The paper's figures (Zhou et al., MICCAI 2025, Tables 1 and 2), to stand beside ours."""
+"""The paper's figures (Zhou et al., MICCAI 2025, Tables 1 and 2), for comparison with ours."""
 
 import dataclasses
 
@@ -9,12 +9,12 @@ class PublishedScores:
 
     Attributes:
       data: `scared` or `hamlyn`.
-      method: its name, or in the ablation what was left out.
+      method: its name, or in the ablation what was omitted.
       abs_rel, sq_rel, rmse, rmse_log, a1: means over frames, sq_rel and rmse in mm.
-      tae: percent; None where it was not measured.
-      total, trainable: parameters in millions; None where the table has none.
-      milliseconds: a frame, on the authors' machine.
-      projection_loss, depth_alignment: of an ablation's row; None in Table 1.
+      tae: percent; None if not reported.
+      total, trainable: parameters in millions; None if not reported.
+      milliseconds: per frame, on the authors' machine.
+      projection_loss, depth_alignment: for rows of the ablation; None in Table 1.
     """
 
     data: str
@@ -32,7 +32,7 @@ class PublishedScores:
     depth_alignment: bool | None = None
 
     def value(self, name: str) -> float | None:
-        """Returns the figure of an error by our name for it; None where the paper does not have it."""
+        """Returns the paper's figure for an error, by our name for it; None if the paper does not report it."""
         return getattr(self, name, None)
 
 
@@ -65,5 +65,5 @@ TABLE_2 = (
 
 
 def published_for(data_set: str) -> tuple[PublishedScores, ...]:
-    """Returns the rows of Table 1 that belong to a prepared data set, such as `scared_video`; others have none."""
+    """Returns the rows of Table 1 for a prepared data set, such as `scared_video`; empty for other data sets."""
     return tuple(row for row in TABLE_1 if data_set.split("_")[0] == row.data)

@@ -9,14 +9,14 @@ SNIPPET_MOTIONS = 4  # five frames
 def snippet_errors(
     predicted: Float[np.ndarray, "N 4 4"], truth: Float[np.ndarray, "N 4 4"]
 ) -> tuple[Float64[np.ndarray, "N"], Float64[np.ndarray, "N"]]:
-    """Errors of every snippet of up to five frames, one starting at each frame that has a motion after it.
+    """Errors of every snippet of up to five frames, one starting at each frame that is followed by a motion.
 
     Args:
       predicted, truth: [N,4,4] relative motions from frame to frame.
 
     Returns:
-      ([N] absolute trajectory error in the truth's unit, each snippet scaled at best; [N] rotation error, radians).
-      The last snippets are shorter, as published.
+      ([N] absolute trajectory error in the unit of the truth, each snippet at its best scale; [N] rotation error,
+      radians).  The last snippets are shorter, as published.
     """
     trajectory, rotation = [], []
     for start in range(len(truth)):
@@ -28,7 +28,7 @@ def snippet_errors(
 
 
 def trajectory_of(motions: Float[np.ndarray, "N 4 4"]) -> Float64[np.ndarray, "N+1 4 4"]:
-    """Returns [N+1,4,4], the product of the first 0, 1, ... N of the motions [N,4,4]."""
+    """Returns [N+1,4,4], the products of the first 0, 1, ... N of the motions [N,4,4]."""
     poses = [np.eye(4)]
     for motion in motions:
         poses.append(poses[-1] @ motion)
@@ -36,14 +36,14 @@ def trajectory_of(motions: Float[np.ndarray, "N 4 4"]) -> Float64[np.ndarray, "N
 
 
 def _trajectory_error(found: Float[np.ndarray, "N 3"], wanted: Float[np.ndarray, "N 3"]) -> float:
-    """Root of the summed squared distances over the number of points (so published), after the best scale."""
+    """Root of the summed squared distances, divided by the number of points (as published), after the best scale."""
     length = np.sum(found**2)
     scale = np.sum(wanted * found) / length if length > 0 else 0.0
     return float(np.sqrt(np.sum((scale * found - wanted) ** 2)) / len(wanted))
 
 
 def _angle(rotation: Float[np.ndarray, "3 3"]) -> float:
-    """Angle of a rotation matrix, radians, accurate near 0 and pi alike."""
+    """Angle of a rotation matrix, radians, accurate near both 0 and pi."""
     sine = np.linalg.norm(
         [rotation[0, 1] - rotation[1, 0], rotation[1, 2] - rotation[2, 1], rotation[0, 2] - rotation[2, 0]]
     )

@@ -1,4 +1,4 @@
-"""A network's depth of a whole sequence, on disk, so that memory does not grow with its length."""
+"""A network's depth for a whole sequence, on disk, so that memory does not grow with its length."""
 
 import contextlib
 import tempfile
@@ -19,7 +19,7 @@ MM_PER_M = 1000.0  # ground truth is in mm
 def predicted_depth(
     estimator: DepthEstimator, videos: EvaluationVideos, sequence: str, config: EvaluateConfig
 ) -> Iterator[np.ndarray]:
-    """Yields depth float32 [N,H,W] of a sequence as a memory-mapped temporary file, gone afterwards."""
+    """Yields the depth of a sequence, float32 [N,H,W], as a memory-mapped temporary file, deleted afterwards."""
     length = min(videos.length(sequence), config.max_len or videos.length(sequence))
     first = next(videos.frames(sequence, 1))
     with tempfile.TemporaryDirectory() as folder:

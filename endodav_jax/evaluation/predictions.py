@@ -1,4 +1,4 @@
-"""Depth that any other method predicted, read from a folder, one frame in memory at a time."""
+"""Depth predicted by another method, read from a folder with one frame in memory at a time."""
 
 import contextlib
 import json
@@ -15,16 +15,16 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import Kind
 from endodav_jax.video.image_order import natural_order
 
-_KEYS = {"depth": ("depths", "depth"), "disparity": ("disparities", "disparity")}  # of an npz, the first one found
+_KEYS = {"depth": ("depths", "depth"), "disparity": ("disparities", "disparity")}  # in an npz; the first one found
 _FRAME_SUFFIXES = (".npy", ".png", ".exr")
-_FILE_ENDINGS = (".npz", ".npy", "_depths.npz")  # the last as `endodav infer` names it
+_FILE_ENDINGS = (".npz", ".npy", "_depths.npz")  # the last is written by `endodav infer`
 _INNER_FOLDERS = ("", "depth", "depths", "disparity", "disparities")
 _SCALE_FILE = "scale.json"  # beside 16-bit PNGs of `endodav infer`
-_SEARCHED_LEVELS = 3  # of folders, where no name fits exactly
+_SEARCHED_LEVELS = 3  # of folders, if no name matches exactly
 
 
 class FrameFiles(Sequence[np.ndarray]):
-    """The frames of a folder, each read when it is asked for: float32 [H,W].
+    """The frames of a folder, float32 [H,W], read lazily.
 
     Attributes:
       paths: of the frames, in natural order.
@@ -42,7 +42,7 @@ class FrameFiles(Sequence[np.ndarray]):
         """Reads frame `number`.
 
         Raises:
-          UserError: a file that cannot be read or is no map of depth.
+          UserError: a file cannot be read or is not a depth map.
         """
         path = self.paths[number]
         try:
@@ -58,7 +58,7 @@ class FrameFiles(Sequence[np.ndarray]):
             return _read_exr(path)
         with Image.open(path) as image:
             if not image.mode.startswith("I"):
-                raise UserError(f"{path}: is no 16-bit grey PNG; save depth with 16 bits, not as a picture")
+                raise UserError(f"{path}: not a 16-bit grey PNG; save depth with 16 bits, not as a picture")
             return np.asarray(image, np.float32) / np.float32(self._scale)
 
 
@@ -67,15 +67,15 @@ def read_predictions(folder: Path, sequence: str, kind: Kind) -> Iterator[Sequen
     """Yields the maps [H,W] of a sequence by number, not all in memory at once.
 
     Args:
-      folder: holds for each sequence `NAME.npz` (keys `depths` or `depth`; `disparities` or `disparity`), `NAME.npy`,
-        [N,H,W] both, or a folder `NAME/` (or `NAME/depth/`) of npy, 16-bit PNG or EXR files, one a frame.  In names
-        `/` may be `_`, and where none fits, case and signs are overlooked.  It may be the very file or folder of
-        frames, too, which then serves every sequence.
+      folder: contains for each sequence `NAME.npz` (keys `depths` or `depth`; `disparities` or `disparity`) or
+        `NAME.npy`, both [N,H,W], or a folder `NAME/` (or `NAME/depth/`) of npy, 16-bit PNG or EXR files, one per frame.
+        `/` in names may be written as `_`; if no name matches, case and punctuation are ignored.  It may also be the
+        file or the folder of frames itself, which is then used for every sequence.
       sequence: its name.
       kind: what the maps are.
 
     Raises:
-      UserError: nothing of the sequence is there, or it cannot be read.
+      UserError: there are no predictions for the sequence, or they cannot be read.
     """
     place = find_predictions(folder, sequence)
     if place.is_dir():
@@ -88,10 +88,10 @@ def read_predictions(folder: Path, sequence: str, kind: Kind) -> Iterator[Sequen
 
 
 def find_predictions(folder: Path, sequence: str) -> Path:
-    """Returns the file or the folder of frames that belongs to a sequence; see `read_predictions`.
+    """Returns the file or the folder of frames for a sequence; see `read_predictions`.
 
     Raises:
-      UserError: there is none, or several fit equally.
+      UserError: there is none, or several match equally well.
     """
     if not folder.exists():
         raise UserError(f"{folder}: no such folder of predictions")
@@ -106,7 +106,7 @@ def find_predictions(folder: Path, sequence: str) -> Path:
     if len(alike) == 1:
         return alike[0]
     if alike:
-        raise UserError(f"{folder}: {' and '.join(sorted(place.name for place in alike))} both fit; keep one")
+        raise UserError(f"{folder}: {' and '.join(sorted(place.name for place in alike))} both match; keep one")
     wanted = next(iter(names))
     raise UserError(
         f"{folder}: no prediction; looked for {wanted}.npz, {wanted}.npy and {wanted}/ with npy, 16-bit png or exr "
@@ -115,9 +115,9 @@ def find_predictions(folder: Path, sequence: str) -> Path:
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """Returns the frames of a folder, or of `depth/` inside it, in natural order; of one kind, npy before png and exr.
+    """Returns the frames in a folder, or in its `depth/`, in natural order; of one kind, npy before png and exr.
 
-    A folder of sequences (`a.npy`, `b.npy`, one array [N,H,W] each) holds no frames.
+    A folder of sequences (`a.npy`, `b.npy`, one array [N,H,W] each) contains no frames.
     """
     for inner in _INNER_FOLDERS:
         place = folder / inner
@@ -134,7 +134,7 @@ def frames_in(folder: Path) -> list[Path]:
 
 
 def _is_stack(path: Path) -> bool:
-    """Whether an npy file holds several maps, from its header alone."""
+    """Whether an npy file contains several maps, judging by its header only."""
     try:
         shape = np.load(path, mmap_mode="r").shape
     except (OSError, ValueError):
@@ -143,7 +143,7 @@ def _is_stack(path: Path) -> bool:
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
-    """Yields every file or folder of frames a few levels down that could be a sequence."""
+    """Yields every file or folder of frames, up to a few levels down, that could be a sequence."""
     for level in range(1, _SEARCHED_LEVELS + 1):
         for place in folder.glob("/".join("*" * level)):
             if (place.is_file() and place.suffix.lower() in (".npz", ".npy")) or (
@@ -166,16 +166,16 @@ def _letters(name: str) -> str:
 
 @contextlib.contextmanager
 def _unpacked(path: Path, kind: Kind) -> Iterator[np.ndarray]:
-    """Yields the maps of an npz from a temporary file: what is inside of an archive cannot be mapped into memory."""
+    """Yields the maps of an npz from a temporary file, since members of an archive cannot be memory-mapped."""
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
             keys = [name.removesuffix(".npy") for name in archive.namelist()]
             chosen = next((key for key in _KEYS[kind] if key in keys), None)
             if chosen is None:
                 others = [other for other in _KEYS if other != kind and any(key in keys for key in _KEYS[other])]
-                cure = f"say --kind {others[0]}" if others else "name the array so"
+                cure = f"use --kind {others[0]}" if others else "rename the array"
                 raise UserError(
-                    f"{path}: holds {', '.join(keys) or 'nothing'}, wanted {' or '.join(_KEYS[kind])}; {cure}"
+                    f"{path}: contains {', '.join(keys) or 'nothing'}, expected {' or '.join(_KEYS[kind])}; {cure}"
                 )
             extracted = Path(folder) / "maps.npy"
             with archive.open(f"{chosen}.npy") as member, open(extracted, "wb") as file:
@@ -198,13 +198,13 @@ def _mapped(path: Path, name: Path) -> np.ndarray:
     if maps.ndim == 2:
         maps = maps[None]
     if maps.ndim != 3 or maps.dtype.kind not in "fui":
-        raise UserError(f"{name}: is {maps.dtype} {maps.shape}; wanted one map a frame, numbers [N,H,W]")
+        raise UserError(f"{name}: is {maps.dtype} {maps.shape}; expected one map per frame, numbers [N,H,W]")
     return maps
 
 
 def _as_map(values: np.ndarray, path: Path) -> np.ndarray:
     if values.dtype.kind not in "fui" or (values.ndim != 2 and values.squeeze().ndim != 2):
-        raise UserError(f"{path}: is {values.dtype} {values.shape}; wanted a map of numbers [H,W]")
+        raise UserError(f"{path}: is {values.dtype} {values.shape}; expected a map of numbers [H,W]")
     return (values if values.ndim == 2 else values.squeeze()).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The exact median of more numbers than fit into memory, in two passes over them."""
+"""The exact median of more numbers than fit in memory, in two passes."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ _BINS = 1 << 16
 
 
 class RunningMedian:
-    """Counts float32 numbers by the high half of their bits, then, in a second pass, by the low half.
+    """Counts float32 numbers by the high half of their bits and, in a second pass, by the low half.
 
-    The bits of floats, those of negative ones turned round, are in the order of the floats, so that the two counts
-    find the very number that sorting would.  Use: `count` every array, `refine` every array again, `value()`.
+    The bits of floats sort like the floats themselves if those of negative numbers are inverted, so the two counts
+    find the same number as sorting would.  Usage: `count` every array, `refine` every array again, `value()`.
     """
 
     def __init__(self):
@@ -17,7 +17,7 @@ class RunningMedian:
         self._low: dict[int, np.ndarray] = {}
 
     def count(self, values: np.ndarray) -> None:
-        """First pass: takes the next numbers, any shape."""
+        """First pass: adds numbers, of any shape."""
         self._high += np.bincount(_ordered(values) >> 16, minlength=_BINS)
 
     def refine(self, values: np.ndarray) -> None:
@@ -30,7 +30,7 @@ class RunningMedian:
             counts += np.bincount(ordered[high == chosen] & (_BINS - 1), minlength=_BINS)
 
     def value(self) -> float:
-        """The median; the mean of the two middle numbers of an even count, as NumPy has it."""
+        """The median; for an even count the mean of the two middle numbers, as in NumPy."""
         middle = []
         for rank in self._ranks():
             chosen, within = self._bin_of(rank)
@@ -44,18 +44,18 @@ class RunningMedian:
     def _ranks(self) -> tuple[int, int]:
         count = len(self)
         if not count:
-            raise ValueError("no numbers to take a median of")
+            raise ValueError("no numbers to take the median of")
         return (count - 1) // 2, count // 2
 
     def _bin_of(self, rank: int) -> tuple[int, int]:
-        """Returns the high half of the number of a rank, and its rank among those that share it."""
+        """Returns the high half of the number with a given rank, and its rank among numbers with the same high half."""
         cumulative = np.cumsum(self._high)
         chosen = int(np.searchsorted(cumulative, rank, side="right"))
         return chosen, rank - int(cumulative[chosen] - self._high[chosen])
 
 
 def _ordered(values: np.ndarray) -> np.ndarray:
-    """Returns bits, int64, that sort as the float32 values do."""
+    """Returns bits, int64, that sort like the float32 values."""
     bits = np.ascontiguousarray(values, np.float32).ravel().view(np.uint32)
     negative = (bits >> 31).astype(bool)
     return np.where(negative, ~bits, bits | np.uint32(1 << 31)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""One sequence measured: predictions on disk, ground truth streamed past them, one frame in memory at a time."""
+"""Evaluates one sequence: predictions on disk, ground truth streamed, one frame in memory at a time."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,11 +15,11 @@ from endodav_jax.evaluation.temporal_errors import projection_matrix, temporal_e
 
 TEMPORAL_ERRORS = ("tae", "tas")
 
-_SPARSE = 0.05  # share of valid pixels in the view below which ground truth is a set of points
+_SPARSE = 0.05  # below this fraction of valid pixels in the view, ground truth is treated as a set of points
 
 
 class _Placed(NamedTuple):
-    """A frame with a pose, as `temporal_errors` takes it."""
+    """A frame with a pose, as used by `temporal_errors`."""
 
     depth: np.ndarray
     valid: np.ndarray
@@ -27,19 +27,19 @@ class _Placed(NamedTuple):
     landing: np.ndarray
 
 
-Truth = Callable[[], Iterator[EvaluationFrame]]  # starts the sequence anew, as often as it is called
+Truth = Callable[[], Iterator[EvaluationFrame]]  # every call streams the sequence from the start
 
 
 @dataclasses.dataclass(frozen=True)
 class SequenceScores:
-    """What was measured on one sequence.
+    """The results on one sequence.
 
     Attributes:
       sequence: its name.
-      frames: how many it has.
+      frames: number of frames.
       depth: [M,7] errors of its M frames with a valid pixel, in the order of `DEPTH_ERRORS`.
       temporal: [P,2] TAE (percent) and TAS of its P pairs; empty where poses are missing.
-      alignment: of the whole sequence; None where each frame has its own.
+      alignment: of the whole sequence; None if each frame has its own.
     """
 
     sequence: str
@@ -49,7 +49,7 @@ class SequenceScores:
     alignment: Alignment | None
 
     def means(self) -> dict[str, float]:
-        """Mean of each error over the sequence's frames; NaN for TAE and TAS without poses."""
+        """Mean of each error over the frames of the sequence; NaN for TAE and TAS without poses."""
         return means_and_intervals([self])[0]
 
 
@@ -67,17 +67,17 @@ def means_and_intervals(scores: Sequence[SequenceScores]) -> tuple[dict[str, flo
 def score_sequence(
     sequence: str, truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig
 ) -> SequenceScores:
-    """Aligns the predicted depth of a sequence to its ground truth and measures every frame.
+    """Aligns the predicted depth of a sequence to its ground truth and evaluates every frame.
 
     Args:
       sequence: its name.
       truth: streams its frames.
       predicted: depth [H,W] of each frame by number, positive, such as a memory-mapped array.
-      config: the rule, the range of depths.
+      config: the rule and the depth range.
 
     Raises:
       ValueError: no frame has a valid pixel, counts or sizes differ, a prediction is not finite, or the rule has no
-        fit for the sequence, or for one of its frames where each has its own.
+        fit for the sequence or, if fitted per frame, for one of its frames.
     """
     alignment = None if config.per_frame else _fit(truth, predicted, config)
     errors, pairs = [], []
@@ -106,7 +106,7 @@ def score_sequence(
 
 
 def _fit_frame(frame: EvaluationFrame, predicted: np.ndarray, truth: np.ndarray, config: EvaluateConfig) -> Alignment:
-    """Fits a frame alone.  One that cannot be is not left out: means without the worst frames would flatter."""
+    """Fits a single frame.  Failures are not skipped: means without the worst frames would be too good."""
     try:
         return fit_alignment(config.align, predicted, truth)
     except ValueError as error:
@@ -119,23 +119,23 @@ def _finite_errors(frame: EvaluationFrame, aligned: np.ndarray, valid: np.ndarra
     assert errors is not None  # a pixel is valid
     if not np.isfinite(errors).all():
         raise ValueError(
-            f"frame {frame.frame_index} has errors that are not finite, as for a predicted depth of 0; measure with "
-            "--near above 0"
+            f"frame {frame.frame_index} has errors that are not finite, as for a predicted depth of 0; use --near "
+            "above 0"
         )
     return errors
 
 
 def _landing(valid: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Returns where moved points are compared: valid pixels as published, all of the view where truth is sparse.
+    """Returns where moved points are compared: at valid pixels as published, in the whole view if truth is sparse.
 
-    A point of structure from motion hardly ever lands on the very pixel of another; what it is compared with is the
+    A point from structure from motion hardly ever lands on exactly the pixel of another; it is compared with the
     predicted depth, which is known everywhere.
     """
     return counted if valid.sum() < _SPARSE * counted.sum() else valid
 
 
 def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) -> Alignment:
-    """Fits the rule over all valid pixels of the sequence, streaming them as often as the rule needs."""
+    """Fits the rule on all valid pixels of the sequence, streaming them as often as needed."""
 
     def valid_pixels() -> Iterable[tuple[np.ndarray, np.ndarray]]:
         for depth, frame, valid in _pairs(truth, predicted, config):
@@ -164,11 +164,11 @@ def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) 
 def _pairs(
     truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig
 ) -> Iterator[tuple[np.ndarray, EvaluationFrame, np.ndarray]]:
-    """Yields (predicted depth, frame, mask of pixels that count) of each frame."""
+    """Yields (predicted depth, frame, mask of pixels to evaluate) for each frame."""
     number = -1
     for number, frame in enumerate(truth()):
         if number >= len(predicted):
-            raise ValueError(f"{len(predicted)} predictions, more frames of ground truth; predict every frame")
+            raise ValueError(f"{len(predicted)} predictions, but more frames of ground truth; predict every frame")
         depth = np.asarray(predicted[number], np.float32)
         if frame.depth_mm is None:
             raise ValueError(f"frame {frame.frame_index} has no ground truth depth")
@@ -182,5 +182,5 @@ def _pairs(
         yield depth, frame, valid
     if number + 1 < len(predicted):
         raise ValueError(
-            f"{len(predicted)} predictions, {number + 1} frames of ground truth; predict these frames only"
+            f"{len(predicted)} predictions, {number + 1} frames of ground truth; predict only these frames"
         )

@@ -1,14 +1,14 @@
-"""Temporal alignment error and similarity (TAE, TAS): does the depth of one frame, moved by the true camera motion,
-agree with the depth of the next?
+"""Temporal alignment error and similarity (TAE, TAS): how well the depth of one frame, moved by the true camera
+motion, agrees with the depth of the next.
 
-As the published evaluators compute it: pixel centres lie at +0.5, points are moved through the world, land on the
-nearest pixel by rounding half to even, and where several land on one pixel the last in row order stays.
+As in the published evaluators, pixel centres lie at +0.5, points are moved through the world and land on the nearest
+pixel by rounding half to even, and if several land on one pixel, the last in row order is kept.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 
-_IN_FRONT = 1e-6  # a point must lie this far before the camera to be seen
+_IN_FRONT = 1e-6  # minimum distance in front of the camera for a point to be visible
 
 
 def temporal_errors(
@@ -21,7 +21,7 @@ def temporal_errors(
     landing_a: Bool[np.ndarray, "H W"] | None = None,
     landing_b: Bool[np.ndarray, "H W"] | None = None,
 ) -> tuple[float, float]:
-    """Returns (TAE in percent, TAS in [0, 1]) of two frames, both ways averaged.
+    """Returns (TAE in percent, TAS in [0, 1]) of two frames, averaged over both directions.
 
     Args:
       depth_a, depth_b: [H,W] aligned depth, mm.
@@ -31,7 +31,7 @@ def temporal_errors(
         truth is valid.
 
     Returns:
-      NaN for both where no point of one frame lands on a pixel of the other that counts.
+      NaN for both if no point of one frame lands on a pixel of the other that is compared.
     """
     a_from_b = projection_a @ np.linalg.inv(projection_b)
     b_from_a = projection_b @ np.linalg.inv(projection_a)
@@ -43,7 +43,7 @@ def temporal_errors(
 def projection_matrix(
     intrinsics: Float[np.ndarray, "4"], cam_from_world: Float[np.ndarray, "4 4"]
 ) -> Float64[np.ndarray, "4 4"]:
-    """Returns float64 [4,4]: world point -> (x z, y z, z, 1) of intrinsics (fx, fy, cx, cy) and a [4,4] pose."""
+    """Returns float64 [4,4]: world point -> (x z, y z, z, 1), for intrinsics (fx, fy, cx, cy) and a [4,4] pose."""
     fx, fy, cx, cy = intrinsics
     matrix = np.eye(4)
     matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2] = fx, fy, cx, cy
@@ -56,7 +56,7 @@ def _moved(
     target_from_source: Float64[np.ndarray, "4 4"],
     target_valid: Bool[np.ndarray, "H W"],
 ) -> Float32[np.ndarray, "H W"]:
-    """Returns float32 [H,W]: the depth as the other camera sees it, 0 where nothing lands or is valid."""
+    """Returns float32 [H,W]: the depth as seen by the other camera, 0 where nothing lands or is valid."""
     height, width = depth.shape
     rows, columns = np.nonzero(valid)
     z = depth[rows, columns].astype(np.float64)
@@ -71,7 +71,7 @@ def _moved(
 
 
 def _agreement(moved: Float32[np.ndarray, "H W"], depth: Float[np.ndarray, "H W"]) -> tuple[float, float]:
-    """Returns (mean relative difference, share within a factor 1.25); the frame's own depth is the reference."""
+    """Returns (mean relative difference, fraction within a factor 1.25), relative to the frame's own depth."""
     seen = moved > _IN_FRONT
     if not seen.any():
         return float("nan"), float("nan")

@@ -1,1 +1,1 @@
-"""Networks as files for other runtimes: ONNX, OpenVINO and StableHLO, and running and checking such files."""
+"""Exports networks to files for other runtimes (ONNX, OpenVINO, StableHLO), and runs and checks such files."""

@@ -1,4 +1,4 @@
-"""`export_network`: a checkpoint to files that other runtimes read."""
+"""`export_network`: exports a checkpoint to files for other runtimes."""
 
 import dataclasses
 import hashlib
@@ -19,7 +19,7 @@ from endodav_jax.export.stablehlo_file import write_stablehlo
 from endodav_jax.files import whole_file
 from endodav_jax.models import DepthModelConfig, merge_adapters
 
-BLACK_BOXES = ("video", "frame")  # the parts that are a network by themselves
+BLACK_BOXES = ("video", "frame")  # the parts that are a complete network
 
 
 def export_network(
@@ -30,25 +30,25 @@ def export_network(
     dynamic_batch: bool = False,
     overwrite: bool = False,
 ) -> Manifest:
-    """Writes a network for other runtimes, adapters folded in.
+    """Writes a network for other runtimes, with adapters folded in.
 
     Args:
-      source: a checkpoint or published weights, as of `checkpoints.load_model`.
-      out: a folder, for all parts and `network.json`; or, with `what="onnx"`, a file `*.onnx` for the black box alone.
+      source: a checkpoint or published weights, see `checkpoints.load_model`.
+      out: a folder, for all parts and `network.json`; or, with `what="onnx"`, a file `*.onnx` for the complete network.
       what: `onnx`, `openvino` (made from ONNX) or `stablehlo`.
       storage: `float32`, or `float16` for files of half the size (onnx, openvino).
-      dynamic_batch: leave the batch of per-frame parts open (onnx, openvino).
+      dynamic_batch: make the batch size of the per-frame parts dynamic (onnx, openvino).
       overwrite: replace an older export.
 
     Raises:
-      UserError: of `load_model`; a converter that is not installed; a choice that the format does not have; the
+      UserError: see `load_model`; a converter that is not installed; an option not supported by the format; the
         output exists.
     """
     out = Path(out)
     if what == "stablehlo" and (storage != "float32" or dynamic_batch):
-        raise UserError("--what stablehlo: its files are float32 with a static batch; leave the other choice out")
+        raise UserError("--what stablehlo: its files are float32 with a static batch; omit the other option")
     if out.suffix == ".onnx" and what != "onnx":
-        raise UserError(f"{out}: --what {what} writes a folder; name one without .onnx")
+        raise UserError(f"{out}: --what {what} writes a folder; give a name without .onnx")
     if what == "openvino":
         require_openvino("--what openvino")
     config, params, card = load_model(source)
@@ -56,7 +56,7 @@ def export_network(
 
 
 def merged_float32(config: DepthModelConfig, params: dict) -> tuple[DepthModelConfig, dict]:
-    """A network with its adapters folded in, computing in float32, its weights float32 on the host."""
+    """A network with its adapters folded in, computing in float32, with float32 weights on the host."""
     config, merged = merge_adapters(dataclasses.replace(config, precision="float32"), params)
     return config, jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), merged)
 
@@ -72,9 +72,9 @@ def write_parts(
     overwrite: bool = False,
     only: tuple[str, ...] = (),
 ) -> Manifest:
-    """Writes the parts of a network that `merged_float32` gave; the other arguments as of `export_network`.
+    """Writes the parts of a network returned by `merged_float32`; for the other arguments see `export_network`.
 
-    With `only`, no other parts than these.
+    With `only`, writes only these parts.
     """
     single = out.suffix == ".onnx"
     parts = parts_of(config, params)

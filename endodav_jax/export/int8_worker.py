@@ -1,7 +1,7 @@
 """The process that quantises: `python -m endodav_jax.export.int8_worker REQUEST_FOLDER`.
 
-Alone in its process since NNCF draws progress bars, forks, warns, and reports its use to its makers, which a program
-that sees patients' videos must not; `NNCF_CI` in its environment switches that off.
+It runs in a separate process because NNCF draws progress bars, forks, warns, and sends telemetry, which a program
+that processes patients' videos must not; `NNCF_CI` in its environment disables this.
 """
 
 import json
@@ -15,7 +15,7 @@ REQUEST, EXAMPLES = "request.json", "examples.safetensors"
 
 
 def main(place: Path) -> None:
-    """Calibrates and writes the model that the request names."""
+    """Calibrates and writes the requested model."""
     import nncf
     import openvino
 

@@ -1,4 +1,4 @@
-"""What an exported network says of itself: in ONNX files as metadata, beside OpenVINO and StableHLO files as JSON."""
+"""The description of an exported network: metadata in ONNX files, JSON beside OpenVINO and StableHLO files."""
 
 import dataclasses
 import json
@@ -17,22 +17,22 @@ KIND = "endodav_jax exported network"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "network.json"  # in a folder of parts
 OUTPUTS = {
-    "disparity": {"name": "disparity", "units": "inverse depth up to scale and shift, not negative; near is large"},
+    "disparity": {"name": "disparity", "units": "inverse depth up to scale and shift, non-negative; near is large"},
     "metric_depth": {"name": "depth", "units": "metres along the optical axis"},
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a reader of an exported file has to know.
+    """Information for readers of an exported file.
 
     Attributes:
       format: of the files.
-      storage: type of the weights in them; inputs and outputs are float32 always.
-      config: of the network, adapters folded in.
-      card: what the weights are, and their licence.
+      storage: type of the weights in them; inputs and outputs are always float32.
+      config: of the network, with adapters folded in.
+      card: describes the weights and their licence.
       parts: name -> file within the folder.
-      weights_digest: SHA-256 of the weights, so that a copy can be told from another network.
+      weights_digest: SHA-256 of the weights, to distinguish copies from other networks.
     """
 
     format: Format
@@ -43,7 +43,7 @@ class Manifest:
     weights_digest: str
 
     def to_text(self) -> str:
-        """JSON of everything."""
+        """Everything as JSON."""
         return json.dumps({"kind": KIND, "version": FORMAT_VERSION, "package_version": __version__,
                            "input": "RGB in [0, 1], float32, channels first; normalised within",
                            "output": OUTPUTS[self.config.output],
@@ -51,10 +51,10 @@ class Manifest:
 
     @classmethod
     def from_text(cls, text: str, name: str) -> "Manifest":
-        """Reads what `to_text` wrote.
+        """Reads text written by `to_text`.
 
         Raises:
-          UserError: it is damaged, of something else, or of a newer version.
+          UserError: it is damaged, describes something else, or is from a newer version.
         """
         try:
             values = json.loads(text)
@@ -67,7 +67,7 @@ class Manifest:
                 Card.from_json(values["card"]), dict(values["parts"]), values["weights_digest"],
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{name}: says nothing of an exported network; write one with `endodav export`") from error
+            raise UserError(f"{name}: describes no exported network; write one with `endodav export`") from error
 
     @classmethod
     def of_folder(cls, folder: Path) -> "Manifest":
@@ -80,4 +80,4 @@ class Manifest:
         try:
             return cls.from_text(path.read_text(), str(path))
         except OSError as error:
-            raise UserError(f"{folder}: is no exported network (no {MANIFEST_NAME} in it)") from error
+            raise UserError(f"{folder}: not an exported network (no {MANIFEST_NAME} in it)") from error

@@ -1,4 +1,4 @@
-"""Parts of a network as ONNX files, by jax2onnx in a process of its own, since it patches JAX and Flax as it runs."""
+"""Writes parts of a network as ONNX files, with jax2onnx in a separate process, since it patches JAX and Flax."""
 
 import dataclasses
 import json
@@ -25,14 +25,14 @@ REQUEST, WEIGHTS = "request.json", "weights.safetensors"
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the converting process is asked for.
+    """The request to the converting process.
 
     Attributes:
-      config: of the network, adapters merged.
+      config: of the network, with merged adapters.
       parts: names of `parts_of`.
       storage: `float32` or `float16`.
-      dynamic_batch: leave the length of the first axis open where frames do not see one another.
-      metadata: part -> text for the file's metadata, under `endodav_jax`.
+      dynamic_batch: make the first axis dynamic in parts that process frames independently.
+      metadata: part -> text for the file's metadata, under the key `endodav_jax`.
       about: part -> one line for the file's description.
     """
 
@@ -47,9 +47,9 @@ def write_onnx(request: Request, params: dict, folder: Path) -> dict[str, str]:
     """Writes `folder/PART.onnx` for each part; returns the file names by part.
 
     Args:
-      request: what is wanted.
+      request: what to convert.
       params: the network's weights, a pure nested dict.
-      folder: exists.
+      folder: must exist.
 
     Raises:
       UserError: jax2onnx is not installed.
@@ -70,7 +70,7 @@ def write_onnx(request: Request, params: dict, folder: Path) -> dict[str, str]:
 
 
 def read_request(place: Path) -> tuple[Request, dict]:
-    """Returns the request and the weights that `write_onnx` left in a folder."""
+    """Returns the request and the weights that `write_onnx` stored in a folder."""
     values = json.loads((place / REQUEST).read_text())
     config = config_from_json(values.pop("config"))
     values["parts"] = tuple(values["parts"])

@@ -1,6 +1,6 @@
 """The process that converts to ONNX: `python -m endodav_jax.export.onnx_worker REQUEST_FOLDER OUT_FOLDER`.
 
-Alone in its process since jax2onnx replaces functions of JAX and Flax while it traces.
+It runs in a separate process because jax2onnx replaces functions of JAX and Flax while tracing.
 """
 
 import logging
@@ -17,12 +17,12 @@ from endodav_jax.version import __version__
 if TYPE_CHECKING:
     import onnx
 
-# These take sums over many values or exponentials: half floats are too coarse for them.
+# These compute sums over many values or exponentials, for which half precision is too coarse.
 FLOAT32_OPERATIONS = ("LayerNormalization", "ReduceMean", "ReduceSum", "Softmax", "Sqrt", "Div", "Erf")
 
 
 def main(place: Path, out: Path) -> None:
-    """Converts each part that is asked for and writes it."""
+    """Converts and writes each requested part."""
     import onnx
 
     logging.disable(logging.WARNING)
@@ -35,7 +35,7 @@ def main(place: Path, out: Path) -> None:
 
 def convert(part: Part, request: Request) -> "onnx.ModelProto":
     """One part as an ONNX model with its metadata."""
-    # Imported here: they change JAX, the environment and the filters of warnings.
+    # Imported here because they modify JAX, the environment and the warning filters.
     import onnx
     from jax2onnx import to_onnx
 
@@ -63,7 +63,7 @@ def convert(part: Part, request: Request) -> "onnx.ModelProto":
 
 
 def _remove_unused(graph: "onnx.GraphProto") -> None:
-    """Constants that no node reads, of which every reader of the file would warn."""
+    """Constants that no node reads, which would cause a warning in every reader of the file."""
     read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     used = [tensor for tensor in graph.initializer if tensor.name in read]
     del graph.initializer[:]
@@ -71,13 +71,13 @@ def _remove_unused(graph: "onnx.GraphProto") -> None:
 
 
 def _half(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Weights and activations in half floats, inputs and outputs as they were."""
+    """Weights and activations in half precision, inputs and outputs unchanged."""
     import onnx_ir
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     half = convert_float_to_float16(model, keep_io_types=True, op_block_list=list(FLOAT32_OPERATIONS))
     graph = onnx_ir.from_proto(half)
-    graph.graph.sort()  # the casts stand at the end
+    graph.graph.sort()  # the casts were appended at the end
     return onnx_ir.to_proto(graph)
 
 

@@ -1,4 +1,4 @@
-"""Parts of a network as OpenVINO's own files, made from their ONNX files; in int8 after calibration by NNCF."""
+"""Writes parts of a network as OpenVINO files, made from their ONNX files; in int8 after calibration by NNCF."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ from endodav_jax.export.manifest import Storage
 EXTRA = 'pip install "endodav-jax[openvino]"'
 
 Quantised = Literal["everything", "convolutions"]
-# What stays in float: matrix products are slower in int8 on processors without instructions for it.
+# Layers kept in float: matrix products are slower in int8 on processors without int8 instructions.
 _LEFT: dict[Quantised, tuple[str, ...]] = {"everything": (), "convolutions": ("MatMul",)}
 
 
@@ -27,7 +27,7 @@ def require_openvino(option: str):
     """Returns the module.
 
     Raises:
-      UserError: it is not installed; `option` is what asked for it.
+      UserError: it is not installed; `option` is the option that requires it.
     """
     try:
         import openvino
@@ -37,14 +37,14 @@ def require_openvino(option: str):
 
 
 def require_nncf(option: str) -> None:
-    """Raises a `UserError` where NNCF is not installed, without importing it."""
+    """Raises `UserError` if NNCF is not installed, without importing it."""
     require_openvino(option)
     if importlib.util.find_spec("nncf") is None:
         raise UserError(f"{option}: NNCF is not installed; {EXTRA}")
 
 
 def write_openvino(files: dict[str, str], folder: Path, storage: Storage) -> dict[str, str]:
-    """Writes `folder/PART.xml` and `.bin` of ONNX files that lie there; returns the file names by part."""
+    """Writes `folder/PART.xml` and `.bin` from ONNX files in that folder; returns the file names by part."""
     openvino = require_openvino("--what openvino")
     written = {}
     for part, file in files.items():
@@ -55,13 +55,13 @@ def write_openvino(files: dict[str, str], folder: Path, storage: Storage) -> dic
 
 
 def quantise(file: Path, out: Path, examples: list[tuple[np.ndarray, ...]], what: Quantised = "everything") -> None:
-    """Writes an OpenVINO file in int8, calibrated on examples, in a process of its own.
+    """Writes an OpenVINO file in int8, calibrated on examples, in a separate process.
 
     Args:
       file: an ONNX or OpenVINO file.
       out: the file to write, `.xml`.
-      examples: inputs of the part, in its order.
-      what: every layer that can be, or convolutions alone.
+      examples: inputs of the part, in order.
+      what: quantise every possible layer, or only convolutions.
 
     Raises:
       UserError: NNCF is not installed.

@@ -1,14 +1,14 @@
-"""A depth network as pure functions of arrays, with names, shapes and weights built in: what gets exported.
+"""A depth network as pure functions of arrays, with fixed names, shapes and weights, for export.
 
-Two forms.  `video` (EndoDAC: `frame`) is a black box from frames to disparity.  The others are the pieces that
-inference of long videos uses, so that frames that two windows share are encoded once:
+There are two forms.  `video` (EndoDAC: `frame`) is a complete network from frames to disparity.  The others are the
+parts for inference on long videos, so that frames shared by two windows are encoded once:
 
     frames --encode--> level_3, level_4, skip_2, skip_1;  window of levels --coarse--> path_3;
     path_3, skip_2, skip_1 of a frame --fine--> disparity
 
-(of a metric network: depth, in metres)
+(for a metric network: depth, in metres)
 
-and `stream_first`, `stream_next` are a live source's steps with their caches as inputs and outputs.
+and `stream_first`, `stream_next` are the steps for a live source, with their caches as inputs and outputs.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig, frame_network, window_network
 from endodav_jax.models.dpt import FrameFeatures
 
-NEXT = "next_"  # + name of a cache: the output to hand over as that input with the next frame
+NEXT = "next_"  # + name of a cache: the output to pass as that input with the next frame
 FEATURES = FrameFeatures._fields
 
 
@@ -38,9 +38,9 @@ class Part:
       function: arrays in the order of `inputs` -> tuple of arrays in the order of `outputs`.
       inputs: name -> shape and dtype.
       outputs: names.
-      batched: whether the first axis of inputs and outputs counts frames that do not see one another, so that it may
-        be of any length.
-      about: one line for whoever opens the file.
+      batched: whether the first axis of inputs and outputs counts independent frames, so that it can have any
+        length.
+      about: one-line description stored in the file.
     """
 
     name: str
@@ -63,23 +63,23 @@ def parts_of(config: DepthModelConfig, params: dict) -> dict[str, Part]:
 
 
 def input_shape(config: DepthModelConfig) -> tuple[int, int]:
-    """(height, width) of the frames that a network is given."""
+    """(height, width) of the network's input frames."""
     return config.family_entry.frame_shape or config.image_shape
 
 
 def output_name(config: DepthModelConfig) -> str:
-    """Name of the map that a network gives: `disparity`, or `depth` of a metric one."""
+    """Name of the network's output: `disparity`, or `depth` for a metric network."""
     return OUTPUTS[config.output]["name"]
 
 
 def output_said(config: DepthModelConfig) -> str:
-    """The same with its unit, for people."""
+    """The same with its unit, human-readable."""
     output = OUTPUTS[config.output]
     return f"{output['name']} ({output['units']})"
 
 
 def channels_last(frames: Float[Array, "N 3 H W"]) -> Float[Array, "N H W 3"]:
-    """Frames as other programs hand them over, in the order of axes that the networks here have."""
+    """Converts frames from the axis order of other programs to that of the networks here."""
     return jnp.transpose(frames, (0, 2, 3, 1))
 
 
@@ -88,7 +88,7 @@ def _frame_parts(config: DepthModelConfig, params: dict) -> list[Part]:
         return (frame_network(config, params).frame_disparity(channels_last(frames)),)
 
     said = output_said(config)
-    about = f"RGB frames in [0, 1] -> {said} of each frame alone; the network resizes them itself"
+    about = f"RGB frames in [0, 1] -> {said} of each frame independently; the network resizes them itself"
     inputs = {"frames": _floats(1, 3, *input_shape(config))}
     return [Part("frame", frame, inputs, (output_name(config),), True, about)]
 
@@ -106,12 +106,12 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
         return tuple(network().encode(channels_last(frames)))
 
     def coarse(level_3, level_4):
-        # Of the skips the coarse decoder needs the size alone.
+        # The coarse decoder only needs the size of the skips.
         skip_2 = jnp.zeros((WINDOW_FRAMES, *features["skip_2"].shape[1:]), features["skip_2"].dtype)
         return (network().decode_coarse(FrameFeatures(level_3, level_4, skip_2, skip_2), WINDOW_FRAMES),)
 
     def fine(path_3, skip_2, skip_1):
-        # Of the levels the fine decoder needs nothing.
+        # The fine decoder does not need the levels.
         return (network().decode_tail(path_3, FrameFeatures(skip_2, skip_2, skip_2, skip_1)),)
 
     def stream_first(frames):
@@ -138,7 +138,7 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     output, said = output_name(config), output_said(config)
     return [
         Part("video", video, clip, (output,), False, f"{WINDOW_FRAMES} RGB frames in [0, 1] -> their {said}"),
-        Part("encode", encode, frame, FEATURES, True, "an RGB frame in [0, 1] -> all that depends on it alone"),
+        Part("encode", encode, frame, FEATURES, True, "an RGB frame in [0, 1] -> all features that depend only on it"),
         Part("coarse", coarse, window, ("path_3",), False, "levels of a window's frames -> coarse path of each"),
         Part("fine", fine, per_frame, (output,), True, f"coarse path and skips of a frame -> its {said}"),
         Part("stream_first", stream_first, frame, (output, *state), False,
@@ -149,8 +149,8 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
 
 
 def time_places(step: Array) -> Array:
-    """`streaming.time_places` within a program: the place in the window of each row of the cache."""
-    # (row - step) mod RECENT without negative numbers, whose remainders differ between programs.
+    """`streaming.time_places` within a program: the position in the window of each row of the cache."""
+    # (row - step) mod RECENT without negative numbers, whose remainders differ between runtimes.
     rows = jnp.arange(RECENT, dtype=jnp.int32)
     recent = FIXED + jax.lax.rem(rows + (RECENT - 1) * step, jnp.int32(RECENT))
     return jnp.concatenate([jnp.arange(FIXED, dtype=jnp.int32), recent])

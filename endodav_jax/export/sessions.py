@@ -1,4 +1,4 @@
-"""Exported files as callables: arrays in, arrays out, by the runtime that reads them."""
+"""Exported files as callables from arrays to arrays."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +21,16 @@ def open_session(path: Path, engine: Engine | None = None, compute: ComputeType 
 
     Args:
       path: `.onnx`, `.xml` (OpenVINO) or `.stablehlo`.
-      engine: what runs it; by default onnxruntime, OpenVINO or JAX, by the file's kind.
-      compute: type of the activations where the engine leaves the choice (OpenVINO).
+      engine: the runtime; by default onnxruntime, OpenVINO or JAX, depending on the file.
+      compute: type of the activations if the engine supports several (OpenVINO).
 
     Raises:
-      UserError: the file is missing or damaged, or the engine is not installed or does not read it.
+      UserError: the file is missing or damaged, or the engine is not installed or cannot read it.
     """
     usual: dict[str, Engine] = {".onnx": "onnxruntime", ".xml": "openvino", SUFFIX: "jax"}
     engine = engine or usual.get(path.suffix)
     if engine is None:
-        raise UserError(f"{path}: is no exported file (.onnx, .xml or {SUFFIX})")
+        raise UserError(f"{path}: not an exported file (.onnx, .xml or {SUFFIX})")
     if not path.is_file():
         raise UserError(f"{path}: no such file; write it with `endodav export`")
     try:
@@ -41,7 +41,7 @@ def open_session(path: Path, engine: Engine | None = None, compute: ComputeType 
         return _jax(path)
     except UserError:
         raise
-    except Exception as error:  # each engine has kinds of its own
+    except Exception as error:  # each engine has its own exception types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: {engine} cannot read it ({reason}); export it again") from error
 
@@ -65,7 +65,7 @@ def _openvino(path: Path, compute: ComputeType) -> Session:
     outputs = range(len(request.model_outputs))
 
     def run(*arrays):
-        # Copies: the request's own buffers are written again by its next call.
+        # Copies, since the request's buffers are overwritten by its next call.
         request.infer(dict(enumerate(arrays)), share_inputs=True)
         return [np.array(request.get_output_tensor(i).data) for i in outputs]
 

@@ -1,4 +1,4 @@
-"""Parts of a network as serialised StableHLO programs, with JAX's calling convention and versions in them."""
+"""Writes parts of a network as serialised StableHLO programs, including JAX's calling convention and versions."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ SUFFIX = ".stablehlo"
 def write_stablehlo(parts: dict[str, Part], folder: Path) -> dict[str, str]:
     """Writes `folder/PART.stablehlo` for each part, each for CPU, CUDA and TPU; returns the file names by part.
 
-    The programs are traced for no platform in particular: on a CPU, inference by this package, which cuts the work to
-    the size of its cache, is faster.
+    The programs are not traced for a particular platform: on a CPU, inference with this package is faster, since it
+    splits the work to fit in the cache.
     """
     files = {}
     for name, part in parts.items():
         with traced_for("any"):
-            # A new function: traces are kept by function, and this one may have been traced for this machine.
+            # A new function, since traces are cached per function and this one may have been traced for this machine.
             exported = jax.export.export(jax.jit(lambda *arrays, run=part.function: run(*arrays)), platforms=PLATFORMS)(
                 *part.inputs.values()
             )

@@ -1,4 +1,4 @@
-"""Whether an exported file computes what the network computes: largest and mean difference on frames of two kinds."""
+"""Compares exported files with the network: largest and mean difference on two kinds of frames."""
 
 import dataclasses
 import itertools
@@ -20,18 +20,18 @@ from endodav_jax.export.sessions import ComputeType, Engine, Session, open_sessi
 from endodav_jax.inference.preprocess import network_input
 from endodav_jax.video.reader import FrameReader, open_source
 
-# Of the range of each output.  float32 differs by the order of sums alone; the others by their rounding.
+# Relative to the range of each output.  float32 differs only by the order of sums, the others by their rounding.
 TOLERANCE = {"float32": 1e-4, "float16": 3e-2, "int8": 1e-1}
 STREAM_STEPS = 40
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How far one part's outputs are from the network's, as a share of the range of each output.
+    """The difference between a part's outputs and the network's, relative to the range of each output.
 
     Attributes:
       part: its name.
-      frames: `random` or what the frames were taken from.
+      frames: `random`, or the source of the frames.
       largest, mean: over all outputs.
     """
 
@@ -50,7 +50,7 @@ def read_manifest(path: Path) -> tuple[Manifest, Path]:
     if path.is_dir():
         return Manifest.of_folder(path), path
     if path.suffix != ".onnx" or not path.is_file():
-        raise UserError(f"{path}: is neither a folder of `endodav export` nor an .onnx file")
+        raise UserError(f"{path}: neither a folder written by `endodav export` nor an .onnx file")
     try:
         import onnxruntime
     except ImportError as error:
@@ -70,17 +70,17 @@ def verify_export(
     engine: Engine | None = None,
     compute: ComputeType = "float32",
 ) -> list[Difference]:
-    """Compares every part of an export with the network that it was made of.
+    """Compares every part of an export with the original network.
 
     Args:
       path: a folder of parts, or an ONNX file.
-      weights: what it was exported from.
-      clips: name -> at least 40 frames in [0, 1] at the network's size, to compare on besides random ones.
-      engine: of `open_session`.
-      compute: of `open_session`.
+      weights: the weights that were exported.
+      clips: name -> at least 40 frames in [0, 1] at the network's size, to compare on in addition to random ones.
+      engine: see `open_session`.
+      compute: see `open_session`.
 
     Raises:
-      UserError: it was exported from other weights, or as of `read_manifest`, `load_model` and `open_session`.
+      UserError: it was exported from other weights; see also `read_manifest`, `load_model` and `open_session`.
     """
     manifest, folder = read_manifest(Path(path))
     config, params, _ = load_model(weights)
@@ -106,10 +106,10 @@ def verify_export(
 
 
 def example_clip(video: str, manifest: Manifest) -> dict[str, Float32[np.ndarray, "40 H W 3"]]:
-    """40 frames in [0, 1] at the exported network's size: of a video, or of a rendered endoscopy.
+    """40 frames in [0, 1] at the size of the exported network, from a video or a rendered endoscopy.
 
     Args:
-      video: as of `endodav infer`; empty to render one.
+      video: as for `endodav infer`; empty to render one.
       manifest: of the export.
 
     Raises:
@@ -128,7 +128,7 @@ def example_clip(video: str, manifest: Manifest) -> dict[str, Float32[np.ndarray
 
 
 def part_inputs(parts: dict[str, Part], frames: Float32[np.ndarray, "N 3 H W"]) -> dict[str, tuple[np.ndarray, ...]]:
-    """Inputs of every part that come from real frames: each piece's from the outputs of those before it."""
+    """Inputs of every part computed from real frames, using the outputs of the preceding parts."""
     if "frame" in parts:
         return {"frame": (frames[:1],)}
     window = frames[: parts["video"].inputs["frames"].shape[1]]
@@ -146,7 +146,7 @@ def part_inputs(parts: dict[str, Part], frames: Float32[np.ndarray, "N 3 H W"]) 
 
 
 def _streamed(parts: dict[str, Part], first: Session, following: Session, frames: np.ndarray):
-    """Pairs of disparities of both, each living on its own caches."""
+    """Pairs of disparities from both, each using its own caches."""
     network = [jax.jit(parts[name].function) for name in ("stream_first", "stream_next")]
     ours, theirs = network[0](frames[:1]), first(frames[:1])
     for step, frame in enumerate(frames[1:STREAM_STEPS], 1):

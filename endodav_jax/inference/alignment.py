@@ -1,12 +1,12 @@
-"""Ties the windows of a long video together: scale, shift and blending of affine-invariant disparity.
+"""Aligns the windows of a long video: scale, shift and blending of affine-invariant disparity.
 
 A network's disparity is known up to a scale and a shift, which differ from window to window.  Each window is
-therefore fitted to the aligned result of the windows before it, blended with it over the eight frames they share and
+therefore fitted to the aligned result of the previous windows, blended with it over the eight frames they share and
 clipped at zero.  `endodav` fits on those eight frames (the paper's depth-aligned inference); `vda` fits on the two
-context frames, whose references are the video's first frame and the previous window's slot 12; `none` leaves every
-window as it is.  Source: the published programs' `infer_video_depth`, golden case `stitching`.
+context frames, whose references are the video's first frame and the previous window's slot 12; `none` does not align
+windows.  Source: the published programs' `infer_video_depth`, golden case `stitching`.
 
-Frames are NumPy float32 on the host: they leave for a file next, and the device goes on with the next window.
+Frames are NumPy float32 on the host: they are written to a file next, while the device runs the next window.
 """
 
 import dataclasses
@@ -26,22 +26,22 @@ from endodav_jax.inference.windows import (
     carried_slots,
 )
 
-# Below this variance over squared mean a disparity is constant but for float32 rounding: scale and shift cannot be told
-# apart, and the window is taken as it is (as the published program does where its determinant is exactly zero).
+# Below this ratio of variance to squared mean, a disparity is constant up to float32 rounding: scale and shift cannot
+# be distinguished, and the window is kept unchanged (as in the published program if its determinant is exactly zero).
 MIN_RELATIVE_VARIANCE = 1e-12
 
 _LAST_SLOTS = range(WINDOW_FRAMES - BLENDED_SLOTS, WINDOW_FRAMES)
 
 
-# From the number of a frame that was read to the pixels that count, bool [H, W]; None for all of them.
+# From the number of a frame that was read to the pixels used in fits, bool [H, W]; None for all of them.
 MaskOf = Callable[[int], Bool[np.ndarray, "H W"] | None]
-# Takes the number of a frame that two windows saw and what each says of it, aligned.
+# Called with the number of a frame seen by two windows, and the aligned disparity from each.
 OnOverlap = Callable[[int, Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]], object]
 
 
 @runtime_checkable
 class RawWindow(Protocol):
-    """A window's disparities before alignment: an array [32, H, W], or something that makes a slot's when asked."""
+    """A window's disparities before alignment: an array [32, H, W], or an object that computes a slot on access."""
 
     def __getitem__(self, slot: int) -> Float32[np.ndarray, "H W"]: ...
 
@@ -52,11 +52,11 @@ class WindowLog:
 
     Attributes:
       window: its index.
-      first_frame: of the frames that this window finished, inclusive.
-      last_frame: likewise, inclusive.
+      first_frame: first frame finished by this window.
+      last_frame: last frame finished by this window, inclusive.
       scale: 1 for the first window.
       shift: 0 for the first window, in the first window's units of disparity.
-      degenerate: the disparity was constant (or not finite) where it was fitted, so that scale 1 and shift 0 were
+      degenerate: the disparity was constant (or not finite) on the pixels of the fit, so scale 1 and shift 0 were
         kept.
     """
 
@@ -76,18 +76,18 @@ def fit_scale_shift(
 ) -> tuple[float, float] | None:
     """Least squares: the scale and shift that bring `prediction` closest to `target` over all (visible) pixels.
 
-    The published program solves the normal equations in float32, which loses digits in the determinant where the
-    disparity varies little; centred moments in float64 give the same to 1e-5 and stay exact.  One frame at a time,
-    so that the float64 copies stay small.
+    The published program solves the normal equations in float32, where the determinant loses digits if the
+    disparity varies little; centred moments in float64 agree to 1e-5 and remain accurate.  Frames are processed one at
+    a time to keep the float64 copies small.
 
     Args:
-      prediction, target: as many frames each.
-      view_mask: pixels that count in all of them.
-      frame_masks: pixels that count in each of them (None: all); None without such masks.
+      prediction, target: the same number of frames each.
+      view_mask: pixels used in all of them.
+      frame_masks: pixels used in each of them (None: all); None without such masks.
 
     Returns:
-      (scale, shift), or None where the prediction is constant to `MIN_RELATIVE_VARIANCE`, or something is not finite
-      or nothing counts.
+      (scale, shift), or None if the prediction is constant to `MIN_RELATIVE_VARIANCE`, something is not finite, or
+      there are no pixels.
     """
     if frame_masks is not None and any(mask is not None for mask in frame_masks):
         return _fit_counted(prediction, target, view_mask, frame_masks)
@@ -103,7 +103,7 @@ def fit_scale_shift(
         centred = pixels(predicted) - mean_prediction
         variance += float(centred @ centred) / (centred.size * len(prediction))
         covariance += float(centred @ (pixels(wanted) - mean_target)) / (centred.size * len(prediction))
-    # `not >` so that NaN is caught, too.
+    # `not >` also catches NaN.
     if not variance > MIN_RELATIVE_VARIANCE * mean_prediction**2 or not np.isfinite(covariance):
         return None
     scale = covariance / variance
@@ -111,7 +111,7 @@ def fit_scale_shift(
 
 
 def _fit_counted(prediction, target, view_mask, frame_masks) -> tuple[float, float] | None:
-    """The same over pixels that differ from frame to frame, so that frames weigh as much as they have of them."""
+    """The same with pixels that differ from frame to frame; each frame is weighted by its number of pixels."""
 
     def counted(frames) -> Iterator[np.ndarray]:
         for frame, mask in zip(frames, frame_masks, strict=True):
@@ -134,9 +134,9 @@ def _fit_counted(prediction, target, view_mask, frame_masks) -> tuple[float, flo
 
 
 class WindowAligner:
-    """Aligns windows in their order, keeping no more than the overlap and the references.
+    """Aligns windows in order, keeping only the overlap and the references.
 
-    At most ten frames of the video's size are held between two windows, whatever its length, and eight more while
+    At most ten full-size frames are kept between two windows, regardless of the video's length, and eight more while
     a window is aligned.
     """
 
@@ -151,25 +151,25 @@ class WindowAligner:
         """Starts before the first window.
 
         Args:
-          rule: how windows are tied together.
-          view_mask: only these pixels count in the fits.
-          mask_of: gives the mask of a frame by its number; only pixels inside count in the fits.
-          metric: the windows are depth of one scale; they are blended and never fitted, as published.
-          on_overlap: called with what two windows say of a frame before they are blended.
+          rule: how windows are aligned.
+          view_mask: only these pixels are used in the fits.
+          mask_of: returns the mask of a frame by its number; only pixels inside are used in the fits.
+          metric: the windows are depth at a common scale; they are blended and never fitted, as published.
+          on_overlap: called with the disparities of a frame from two windows before they are blended.
         """
         self._metric = metric
         self._on_overlap = on_overlap
         self._rule = rule
         self._mask_of = mask_of
         self._view_mask = view_mask
-        self._overlap: list[np.ndarray] = []  # eight frames, aligned, to be blended with the next window
-        self._references: list[np.ndarray] = []  # two frames, aligned: what rule `vda` fits the context frames to
+        self._overlap: list[np.ndarray] = []  # eight aligned frames, to be blended with the next window
+        self._references: list[np.ndarray] = []  # two aligned frames to which rule `vda` fits the context frames
 
     def push(self, window: Window, raw: RawWindow) -> tuple[WindowLog, Iterator[tuple[int, np.ndarray]]]:
-        """Takes the next window.
+        """Adds the next window.
 
         Args:
-          window: what it shows; windows come in order, one that finishes no frame (the last, if any) is left out.
+          window: its frames; windows come in order; one that finishes no frame (at most the last) is skipped.
           raw: its disparities [32, H, W]; only `window.used_slots` are read.
 
         Returns:

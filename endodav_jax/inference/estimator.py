@@ -1,4 +1,4 @@
-"""Depth of a video of any length: `DepthEstimator`."""
+"""Depth from a video of any length: `DepthEstimator`."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -27,10 +27,10 @@ Item = TypeVar("Item")
 
 
 class DepthEstimator:
-    """Disparity of a video of any length, in memory that does not grow with it.
+    """Disparity for a video of any length, in constant memory.
 
-    Video networks see windows of 32 frames (`windows`), which are aligned (`alignment`); features of frames that two
-    windows share are computed once.  A network that sees each frame alone has nothing to align.
+    Video networks process windows of 32 frames (`windows`), which are aligned (`alignment`); features of frames shared
+    by two windows are computed once.  A network that processes each frame independently needs no alignment.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class DepthEstimator:
         card: Card | None = None,
         network: Network | None = None,
     ):
-        """Takes a network and its weights, with adapters or without.
+        """Takes a network and its weights, with or without adapters.
 
         Args:
-          config: of the network.
+          config: configuration of the network.
           params: its weights, a pure nested dict.
-          precision: in place of the configuration's.
-          batching: by default what suits the device.
-          card: what is known of the weights.
-          network: what runs it, in place of JAX; `config`, `params` and `precision` are then what it was made of.
+          precision: replaces that of the configuration.
+          batching: by default chosen for the device.
+          card: description of the weights.
+          network: runs the network instead of JAX; `config`, `params` and `precision` are then those it was built from.
         """
         if network is None:
             if precision is not None:
@@ -67,10 +67,10 @@ class DepthEstimator:
         align: AlignRule = "endodav",
         view_mask: Bool[np.ndarray, "H W"] | None = None,
     ) -> Float32[np.ndarray, "N H W"]:
-        """Disparity of every frame of a video that fits into memory; see `iter_infer`.
+        """Disparity of every frame of a video that fits in memory; see `iter_infer`.
 
         Raises:
-          UserError: no frames, or as of `iter_infer`.
+          UserError: no frames, or see `iter_infer`.
         """
         disparities = [disparity for _, disparity in self.iter_infer(frames, align, view_mask)]
         if not disparities:
@@ -83,13 +83,13 @@ class DepthEstimator:
         align: AlignRule = "endodav",
         view_mask: Bool[np.ndarray, "H W"] | None = None,
     ) -> Float32[np.ndarray, "N H W"]:
-        """Depth of every frame of a video that fits into memory: what `infer` gives, in the range of the configuration.
+        """Depth of every frame of a video that fits in memory: the result of `infer` in the configured depth range.
 
-        It is relative, up to a scale and the disparity's shift, and 0 where `view_mask` hides a pixel.  Of a metric
-        network it is what `infer` gives, in metres.
+        It is relative, up to a scale and the disparity's shift, and 0 where `view_mask` hides a pixel.  For a metric
+        network it equals the result of `infer`, in metres.
 
         Raises:
-          UserError: no frames, or as of `iter_infer`.
+          UserError: no frames, or see `iter_infer`.
         """
         depth = self.config.depth(self.infer(frames, align, view_mask))
         return depth if view_mask is None else np.where(view_mask, depth, np.float32(0))
@@ -103,26 +103,26 @@ class DepthEstimator:
         mask_of: MaskOf | None = None,
         on_overlap: OnOverlap = lambda frame, earlier, later: None,
     ) -> Iterator[tuple[int, Float32[np.ndarray, "H W"]]]:
-        """Disparity of each frame as soon as it is final, at most two windows behind the reader.
+        """Yields the disparity of each frame as soon as it is final, at most two windows behind the reader.
 
         Args:
           frames: RGB, all of one size, read once and in order by a thread that runs a few frames ahead.
-          align: how windows overlap and are tied together; without effect on a network that sees frames alone.
-          view_mask: the pixels that show something.  Hidden ones do not reach the network nor count in the fits, and
-            their disparity is 0.
+          align: how windows overlap and are aligned; ignored for networks that process frames independently.
+          view_mask: the visible pixels.  Hidden pixels do not affect the network or the fits, and their disparity
+            is 0.
           on_window: called with each window's scale and shift, before its frames are yielded.
-          mask_of: gives the mask of a frame that was read (see `RecentMasks`): the network sees all of the frame, but
-            only pixels inside the mask count in the fits.
-          on_overlap: called with a frame's number and the disparities of the two windows that it lies in, aligned.
+          mask_of: returns the mask of a frame that was read (see `RecentMasks`): the network sees the whole frame, but
+            only pixels inside the mask are used in the fits.
+          on_overlap: called with a frame's number and its aligned disparities from the two windows that contain it.
 
         Yields:
-          (number of the frame, disparity): inverse depth, not negative, up to a scale and a shift common to the video
-          (with `align="none"`, to the window); of a metric network depth in metres, whose windows are blended but not
+          (frame number, disparity): inverse depth, non-negative, up to a scale and a shift common to the video
+          (with `align="none"`, to the window); for a metric network, depth in metres, with windows blended but not
           fitted.
 
         Raises:
           UserError: frames that are not uint8 RGB or change their size, a mask of another size, or an
-            unknown rule.  Errors of `frames` itself come through when they are reached.
+            unknown rule.  Errors raised by `frames` itself propagate when they are reached.
         """
         if align not in ALIGN_RULES:
             raise UserError(f"align: {align!r} is not one of {', '.join(ALIGN_RULES)}")
@@ -140,7 +140,7 @@ class DepthEstimator:
             checked.close()
 
     def stream(self, view_mask: Bool[np.ndarray, "H W"] | None = None) -> DepthStream:
-        """A new stream for a live source: `stream.push(frame)` gives its disparity at once, from the past alone."""
+        """Returns a new stream for a live source: `stream.push(frame)` returns its disparity without looking ahead."""
         return DepthStream(self.network, view_mask)
 
     def _aligned(self, frames, rule, view_mask, on_window, mask_of, on_overlap) -> Iterator[tuple[int, np.ndarray]]:
@@ -151,7 +151,7 @@ class DepthEstimator:
             if on_window is not None:
                 on_window(log)
             yield from finished
-            del disparity, finished  # a window of large frames, before there is another one
+            del disparity, finished  # frees a window of large frames before the next one is created
 
     def _frame_by_frame(self, frames, view_mask) -> Iterator[tuple[int, np.ndarray]]:
         network_input = FrameInput(self.config, view_mask)
@@ -167,7 +167,7 @@ class DepthEstimator:
 
 
 def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Asks for an item before it yields the one before, so that the device has work while the host looks at results."""
+    """Requests each item before yielding the previous one, so the device is busy while the host handles results."""
     items = iter(items)
     for held in items:
         for item in items:
@@ -177,7 +177,7 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _checked(frames: Iterable[np.ndarray], view_mask: np.ndarray | None) -> Iterator[np.ndarray]:
-    """The frames, as long as they are what `iter_infer` asks for."""
+    """Yields the frames after checking that they are valid for `iter_infer`."""
     shape = None
     for number, given in enumerate(frames):
         frame = checked_frame(given, number, shape, view_mask)

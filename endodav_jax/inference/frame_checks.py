@@ -1,4 +1,4 @@
-"""What a frame must be, said in one line where it is not."""
+"""Validation of frames, with one-line errors."""
 
 import numpy as np
 from jaxtyping import Bool
@@ -9,16 +9,16 @@ from endodav_jax.errors import UserError
 def checked_frame(
     frame, number: int, shape: tuple[int, ...] | None, view_mask: Bool[np.ndarray, "H W"] | None
 ) -> np.ndarray:
-    """Frame `number` of a video as an array uint8 [H, W, 3].
+    """Returns frame `number` of a video as an array uint8 [H, W, 3].
 
     Args:
-      frame: what was given.
+      frame: the frame as given.
       number: for the message.
-      shape: of the first frame, or None if this is the first.
-      view_mask: must have the frame's size, where there is one.
+      shape: shape of the first frame, or None if this is the first.
+      view_mask: if given, must have the size of the frame.
 
     Raises:
-      UserError: it is something else, or its size is not the first frame's or not the mask's.
+      UserError: it is not such an array, or its size differs from that of the first frame or of the mask.
     """
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
@@ -33,6 +33,6 @@ def checked_frame(
     if view_mask is not None and view_mask.shape != frame.shape[:2]:
         raise UserError(
             f"view_mask: {view_mask.shape[1]}x{view_mask.shape[0]}, but the frames are "
-            f"{frame.shape[1]}x{frame.shape[0]}; give a mask of the frames' size"
+            f"{frame.shape[1]}x{frame.shape[0]}; give a mask of the same size"
         )
     return frame

@@ -1,4 +1,4 @@
-"""A network's input from frames of a video, by the rule of its family."""
+"""A network's input from frames of a video, following the rule of its family."""
 
 import numpy as np
 from jaxtyping import Array, Bool, Float32, UInt8
@@ -9,10 +9,10 @@ from endodav_jax.models import DepthModelConfig
 
 
 class FrameInput:
-    """Brings frames of one video to what `config`'s network takes: in [0, 1], filled outside the view."""
+    """Converts frames of one video to the network's input: in [0, 1], filled outside the view."""
 
     def __init__(self, config: DepthModelConfig, view_mask: Bool[np.ndarray, "H W"] | None):
-        """Takes the network's configuration, and the pixels that show something (None: all)."""
+        """Takes the network's configuration and the visible pixels (None: all)."""
         self._image_shape = config.image_shape
         self._frame_shape = config.family_entry.frame_shape
         self._view_mask = view_mask
@@ -28,5 +28,5 @@ class FrameInput:
 
 
 def resampled(image: UInt8[np.ndarray, "H W *C"], shape: tuple[int, int], filter: int) -> UInt8[np.ndarray, "h w *C"]:
-    """An image at another size by one of Pillow's filters."""
+    """Resizes an image with one of Pillow's filters."""
     return np.asarray(Image.fromarray(image).resize(shape[::-1], filter))

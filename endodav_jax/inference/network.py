@@ -1,7 +1,7 @@
-"""What inference asks of a network, whatever runs it, and the network that JAX runs.
+"""The interface between inference and a network, independent of the runtime, and its JAX implementation.
 
-Windows, alignment, masks and writers are the same for every runtime; only this changes.  `runtimes/` has the networks
-that other runtimes run.
+Windows, alignment, masks and writers are the same for every runtime; only the network differs.  `runtimes/` implements
+it for other runtimes.
 """
 
 from typing import Protocol, runtime_checkable
@@ -15,48 +15,48 @@ from endodav_jax.inference.streaming import StreamState
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig
 
-# Features of frames, a tuple of arrays whose first axis is the frame: on a device, or on the host.
+# Features of frames, a tuple of arrays whose first axis is the frame, on the device or on the host.
 Bank = tuple
 Disparity = Array | np.ndarray
 
 
 @runtime_checkable
 class Network(Protocol):
-    """A network in pieces.  Images are float32 [N,h,w,3] as `programs.prepare` gives them.
+    """A network in parts.  Images are float32 [N,h,w,3] as returned by `programs.prepare`.
 
     Attributes:
-      config: of the network, adapters merged.
+      config: configuration of the network, adapters merged.
     """
 
     config: DepthModelConfig
 
     def empty_bank(self, rows: int) -> Bank:
-        """Room for the features of `rows` frames."""
+        """Allocates a bank for the features of `rows` frames."""
 
     def encode_into(self, bank: Bank, images: Array, row: int) -> Bank:
-        """The bank with the images' features in rows `row` ...; the given bank may be used up."""
+        """Returns the bank with the features of the images in rows `row` ...; the given bank may be consumed."""
 
     def select(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
-        """The bank whose row i is row `rows[i]` of the given one."""
+        """Returns the bank whose row i is row `rows[i]` of the given one."""
 
     def coarse(self, features: Bank) -> Array | np.ndarray:
-        """The part of the decoder in which the frames of windows of 32, one after the other, see one another."""
+        """Runs the part of the decoder in which frames interact, on consecutive windows of 32 frames."""
 
     def fine(self, path_3, features: Bank, first: int, count: int) -> Float32[Disparity, "count h w"]:
-        """The rest of the decoder for `count` frames from row `first` on."""
+        """Runs the rest of the decoder for `count` frames, starting at row `first`."""
 
     def single_frames(self, images: Array) -> Float32[Disparity, "N h w"]:
-        """Disparity of each frame, of a network that looks at one frame at a time."""
+        """Returns the disparity of each frame, for a network that processes frames independently."""
 
     def stream_step(self, image: Array, step: int, state) -> tuple[Float32[Disparity, "1 h w"], object]:
-        """Disparity of a live source's frame number `step`, and the state to hand over with the next; None at first."""
+        """Returns the disparity of frame `step` of a live source, and the state for the next; None at first."""
 
 
 class JaxNetwork:
-    """A `Network` that runs here, by the programs of `programs` and `streaming`."""
+    """A `Network` that runs in JAX, using `programs` and `streaming`."""
 
     def __init__(self, config: DepthModelConfig, params: dict):
-        """Takes a network with adapters merged, and its weights, which are put on the device."""
+        """Takes a network with merged adapters and its weights, which are moved to the device."""
         self.config = config
         self.params = jax.device_put(params)
 

@@ -1,4 +1,4 @@
-"""Reads ahead in a thread, so that decoding frames and computing on them go on at the same time."""
+"""Reads ahead in a thread, so that frames are decoded while others are processed."""
 
 import queue
 import threading
@@ -9,10 +9,10 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterable[Item], ahead: int) -> Generator[Item, None, None]:
-    """Yields `items`, of which up to `ahead` are read before they are asked for.
+    """Yields `items`, reading up to `ahead` of them in advance.
 
-    An exception of the source is raised here after the items before it.  Closing the iterator stops the thread at
-    the item it is reading, and the source is closed in that thread, which alone ever runs it.
+    An exception in the source is raised here after the items before it.  Closing the iterator stops the thread at
+    the item it is reading, and the source is closed in that thread, the only one that ever runs it.
     """
     slots: queue.Queue = queue.Queue(ahead)
     stopped = threading.Event()

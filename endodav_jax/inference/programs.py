@@ -1,11 +1,11 @@
-"""The compiled programs of inference: pure functions of weights and arrays, one size each, the same for every video.
+"""The compiled programs of inference: pure functions of weights and arrays, of fixed size, the same for every video.
 
-A window goes through the network in pieces, so that frames shared by two windows are encoded once and frames that
-no one looks at are not decoded:
+A window goes through the network in parts, so that frames shared by two windows are encoded once and frames that
+are not needed are not decoded:
 
     frames --prepare--> images --encode_into--> bank of features --coarse--> path 3 --fine--> disparity --to_frame-->
 
-Only `prepare` and `to_frame` know the video's size; they are small and compile at once.
+Only `prepare` and `to_frame` depend on the size of the video; they are small and compile quickly.
 """
 
 import functools
@@ -23,7 +23,7 @@ prepare_unresized = jax.jit(unit_frames)
 
 
 def empty_bank(config: DepthModelConfig, params: dict, rows: int) -> FrameFeatures:
-    """Room for the features of `rows` frames."""
+    """Allocates a bank for the features of `rows` frames."""
     one_frame = jax.ShapeDtypeStruct((1, *config.image_shape, 3), jnp.float32)
     features = jax.eval_shape(lambda *args: window_network(config, args[0]).encode(args[1]), params, one_frame)
     return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), features)
@@ -45,13 +45,13 @@ def encode_into(
 
 @jax.jit
 def select(bank: FrameFeatures, rows: Int[Array, "N"]) -> FrameFeatures:
-    """The bank whose row i is row `rows[i]` of the given one."""
+    """Returns the bank whose row i is row `rows[i]` of the given one."""
     return jax.tree.map(lambda leaf: jnp.take(leaf, rows, axis=0, mode="clip"), bank)
 
 
 @functools.partial(jax.jit, static_argnames=("length", "config"))
 def coarse(params: dict, features: FrameFeatures, *, length: int, config: DepthModelConfig) -> Float[Array, "N h w F"]:
-    """The part of the decoder in which the frames of a window of `length` see one another; windows in a row."""
+    """Runs the part of the decoder in which the frames of a window of `length` interact, on consecutive windows."""
     return window_network(config, params).decode_coarse(features, length)
 
 
@@ -65,7 +65,7 @@ def fine(
     count: int,
     config: DepthModelConfig,
 ) -> Float32[Array, "count height width"]:
-    """The rest of the decoder for the `count` frames from row `first` on."""
+    """Runs the rest of the decoder for `count` frames, starting at row `first`."""
     path_3, features = jax.tree.map(
         lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, count, 0), (path_3, features)
     )
@@ -76,7 +76,7 @@ def fine(
 def single_frames(
     params: dict, images: Float32[Array, "N h w 3"], *, config: DepthModelConfig
 ) -> Float32[Array, "N height width"]:
-    """Disparity of each frame by a network that looks at one frame at a time."""
+    """Returns the disparity of each frame, for a network that processes frames independently."""
     return frame_network(config, params).frame_disparity(images)
 
 
@@ -84,5 +84,5 @@ def single_frames(
 def to_frame(
     disparity: Float32[Array, "N h w"], i: Int[Array, ""], *, frame_shape: tuple[int, int]
 ) -> Float32[Array, "H W"]:
-    """Disparity i at the size of the video's frames."""
+    """Returns disparity i at the size of the video's frames."""
     return to_frame_size(jax.lax.dynamic_slice_in_dim(disparity, i, 1, 0), frame_shape)[0]

@@ -1,16 +1,16 @@
-"""Masks of the frames that were read last, for fits that come some windows later."""
+"""Masks of the most recently read frames, for fits that happen some windows later."""
 
 import numpy as np
 from jaxtyping import Bool
 
-KEPT = 512  # frames: more than windows that are under way ever span
+KEPT = 512  # frames: more than the windows in progress ever span
 
 
 class RecentMasks:
-    """Remembers which pixels of each frame count, in memory that does not grow with the video.
+    """Stores which pixels of each frame are used in fits, in constant memory.
 
-    A frame's mask is appended as it is read, and asked for by its number once its window is aligned.  Those of the
-    first frame and of the last `KEPT` are kept, a bit a pixel.
+    The mask of a frame is appended when the frame is read, and looked up by number when its window is aligned.  Those
+    of the first frame and of the last `KEPT` are kept, with one bit per pixel.
     """
 
     def __init__(self):
@@ -18,17 +18,17 @@ class RecentMasks:
         self._next = 0
 
     def append(self, mask: Bool[np.ndarray, "H W"] | None) -> None:
-        """Adds the next frame's mask, true where it counts; None for all of it."""
+        """Adds the mask of the next frame, true for pixels to use; None for all of them."""
         self._packed[self._next] = None if mask is None else (mask.shape, np.packbits(mask))
         self._next += 1
         if self._next - KEPT > 1:
             self._packed.pop(self._next - KEPT - 1, None)
 
     def __call__(self, number: int) -> Bool[np.ndarray, "H W"] | None:
-        """The mask of a frame that was appended; None for all of it.
+        """Returns the mask of a frame that was appended; None for all pixels.
 
         Raises:
-          KeyError: the frame is not kept, or not read yet.
+          KeyError: the frame is no longer kept, or has not been read yet.
         """
         packed = self._packed[number]
         if packed is None:

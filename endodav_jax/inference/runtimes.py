@@ -1,4 +1,4 @@
-"""What may run a network, and in which precision: what commands share.  Without JAX, so that their help is quick."""
+"""Runtime and precision options shared by commands.  Does not import JAX, so that their help is fast."""
 
 import dataclasses
 from typing import Literal
@@ -10,15 +10,15 @@ RuntimePrecision = Literal["float32", "bfloat16", "int8"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
-    """What runs the network.
+    """Runtime and precision of the network.
 
     Attributes:
-      precision: of the network's activations: float32, bfloat16 (JAX, and OpenVINO where the processor has it) or int8
-        (OpenVINO), whose cost in accuracy is measured first.
-      runtime: what runs the network: JAX, onnxruntime or OpenVINO (extras onnx, openvino); auto takes the fastest that
-        is installed and right for this machine, and says which.
-      int8_frames: a video whose frames int8 is calibrated on; empty for rendered ones.
-      int8_force: take int8 even where it adds more than 2% to abs rel.
+      precision: precision of the network's activations: float32, bfloat16 (JAX, and OpenVINO if the processor supports
+        it) or int8 (OpenVINO), whose loss of accuracy is measured first.
+      runtime: runtime for the network: JAX, onnxruntime or OpenVINO (extras onnx, openvino); auto selects the fastest
+        one that is installed and suits this machine, and reports it.
+      int8_frames: a video with frames for the calibration of int8; empty for rendered frames.
+      int8_force: use int8 even if it increases abs rel by more than 2%.
     """
 
     precision: RuntimePrecision = "float32"

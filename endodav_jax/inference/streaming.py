@@ -1,10 +1,10 @@
-"""Depth of a live source: frame in, depth out, with what earlier frames left behind kept on the device.
+"""Depth from a live source, frame by frame, with the state of earlier frames kept on the device.
 
-Source: Video-Depth-Anything's `infer_video_depth_one`.  Each frame is one step of a window of 32 whose other 31 places
-hold the first frame, the frame 41 steps back and the last 29 frames; before there are that many, the first frame
-stands in their place.  The frames kept are never looked at again as images: of each, the motion modules keep the keys
-and values that it had when it came in.  So a frame never sees what comes after it, and there is no alignment; what
-that costs in accuracy, `tools/benchmark.py streaming` measures.
+Source: Video-Depth-Anything's `infer_video_depth_one`.  Each frame is one step of a window of 32 whose other 31
+positions are the first frame, the frame 41 steps back and the last 29 frames; while there are fewer, the first frame
+fills the remaining positions.  Earlier frames are never processed again as images: the motion modules cache the keys
+and values that each had when it arrived.  A frame therefore never sees later frames, and there is no alignment;
+`tools/benchmark.py streaming` measures the loss of accuracy.
 """
 
 import functools
@@ -25,7 +25,7 @@ from endodav_jax.models.interface import Cache
 if TYPE_CHECKING:
     from endodav_jax.inference.network import Network
 
-EARLIER = 31  # frames a frame sees besides itself
+EARLIER = 31  # frames that a frame attends to, besides itself
 FIXED = 2  # of them: the first frame and the distant one
 RECENT = EARLIER - FIXED
 DISTANCE = 41  # steps back to the distant frame
@@ -34,11 +34,11 @@ _UP = 4 * WAITING
 
 
 class StreamState(NamedTuple):
-    """What earlier frames left, for each of the network's caches.
+    """The state kept from earlier frames, for each of the network's caches.
 
     Attributes:
-      seen: [31, ...]: row 0 is the first frame, row 1 the distant one, frame f among the recent ones is row 2 + f % 29.
-      waiting: [12, ...]: frame f on its way from recent to distant is row f % 12.
+      seen: [31, ...]: row 0 is the first frame, row 1 the distant one; a recent frame f is in row 2 + f % 29.
+      waiting: [12, ...]: a frame f that is neither recent nor yet distant is in row f % 12.
     """
 
     seen: Cache
@@ -46,7 +46,7 @@ class StreamState(NamedTuple):
 
 
 def time_places(step: int) -> Int[np.ndarray, "31"]:
-    """The place in the window of each row of `StreamState.seen` when frame number `step` comes in."""
+    """The position in the window of each row of `StreamState.seen` when frame number `step` arrives."""
     recent = np.arange(step - RECENT, step)
     places = np.arange(EARLIER, dtype=np.int32)
     places[FIXED + recent % RECENT] = np.arange(FIXED, EARLIER)
@@ -57,7 +57,7 @@ def time_places(step: int) -> Int[np.ndarray, "31"]:
 def first_step(
     params: dict, features: FrameFeatures, *, config: DepthModelConfig
 ) -> tuple[Float32[Array, "1 h w"], StreamState]:
-    """Disparity of the first frame, which sees itself alone, and the state in which it stands for all earlier ones."""
+    """Returns the disparity of the first frame, which sees only itself, and a state in which it fills all positions."""
     nothing = jnp.zeros((0,), jnp.int32)
     network = window_network(config, params)
     disparity, entries = network.decode_step(features, network.empty_cache(0), nothing)
@@ -78,14 +78,14 @@ def next_step(
     *,
     config: DepthModelConfig,
 ) -> tuple[Float32[Array, "1 h w"], StreamState]:
-    """Disparity of frame number `step` (1, 2, ...) and the state that the next one finds.
+    """Returns the disparity of frame number `step` (1, 2, ...) and the state for the next one.
 
-    Three rows change: the new frame takes the place of the oldest recent one, which begins to wait, and the one that
+    Three rows change: the new frame replaces the oldest recent one, which begins to wait, and the one that
     has waited longest becomes the distant frame.
     """
     disparity, entries = window_network(config, params).decode_step(features, state.seen, places)
     recent_row = FIXED + jax.lax.rem(step, jnp.int32(RECENT))
-    # The frames' rows `f % 12`, of numbers made positive by multiples of 12.
+    # The frames' rows `f % 12`, with the numbers made positive by adding multiples of 12.
     waiting_row = jax.lax.rem(step - RECENT + _UP, jnp.int32(WAITING))
     distant_row = jax.lax.rem(step + 1 - DISTANCE + _UP, jnp.int32(WAITING))
 
@@ -105,27 +105,27 @@ def encode_frame(params: dict, image: Float32[Array, "1 h w 3"], *, config: Dept
 
 
 class DepthStream:
-    """Disparity of a live source's frames, each from itself and the frames before it."""
+    """Disparity of the frames of a live source, each computed from itself and the frames before it."""
 
     def __init__(self, network: "Network", view_mask: Bool[np.ndarray, "H W"] | None = None):
         """Starts before the first frame.  `DepthEstimator.stream` is the usual way here.
 
         Args:
-          network: what runs the network.
-          view_mask: the pixels that show something; the others do not reach the network and get disparity 0.
+          network: runs the network.
+          view_mask: the visible pixels; the others do not affect the network and get disparity 0.
         """
         self._network = network
         self._view_mask = view_mask
         self._network_input = FrameInput(network.config, view_mask)
         self._shape: tuple[int, ...] | None = None
-        self._state: object = None  # what the network's `stream_step` gave last
+        self._state: object = None  # the last state returned by the network's `stream_step`
         self._step = 0
 
     def push(self, frame: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
         """Disparity of the next frame.
 
         Raises:
-          UserError: the frame is not uint8 RGB, or of another size than the first one or the mask.
+          UserError: the frame is not uint8 RGB, or its size differs from that of the first one or of the mask.
         """
         frame = checked_frame(frame, self._step, self._shape, self._view_mask)
         self._shape = frame.shape

@@ -1,4 +1,4 @@
-"""How fast an estimator is: the pace at which frames of a long video come out once everything is compiled."""
+"""Measures the speed of an estimator: the rate of frames in a long video once everything is compiled."""
 
 import time
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from endodav_jax.inference.windows import CONTEXT_SLOTS, STEP, AlignRule
 
 
 def paced(disparities: Iterable[tuple[int, np.ndarray]]) -> tuple[float, float]:
-    """Uses up what `iter_infer` yields and times it.
+    """Consumes the output of `iter_infer` and times it.
 
-    The first window encodes ten frames more and the last may be short; in between the pace is even, and counts.
+    The first window encodes ten extra frames and the last may be short; only the steady rate in between is measured.
 
     Args:
-      disparities: of a video of more than three windows.
+      disparities: for a video of more than three windows.
 
     Returns:
-      Seconds of the whole video, and the median seconds of a window.
+      Seconds for the whole video, and the median seconds per window.
     """
     started, starts = time.perf_counter(), []
     for number, _ in disparities:
@@ -30,13 +30,13 @@ def paced(disparities: Iterable[tuple[int, np.ndarray]]) -> tuple[float, float]:
 def milliseconds_per_frame(
     estimator: DepthEstimator, frame_shape: tuple[int, int] = (256, 320), align: AlignRule = "endodav", windows: int = 3
 ) -> float:
-    """Measures an estimator on moving noise.
+    """Times an estimator on moving noise.
 
     Args:
-      estimator: to be measured.
+      estimator: the estimator to time.
       frame_shape: (height, width) of the video.
-      align: how its windows are tied together.
-      windows: whose median counts.
+      align: how its windows are aligned.
+      windows: number of windows for the median.
     """
     noise = np.random.default_rng(0).integers(0, 256, (*frame_shape, 3), np.uint8)
     frames = STEP * (windows + 1) + CONTEXT_SLOTS + 1

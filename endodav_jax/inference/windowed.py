@@ -17,12 +17,12 @@ from endodav_jax.inference.windows import OVERLAP, STEP, WINDOW_FRAMES, AlignRul
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """How many frames go through a program at once; no result depends on it.
+    """How many frames each program processes at once; does not affect the result.
 
     Attributes:
-      encoded: frames a call of the encoder.
-      decoded: frames a call of the decoder's per-frame part.
-      windows: windows a call of the decoder's temporal part.
+      encoded: frames per call of the encoder.
+      decoded: frames per call of the decoder's per-frame part.
+      windows: windows per call of the decoder's temporal part.
     """
 
     encoded: int
@@ -31,7 +31,7 @@ class Batching:
 
     @classmethod
     def for_backend(cls) -> "Batching":
-        """On a CPU few frames, which stay in its cache; on an accelerator all of a window."""
+        """Few frames on a CPU, to stay in its cache; a whole window on an accelerator."""
         if jax.default_backend() == "cpu":
             return cls(encoded=2, decoded=2)
         return cls(encoded=STEP, decoded=WINDOW_FRAMES)
@@ -57,13 +57,13 @@ def chunks(frames: Iterable, size: int) -> Iterator[list]:
 
 
 def filled(chunk: list[np.ndarray], size: int) -> UInt8[np.ndarray, "size H W 3"]:
-    """The frames of a chunk, the last repeated up to `size`."""
+    """The frames of a chunk, with the last repeated up to `size`."""
     return np.stack(chunk + chunk[-1:] * (size - len(chunk)))
 
 
 @functools.cache
 def window_rows(rule: AlignRule, windows: int) -> Int[np.ndarray, "windows 32"]:
-    """Where each slot of neighbouring windows is, if ten carried rows are followed by a row for each new frame."""
+    """The row of each slot of consecutive windows, if ten carried rows are followed by a row for each new frame."""
     rows = np.arange(WINDOW_FRAMES, dtype=np.int32)[None] + STEP * np.arange(windows, dtype=np.int32)[:, None]
     for i in range(1, windows):
         rows[i, :OVERLAP] = rows[i - 1, list(carried_slots(rule))]
@@ -77,24 +77,24 @@ def run_windows(
     batching: Batching,
     view_mask: Bool[np.ndarray, "H W"] | None,
 ) -> Iterator[tuple[Window, WindowDisparity]]:
-    """Yields each window that finishes a frame, with its disparities on their way.
+    """Yields each window that finishes a frame, with its disparities still being computed.
 
-    The features of `batching.windows` windows lie in a bank: ten rows carried from the batch before, then one for
-    each new frame; past the video's end, the last frame's row is repeated.
+    The features of `batching.windows` windows are in a bank: ten rows carried over from the previous batch, then one
+    for each new frame; past the end of the video, the row of the last frame is repeated.
 
-    Nothing waits for the device here, and a batch is yielded when the next one's frames are on their way: so the
-    device has work while the host looks at results, and the disparities of one batch only are in memory.
+    Nothing here waits for the device, and a batch is yielded once the frames of the next one have been submitted: the
+    device is busy while the host handles results, and only the disparities of one batch are in memory.
 
     Args:
-      network: what encodes and decodes.
+      network: encodes and decodes.
       frames: all of one size; if there are none, nothing is yielded.
       rule: how windows overlap.
-      batching: how much is done at once.
-      view_mask: the pixels that show something, or None.
+      batching: how much is processed at once.
+      view_mask: the visible pixels, or None.
     """
     slots = window_rows(rule, batching.windows)
     rows = int(slots.max()) + 1
-    every_row = np.arange(rows + -rows % batching.encoded, dtype=np.int32)  # with room for the last chunk's repeats
+    every_row = np.arange(rows + -rows % batching.encoded, dtype=np.int32)  # with room for the last chunk's padding
     network_input = FrameInput(network.config, view_mask)
     carried = every_row.copy()
     carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
@@ -114,7 +114,7 @@ def run_windows(
         ended = row < rows
         if ended:
             bank = network.select(bank, np.minimum(every_row, np.int32(row - 1)))
-        while decoded:  # and forgotten, before there is another batch
+        while decoded:  # releases them before the next batch
             yield decoded.pop(0)
         first = batch * batching.windows
         windows = [Window(first + i, rule, read if ended else None) for i in range(batching.windows)]
@@ -125,7 +125,7 @@ def run_windows(
 
 
 def _decode(network, bank, slots, windows, count, frame_shape) -> list[tuple[Window, WindowDisparity]]:
-    """Decodes the windows of a full bank, only the slots that are looked at, `count` at a time."""
+    """Decodes the windows of a full bank, only the slots that are used, `count` at a time."""
     if not any(window.used_slots for window in windows):
         return []
     features = bank if slots.size == len(bank[0]) else network.select(bank, slots.ravel())

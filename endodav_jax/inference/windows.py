@@ -1,14 +1,14 @@
-"""Which frame of a video sits where in which window.
+"""Assigns the frames of a video to the slots of windows.
 
 A network with motion modules sees 32 frames at once.  Windows advance by 22 frames; the first ten slots of a window
-repeat frames of the window before it, so that neighbouring windows can be aligned:
+repeat frames of the previous window, so that neighbouring windows can be aligned:
 
-    slots 0, 1     context from further back, which two frames is the rule's choice
+    slots 0, 1     context from further back; the rule decides which two frames
     slots 2 ... 9  the last eight frames of the previous window
     slots 10 ... 31  frames not seen before
 
-Past its end a video repeats its last frame.  A video of N frames has ceil(N / 22) windows.  Source: the published
-programs' `infer_video_depth`; the exact frames for many lengths are in the golden case `stitching`.
+Past its end, the last frame of a video is repeated.  A video of N frames has ceil(N / 22) windows.  Source: the
+published programs' `infer_video_depth`; the exact frames for many lengths are in the golden case `stitching`.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def carried_slots(rule: AlignRule) -> tuple[int, ...]:
     """The slots of one window that become slots 0 to 9 of the next.
 
     Under `vda` the first context frame is the previous window's first, so frame 0 of the video enters every window.
-    EndoDAV takes slot 6 instead, which drifts along with the video.  Without alignment the windows are EndoDAV's.
+    EndoDAV uses slot 6 instead, which moves along with the video.  Without alignment, windows are as in EndoDAV.
     """
     context = (0, 12) if rule == "vda" else (6, 12)
     return (*context, *range(WINDOW_FRAMES - BLENDED_SLOTS, WINDOW_FRAMES))
@@ -41,13 +41,13 @@ def window_count(length: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """One window: the video's frame in each slot, and what becomes of the network's output there.
+    """One window: the frame in each slot, and how the network's output for it is used.
 
     Attributes:
       index: 0 for the first window.
       rule: how windows overlap and are aligned.
-      length: frames of the video, or None while its end has not been reached.  A window whose 32 slots are all
-        filled by frames that were read needs no more than that.
+      length: number of frames of the video, or None while its end has not been reached.  It is not needed for a window
+        whose 32 slots are all filled by frames that were read.
     """
 
     index: int
@@ -56,12 +56,12 @@ class Window:
 
     @property
     def first_frame(self) -> int:
-        """The frame that slot 0 would hold if windows overlapped without context frames; slot s >= 2 holds +s."""
+        """The frame that slot 0 would contain if windows overlapped without context frames; slot s >= 2 has +s."""
         return self.index * STEP
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """The video's frame in each of the 32 slots."""
+        """The frame in each of the 32 slots."""
         frames = [self.first_frame + slot for slot in range(WINDOW_FRAMES)]
         if self.index > 0:
             previous = self.first_frame - STEP
@@ -76,10 +76,10 @@ class Window:
 
     @property
     def final_slots(self) -> range:
-        """Slots whose frames are finished once this window is aligned, in the video's order.
+        """Slots whose frames are finished once this window is aligned, in the order of the video.
 
-        The last eight wait to be blended with the next window.  They never wait in vain: where no window follows,
-        they are padding.  Without alignment nothing waits: every frame is taken from the first window it is new in.
+        The last eight wait to be blended with the next window; if no window follows, they are always padding.
+        Without alignment nothing waits: every frame is taken from the first window in which it is new.
         """
         if self.rule == "none":
             first, stop = (OVERLAP if self.index else 0), WINDOW_FRAMES
@@ -91,10 +91,10 @@ class Window:
 
     @property
     def used_slots(self) -> range:
-        """Slots whose disparity is looked at at all: for output, for the fit, or for blending with the next window.
+        """Slots whose disparity is used: for output, for the fit, or for blending with the next window.
 
-        The two context frames of later windows matter only as neighbours of the others, except to the rule `vda`,
-        which fits on them.  A window that finishes no frame is not looked at (a video of 23 frames has such a one).
+        The two context frames of later windows are used only as context for the others, except by the rule `vda`,
+        which fits on them.  A window that finishes no frame is not used (a video of 23 frames has one).
         """
         final = self.final_slots
         if not final:

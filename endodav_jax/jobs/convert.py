@@ -1,4 +1,4 @@
-"""`endodav convert`: published PyTorch weights to a checkpoint folder, and any weights back to PyTorch's names."""
+"""`endodav convert`: converts published PyTorch weights to a checkpoint folder, and weights back to PyTorch's names."""
 
 import dataclasses
 from pathlib import Path
@@ -11,20 +11,20 @@ from endodav_jax.fields import positional, spelled
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Converts published PyTorch weights, or writes PyTorch's names back.
+    """Converts published PyTorch weights to a checkpoint folder, or back to PyTorch's names.
 
     Attributes:
       source: weights of Video-Depth-Anything, Depth Anything, EndoDAV, EndoDAC or torchvision's ResNets (.pth, .pt,
         .safetensors), a training folder with depth_model.pth, or a checkpoint folder of this program.
       out: folder to write (or FILE.safetensors).
-      output: the same, by name.
-      to: orbax for a checkpoint folder of this program; safetensors for PyTorch's names and layouts.
-      family: where the keys leave it open: vda or endodav for video weights without adapters, vda (V2) or endodac (V1)
-        for Depth Anything's image weights.
-      adapter: add what fine-tuning saved (`endodav export --what adapter`) to the weights.
-      output_kind: what the network's one map a frame says: disparity, or metric_depth (metres); by default what the
-        file's name says.
-      overwrite: replace an older output.
+      output: the same, as an option.
+      to: orbax for a checkpoint folder of this package; safetensors for PyTorch's names and layouts.
+      family: for files whose tensor names are ambiguous: vda or endodav for video weights without adapters, vda (V2) or
+        endodac (V1) for Depth Anything's image weights.
+      adapter: an adapter file (`endodav export --what adapter`) to add to the weights.
+      output_kind: what the network outputs for each frame: disparity, or metric_depth (metres); by default inferred
+        from the file name.
+      overwrite: replace an existing output.
     """
 
     source: Annotated[str, *positional("SOURCE")]
@@ -53,7 +53,7 @@ def run(command: Command) -> None:
 
 
 def named_output(out: Path | None, output: Path | None, usage: str) -> Path:
-    """Returns the output, named as an argument or as an option; raises a `UserError` unless it is named once."""
+    """Returns the output, given as argument or option; raises `UserError` unless it is given exactly once."""
     named = [path for path in (out, output) if path is not None]
     if len(named) != 1:
         raise UserError(f"OUT: name the output once: {usage}")

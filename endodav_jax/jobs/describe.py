@@ -1,4 +1,4 @@
-"""The job `describe`: prints a network's groups of parameters, from shapes alone, so it answers in seconds."""
+"""The job `describe`: prints the parameter groups of a network, using shapes only, so it takes seconds."""
 
 import dataclasses
 from pathlib import Path
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Prints a network and its table of parameter groups: of a configuration, or of a published network.
+    """Prints a network and its table of parameter groups, for a configuration or a published network.
 
     Attributes:
-      config: a configuration: a file, or the name of one that comes with the package.
-      family: the published network of a family: vda, endodav or endodac.
-      preset: its size.
+      config: a configuration file, or the name of a configuration shipped with the package.
+      family: family of the published network: vda, endodav or endodac.
+      preset: size of the published network.
     """
 
     config: Annotated[str, spelled(metavar="CONFIG")] = ""
@@ -29,7 +29,7 @@ class Command:
 
 
 def run(command: Command) -> None:
-    """Prints the table of what the arguments name."""
+    """Prints the table for the network that the arguments select."""
     if bool(command.config) == (command.family is not None):
         raise UserError("give either --config FILE or --family NAME (with --preset SIZE)")
     from endodav_jax.config import read_config
@@ -45,12 +45,12 @@ def run(command: Command) -> None:
 
 
 def run_config(config: "Config", workdir: Path) -> None:
-    """Prints the table of a configuration's depth network; nothing is written to `workdir`."""
+    """Prints the table for the depth network of a configuration; nothing is written to `workdir`."""
     print(describe(config.model))
 
 
 def describe(config: "DepthModelConfig") -> str:
-    """The network in a line, its table of groups, and how much of it is trained."""
+    """Returns a line about the network, its table of groups, and how many of its parameters are trained."""
     from endodav_jax.models.build import abstract_depth_model
     from endodav_jax.models.groups import parameter_table, table_lines, trainable_groups, trained_and_total
 

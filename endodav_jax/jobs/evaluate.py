@@ -1,4 +1,4 @@
-"""`endodav evaluate`: errors of a network's depth, or of what any other method predicted, on a prepared data set."""
+"""`endodav evaluate`: errors of a network's depth, or of another method's predictions, on a prepared data set."""
 
 import dataclasses
 import sys
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Measures a network's depth, or another method's predictions, against ground truth.
+    """Evaluates a network's depth, or another method's predictions, against ground truth.
 
     Attributes:
-      output: for results.json, report.html, trajectories.
+      output: folder for results.json, report.html and trajectories.
       weights: a checkpoint (see: endodav convert --help).
     """
 
@@ -30,17 +30,17 @@ class Command:
 
 
 def run(command: Command) -> int:
-    """Runs the job as the command line says."""
+    """Runs the job with the command-line arguments."""
     from endodav_jax.config import Config
 
     return run_config(Config(weights=command.weights, evaluate=command.evaluate), command.output)
 
 
 def run_config(config: "Config", workdir: Path) -> int:
-    """Measures, and prints the tables and what could not be measured.
+    """Evaluates, and prints the tables and the sequences that could not be evaluated.
 
     Returns:
-      `EXIT_OK`, or `EXIT_SOME_FAILED` where a sequence could not be measured, which is said on stderr.
+      `EXIT_OK`, or `EXIT_SOME_FAILED` if a sequence could not be evaluated; each is reported on stderr.
     """
     from endodav_jax.report.evaluate import evaluate, results_text
 

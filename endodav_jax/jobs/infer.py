@@ -1,4 +1,4 @@
-"""`endodav infer`: the depth of a video, a folder or pattern of images, or one image."""
+"""`endodav infer`: depth from a video, a folder or pattern of images, or a single image."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OtherSpellings:
-    """As users of Video-Depth-Anything spell some of it.
+    """Option names of Video-Depth-Anything.
 
     Attributes:
       input_video: the same as INPUT.
@@ -25,8 +25,9 @@ class OtherSpellings:
       grayscale: the same as --cmap gray.
       save_npz: the same as npz in --save.
       save_exr: the same as exr in --save.
-      focal_length_x: of --intrinsics with the centre of the frame, in pixels of the source.
-      focal_length_y: likewise.
+      focal_length_x: horizontal focal length in pixels of the source, in place of --intrinsics; the principal point is
+        the centre of the frame.
+      focal_length_y: vertical focal length, likewise.
     """
 
     input_video: Annotated[str, spelled("-i", "--input", metavar="INPUT")] = ""
@@ -39,7 +40,7 @@ class OtherSpellings:
     focal_length_y: float | None = None
 
     def told(self, config: InferConfig) -> InferConfig:
-        """Returns a configuration that says the same in its own fields."""
+        """Returns a configuration with these options set in its own fields."""
         save = (*config.save, *(("npz",) if self.save_npz else ()), *(("exr",) if self.save_exr else ()))
         focal = [value for value in (self.focal_length_x, self.focal_length_y) if value is not None]
         return dataclasses.replace(
@@ -55,14 +56,14 @@ class OtherSpellings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """The depth of a video, a folder or pattern of images, one image, or of many of them.
+    """Depth from a video, a folder or pattern of images, a single image, or many of these.
 
     Attributes:
-      output: where outputs go; of many recordings each has a folder of its own there, called after it.
-      weights: a converted checkpoint (see: endodav convert --help); empty for the network of the package.
-      inputs: videos, DICOM files, folders of images, images, patterns of them (`'cases/*.mts'`), folders of recordings.
-      list_file: a text file with further inputs, one a line.
-      shard: I/N with I from 1 to N: every N-th of many recordings from the I-th on, for job arrays.
+      output: folder for outputs; with many recordings, each gets its own subfolder, named after it.
+      weights: a converted checkpoint (see: endodav convert --help); empty for the network shipped with the package.
+      inputs: videos, DICOM files, folders of images, images, glob patterns (`'cases/*.mts'`), folders of recordings.
+      list_file: a text file with further inputs, one per line.
+      shard: I/N with I from 1 to N: process every N-th recording, starting with the I-th, for job arrays.
     """
 
     output: Annotated[Path, spelled("-o", "--output-dir", metavar="FOLDER")]
@@ -79,7 +80,7 @@ def run(command: Command) -> int:
     config = command.other.told(command.infer)
     inputs = list(command.inputs)
     if command.other.input_video and inputs:
-        raise UserError(f"--input {command.other.input_video}: {inputs[0]} is given as well; name one input")
+        raise UserError(f"--input {command.other.input_video}: {inputs[0]} is also given; name one input")
     inputs += [command.other.input_video] if command.other.input_video else []
     from endodav_jax.depth_video.recordings import find_recordings, read_list
 
@@ -100,7 +101,7 @@ def run(command: Command) -> int:
 def run_config(config: "Config", workdir: Path) -> int:
     """Runs the `infer` section of a configuration with its `weights`; outputs go to `workdir`."""
     if not config.infer.input:
-        raise UserError("config.infer.input: is empty; name a video, a folder or pattern of images, or an image")
+        raise UserError("config.infer.input: empty; name a video, a folder or pattern of images, or an image")
     from endodav_jax.depth_video.run import infer
 
     return infer(config.infer, workdir, config.weights)

@@ -1,4 +1,4 @@
-"""`endodav prepare KIND SRC OUT`: a download becomes data sets that train and evaluate."""
+"""`endodav prepare KIND SRC OUT`: converts a download to data sets for training and evaluation."""
 
 import dataclasses
 import functools
@@ -17,21 +17,21 @@ from endodav_jax.fields import Listed, Size, flat, positional
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prepare:
-    """What all kinds have in common.
+    """Arguments common to all kinds.
 
     Attributes:
       source: the download; see the kind.
-      out: root of data sets; this one gets folders of its own below.
-      split: splits, separated by commas; none for train at 256x320, validation and test at full size.
+      out: root folder of data sets; this data set gets its own subfolders.
+      split: splits, separated by commas; by default train at 256x320, and validation and test at full size.
       size: height and width of all stored frames.
       full_size: store training frames at full size too.
-      storage: lossless files: fast (BMP, default for training) or compact (PNG, default for evaluation).
-      only: only the sequences that fit a pattern; may be given several times.
-      on_bad_frame: end at a bad frame, or leave it out.
-      on_missing: the same for sequences that are missing.
-      workers: processes.
-      overwrite: replace a data set that is there.
-      quiet: no progress bar.
+      storage: lossless format: fast (BMP, default for training) or compact (PNG, default for evaluation).
+      only: only sequences that match this pattern; can be given several times.
+      on_bad_frame: stop at a bad frame, or skip it.
+      on_missing: likewise for missing sequences.
+      workers: number of processes.
+      overwrite: replace an existing data set.
+      quiet: show no progress bar.
     """
 
     kind: ClassVar[str]
@@ -51,18 +51,18 @@ class Prepare:
 
     @property
     def given(self) -> dict:
-        """Options of the source that are not its defaults, by name."""
+        """Options of the source that differ from their defaults, by name."""
         return getattr(self, self.kind).given()
 
 
 def _of_kind(kind: str, place: str) -> object:
-    """Returns the arguments for one kind of download: with the options of its source."""
+    """Returns the arguments for one kind of download, including the options of its source."""
     options = options_type(kind)
     command = dataclasses.make_dataclass(
         f"Prepare{kind.capitalize()}",
         [(kind, flat(options), dataclasses.field(default=options()))],
         bases=(Prepare,),
-        namespace={"__module__": __name__, "kind": kind, "__doc__": f"Makes a data set of {kind}. SRC: {place}."},
+        namespace={"__module__": __name__, "kind": kind, "__doc__": f"Prepares a {kind} data set. SRC: {place}."},
         frozen=True,
         kw_only=True,
     )
@@ -73,9 +73,9 @@ Command = functools.reduce(operator.or_, (_of_kind(kind, entry.place) for kind, 
 
 
 def run(command: Prepare) -> None:
-    """Builds the forms asked for and prints a line on each, and a line for all that was left out."""
+    """Builds the requested data sets; prints a line for each, and a line for everything that was skipped."""
     if command.size and command.full_size:
-        raise UserError("--full-size: --size is given as well; name one")
+        raise UserError("--full-size: --size is also given; use only one of them")
     from endodav_jax.data.prepare import build, find_sequences, forms_of, summary
 
     source = source_class(command.kind)(command.source, **command.given)

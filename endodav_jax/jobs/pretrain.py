@@ -1,4 +1,4 @@
-"""`pretrain`: a small foundation model, on the phantom."""
+"""`pretrain`: trains a small foundation model on the phantom."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ class Command:
 
     Attributes:
       output: folder of the run; rerun to resume.
-      config: a configuration: a file, or the name of one that comes with the package.
+      config: a configuration file, or the name of a configuration shipped with the package.
     """
 
     output: Annotated[Path, spelled("-o", metavar="FOLDER")]
@@ -24,7 +24,7 @@ class Command:
 
 
 def run(command: Command) -> None:
-    """Runs the job as the command line says."""
+    """Runs the job with the command-line arguments."""
     from endodav_jax.config import read_config
 
     run_config(read_config(command.config), command.output)

@@ -1,4 +1,4 @@
-"""`endodav quickstart`: the whole way from rendered video to report on an embedded default."""
+"""`endodav quickstart`: from rendered video to report, with a built-in default configuration."""
 
 import dataclasses
 from pathlib import Path
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Everything on a rendered phantom: measure, fine-tune without labels, measure again, report.
+    """Runs everything on a rendered phantom: evaluate, fine-tune without labels, evaluate again, report.
 
     Attributes:
       output: folder for everything; rerun to resume.
-      config: a configuration: a file, or the name of one that comes with the package.
+      config: a configuration file, or the name of a configuration shipped with the package.
     """
 
     output: Annotated[Path, spelled("-o", metavar="FOLDER")] = Path("out/quickstart")
@@ -24,7 +24,7 @@ class Command:
 
 
 def run(command: Command) -> int | None:
-    """Runs the job as the command line says."""
+    """Runs the job with the command-line arguments."""
     from endodav_jax.config import read_config
 
     return run_config(read_config(command.config), command.output)

@@ -1,4 +1,4 @@
-"""`endodav reconstruct`: the camera's path and one surface of a clip, in millimetres where something tells them."""
+"""`endodav reconstruct`: camera path and fused surface of a clip, in millimetres if the scale is known."""
 
 import dataclasses
 from pathlib import Path
@@ -12,11 +12,11 @@ from endodav_jax.reconstruction.config import ReconstructConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """The camera's path and one surface of a clip, in millimetres where something tells them, and how far to trust it.
+    """Camera path and fused surface of a clip, in millimetres if the scale is known, with confidence.
 
     Attributes:
-      output: folder for everything that is written.
-      weights: a converted checkpoint or a training's folder; empty for the networks of the package.
+      output: folder for all outputs.
+      weights: a converted checkpoint or the folder of a training run; empty for the networks shipped with the package.
     """
 
     output: Annotated[Path, spelled("-o", "--output-dir", metavar="FOLDER")]

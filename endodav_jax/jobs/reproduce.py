@@ -1,4 +1,4 @@
-"""`endodav reproduce table1|table2`: the paper's tables, ours beside theirs, from the data and weights at hand."""
+"""`endodav reproduce table1|table2`: the paper's tables next to ours, from the available data and weights."""
 
 import dataclasses
 from pathlib import Path
@@ -15,12 +15,12 @@ TableName = Literal["table1", "table2"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """The tables of the paper, ours beside theirs, from your data and weights.
+    """Reproduces the tables of the paper from your data and weights, and prints ours next to theirs.
 
     Attributes:
       table: table1 for VDA, EndoDAC and EndoDAV on SCARED and Hamlyn; table2 for the ablation.
-      output: of all results; rerun to resume.
-      phantom: every row at small size on phantoms: no data and no weights needed.
+      output: folder for all results; rerun to resume.
+      phantom: run every row at small size on phantoms; no data or weights needed.
     """
 
     table: Annotated[TableName, *positional("TABLE")]
@@ -30,16 +30,16 @@ class Command:
 
 
 def run(command: Command) -> int:
-    """Measures the rows, prints the table and writes it to WORKDIR as text, JSON and HTML.
+    """Evaluates the rows, prints the table and writes it to WORKDIR as text, JSON and HTML.
 
     Returns:
-      As of `tables.reproduce.reproduce`.
+      See `tables.reproduce.reproduce`.
 
     Raises:
-      UserError: data sets are given together with `--phantom`, or something that is given is not there.
+      UserError: data sets are given together with `--phantom`, or a given path does not exist.
     """
     if command.phantom and (command.given.scared or command.given.hamlyn):
-        raise UserError("--phantom: stands in for --scared and --hamlyn; leave them out")
+        raise UserError("--phantom: replaces --scared and --hamlyn; omit them")
     for name, value in vars(command.given).items():
         if isinstance(value, Path) and not value.expanduser().exists():
             raise UserError(f"--{name.replace('_', '-')}: {value} does not exist")

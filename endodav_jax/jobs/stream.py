@@ -1,4 +1,4 @@
-"""`endodav stream`: frame in, depth out, for a camera, a pipe or a file played as if it were live."""
+"""`endodav stream`: depth frame by frame from a camera, a pipe or a file played as if it were live."""
 
 import dataclasses
 import re
@@ -14,13 +14,13 @@ from endodav_jax.fields import Size, spelled
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """The depth of a live source, frame in, depth out.
+    """Depth from a live source, frame by frame.
 
     Attributes:
-      output: where outputs go; without it only latency is shown.
-      weights: a converted checkpoint (see: endodav convert --help); empty for the network of the package.
-      raw_size: the pipe holds RGB24 pixels of this height and width, no container.
-      raw: the same as width and height (640x480), as other programs have it.
+      output: folder for outputs; without it, only latency is shown.
+      weights: a converted checkpoint (see: endodav convert --help); empty for the network shipped with the package.
+      raw_size: the pipe carries raw RGB24 pixels of this height and width, without a container.
+      raw: the same as width and height (640x480), as in other programs.
       grayscale: the same as --cmap gray.
     """
 
@@ -42,10 +42,10 @@ def run(command: Command) -> int:
 
 
 def _height_width(text: str) -> tuple[int, int] | None:
-    """Returns (height, width) of `WxH`; None of nothing."""
+    """Returns (height, width) for `WxH`, or None if empty."""
     if not text:
         return None
     match = re.fullmatch(r"([1-9]\d*)[xX]([1-9]\d*)", text)
     if match is None:
-        raise UserError(f"--raw {text}: is not a size such as 640x480, width and height")
+        raise UserError(f"--raw {text}: not a size such as 640x480, width and height")
     return int(match[2]), int(match[1])

@@ -1,4 +1,4 @@
-"""`endodav train`: self-supervised training as a configuration says."""
+"""`endodav train`: self-supervised training from a configuration."""
 
 import dataclasses
 from pathlib import Path
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Fine-tunes on endoscopic video without labels, as a configuration says.
+    """Fine-tunes on unlabelled endoscopic video, as set by a configuration.
 
     Attributes:
-      config: a configuration: a file, or the name of one that comes with the package, such as finetune_own.
+      config: a configuration file, or the name of a configuration shipped with the package, such as finetune_own.
       output: folder of the run; rerun to resume.
       data: prepared data set (config.data.path).
       weights: weights to start from (config.weights).
@@ -28,7 +28,7 @@ class Command:
 
 
 def run(command: Command) -> int | None:
-    """Runs the job as the command line says."""
+    """Runs the job with the command-line arguments."""
     from endodav_jax.config import config_from_dict, load_config_file
 
     values = load_config_file(command.config)

@@ -1,4 +1,4 @@
-"""`endodav verify KIND PATH`: a table of what is whole, missing or odd, and contact sheets to look at."""
+"""`endodav verify KIND PATH`: a table of complete, missing and unusual items, and contact sheets."""
 
 import dataclasses
 import functools
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verify:
-    """What is whole, missing or odd in a prepared data set.
+    """Checks a prepared data set for missing and unusual items.
 
     Attributes:
       path: the folder.
-      split: splits, separated by commas; none for all there are.
-      samples: frames of each sequence to look at.
-      contact_sheet: draw these frames and their depth.
+      split: splits, separated by commas; all by default.
+      samples: number of frames to inspect in each sequence.
+      contact_sheet: image file in which to draw these frames and their depth.
     """
 
     path: Annotated[str, *positional("PATH")]
@@ -43,7 +43,7 @@ class Verify:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VerifySource(Verify):
-    """What is whole, missing or odd in a download.
+    """Checks a download for missing and unusual items.
 
     Attributes:
       every_frame: decode all frames and name every bad one.
@@ -62,7 +62,7 @@ class VerifySource(Verify):
 
 
 def _of_kind(kind: str, place: str) -> object:
-    """Returns the arguments for one kind of download: with the options of its source."""
+    """Returns the arguments for one kind of download, including the options of its source."""
     options = options_type(kind)
     command = dataclasses.make_dataclass(
         f"Verify{kind.capitalize()}",
@@ -71,7 +71,7 @@ def _of_kind(kind: str, place: str) -> object:
         namespace={
             "__module__": __name__,
             "kind": kind,
-            "__doc__": f"What is whole, missing or odd in a download of {kind}. PATH: {place}.",
+            "__doc__": f"Checks a {kind} download for missing and unusual items. PATH: {place}.",
         },
         frozen=True,
         kw_only=True,
@@ -82,12 +82,12 @@ def _of_kind(kind: str, place: str) -> object:
 Command = functools.reduce(
     operator.or_,
     (_of_kind(kind, entry.place) for kind, entry in KINDS.items()),
-    Annotated[Verify, tyro.conf.subcommand("prepared", description="folder that `endodav prepare` made")],
+    Annotated[Verify, tyro.conf.subcommand("prepared", description="folder written by `endodav prepare`")],
 )
 
 
 def run(command: Verify) -> int:
-    """Prints the table and returns 1 if anything is missing or odd."""
+    """Prints the table and returns 1 if anything is missing or unusual."""
     from endodav_jax.data.contact_sheet import save_contact_sheet
     from endodav_jax.data.verify import table
 
@@ -103,7 +103,7 @@ def run(command: Verify) -> int:
 
 
 def _noted(reports: Iterable["Report"], counts: dict[str, int], rows: list[np.ndarray] | None) -> Iterator["Report"]:
-    """Passes reports on, counts their verdicts and draws their rows at once: full-size frames are not kept."""
+    """Yields the reports, counts their verdicts and draws their rows immediately: full-size frames are not kept."""
     from endodav_jax.data.contact_sheet import contact_row
 
     for report in reports:

@@ -1,4 +1,4 @@
-"""`endodav verify-export`: whether exported files compute what the network computes."""
+"""`endodav verify-export`: checks that exported files compute the same as the network."""
 
 import dataclasses
 from pathlib import Path
@@ -10,13 +10,13 @@ from endodav_jax.fields import positional, spelled
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Compares exported files with the network that they were made of, on random frames and on real or rendered ones.
+    """Compares exported files with the original network, on random frames and on real or rendered ones.
 
     Attributes:
-      file: a folder that `endodav export` wrote, or its FILE.onnx.
-      weights: what it was exported from.
+      file: a folder written by `endodav export`, or its FILE.onnx.
+      weights: the weights that were exported.
       input: a video to take 40 frames from; empty for a rendered one.
-      engine: what runs the files; by default onnxruntime for .onnx, OpenVINO for its own, JAX for StableHLO.
+      engine: runtime for the files; by default onnxruntime for .onnx, OpenVINO for its own files, JAX for StableHLO.
     """
 
     file: Annotated[Path, *positional("FILE")]
@@ -26,14 +26,14 @@ class Command:
 
 
 def run(command: Command) -> int:
-    """Compares, prints a line a part, and returns 1 where a difference is too large."""
+    """Compares, prints a line per part, and returns 1 if a difference is too large."""
     from endodav_jax.export.verify import TOLERANCE, example_clip, read_manifest, verify_export
 
     manifest, _ = read_manifest(command.file)
     clips = example_clip(command.input, manifest)
     found = verify_export(command.file, command.weights, clips, command.engine)
     tolerance = TOLERANCE[manifest.storage]
-    print(f"{command.file}: {manifest.format}, {manifest.storage}; differences as a share of each output's range")
+    print(f"{command.file}: {manifest.format}, {manifest.storage}; differences relative to each output's range")
     for difference in found:
         verdict = "" if difference.largest <= tolerance else f"  above {tolerance:g}"
         shares = f"largest {difference.largest:.1e}  mean {difference.mean:.1e}"

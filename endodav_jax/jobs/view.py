@@ -1,4 +1,4 @@
-"""`endodav view`: a page in the browser to look at depth, paths, surfaces and distances."""
+"""`endodav view`: a browser page that shows depth, paths, surfaces and distances."""
 
 import dataclasses
 import sys
@@ -12,17 +12,17 @@ from endodav_jax.fields import positional, spelled
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Opens a page in the browser with what `infer`, `reconstruct` or `evaluate` wrote, or a video, inferred first.
+    """Opens a browser page with the results of `infer`, `reconstruct` or `evaluate`, or with a video, processed first.
 
     Attributes:
-      path: a folder that one of these commands wrote, or a video; nothing for a page onto which videos can be put.
-      sequence: of an evaluation, or the clip of a folder with several; empty for the first.
-      weights: for videos: a converted checkpoint; empty for the network of the package.
-      export: write the scene as one HTML file that opens without a server or network, and stop.
-      host: address to listen on; any but this machine's own asks for the token in the printed link.
-      port: likewise; 0 takes a free one.
-      browser: open the browser; otherwise the address is printed alone.
-      overwrite: replace an older file of --export.
+      path: a folder written by one of these commands, or a video; omit it for a page to which videos can be uploaded.
+      sequence: the sequence of an evaluation, or the clip in a folder with several; empty for the first.
+      weights: for videos: a converted checkpoint; empty for the network shipped with the package.
+      export: write the scene as one HTML file that opens without a server or network connection, and exit.
+      host: address to listen on; for any but the local address, the token in the printed link is required.
+      port: port to listen on; 0 for any free port.
+      browser: open the browser; otherwise only print the address.
+      overwrite: replace an existing --export file.
     """
 
     path: Annotated[Path | None, *positional("OUT")] = None
@@ -36,7 +36,7 @@ class Command:
 
 
 def run(command: Command) -> None:
-    """Shows until Ctrl-C, or writes the file."""
+    """Serves the page until Ctrl-C, or writes the file."""
     try:
         import viser  # noqa: F401
     except ImportError as error:
@@ -50,7 +50,7 @@ def run(command: Command) -> None:
         return
     app = App(command.host, command.port, command.weights)
     try:
-        print(f"{app.address}  (Ctrl-C stops)", flush=True)
+        print(f"{app.address}  (press Ctrl-C to stop)", flush=True)
         if command.browser and not open_browser(app.address):
             print("endodav view: no browser was found; open the address above", file=sys.stderr)
         if command.path is None:

@@ -1,4 +1,4 @@
-"""`endodav weights list` and `endodav weights get NAME`: checkpoints that others have published."""
+"""`endodav weights list` and `endodav weights get NAME`: published checkpoints."""
 
 import dataclasses
 import sys
@@ -14,10 +14,10 @@ from endodav_jax.plain_table import plain_table
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class List:
-    """Prints the published checkpoints that are known here.
+    """Lists the known published checkpoints.
 
     Attributes:
-      addresses: print where they are and their SHA-256, too.
+      addresses: also print their addresses and SHA-256.
     """
 
     addresses: bool = False
@@ -25,15 +25,15 @@ class List:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Get:
-    """Fetches a published checkpoint and checks it.
+    """Downloads a published checkpoint and verifies it.
 
     Attributes:
-      name: as `endodav weights list` has it.
-      output: file to write; by default the published name, in this folder.
-      accept_licence: accept the licence, where it asks for something, without a question.
-      address: fetch the same file from there, such as a mirror.
-      overwrite: replace a file that is there.
-      quiet: no progress bar.
+      name: name of the checkpoint, as listed by `endodav weights list`.
+      output: file to write; by default the published name, in the current folder.
+      accept_licence: accept the licence without being asked, if it has conditions.
+      address: download the same file from this address, such as a mirror.
+      overwrite: replace an existing file.
+      quiet: show no progress bar.
     """
 
     name: Annotated[str, *positional("NAME")]
@@ -48,7 +48,7 @@ Command = Annotated[List, tyro.conf.subcommand("list")] | Annotated[Get, tyro.co
 
 
 def run(command: Command) -> None:
-    """Prints the table, or fetches a file."""
+    """Prints the table, or downloads a file."""
     if isinstance(command, List):
         _list(command)
     else:
@@ -77,14 +77,14 @@ def _get(command: Get) -> None:
     if path.is_dir():
         path /= entry.file
     if path.exists() and not command.overwrite:
-        raise UserError(f"{path}: exists already; pass --overwrite to replace it")
+        raise UserError(f"{path}: already exists; pass --overwrite to replace it")
     print(f"{command.name}: {address}\nlicence: {entry.licence}; see {entry.page}", flush=True)
     if not (entry.free or command.accept_licence):
         _confirm(command.name)
     sha256 = download(
         address, path, size=entry.size, sha256=entry.sha256, overwrite=command.overwrite, quiet=command.quiet
     )
-    checked = "as published" if entry.sha256 else "the published one is not known, so nothing was compared"
+    checked = "as published" if entry.sha256 else "not compared, since the published checksum is not known"
     print(f"written: {path}\nSHA-256: {sha256} ({checked})")
     print("then:")
     for line in commands_after(path, command.name):
@@ -92,7 +92,7 @@ def _get(command: Get) -> None:
 
 
 def _confirm(name: str) -> None:
-    """Asks whoever sits at the terminal; raises a `UserError` if that is nobody, or the answer is no."""
+    """Asks the user at the terminal; raises `UserError` if there is no terminal or the answer is no."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise UserError(f"{name}: its licence has conditions; read it and pass --accept-licence")
     try:
@@ -100,7 +100,7 @@ def _confirm(name: str) -> None:
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise UserError(f"{name}: not fetched, since its licence was not accepted")
+        raise UserError(f"{name}: not downloaded, since its licence was not accepted")
 
 
 def _megabytes(size: int | None) -> str:

@@ -1,1 +1,1 @@
-"""A small foundation model: depth learned with supervision on the phantom, as Video-Depth-Anything learns it."""
+"""A small foundation model: supervised depth on the phantom, following Video-Depth-Anything."""

@@ -13,43 +13,44 @@ FINE_TUNED_FAMILY = "organ"
 class PretrainConfig:
     """Four stages.  Contradictions raise `ValueError` when it is built.
 
-    First the encoder and the head learn from single frames of many scenes; then the encoder rests and the head, its
-    motion modules included, learns from clips, as Video-Depth-Anything does.  Last the networks that fine-tuning needs
-    besides learn from short clips with known motion: those of flow and brightness, then those of the camera.
+    First, the encoder and the head are trained on single frames of many scenes; then the encoder is frozen and the
+    head, including its motion modules, is trained on clips, as in Video-Depth-Anything.  Last, the other networks
+    needed for fine-tuning are trained on short clips with known motion: flow and brightness, then the camera.
 
     Attributes:
-      families: (family of the phantom, weight), as many scenes of each as its weight says.  `organ` is what
-        fine-tuning is tried on, and is refused.
-      data_seed: of the phantom.
-      frame_height, frame_width: of the rendered frames, multiples of 8.
-      scenes: how many scenes of the first stage; each gives `frames_per_scene` frames.
-      frames_per_scene: frames taken of a scene, far apart.
-      clips: how many scenes of the second stage; each gives one clip.
-      clip_length: frames of a clip.
-      cache: folder that rendered scenes are kept in, so that each is rendered once; empty for none.
+      families: (family of the phantom, weight); scenes are drawn in proportion to the weights.  `organ` is reserved for
+        fine-tuning and refused.
+      data_seed: seed of the phantom.
+      frame_height, frame_width: size of the rendered frames, multiples of 8.
+      scenes: number of scenes in the first stage; each provides `frames_per_scene` frames.
+      frames_per_scene: frames per scene, far apart.
+      clips: number of scenes in the second stage; each provides one clip.
+      clip_length: frames per clip.
+      cache: folder in which rendered scenes are kept, so that each is rendered once; empty for none.
       image_steps, clip_steps, flow_steps, camera_steps: steps of the four stages.
-      scenes_per_step: scenes of a batch in the first stage.
-      clips_per_step: clips of a batch in the second stage.
-      motion_clips: how many scenes of the last two stages; each gives one clip.
-      motion_clip_length: frames of its clips.
-      motion_clips_per_step: clips of its batches.
-      resnet_layers: of the motion networks, as `train.resnet_layers`.
-      image_learning_rate, clip_learning_rate, motion_learning_rate: at their highest; warmed up, held, then let down
-        in a straight line.
-      decay_share: of a stage's steps, in which its rate is let down.  A stage that is cut short is given fewer steps
-        and goes on from its checkpoint: the rate is the same up to there.
-      warm_up_steps: of each stage.
-      weight_decay: of matrices and convolution kernels.
-      clip_norm: gradients are scaled down to this norm.
-      ema_decay: of the averaged weights, which are what is kept.
-      gradient_weight: of the multi-scale gradient matching.
-      temporal_weight: of the temporal gradient matching.
-      anchor_weight: of the term that ties the output's zero and level, which the others leave free, as
-        Video-Depth-Anything does.
-      below_zero_weight: of the term that keeps the output of single frames above zero, where the last ReLU cuts it.
-      coarse_output: single frames are compared at 4/7 of the network's size, which makes a step a sixth cheaper; end a
+      scenes_per_step: scenes per batch in the first stage.
+      clips_per_step: clips per batch in the second stage.
+      motion_clips: number of scenes in the last two stages; each provides one clip.
+      motion_clip_length: frames per clip in these stages.
+      motion_clips_per_step: clips per batch in these stages.
+      resnet_layers: size of the motion networks, as in `train.resnet_layers`.
+      image_learning_rate, clip_learning_rate, motion_learning_rate: maximum learning rates; warmed up, held, then
+        decayed linearly.
+      decay_share: fraction of a stage's steps over which its learning rate decays.  To cut a stage short, give it fewer
+        steps; it resumes from its checkpoint, and the learning rate is the same up to that point.
+      warm_up_steps: warm-up steps of each stage.
+      weight_decay: for matrices and convolution kernels.
+      clip_norm: gradients are clipped to this norm.
+      ema_decay: of the averaged weights, which are the ones that are kept.
+      gradient_weight: weight of the multi-scale gradient matching.
+      temporal_weight: weight of the temporal gradient matching.
+      anchor_weight: weight of the term that fixes the zero and the level of the output, which the other terms, as in
+        Video-Depth-Anything, leave free.
+      below_zero_weight: weight of the term that keeps the output for single frames above zero, where the last ReLU
+        cuts it off.
+      coarse_output: compare single frames at 4/7 of the network's size, which makes a step a sixth cheaper; finish a
         run without it.
-      measure_every: steps between measurements of the held-out scenes, in the first two stages; 0 for none.
+      measure_every: steps between evaluations on the held-out scenes, in the first two stages; 0 for none.
       save_every: steps between checkpoints.
       log_every: steps between lines of `metrics.jsonl`.
       picture_every: steps between pictures.
@@ -94,9 +95,9 @@ class PretrainConfig:
 
     def __post_init__(self):
         if not 2 <= self.clip_length <= MAX_FRAMES:
-            raise ValueError(f"pretrain.clip_length: {self.clip_length} must lie between 2 and {MAX_FRAMES}")
+            raise ValueError(f"pretrain.clip_length: {self.clip_length} must be between 2 and {MAX_FRAMES}")
         if not self.families:
-            raise ValueError("pretrain.families: is empty; name a family and its weight")
+            raise ValueError("pretrain.families: empty; name a family and its weight")
         for family, weight in self.families:
             if family not in FAMILIES or family == FINE_TUNED_FAMILY:
                 known = ", ".join(name for name in FAMILIES if name != FINE_TUNED_FAMILY)
@@ -104,7 +105,7 @@ class PretrainConfig:
             if not weight > 0:
                 raise ValueError(f"pretrain.families: the weight of {family}, {weight}, must be above 0")
         if not 0 < self.decay_share <= 1:
-            raise ValueError(f"pretrain.decay_share: {self.decay_share} must lie above 0, and at most at 1")
+            raise ValueError(f"pretrain.decay_share: {self.decay_share} must be above 0 and at most 1")
         for field in (
             "scenes", "clips", "motion_clips", "frames_per_scene", "scenes_per_step", "clips_per_step",
             "motion_clips_per_step", "save_every",
@@ -112,10 +113,10 @@ class PretrainConfig:
             if getattr(self, field) < 1:
                 raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be at least 1")
         if self.motion_clip_length < 2:
-            raise ValueError(f"pretrain.motion_clip_length: {self.motion_clip_length} frames hold no motion; use 2")
+            raise ValueError(f"pretrain.motion_clip_length: {self.motion_clip_length} frames have no motion; use 2")
         if self.resnet_layers not in RESNETS:
             raise ValueError(
                 f"pretrain.resnet_layers: {self.resnet_layers} is not one of {', '.join(map(str, RESNETS))}"
             )
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"pretrain.ema_decay: {self.ema_decay} must lie in [0, 1)")
+            raise ValueError(f"pretrain.ema_decay: {self.ema_decay} must be in [0, 1)")

@@ -1,4 +1,4 @@
-"""What a network makes of scenes that it never sees in training, of every family: watched while it trains."""
+"""Evaluates a network during training on held-out scenes of every family."""
 
 import functools
 
@@ -14,18 +14,18 @@ from endodav_jax.geometry.resize import resize_align_corners
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.pretraining.scenes import PhantomScenes, preset
 
-SEED = 900_001  # no training data have it
-SCENES = 8  # of each family
-FRAMES = 2  # of each scene
+SEED = 900_001  # not used by any training data
+SCENES = 8  # per family
+FRAMES = 2  # per scene
 MEASURED: tuple[Rule, ...] = ("disparity", "scale_shift")
-_RANGE_MM = (0.1, 150.0)  # depth of a disparity of 1 and of 0
+_RANGE_MM = (0.1, 150.0)  # depth for a disparity of 1 and of 0
 
 
 class HeldOut:
-    """Frames of unseen scenes with their depth.
+    """Frames of held-out scenes with their depth.
 
     Args:
-      config: of the frames' size and the cache.
+      config: for the frame size and the cache.
     """
 
     def __init__(self, config: PretrainConfig):
@@ -39,12 +39,12 @@ class HeldOut:
             self._frames[family] = tuple(np.concatenate([s[key] for s in scenes]) for key in ("frames", "depth_mm"))
 
     def errors(self, graphdef: nnx.GraphDef, weights: dict, *, motion_modules: bool) -> dict[str, float]:
-        """Returns `abs_rel/FAMILY/RULE`, aligned frame by frame, and the share of pixels at zero, `zero/FAMILY`.
+        """Returns `abs_rel/FAMILY/RULE`, aligned per frame, and the fraction of pixels at zero, `zero/FAMILY`.
 
         Args:
           graphdef: of the depth network.
-          weights: of all of it, a pure nested dict.
-          motion_modules: whether they take part, or frames go through the network without them.
+          weights: all its weights, a pure nested dict.
+          motion_modules: whether to use the motion modules.
         """
         found = {}
         for family, (frames, depths) in self._frames.items():

@@ -1,4 +1,4 @@
-"""All stages of pretraining from the first step to the last, resumable at any of them."""
+"""All stages of pretraining, which can be stopped and resumed at any step."""
 
 import collections
 import dataclasses
@@ -39,7 +39,7 @@ ADAM_BETAS = (0.9, 0.98)
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One of the four: on what it trains, for how long."""
+    """One of the four stages: its data and length."""
 
     name: str
     steps: int
@@ -49,7 +49,7 @@ class Stage:
     transforms: tuple[grain.transforms.RandomMap, ...] = ()
 
     def trains(self, path: str) -> bool:
-        """Which of the depth network's weights: single frames say nothing of time; clips train the head alone."""
+        """Which weights of the depth network it trains: without motion modules on frames, only the head on clips."""
         if self.name == "image":
             return "motion_modules" not in path
         return self.name == "clip" and path.startswith("head.")
@@ -90,19 +90,19 @@ def stages_of(config: PretrainConfig, image_shape: tuple[int, int]) -> tuple[Sta
 def pretrain(
     model_config: DepthModelConfig, config: PretrainConfig, seed: int, workdir: Path, start: dict | None = None
 ) -> dict:
-    """Trains all networks and returns them by name, pure nested dicts.
+    """Trains all networks and returns them by name, as pure nested dicts.
 
-    Goes on from the newest checkpoint below `workdir`; a stage that is done is not done again.
+    Resumes from the newest checkpoint in `workdir`; finished stages are not repeated.
 
     Args:
       model_config: of the depth network.
-      config: the stages; one without steps is left out.
-      seed: of the data's order and of weights that `start` does not give.
-      workdir: of checkpoints and logs.
-      start: networks by name, as are returned, to begin with.
+      config: the stages; those without steps are skipped.
+      seed: for the order of the data and for weights not in `start`.
+      workdir: folder for checkpoints and logs.
+      start: initial networks by name, in the form in which they are returned.
 
     Raises:
-      UserError: `start` holds something that the networks do not have.
+      UserError: `start` contains something that the networks do not have.
     """
     start = start or {}
     *depth_stages, flow_stage, camera_stage = stages_of(config, model_config.image_shape)
@@ -130,7 +130,7 @@ def pretrain(
     return {"depth": unflatten(weights)} | unflatten(dict(collections.ChainMap(*networks)))
 
 
-# state, batch -> state, losses and, of the depth stages, "disparity" [B,T,h,w]
+# state, batch -> state, losses and, for the depth stages, "disparity" [B,T,h,w]
 Step = Callable[[dict, dict], tuple[dict, dict]]
 Measurement = Callable[[dict], dict[str, float]]  # of a state
 
@@ -140,7 +140,7 @@ def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: Pr
     optimiser = _optimiser(stage, config)
     params = unflatten({path: leaf for path, leaf in weights.items() if stage.trains(path)})
     frozen = unflatten({path: leaf for path, leaf in weights.items() if not stage.trains(path)})
-    # The average starts as a copy: a donated array may stand in the state once only.
+    # The average starts as a copy, since a donated array may occur only once in the state.
     state = {"params": params, "ema": jax.tree.map(jnp.copy, params), "opt": optimiser.init(params)}
 
     def step(state, batch):
@@ -175,7 +175,7 @@ def _motion_stage(
 
 
 def _laid_over(weights: dict, start: dict | None) -> dict:
-    """Returns flat weights with those of `start`, nested, in their place."""
+    """Returns flat weights, replaced by those of `start` (nested) where given."""
     given = {path: jnp.asarray(leaf, jnp.float32) for path, leaf in flatten(start or {}).items()}
     for path, leaf in given.items():
         if path not in weights or weights[path].shape != leaf.shape:
@@ -184,7 +184,7 @@ def _laid_over(weights: dict, start: dict | None) -> dict:
 
 
 def _without_change(weights: dict) -> dict:
-    """Returns the motion modules' last layers as zeros: what they learned of another head's maps is no use."""
+    """Returns the motion modules with their last layers set to zero: they were trained with another head's maps."""
     return {
         path: jnp.zeros_like(leaf) for path, leaf in weights.items() if "motion_modules" in path and "proj_out" in path
     }
@@ -207,7 +207,7 @@ def _run_stage(
         restored = checkpoints.restore(jax.tree.map(leaf_to_restore, state))
         if restored is not None:
             done, state, _ = restored
-            print(f"{stage.name} stage: going on from step {done} of {stage.steps}")
+            print(f"{stage.name} stage: resuming from step {done} of {stage.steps}")
         if measure and not done:
             log.scalars(0, f"{stage.name}_held_out", measure(state))
         batches = scene_batches(stage.scenes, stage.batch_size, seed, done, *stage.transforms)
@@ -235,7 +235,7 @@ def _run_stage(
 
 
 def leaf_to_restore(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-    """Returns what Orbax needs to know to read a leaf to where the given one is."""
+    """Returns the arguments for Orbax to restore a leaf to the location of the given one."""
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
@@ -246,7 +246,7 @@ def _optimiser(stage: Stage, config: PretrainConfig) -> optax.GradientTransforma
     )
 
 
-@functools.cache  # it is a static argument of the step: an equal one must be the same one
+@functools.cache  # a static argument of the step: equal values must be identical objects
 def _cached_optimiser(
     steps, learning_rate, warm_up, decay_share, weight_decay, clip_norm
 ) -> optax.GradientTransformation:
@@ -270,7 +270,7 @@ def _cached_optimiser(
 
 
 def _as_frames(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Makes each frame of a scene a clip of its own: [B,T,...] becomes [B*T,1,...]."""
+    """Makes each frame of a scene its own clip: [B,T,...] becomes [B*T,1,...]."""
     length = batch["frames"].shape[1]
     return {
         name: array.reshape(-1, 1, *array.shape[2:]) if name in PICTURES else np.repeat(array, length, axis=0)
@@ -279,7 +279,7 @@ def _as_frames(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _picture(batch: dict[str, np.ndarray], disparity: np.ndarray) -> np.ndarray:
-    """Frames over true disparity over predicted disparity, for up to eight frames, uint8 [3H,8W,3]."""
+    """Frames above true disparity above predicted disparity, for up to eight frames, uint8 [3H,8W,3]."""
 
     def grey(disparity: np.ndarray) -> np.ndarray:
         scaled = disparity / max(np.quantile(disparity, 0.98), 1e-6)

@@ -1,7 +1,7 @@
-"""Steps of supervised training of the motion networks, where depth and camera motion are known.
+"""Steps for supervised training of the motion networks, with known depth and camera motion.
 
-They learn what self-supervised training will ask of them: first flow between neighbouring frames and the change of
-brightness between a frame and its registered neighbour, then the camera's motion and intrinsics.
+The networks learn what self-supervised training requires: first the flow between neighbouring frames and the change of
+brightness between a frame and its registered neighbour, then camera motion and intrinsics.
 """
 
 import functools
@@ -27,15 +27,15 @@ from endodav_jax.models.pose import IntrinsicsHead, PoseNet
 
 State = dict[str, Any]  # params, statistics: pure nested dicts; opt
 
-DEPTH_UNIT = 0.1  # depth of a disparity of 1: fine-tuning starts with networks that agree on the scale
-INTRINSICS_WEIGHT = 5.0  # of a deviation given in widths of the frame, against errors in pixels
+DEPTH_UNIT = 0.1  # depth for a disparity of 1, so that networks agree on the scale when fine-tuning starts
+INTRINSICS_WEIGHT = 5.0  # of a deviation in units of the frame width, relative to errors in pixels
 TRANSFORM_WEIGHT = 10.0
-LAST_LAYER_FACTOR = 30.0  # of the pose decoder, at the start
+LAST_LAYER_FACTOR = 30.0  # initial scaling of the pose decoder's last layer
 TRANSFORM_SMOOTHNESS = 0.1
 
 
 class FlowNetworks(nnx.Module):
-    """What registers two frames, under the names of `TrainingNetworks`."""
+    """The networks that register two frames, with the names of `TrainingNetworks`."""
 
     def __init__(self, rngs: nnx.Rngs, layers: int):
         numerics = Numerics.of("float32")
@@ -44,7 +44,7 @@ class FlowNetworks(nnx.Module):
 
 
 class CameraNetworks(nnx.Module):
-    """What knows the camera, under the names of `TrainingNetworks`."""
+    """The networks that predict the camera, with the names of `TrainingNetworks`."""
 
     def __init__(self, rngs: nnx.Rngs, layers: int):
         self.pose = PoseNet(rngs, layers=layers, numerics=Numerics.of("float32"))
@@ -71,7 +71,7 @@ def motion_step(
         float32 [B,4], jitter float32 [B,4], jitter_order int32 [B,4].
       graphdef: of the networks.
       losses: `flow_losses` or `camera_losses`.
-      optimiser: of the parameters.
+      optimiser: for the parameters.
 
     Returns:
       The new state, and the losses.
@@ -89,7 +89,7 @@ def motion_step(
 
 
 def flow_losses(networks: FlowNetworks, batch: dict[str, Array]) -> dict[str, Float[Array, ""]]:
-    """Returns what flow (in pixels) and transform, in training mode, get wrong."""
+    """Returns the errors of flow (in pixels) and transform, in training mode."""
     pairs = _pairs(batch)
     shape = pairs.frame.shape[1:3]
     registration = warp_by_flow(pairs.neighbour, pairs.flow, "border")
@@ -111,7 +111,7 @@ def flow_losses(networks: FlowNetworks, batch: dict[str, Array]) -> dict[str, Fl
 
 
 def camera_losses(networks: CameraNetworks, batch: dict[str, Array]) -> dict[str, Float[Array, ""]]:
-    """Returns what motion (pixels between where points go and where they are seen) and intrinsics get wrong."""
+    """Returns the errors of motion (pixels between predicted and true positions of points) and of intrinsics."""
     pairs = _pairs(batch)
     shape = pairs.frame.shape[1:3]
     predicted = networks.pose(pairs.seen_neighbour, pairs.seen_frame, train=True)
@@ -125,10 +125,10 @@ def camera_losses(networks: CameraNetworks, batch: dict[str, Array]) -> dict[str
 
 
 def camera_from_flow(state: State, flow_state: State) -> State:
-    """Lets the pose network start where it can learn: with the flow's encoder, and room for its answers.
+    """Initialises the pose network so that it can learn: with the flow encoder, and a scaled last layer.
 
-    From a random encoder, and with a last layer of the usual size behind `MOTION_SCALE`, it answered "no motion" for
-    1,500 steps; so begun, it explains half of the motion after 300.
+    With a random encoder and a last layer of the usual size behind `MOTION_SCALE`, it predicted no motion for
+    1,500 steps; initialised like this, it explains half of the motion after 300.
     """
     params, statistics = dict(state["params"]), dict(state["statistics"])
     decoder = params["pose"]["decoder"]
@@ -139,7 +139,7 @@ def camera_from_flow(state: State, flow_state: State) -> State:
 
 
 class _Pairs(NamedTuple):
-    """Every two neighbouring frames, in both orders, with all that is known of them; `seen` is colour-jittered."""
+    """All pairs of neighbouring frames, in both orders, with the known quantities; `seen` is colour-jittered."""
 
     frame: Float[Array, "N H W 3"]
     neighbour: Float[Array, "N H W 3"]
@@ -181,9 +181,9 @@ def _relative_motion(batch: dict[str, Array]) -> Float[Array, "N 4 4"]:
 
 
 def _in_units(lengths_mm: Float[Array, "B ..."], depth_mm: Float[Array, "B T H W"]) -> Array:
-    """Returns lengths in the unit in which a clip's mean disparity is 1 / `DEPTH_UNIT`.
+    """Returns lengths in the unit in which the mean disparity of a clip is 1 / `DEPTH_UNIT`.
 
-    That is the level that the depth network learns (`losses.supervised.anchor_disparity`).
+    This is the level learned by the depth network (`losses.supervised.anchor_disparity`).
     """
     valid = depth_mm > 0
     count = jnp.maximum(valid.sum((1, 2, 3)), 1)
@@ -198,5 +198,5 @@ def _inside(pixels: Float[Array, "N H W 2"]) -> Bool[Array, "N H W"]:
 
 
 def _length(difference: Float[Array, "N H W 2"]) -> Float[Array, "N H W"]:
-    """Length of a vector, differentiable at nothing too."""
+    """Length of a vector, differentiable also at zero."""
     return jnp.sqrt(jnp.sum(difference**2, -1) + 1e-6)

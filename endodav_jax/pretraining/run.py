@@ -1,4 +1,4 @@
-"""Pretraining from its configuration to a checkpoint with a card."""
+"""Pretraining, from the configuration to a checkpoint with a card."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ _CURVE_POINTS = 20
 
 
 def pretrain(config: Config, workdir: Path) -> None:
-    """Pretrains from `config.weights` on, or from random weights, and writes the networks to `workdir/model`.
+    """Pretrains, starting from `config.weights` or random weights, and writes the networks to `workdir/model`.
 
     Rerun to resume.
     """
@@ -52,7 +52,7 @@ def loss_curves(workdir: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def held_out_errors(workdir: Path) -> dict[str, dict[str, float]]:
-    """Returns stage -> what was last measured of unseen scenes, from a run's log."""
+    """Returns stage -> the last results on held-out scenes, from a run's log."""
     measured = {}
     for line in (workdir / "metrics.jsonl").read_text().splitlines():
         values = json.loads(line)

@@ -1,4 +1,4 @@
-"""Rendered phantom scenes of several families as a random-access source for Grain, each rendered once and kept."""
+"""Rendered phantom scenes of several families as a random-access source for Grain; each scene is rendered once."""
 
 import dataclasses
 import threading
@@ -16,9 +16,9 @@ from endodav_jax.files import sha256_of_text, whole_file
 
 _RENDERING = threading.Lock()
 _SCENES = 2**40  # more than any run draws
-FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from this long a stretch of its path
+FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from a part of its path with this many frames
 
-# Key of an element -> what the renderer calls it.
+# Key of an element -> its name in the renderer.
 _KEYS = {"frames": "frame", "depth_mm": "depth_mm", "cam_from_world": "cam_from_world", "intrinsics": "intrinsics"}
 PICTURES = ("frames", "depth_mm")
 
@@ -29,10 +29,10 @@ class PhantomScenes:
     [T,4,4] (mm), intrinsics float32 [4] (pixels).
 
     Attributes:
-      phantom: the data set; its `sequences` is how many scenes there are, its `frames` is T.
-      consecutive: frames one after the other from a random start, or frames drawn at random along the path.
-      cache: folder of rendered scenes, one subfolder a data set; empty to render every time.
-      intervals: every how many frames one is taken of consecutive ones; each scene draws one of these.
+      phantom: the data set; its `sequences` is the number of scenes, its `frames` is T.
+      consecutive: whether frames are consecutive from a random start, or drawn at random along the path.
+      cache: folder of rendered scenes, one subfolder per data set; empty to render every time.
+      intervals: frame intervals for consecutive frames; each scene draws one of these.
     """
 
     phantom: PhantomConfig
@@ -47,11 +47,11 @@ class PhantomScenes:
         if not self.cache:
             return self._render(scene)
         path = self._folder / f"{scene:06d}.npz"
-        with _RENDERING:  # two threads may ask for one scene at once
+        with _RENDERING:  # two threads may request the same scene
             if not path.exists():
                 rendered = self._render(scene)
                 with whole_file(path) as part:
-                    # Half floats hold 3..150 mm to 0.05%; the finer digits teach nothing.
+                    # Half precision represents 3..150 mm to 0.05%, which is enough for training.
                     kept: dict[str, Any] = rendered | {"depth_mm": rendered["depth_mm"].astype(np.float16)}
                     np.savez(part, **kept)
         with np.load(path) as file:
@@ -59,7 +59,7 @@ class PhantomScenes:
 
     @property
     def _folder(self) -> Path:
-        """Named by everything that the pictures depend on, so that another data set never finds these files."""
+        """Named by everything that the pictures depend on, so that files of different data sets cannot be confused."""
         identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, self.intervals, _KEYS))
         return Path(self.cache) / f"{self.phantom.family}_{sha256_of_text(identity)[:12]}"
 
@@ -74,17 +74,17 @@ class PhantomScenes:
             draw_scene(phantom, scene), numbers.astype(np.int32), height=phantom.height, width=phantom.width
         )
         clip = jax.tree.map(np.asarray, clip)
-        clip["intrinsics"] = clip["intrinsics"][0]  # one lens a scene
+        clip["intrinsics"] = clip["intrinsics"][0]  # one lens per scene
         return {key: clip[rendered] for key, rendered in _KEYS.items()}
 
 
 def preset(family: str, **fields) -> PhantomConfig:
-    """Returns a family's phantom as that family is filmed."""
+    """Returns the phantom of a family with that family's camera settings."""
     return PhantomConfig.of(family, **fields)
 
 
 class Mixture(Sequence[dict[str, np.ndarray]]):
-    """The scenes of several families, one family's after the other's; to be shuffled."""
+    """The scenes of several families in order; to be shuffled."""
 
     def __init__(self, sources: Sequence[PhantomScenes]):
         self._sources = tuple(sources)
@@ -101,7 +101,7 @@ class Mixture(Sequence[dict[str, np.ndarray]]):
 def mixture(
     families: Sequence[tuple[str, float]], scenes: int, *, consecutive: bool, cache: str, intervals=(1,), **fields
 ) -> Mixture:
-    """Returns `scenes` scenes of families with the given weights; `fields` are of `PhantomConfig`."""
+    """Returns `scenes` scenes of families with the given weights; `fields` are fields of `PhantomConfig`."""
     total = sum(weight for _, weight in families)
     counts = [max(1, round(scenes * weight / total)) for _, weight in families]
     return Mixture(
@@ -114,9 +114,9 @@ def mixture(
 
 @dataclasses.dataclass(frozen=True)
 class Turned(grain.transforms.RandomMap):
-    """Mirrors a scene left to right and top to bottom, each for half of the scenes: there is no up inside a body.
+    """Mirrors a scene left to right and top to bottom, each with probability 1/2: there is no up inside a body.
 
-    The world is mirrored with it: with M = diag(±1, ±1, 1, 1) a pose becomes M @ pose @ M.
+    The world is mirrored too: with M = diag(±1, ±1, 1, 1), a pose becomes M @ pose @ M.
     """
 
     def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -145,14 +145,14 @@ class Jittered(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Cropped(grain.transforms.RandomMap):
-    """Makes each frame a part of itself of `shape`, as another lens would show it; some are blurred or compressed.
+    """Crops each frame and resizes it to `shape`, as if seen through another lens; some are blurred or compressed.
 
-    The intrinsics are dropped: a scene's frames share them no longer.
+    The intrinsics are dropped, since the frames of a scene no longer share them.
     """
 
     shape: tuple[int, int]
-    least: float = 0.5  # side of a part over the frame's
-    stretch: float = 0.15  # of its aspect, in the logarithm
+    least: float = 0.5  # minimum side of the crop relative to the frame
+    stretch: float = 0.15  # of its aspect ratio, in the logarithm
     blurred: float = 0.2
     compressed: float = 0.3
 
@@ -170,7 +170,7 @@ class Cropped(grain.transforms.RandomMap):
         top, left = (int(rng.integers(spare + 1)) for spare in size - part)
         window = (slice(top, top + part[0]), slice(left, left + part[1]))
         wanted = self.shape[::-1]
-        # Linear where the part is enlarged, an average of pixels where it is made smaller.
+        # Linear interpolation when enlarging, area averaging when reducing.
         method = cv2.INTER_AREA if part[0] > self.shape[0] else cv2.INTER_LINEAR
         frame = cv2.resize(np.ascontiguousarray(frame[window]), wanted, interpolation=method)
         if rng.random() < self.blurred:
@@ -186,11 +186,11 @@ class Cropped(grain.transforms.RandomMap):
 def scene_batches(
     source: Sequence, batch_size: int, seed: int, start: int, *more: grain.transforms.RandomMap
 ) -> grain.DatasetIterator:
-    """An endless iterator of shuffled, augmented batches, standing before batch number `start`.
+    """An endless iterator of shuffled, augmented batches, positioned before batch number `start`.
 
     `more` are applied after the mirroring and before the jitter is drawn.
     """
-    # Grain's own endless repetition overflows when it is cut into batches of one.
+    # Grain's own endless repetition overflows when split into batches of one.
     batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat(_SCENES // len(source))
     for transform in (Turned(), *more, Jittered()):
         batches = batches.random_map(transform)

@@ -1,4 +1,4 @@
-"""One step of supervised training, for both stages."""
+"""One step of supervised training, for both depth stages."""
 
 import functools
 from typing import Any
@@ -28,15 +28,15 @@ def pretrain_step(
     optimiser: optax.GradientTransformation,
     config: PretrainConfig,
 ) -> tuple[State, dict[str, Array]]:
-    """Trains `state["params"]`, the rest of the network being `frozen`, on a batch of clips.
+    """Trains `state["params"]` on a batch of clips, with the rest of the network `frozen`.
 
     Args:
       state: `params` and `ema` (pure nested dicts of the trained weights), `opt`.
       frozen: pure nested dict of all other weights.
       batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4].
       graphdef: of the depth network.
-      optimiser: of `params`.
-      config: the losses' weights and the averaging.
+      optimiser: for `params`.
+      config: the loss weights and the averaging.
 
     Returns:
       The new state, and the losses with the finest disparity [B,T,h,w].
@@ -62,7 +62,7 @@ def pretrain_step(
 
 def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> dict[str, Array]:
     """Returns the weighted losses of predicted disparity [B,T,h,w] against depth in mm (0 invalid), their sum `loss`,
-    and `zero_share`, the share of valid pixels whose disparity is 0."""
+    and `zero_share`, the fraction of valid pixels whose disparity is 0."""
     valid = depth_mm > 0
     target = supervised.normalised_disparity(depth_mm, valid)
     aligned = supervised.align_clips(disparity, target, valid)
@@ -80,6 +80,6 @@ def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> di
         spread = jax.lax.stop_gradient(masked_mean(jnp.abs(disparity - masked_mean(disparity, valid)), valid))
         below = masked_mean(jax.nn.relu(-disparity), valid) / jnp.maximum(spread, 1e-6)
         losses["below_zero"] = config.below_zero_weight * below
-    # A ReLU that is dead everywhere learns no more; one that is dead somewhere cuts the farthest parts off.
+    # A ReLU that is dead everywhere stops learning; one that is dead in places cuts off the farthest parts.
     zero_share = masked_mean((disparity <= 0).astype(jnp.float32), valid)
     return losses | {"loss": sum(losses.values(), jnp.float32(0)), "zero_share": zero_share}

@@ -1,1 +1,1 @@
-"""The embedded default: everything from rendered video to report in one run, with nothing to bring."""
+"""The built-in default: everything from rendered video to report in one run, without data."""

@@ -1,4 +1,4 @@
-"""The method shown on a phantom: measured as it comes, fine-tuned without labels, measured again, and taken apart."""
+"""Demonstrates the method on a phantom: evaluates zero-shot, fine-tunes without labels, evaluates again, ablates."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
 
 _STEPS = 7
-# Row of the ablation -> whether its network learned with the projection loss, and how its windows are tied together.
+# Row of the ablation -> whether its network was trained with the projection loss, and how its windows are aligned.
 _ABLATION: dict[str, tuple[bool, AlignRule]] = {
     "neither": (False, "none"),
     "projection loss": (True, "none"),
@@ -35,13 +35,13 @@ _ABLATION: dict[str, tuple[bool, AlignRule]] = {
 
 
 def quickstart(config: Config, workdir: Path) -> int | None:
-    """Runs everything and writes `results.json`, `report.html`, depth videos and point clouds below `workdir`.
+    """Runs everything and writes `results.json`, `report.html`, depth videos and point clouds to `workdir`.
 
-    `config` is a training's configuration with a phantom for its data; the network is measured on the phantom's test
-    sequences.  Run again, it goes on with a training that was stopped and does not repeat one that is finished.
+    `config` is a training configuration with a phantom as its data; the network is evaluated on the phantom's test
+    sequences.  When rerun, it resumes a training that was stopped and does not repeat one that is finished.
 
     Returns:
-      `EXIT_PREEMPTED` where SIGTERM ended a training, which is saved.
+      `EXIT_PREEMPTED` if SIGTERM ended a training, after saving.
 
     Raises:
       UserError: no phantom or no weights are configured, or they do not fit.
@@ -56,7 +56,7 @@ def quickstart(config: Config, workdir: Path) -> int | None:
     config = dataclasses.replace(config, data=data)
     videos = EvaluationVideos(held_out, config.evaluate.split)
 
-    say("zero-shot: the network as it comes, on sequences that nothing trains on")
+    say("zero-shot: evaluating the unchanged network on held-out sequences")
     before = _measured(config, config.weights, "vda", BEFORE, videos)
 
     say("the camera's path through every video, from points followed along it")
@@ -72,13 +72,13 @@ def quickstart(config: Config, workdir: Path) -> int | None:
         if train(_training(config, projection), runs[projection]) == EXIT_PREEMPTED:
             return EXIT_PREEMPTED
 
-    say("measuring again: projection loss and depth alignment, each on and off")
+    say("evaluating again: projection loss and depth alignment, each on and off")
     ablation = {
         name: _measured(config, str(runs[projection] / MODEL_FOLDER), windows, name, videos)
         for name, (projection, windows) in _ABLATION.items()
     }
 
-    say("depth video and point clouds of a held-out sequence")
+    say("writing depth videos and point clouds of a held-out sequence")
     frames, intrinsics = _frames_of(videos, videos.sequences[0], workdir / "frames")
     _write_depth(frames, intrinsics, config.weights, "vda", workdir / "depth_before")
     _write_depth(frames, intrinsics, str(runs[True] / MODEL_FOLDER), "endodav", workdir / "depth_after")
@@ -93,7 +93,7 @@ def quickstart(config: Config, workdir: Path) -> int | None:
 
 
 class _Steps:
-    """Says which part of the run begins."""
+    """Announces the next part of the run."""
 
     def __init__(self):
         self._number = 0
@@ -111,7 +111,7 @@ def _training(config: Config, projection: bool) -> Config:
 
 
 def _measured(config: Config, weights: str, windows: AlignRule, label: str, videos: EvaluationVideos) -> Variant:
-    """Measures a checkpoint at the size that the run is configured for."""
+    """Evaluates a checkpoint at the configured size."""
     model, params, _ = load_model(weights)
     model = dataclasses.replace(model, image_shape=config.model.image_shape)
     section = dataclasses.replace(config.evaluate, windows=windows)
@@ -123,7 +123,7 @@ def _measured(config: Config, weights: str, windows: AlignRule, label: str, vide
 
 
 def _frames_of(videos: EvaluationVideos, sequence: str, folder: Path) -> tuple[Path, np.ndarray]:
-    """Writes the frames of a sequence as images and returns their folder and the camera's intrinsics."""
+    """Writes the frames of a sequence as images and returns their folder and the camera intrinsics."""
     folder = folder / sequence
     folder.mkdir(parents=True, exist_ok=True)
     intrinsics = np.zeros(4)
@@ -134,7 +134,7 @@ def _frames_of(videos: EvaluationVideos, sequence: str, folder: Path) -> tuple[P
 
 
 def _write_depth(frames: Path, intrinsics: np.ndarray, weights: str, windows: AlignRule, folder: Path) -> None:
-    """Writes the depth of a folder of frames as `endodav infer` does."""
+    """Writes depth for a folder of frames, as `endodav infer` does."""
     told = InferConfig(
         input=str(frames),
         windows=windows,

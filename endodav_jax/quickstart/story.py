@@ -1,4 +1,4 @@
-"""What the quickstart found, as a table for the terminal and as a report."""
+"""The results of the quickstart, as a table for the terminal and as a report."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ _LOSSES = {"loss": "whole loss", "loss/loss_reprojection/0": "photometric error,
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to estimate depth, measured; `album` holds its pictures."""
+    """The results of one way to estimate depth; `album` contains its pictures."""
 
     results: Results
     album: Album
@@ -30,14 +30,14 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class Story:
-    """Everything that was found.
+    """All results.
 
     Attributes:
-      config: of the run.
-      before: the network as it came.
+      config: configuration of the run.
+      before: results of the unchanged network.
       ablation: row -> a fine-tuned network, in the paper's order; the last has everything.
-      runs: with projection loss or not -> folder of the training.
-      seconds: that the whole run took.
+      runs: whether with projection loss -> folder of the training run.
+      seconds: duration of the whole run.
     """
 
     config: Config
@@ -48,11 +48,11 @@ class Story:
 
     @property
     def after(self) -> Variant:
-        """The network fine-tuned with projection loss, its windows aligned by depth."""
+        """The network fine-tuned with projection loss, with depth-aligned windows."""
         return list(self.ablation.values())[-1]
 
     def before_and_after(self) -> dict[str, Variant]:
-        """Returns what readers compare, by the names that they are told."""
+        """Returns the results to compare, by their displayed names."""
         return {BEFORE: self.before, AFTER: self.after}
 
 
@@ -78,7 +78,7 @@ def say_story(story: Story) -> str:
             terminal_table(comparison(story), header),
             "projection loss and depth alignment, each on and off",
             terminal_table(ablation_rows(story), header),
-            f"{story.seconds:.0f} seconds in all",
+            f"{story.seconds:.0f} seconds in total",
         ]
     )
 
@@ -93,7 +93,7 @@ def write_story(path: Path, story: Story) -> None:
 
 
 def learning_curves(run: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Returns what of `_LOSSES` a run logged: name -> (steps, values)."""
+    """Returns the logged values of `_LOSSES`: name -> (steps, values)."""
     logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     logged = [line for line in logged if line["kind"] == "train"]
     return {
@@ -112,13 +112,13 @@ def _sections(story: Story) -> list[Section]:
             "Before and after",
             [
                 text(
-                    f"The network (weights: {story.config.weights}) meets a family of rendered scenes, "
-                    f"{phantom.family}. The shipped network has been trained on the other one, with other shapes, "
-                    f"textures and light. It is measured as it comes, fine-tuned for {steps} steps on "
-                    f"{phantom.sequences} sequences without their depth or poses, and measured again on sequences that "
-                    "it was not trained on.",
-                    "sq rel and RMSE in mm, TAE in percent; depth brought to the ground truth's scale by "
-                    f"{story.after.results.alignment_line()}. What is small here says how the method works, not how "
+                    f"The network (weights: {story.config.weights}) is tested on a family of rendered scenes, "
+                    f"{phantom.family}. The shipped network was trained on another one, with different shapes, "
+                    f"textures and light. It is evaluated unchanged, fine-tuned for {steps} steps on "
+                    f"{phantom.sequences} sequences without their depth or poses, and evaluated again on held-out "
+                    "sequences.",
+                    "sq rel and RMSE in mm, TAE in percent; depth aligned to the ground truth by "
+                    f"{story.after.results.alignment_line()}. This small example shows how the method works, not how "
                     "well it works on patients.",
                 ),
                 table(header, comparison(story), strong=[1]),
@@ -130,7 +130,7 @@ def _sections(story: Story) -> list[Section]:
             [
                 table(header, [*ablation_rows(story), *paper], strong=[len(story.ablation) - 1]),
                 text(
-                    f"Ours with {steps} steps of a small network on the phantom; the paper's with its published "
+                    f"Ours: {steps} steps of a small network on the phantom; the paper's: its published "
                     "training on SCARED."
                 ),
             ],

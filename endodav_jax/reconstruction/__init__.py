@@ -1,1 +1,1 @@
-"""From depth to a scene: the camera's path, one fused surface, millimetres, and how far to trust a depth."""
+"""From depth to a scene: camera path, fused surface, metric scale, and confidence of depth."""

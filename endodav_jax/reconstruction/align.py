@@ -1,9 +1,9 @@
-"""Where a frame was taken from, given surfaces seen before: Gauss-Newton on geometry and texture at once.
+"""Estimates the pose of a frame relative to earlier surfaces: joint Gauss-Newton on geometry and texture.
 
 Residuals of a reference's pixel with point x, unit normal n and texture a, seen in the frame at u = π(T x):
 point to plane, n·(T x − d(u) K⁻¹ u) over its depth (Chen & Medioni 1992, with projective association), and texture,
-b(u) − a.  Both are weighted as Student's t with a scale of their own that is estimated with the pose (Kerl, Sturm &
-Cremers 2013), so that neither has to be tuned against the other.
+b(u) − a.  Both are weighted with Student's t, each with its own scale estimated along with the pose (Kerl, Sturm &
+Cremers 2013), so that they need not be tuned against each other.
 """
 
 import functools
@@ -18,12 +18,12 @@ from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.geometry.sampling import sample_bilinear
 
 FREEDOM = 5.0  # of Student's t
-LEAST_SCALES = (5e-4, 0.05)  # of geometry (relative to depth) and texture, below which nothing real lies
+LEAST_SCALES = (5e-4, 0.05)  # lower bounds of the scales of geometry (relative to depth) and texture
 FIRST_SCALES = (0.02, 0.5)
 ARRIVED = 2e-6  # radians and units of depth
 DAMPING = 1e-6
-NEAREST = 1e-3  # of the unit: points behind or at the camera are not seen
-GEOMETRY_LIMIT = 0.2  # relative difference of depth above which two surfaces have nothing to do with each other
+NEAREST = 1e-3  # in units of depth: points at or behind the camera are not visible
+GEOMETRY_LIMIT = 0.2  # relative difference of depth above which two surfaces are unrelated
 INLIER = 2.5  # scales
 LEAST_SEEN = 0.1  # share of the references below which an alignment is none: what is not seen costs nothing
 
@@ -31,14 +31,14 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Fit(NamedTuple):
-    """What an alignment found.
+    """The result of an alignment.
 
     Attributes:
       update: [4,4], to be multiplied onto `frame_from_world` from the left.
-      log_scale: of the frame's depth: e^log_scale times it fits the references best.
-      overlap: share of the references' usable pixels that are seen in the frame.
+      log_scale: logarithm of the factor on the frame's depth that fits the references best.
+      overlap: fraction of the references' usable pixels that are visible in the frame.
       correlation: of texture over them, -1..1.
-      difference: median-like size of the relative difference of depth: its scale.
+      difference: scale of the distribution of the relative difference of depth.
       cost: sum of robust residuals over the weight, to compare starts by; infinite where next to nothing is seen.
       information: [7,7] of (translation, rotation, log scale).
     """
@@ -64,17 +64,17 @@ def align(
     *,
     steps: int,
 ) -> Fit:
-    """Aligns a frame with references on one level.
+    """Aligns a frame with references on one pyramid level.
 
     Args:
       surfaces: `Level.surface` of M references.
-      active: 1 for each one that counts, 0 for places not filled.
+      active: 1 for each reference in use, 0 for empty slots.
       maps: `Level.maps` of the frame.
       intrinsics: of both.
-      frame_from_reference: where to start.
-      log_scale: of the frame's depth, where to start.
-      scale_weight: 1 / variance of the log scale about 0; infinite holds it where it is.
-      steps: at most so many; 0 only looks.
+      frame_from_reference: initial pose.
+      log_scale: initial log scale of the frame's depth.
+      scale_weight: 1 / variance of the log scale about 0; infinite keeps it fixed.
+      steps: maximum number of steps; 0 only evaluates.
     """
     pixels = surfaces.reshape(surfaces.shape[0], -1, 8)
     usable = pixels[..., 7] * active[:, None]
@@ -131,7 +131,7 @@ def align(
 
 
 def _linearised(pixels, usable, maps, intrinsics, motions, scale):
-    """Residuals ([M,P] geometry, texture), their derivatives [7,M,P] each, weights of what is seen, and textures."""
+    """Residuals ([M,P] geometry, texture), their derivatives [7,M,P] each, visibility weights, and textures."""
     rotation, translation = motions[:, :3, :3], motions[:, :3, 3]
     points = jnp.einsum("mij,mpj->imp", rotation, pixels[..., :3], precision=_HIGHEST) + translation.T[:, :, None]
     normals = jnp.einsum("mij,mpj->imp", rotation, pixels[..., 3:6], precision=_HIGHEST)
@@ -152,7 +152,7 @@ def _linearised(pixels, usable, maps, intrinsics, motions, scale):
     across = sum(n * p for n, p in zip(normals, points, strict=True)) * inverse  # n·ray
     geometry = across * (1 - ratio)
     brightness = texture - pixels[..., 6]
-    # Derivatives by a point in the frame; the match is held while the plane moves, as projective association has it.
+    # Derivatives with respect to a point in the frame; the match is fixed, as in projective association.
     by_point = [n * inverse for n in normals]
     gx, gy = slope_x * fx * inverse, slope_y * fy * inverse
     texture_by_point = [gx, gy, -(gx * x + gy * y) * inverse]
@@ -176,7 +176,7 @@ def _student_scale(residual, scale, seen, least):
 
 
 def rigid_exactly(matrix: Float[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:
-    """Returns the nearest rigid motion in float64: products of many float32 rotations drift off being one."""
+    """Returns the nearest rigid motion in float64, since products of many float32 rotations drift."""
     matrix = np.asarray(matrix, np.float64).copy()
     u, _, v = np.linalg.svd(matrix[:3, :3])
     matrix[:3, :3] = u @ v

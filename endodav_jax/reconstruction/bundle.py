@@ -1,9 +1,9 @@
-"""Bundle adjustment of a stretch of frames: poses, and a depth of its own for every point that was followed.
+"""Bundle adjustment of a segment of frames: poses, and an individual depth for every tracked point.
 
-A network's depth is bent: aligned as if it were rigid, its surfaces pull the camera off its path, and the better they
-are fitted the farther.  Here it is no more than an expectation of each point's depth, and what the points' parallax
-says outvotes it.  How far depth is off, and pixels too, is estimated along with the rest, so true depth counts as
-such.  Levenberg-Marquardt with points eliminated (Triggs et al. 1999); residuals are Student's t.
+A network's depth is distorted: if its surfaces are aligned as if rigid, they pull the camera off its path, the more the
+better they fit.  Here it is only a prior on the depth of each point, which the parallax of the points can override.
+The deviations of depth and of pixels are estimated as well, so accurate depth gets a high weight.
+Levenberg-Marquardt with points eliminated (Triggs et al. 1999); residuals follow Student's t.
 """
 
 import dataclasses
@@ -17,28 +17,28 @@ import scipy.sparse
 from endodav_jax.data.sources.cameras import inverse_rigid
 
 MOST_STEPS = 30
-ENOUGH = 1e-4  # relative decrease of the cost below which it has arrived
-FREEDOM = 2.0  # of Student's t: many a point slides
-PIXELS, DEPTH = 0.3, 0.1  # where the two deviations start: pixels, and of log depth
+ENOUGH = 1e-4  # relative decrease of the cost below which the optimisation has converged
+FREEDOM = 2.0  # of Student's t: many points slide
+PIXELS, DEPTH = 0.3, 0.1  # initial deviations: pixels, and log depth
 LEAST_PIXELS, LEAST_DEPTH, MOST_DEPTH = 0.05, 0.003, 0.5
-ALIKE = 3.0  # neighbouring points are off alike: their expectations' deviation counts so many times
-WANDERING = 0.2  # share by which a point's variance grows with each frame that it was followed
+ALIKE = 3.0  # errors of neighbouring points are correlated: factor on the deviation of their priors
+WANDERING = 0.2  # fraction by which a point's variance grows with each frame in which it is tracked
 HELD_TURN, HELD_SHIFT = 0.1, 0.1  # deviations of a tracked motion between neighbours: radians, units of median depth
-FEWEST = 3  # observations of a point
+FEWEST = 3  # observations per point
 
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """What was found.
+    """The result.
 
     Attributes:
       cam_from_world: float64 [N,4,4].
-      log_scales: [N] of the frames' depth: median of what their points say.
-      log_depths: [P] of the points in the frame that saw each first.
+      log_scales: [N] of the frames' depth: median over their points.
+      log_depths: [P] of the points, in the first frame that observed each.
       deviations: [P] of them as parallax alone tells; what a point's observations are off by is theirs in common, since
         it slides from frame to frame, so that many tell no more than their mean.
       ratios: [O] log ratio of each observed point's depth to the frame's own, nan where that is unknown.
-      pixels, depth: deviations of observations (pixels) and of log depth that were found.
+      pixels, depth: estimated deviations of observations (pixels) and of log depth.
     """
 
     cam_from_world: np.ndarray
@@ -52,15 +52,15 @@ class Bundle:
 
 @dataclasses.dataclass(frozen=True)
 class Observed:
-    """Points of a stretch.
+    """Points of a segment.
 
     Attributes:
-      first: [P] the frame that saw each first.
-      rays: [P,3] K⁻¹ (u, v, 1) there.
-      log_depths: [P] expected there.
+      first: [P] the first frame that observed each.
+      rays: [P,3] K⁻¹ (u, v, 1) in that frame.
+      log_depths: [P] prior in that frame.
       frame, point: [O] of the further observations.
       pixels: [O,2].
-      depths: [O] as the frame's own depth has it, nan where unknown.
+      depths: [O] according to the frame's own depth, nan where unknown.
       intrinsics: [4] in pixels of the observations.
     """
 
@@ -75,7 +75,7 @@ class Observed:
 
     @classmethod
     def of(cls, frame, name, pixels, depth, intrinsics: np.ndarray) -> "Observed":
-        """From observations in order of frames; points seen fewer than `FEWEST` times or of no depth are left out."""
+        """From observations in frame order; points with fewer than `FEWEST` observations or no depth are dropped."""
         _, begins, point, counts = np.unique(name, return_index=True, return_inverse=True, return_counts=True)
         kept = (counts >= FEWEST) & np.isfinite(depth[begins])
         begins, number = begins[kept], np.cumsum(kept) - 1
@@ -95,14 +95,14 @@ def adjust(
     seen: Observed,
     scale_deviation: float,
 ) -> Bundle:
-    """Adjusts poses and depths to what was observed.
+    """Adjusts poses and depths to the observations.
 
     Args:
-      cam_from_world: float64 [N,4,4], where to start.
-      log_scales: [N] of the frames' depth, likewise.
-      fixed: bool [N], frames whose pose stays; at least one.
+      cam_from_world: float64 [N,4,4], initial poses.
+      log_scales: [N] of the frames' depth, initial values.
+      fixed: bool [N], frames with fixed poses; at least one.
       seen: the points.
-      scale_deviation: of the frames' log scale about 0, as expected.
+      scale_deviation: prior deviation of the frames' log scale about 0.
     """
     system = _System(seen, cam_from_world, fixed, scale_deviation)
     state = cam_from_world.copy(), log_scales.copy(), seen.log_depths + log_scales[seen.first]
@@ -131,7 +131,7 @@ def adjust(
 
 
 class _System:
-    """Costs, normal equations and steps; of each frame the unknowns are a turn, a shift and the log of its scale."""
+    """Costs, normal equations and steps; the unknowns of each frame are rotation, translation and log scale."""
 
     def __init__(self, seen: Observed, start, fixed: np.ndarray, scale_deviation: float):
         self.seen, self.intrinsics, self.scale_deviation = seen, seen.intrinsics, scale_deviation
@@ -142,13 +142,13 @@ class _System:
         self.anchor = seen.first[seen.point]
         self.sureness = 1 / (1 + WANDERING * np.abs(seen.frame - self.anchor))
         self.pixels, self.depth = PIXELS, DEPTH
-        # Where points are few, the motion that was tracked goes on holding.
+        # With few points, the tracked motion remains as a constraint.
         self.tracked = start[1:] @ inverse_rigid(start[:-1])
         shift = HELD_SHIFT * float(np.exp(np.median(seen.log_depths)))
         self.holding = 1 / np.repeat([HELD_TURN, shift], 3) ** 2
 
     def _departed(self, poses) -> np.ndarray:
-        """By how much motions between neighbours differ from the tracked ones, [N-1,6]."""
+        """Deviations of motions between neighbours from the tracked ones, [N-1,6]."""
         difference = poses[1:] @ inverse_rigid(poses[:-1]) @ inverse_rigid(self.tracked)
         return np.stack([np.concatenate([cv2.Rodrigues(m[:3, :3])[0][:, 0], m[:3, 3]]) for m in difference])
 
@@ -167,7 +167,7 @@ class _System:
         return np.log(here[:, 2] / self.seen.depths)
 
     def scales_of(self, scales, depths, ratios) -> np.ndarray:
-        """Median log ratio of the points' depth to each frame's own, where it has any."""
+        """Median log ratio of the points' depth to each frame's own, where available."""
         told = np.concatenate([depths - self.seen.log_depths, ratios])
         frame = np.concatenate([self.seen.first, self.seen.frame])
         known = np.isfinite(told)
@@ -181,7 +181,7 @@ class _System:
         return (FREEDOM + 1) / (FREEDOM + (astray / deviation) ** 2) / deviation**2
 
     def cost(self, poses, scales, depths) -> float:
-        """Negative log likelihood with the deviations as they are."""
+        """Negative log likelihood with the current deviations."""
         *_, off = self._projected(poses, depths)
         astray = (depths - self.seen.log_depths - scales[self.seen.first]) / (ALIKE * self.depth)
         return float(
@@ -204,7 +204,7 @@ class _System:
         astray = depths - seen.log_depths - scales[seen.first]
         trust = self.trust(depths, scales)
         diagonal = np.bincount(seen.point, weight * (by_depth**2).sum(1), count) + trust
-        if estimate:  # what is not known of a depth counts as well, or little parallax would pass for true depth
+        if estimate:  # include the uncertainty of each depth; otherwise little parallax would look like accurate depth
             pull = (FREEDOM + 1) / (FREEDOM + (astray / self.depth) ** 2)
             found = np.sqrt((pull * (astray**2 + 1 / diagonal)).mean())
             self.depth = float(np.clip(found, LEAST_DEPTH, MOST_DEPTH))
@@ -255,7 +255,7 @@ class _System:
         return motions @ poses, scales + of_frames[:, 6], depths + of_points
 
     def _derivatives(self, relative, there, here):
-        """Of the residuals by the observing frame's motion [O,2,6], by the anchor's, and by the log depth [O,2]."""
+        """Derivatives of the residuals by the frame's motion [O,2,6], by the anchor's, and by log depth [O,2]."""
         fx, fy = self.intrinsics[:2]
         x, y, z = here.T
         by_point = np.zeros((len(here), 2, 3))
@@ -281,14 +281,14 @@ class _System:
 
 
 def _turns(points: np.ndarray) -> np.ndarray:
-    """Derivatives of turned points by the turn, -[p]×, [O,3,3]."""
+    """Derivatives of rotated points by the rotation, -[p]×, [O,3,3]."""
     x, y, z = points.T
     zero = np.zeros_like(x)
     return np.stack([np.stack(row, -1) for row in ((zero, z, -y), (-z, zero, x), (y, -x, zero))], 1)
 
 
 def _carried(motion: np.ndarray) -> np.ndarray:
-    """What a small (turn, shift) of the earlier camera is to the later one, [6,6]."""
+    """The effect of a small (rotation, translation) of the earlier camera on the later one, [6,6]."""
     rotation, (x, y, z) = motion[:3, :3], motion[:3, 3]
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.block([[rotation, np.zeros((3, 3))], [cross @ rotation, rotation]])

@@ -1,4 +1,4 @@
-"""A clip's depth and its camera's path: what tracking, fusion and the measures of confidence share."""
+"""The depth of a clip and its camera path, shared by tracking, fusion and confidence."""
 
 import collections
 import dataclasses
@@ -13,9 +13,9 @@ from endodav_jax.reconstruction.masks import highlights
 from endodav_jax.reconstruction.tracker import CameraTracker, Tracked, TrackingRules
 from endodav_jax.reconstruction.views import make_view, pixel_rays
 
-FARTHEST = 5.0  # times the median depth: beyond it a disparity near 0 says nothing of depth
-PARALLAX_STEP = 10  # frames between two of which parallax is measured
-PARALLAX_GRID = 16  # points a side at which it is
+FARTHEST = 5.0  # times the median depth; beyond it, a disparity near 0 carries no information about depth
+PARALLAX_STEP = 10  # frame interval over which parallax is measured
+PARALLAX_GRID = 16  # points per side of the grid for parallax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +23,12 @@ class DepthView:
     """One frame with its depth.
 
     Attributes:
-      index: number in the source.
+      index: frame number in the source.
       rgb: uint8 [H,W,3].
-      depth: float32 [H,W], 0 where it is not known.
-      inside: bool [H,W]: in the view and no instrument.
-      window_difference: float32 [H,W], relative difference of disparity between the two windows that saw the frame;
-        None where one alone did.
+      depth: float32 [H,W], 0 where unknown.
+      inside: bool [H,W]: in the view and not an instrument.
+      window_difference: float32 [H,W], relative difference of disparity between the two windows with this frame;
+        None if there is only one.
     """
 
     index: int
@@ -38,14 +38,14 @@ class DepthView:
     window_difference: np.ndarray | None = None
 
     def tissue(self) -> np.ndarray:
-        """Where depth is known and what is seen is tissue: no highlight, nothing far out of the rest; bool [H,W]."""
+        """Where depth is known and tissue is visible (no highlights, no outliers in depth), bool [H,W]."""
         known = self.inside & (self.depth > 0)
         if not known.any():
             return known
         return known & ~highlights(self.rgb) & (self.depth < FARTHEST * np.median(self.depth[known]))
 
 
-Clip = Callable[[], Iterator[DepthView]]  # gives the frames anew each time
+Clip = Callable[[], Iterator[DepthView]]  # yields the frames afresh on every call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +55,8 @@ class CameraPath:
     Attributes:
       frames: one for each frame of the clip, in order.
       intrinsics: float64 [4].
-      parallax: pixels by which near and far move against each other over `PARALLAX_STEP` frames, largest of the clip;
-        a camera that only turns has none, and shows no depth.
+      parallax: relative motion of near and far points over `PARALLAX_STEP` frames, in pixels, maximum over the clip;
+        a camera that only rotates has none and reveals no depth.
     """
 
     frames: tuple[Tracked, ...]
@@ -74,7 +74,7 @@ class CameraPath:
         return [frame for frame in self.frames if frame.piece == piece]
 
     def lost(self) -> list[Tracked]:
-        """The frames that no pose was found for."""
+        """The frames without a pose."""
         return [frame for frame in self.frames if frame.piece < 0]
 
     def world_from_cam(self, piece: int) -> np.ndarray:
@@ -82,7 +82,7 @@ class CameraPath:
         return inverse_rigid(np.stack([frame.pose for frame in self.of_piece(piece)]))
 
     def length(self, piece: int) -> float:
-        """How far the camera went in a piece."""
+        """Length of the camera path in a piece."""
         places = self.world_from_cam(piece)[:, :3, 3]
         return float(np.linalg.norm(np.diff(places, axis=0), axis=1).sum())
 
@@ -101,9 +101,9 @@ def track_clip(
       clip: its frames.
       intrinsics: [4].
       rules: when a frame is lost.
-      motions: `later_from_earlier` [4,4] from each frame to the next, in the depth's unit, as a network guesses them.
+      motions: `later_from_earlier` [4,4] from each frame to the next, in the depth's unit, predicted by a network.
       on_frame: called after each.
-      points: follow the clip's points along with it, to adjust the path to afterwards (see `refine`).
+      points: also track points through the clip, for adjusting the path afterwards (see `refine`).
 
     Raises:
       UserError: fewer than two frames, or no depth anywhere in the first ones.
@@ -135,7 +135,7 @@ def track_clip(
 
 
 def chained_path(clip: Clip, intrinsics: np.ndarray, motions: Iterable[np.ndarray]) -> CameraPath:
-    """The path that a network's motions alone make, one after the other."""
+    """The path obtained by chaining a network's motions."""
     poses = [np.eye(4)]
     for motion in motions:
         poses.append(motion @ poses[-1])
@@ -143,7 +143,7 @@ def chained_path(clip: Clip, intrinsics: np.ndarray, motions: Iterable[np.ndarra
 
 
 def given_path(clip: Clip, intrinsics: np.ndarray, cam_from_world: Sequence[np.ndarray]) -> CameraPath:
-    """A path that is known, in the depth's unit."""
+    """A known path, in the depth's unit."""
     frames = tuple(
         Tracked(view.index, 0, pose, 1.0, number == 0, np.nan, np.nan, np.nan, "")
         for number, (view, pose) in enumerate(zip(clip(), cam_from_world, strict=True))
@@ -160,7 +160,7 @@ def _in_unit(found: Tracked, unit: float) -> Tracked:
 
 
 def _grid(depth: np.ndarray, tissue: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Some points of a frame in its camera, [P,3]."""
+    """Some points of a frame in camera coordinates, [P,3]."""
     rows, columns = (slice(size // (2 * PARALLAX_GRID), None, max(1, size // PARALLAX_GRID)) for size in depth.shape)
     chosen = tissue[rows, columns]
     rays = pixel_rays(depth.shape, intrinsics)[rows, columns]
@@ -168,7 +168,7 @@ def _grid(depth: np.ndarray, tissue: np.ndarray, intrinsics: np.ndarray) -> np.n
 
 
 def _parallax(first: Tracked, points: np.ndarray, second: Tracked, intrinsics: np.ndarray) -> float:
-    """How far apart points that one turn would carry alike move, in pixels: the spread of what the shift adds."""
+    """Spread in pixels of the motion due to translation, for points that a pure rotation would move alike."""
     if first.piece < 0 or first.piece != second.piece or len(points) < 16:
         return 0.0
     motion = second.pose @ inverse_rigid(first.pose)

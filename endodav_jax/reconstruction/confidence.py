@@ -1,10 +1,10 @@
-"""How far to trust a depth: one number a pixel, the relative error to expect, from what can be seen without truth.
+"""Confidence of depth: the expected relative error of each pixel, predicted without ground truth.
 
-Three things tell.  How far depth is off: from the points that the path was adjusted to, whose depth parallax gives,
-since a network's depth is off near a pixel about as far as at the points around; where neighbouring frames, warped by
-depth and motion, or two windows contradict it, at least by half of what they differ by.  How far the textures of
-neighbouring frames differ after warping.  And how much at a slant the surface is seen.  The error to expect grows with
-a power of each, and a monotone curve brings it onto what was found; `tools/fit_confidence.py` fits both on phantoms.
+There are three kinds of features.  The error of depth: from the points to which the path was adjusted, whose depth is
+known from parallax, since a network's error near a pixel resembles that at the surrounding points; and where depth is
+contradicted by neighbouring frames (warped by depth and motion) or by a second window, at least half of the difference.
+The difference of texture to neighbouring frames after warping.  And the slant of the surface.  The expected error grows
+with a power of each, and a monotone curve calibrates it; `tools/fit_confidence.py` fits both on phantoms.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ NEARBY = 0.06  # of the frame's shorter side: standard deviation within which po
 LEAST_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
 UNKNOWN_DEVIATION = 0.15  # of log depth where no point tells, about what a network's is
 LEAST_RATIO = 0.005  # relative error below which nothing is claimed
-UNSEEN_ERROR = 2.0  # of a pixel without depth, for which nothing is claimed
+UNSEEN_ERROR = 2.0  # for pixels without depth
 MOST = 2.0
 
 
@@ -45,7 +45,7 @@ class ConfidenceModel:
     Attributes:
       weights: float64 [F], not negative.
       bias: of the sum.
-      said, found: [K] knots of relative errors, ascending.
+      said, found: [K] knots of predicted and measured relative errors, ascending.
     """
 
     weights: np.ndarray
@@ -54,7 +54,7 @@ class ConfidenceModel:
     found: np.ndarray
 
     def expected_error(self, features: np.ndarray) -> np.ndarray:
-        """Returns the relative error to expect, float32 [...], of features [...,F]."""
+        """Returns the expected relative error, float32 [...], for features [...,F]."""
         said = features @ self.weights + self.bias
         curve = np.interp(said, np.log(self.said), np.log(self.found))
         # Beyond the ends of what was measured, the sum's own slope goes on.
@@ -75,7 +75,7 @@ class ConfidenceModel:
 
     @classmethod
     def read(cls, path: Path) -> "ConfidenceModel":
-        """Reads what `write` wrote.
+        """Reads a file written by `write`.
 
         Raises:
           ValueError: it was fitted to other features.
@@ -88,7 +88,7 @@ class ConfidenceModel:
 
     @classmethod
     def shipped(cls) -> "ConfidenceModel":
-        """The one that comes with the package."""
+        """The model shipped with the package."""
         with resources.as_file(resources.files("endodav_jax.reconstruction") / "confidence.json") as path:
             return cls.read(path)
 
@@ -134,10 +134,10 @@ def measure(
 
 @jax.jit
 def _differences(depth, texture, maps, intrinsics, neighbour_from_view):
-    """Relative difference of depth and difference of texture at every pixel; nan where the neighbour does not see it.
+    """Relative difference of depth and difference of texture at every pixel; nan where not visible in the neighbour.
 
-    What is nearer in the neighbour than the pixel's own point may hide it, and is a difference all the same: motion
-    and depth that are right leave few such pixels.
+    Points occluded in the neighbour by something nearer also count as differences; with correct motion and depth there
+    are few of them.
     """
     pixels, there = reproject(depth[None], intrinsics[None], neighbour_from_view[None])
     height, width = depth.shape
@@ -187,7 +187,7 @@ def _folded_mean(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 
 
 def _medians(maps: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Median over the maps that know a pixel; nan where none does."""
+    """Median over the maps that have a value at a pixel; nan if none has."""
     if not maps:
         return np.full(shape, np.nan, np.float32)
     stack = np.sort(np.stack(maps), axis=0)  # nan last

@@ -1,4 +1,4 @@
-"""Fits what `confidence` says to errors that were measured."""
+"""Fits the model of `confidence` to measured errors."""
 
 import numpy as np
 import scipy.optimize
@@ -12,15 +12,15 @@ FEWEST = 0.05  # pixels of a sequence at a knot, over those of the sequence that
 def fit_confidence(features: np.ndarray, errors: np.ndarray, groups: np.ndarray) -> ConfidenceModel:
     """Fits the weights, and then the curve.
 
-    The weights learn how a sequence's error is spread, relative to its mean: how large it is on the whole differs from
-    sequence to sequence for reasons that no pixel shows.  The loss is log m + e / m, of which the mean error is the
-    best m: the likelihood of an exponential distribution, convex in the weights.  The curve goes through the
-    sequences' geometric mean, lest one that went wrong altogether speak for all.
+    The weights learn the distribution of errors within a sequence relative to their mean, since the mean differs from
+    sequence to sequence for reasons not visible in any pixel.  The loss is log m + e / m, the negative log likelihood
+    of an exponential distribution, which is minimal if m is the mean error and is convex in the weights.  The curve is
+    fitted to the geometric mean over sequences, so that a single failed sequence does not dominate.
 
     Args:
       features: [P,F] as in `FEATURES`.
-      errors: [P] relative errors, not negative.
-      groups: [P] the sequence that each came from.
+      errors: [P] relative errors, non-negative.
+      groups: [P] the sequence of each pixel.
     """
     errors = np.clip(errors, 0, MOST).astype(np.float64)
     features = np.asarray(features, np.float64)

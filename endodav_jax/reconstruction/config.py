@@ -1,4 +1,4 @@
-"""Everything that `endodav reconstruct` can be told."""
+"""Options of `endodav reconstruct`."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -10,23 +10,23 @@ from endodav_jax.inference.windows import AlignRule
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReconstructConfig(ReadingConfig):
-    """What to read, and how to make a scene of it.  Contradictions raise `ValueError` when it is built.
+    """What to read and how to reconstruct it.  Contradictions raise `ValueError` when it is built.
 
     Attributes:
       input: a video, a folder of images or a pattern (`frames/*.png`).
-      windows: how windows of a long video are tied together: EndoDAV's rule, Video-Depth-Anything's, or not at all.
-      target_fps: at most so many frames a second; 0 is all of them.
-      intrinsics: `fx,fy,cx,cy` in pixels of the source (of one eye) or a file; empty takes what the weights learned.
-      motion: start each frame from the weights' pose network, or from the motion before alone.
-      scale: where millimetres come from: `stereo` (the other half of the frame), `points FILE`, `poses FILE`, or
+      windows: how windows of a long video are aligned: by EndoDAV's rule, Video-Depth-Anything's, or not at all.
+      target_fps: maximum number of frames per second; 0 for all.
+      intrinsics: `fx,fy,cx,cy` in pixels of the source (of one view) or a file; empty uses those in the weights.
+      motion: initialise each frame with the pose network of the weights, or only with the previous motion.
+      scale: source of metric scale: `stereo` (the other half of the frame), `points FILE`, `poses FILE`, or
         `length X1,Y1,X2,Y2,FRAME=MM`; empty leaves everything up to scale.
-      baseline: between the eyes of a rectified stereo recording, in mm; 0 is unknown.
-      calibration: of both eyes, OpenCV's YAML with M1, D1, M2, D2, R and T, as SCARED has it; empty is none.
-      instruments: a folder of masks, one for each frame, not 0 where an instrument or anything else that is not
-        tissue is seen; empty is none.
-      voxel: side of the surface's voxels, in mm or the depth's unit; 0 chooses it by the first frame.
-      memory: that the surface may take, in GB; larger ones are made with larger voxels.
-      free_scale: how far the depth of one frame may be off in scale against the clip's, relative.
+      baseline: distance between the cameras of a rectified stereo recording, in mm; 0 for unknown.
+      calibration: stereo calibration, OpenCV YAML with M1, D1, M2, D2, R and T, as in SCARED; empty for none.
+      instruments: a folder of masks, one per frame, nonzero where an instrument or anything else that is not
+        tissue is visible; empty for none.
+      voxel: side of the surface's voxels, in mm or the depth's unit; 0 chooses it from the first frame.
+      memory: memory limit for the surface, in GB; larger surfaces use larger voxels.
+      free_scale: how far the depth scale of a single frame may deviate from the clip's, relative.
     """
 
     input: Annotated[str, *positional("INPUT")] = ""

@@ -1,4 +1,4 @@
-"""The second pass over a clip: how far each depth can be trusted, and all of them as one surface."""
+"""The second pass over a clip: confidence of each depth map, and fusion into one surface."""
 
 import collections
 import dataclasses
@@ -21,7 +21,7 @@ OnFrame = Callable[[DepthView, Tracked, np.ndarray], object]
 
 @dataclasses.dataclass(frozen=True)
 class Fusion:
-    """What the second pass made: the volume of each piece, the longest first."""
+    """The result of the second pass: the volume of each piece, the longest first."""
 
     volumes: dict[int, FusedVolume]
 
@@ -35,15 +35,15 @@ def fuse_clip(
     most_bytes: int = 1_000_000_000,
     on_frame: OnFrame = lambda view, tracked, error: None,
 ) -> Fusion:
-    """Fuses every frame that has a pose, weighted by how far its depth can be trusted and the angle it is seen at.
+    """Fuses every frame that has a pose, weighted by confidence and viewing angle.
 
     Args:
       clip: frames with their depth.
-      path: where they were taken from.
-      model: of confidence; None trusts every depth alike.
-      voxel: side of a voxel in the depth's unit; 0 chooses one by the first frame (see `default_voxel`).
-      most_bytes: of all pieces together.
-      on_frame: called with each frame, its place in the path, and the expected relative error float32 [H,W], which is
+      path: their poses.
+      model: of confidence; None gives all depth the same weight.
+      voxel: side of a voxel in the depth's unit; 0 chooses one from the first frame (see `default_voxel`).
+      most_bytes: memory limit for all pieces together.
+      on_frame: called with each frame, its entry in the path, and the expected relative error float32 [H,W], which is
         `UNSEEN_ERROR` where there is no depth.
     """
     pieces = path.pieces
@@ -63,7 +63,7 @@ def fuse_clip(
             depth, rgb, tissue, error, intrinsics = _halved(depth, rgb, tissue, error, intrinsics)
         if tracked.piece not in volumes:
             size = voxel or default_voxel(np.where(tissue, depth, 0), intrinsics)
-            # Rooms are shared by how many frames the pieces have.
+            # The memory is divided in proportion to the number of frames of the pieces.
             share = len(path.of_piece(tracked.piece)) / sum(len(path.of_piece(piece)) for piece in pieces)
             volumes[tracked.piece] = FusedVolume(size, max(int(most_bytes * share), 16_000_000))
         weight, cosine = fusion_weights(depth, tissue, error, intrinsics)
@@ -74,9 +74,9 @@ def fuse_clip(
 def fusion_weights(
     depth: np.ndarray, tissue: np.ndarray, error: np.ndarray, intrinsics: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how much each pixel counts and the cosine of its viewing angle, float32 [H,W] each.
+    """Returns the weight of each pixel and the cosine of its viewing angle, float32 [H,W] each.
 
-    The cosine itself, and the square of the error that the frame's pixels usually have over their own.
+    The weight is the cosine times the squared ratio of the frame's typical error to the pixel's own.
     """
     rays = pixel_rays(depth.shape, intrinsics)
     known = np.where(tissue, depth, 0).astype(np.float32)
@@ -89,7 +89,7 @@ def fusion_weights(
 
 
 def with_neighbours(views: Iterable[DepthView], frames: tuple[Tracked, ...]) -> Iterator[tuple]:
-    """Yields (view, tracked, neighbours with their motion) with no more frames in memory than that takes."""
+    """Yields (view, tracked, neighbours with their motion), keeping only the frames needed in memory."""
     reach = max(OFFSETS)
     held: collections.deque[tuple[DepthView, Tracked]] = collections.deque(maxlen=2 * reach + 1)
     stream = zip(views, frames, strict=True)
@@ -125,13 +125,13 @@ def _scaled(view: DepthView, factor: float) -> DepthView:
 
 
 def _shrunk(motion: np.ndarray, scale: float) -> np.ndarray:
-    """The motion in the unit of a frame whose depth is to be multiplied by `scale`."""
+    """The motion in the unit of a frame whose depth is multiplied by `scale`."""
     motion = motion.copy()
     motion[:3, 3] /= scale
     return motion
 
 
 def _halved(depth, rgb, tissue, error, intrinsics):
-    """Every second pixel of the maps, colours averaged; pixel centres stay where they are."""
+    """Every second pixel of the maps, with colours averaged; pixel centres are preserved."""
     reduced = cv2.blur(rgb, (2, 2))[::2, ::2]
     return depth[::2, ::2], reduced, tissue[::2, ::2], error[::2, ::2], np.asarray(intrinsics) / 2

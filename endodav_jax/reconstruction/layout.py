@@ -1,19 +1,19 @@
-"""What a reconstruction's folder holds, under which names, and its small files.
+"""The layout of a reconstruction's folder, and its small files.
 
     STEM_src.mp4           the frames that were used
-    STEM_vis.mp4           depth in colours
-    STEM_confidence.mp4    expected relative error in colours, dark 0 to bright 0.3
-    STEM_depths.npz        disparities, depths, expected_errors float32 [N,H,W], depths_mm as well where the scale is
-                           known; fps, intrinsics [4], frame_index [N]: as `endodav infer` writes it
-    STEM_meta.json         what was read and done; `scale` says mm a unit with its interval, or "up to scale"
+    STEM_vis.mp4           depth as colours
+    STEM_confidence.mp4    expected relative error as colours, dark 0 to bright 0.3
+    STEM_depths.npz        disparities, depths, expected_errors float32 [N,H,W], also depths_mm if the scale is
+                           known; fps, intrinsics [4], frame_index [N]: as written by `endodav infer`
+    STEM_meta.json         input and processing; `scale` gives mm per unit with its interval, or "up to scale"
     cameras.json           intrinsics and `cam_from_world` of every frame (see `write_cameras`)
     trajectory_tum.txt     camera to world of the longest piece: frame tx ty tz qx qy qz qw
-    mesh.ply, mesh.glb     its surface, coloured; .glb has glTF's axes and metres where the scale is known
+    mesh.ply, mesh.glb     its surface, coloured; .glb uses glTF's axes, and metres if the scale is known
     points.ply             its vertices with normals
     report.html            the report
-    piece_02/, ...         the same five files of each further piece, whose world is another
+    piece_02/, ...         the same five files for each further piece, which has its own world
 
-World: x right, y down, z forward of the piece's first camera.  Unit: mm where the scale is known, else the depth's own.
+World: x right, y down, z forward from the piece's first camera.  Unit: mm if the scale is known, else the depth's own.
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ class Layout:
     """Paths of a reconstruction's files.
 
     Attributes:
-      folder: that holds them.
-      stem: of the files that `endodav infer` writes as well, the input's name.
+      folder: the folder.
+      stem: name of the input, for the files that `endodav infer` also writes.
     """
 
     folder: Path
@@ -48,14 +48,14 @@ class Layout:
 
     @classmethod
     def find(cls, folder: Path) -> "Layout":
-        """Returns the layout of a folder that `endodav reconstruct` wrote.
+        """Returns the layout of a folder written by `endodav reconstruct`.
 
         Raises:
           UserError: there is none in it.
         """
         found = sorted(folder.glob("*_meta.json")) if (folder / "cameras.json").is_file() else []
         if not found:
-            raise UserError(f"{folder}: holds no reconstruction; make one with `endodav reconstruct`")
+            raise UserError(f"{folder}: contains no reconstruction; make one with `endodav reconstruct`")
         return cls(folder, found[0].name.removesuffix("_meta.json"))
 
     def _own(self, name: str) -> Path:
@@ -90,7 +90,7 @@ class Layout:
         return self.folder / "report.html"
 
     def piece(self, rank: int) -> Path:
-        """Folder of a piece: the longest, rank 0, is in the reconstruction's own."""
+        """Folder of a piece: the longest, rank 0, is in the main folder."""
         return self.folder if rank == 0 else self.folder / f"piece_{rank + 1:02d}"
 
     def trajectory(self, rank: int = 0) -> Path:
@@ -116,15 +116,15 @@ class Layout:
 def write_cameras(path: Path, camera_path: CameraPath, size: tuple[int, int], unit_scale: float, unit: str) -> None:
     """Writes `cameras.json`: `convention`, `unit`, `size`, `intrinsics`, and `frames`.
 
-    Each frame has `frame` (its number in the source), `piece` (from 1, the longest; null where it was lost),
-    `cam_from_world` (4 rows of 4) or null, `keyframe`, `depth_scale` (by which its depth fits the others best) and
-    `reason`, why it was lost.
+    Each frame has `frame` (its number in the source), `piece` (from 1, the longest; null if tracking failed),
+    `cam_from_world` (4 rows of 4) or null, `keyframe`, `depth_scale` (the factor by which its depth fits best) and
+    `reason`, why tracking failed.
 
     Args:
-      path: to write.
+      path: the file to write.
       camera_path: in the depth's unit.
-      size: (height, width) that the intrinsics are for.
-      unit_scale: of `unit` in one of the depth's.
+      size: (height, width) for the intrinsics.
+      unit_scale: number of `unit` per unit of depth.
       unit: of translations.
 
     Raises:
@@ -167,7 +167,7 @@ def read_cameras(path: Path) -> dict:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); make it with `endodav reconstruct`") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is no cameras.json of `endodav reconstruct`; make it anew") from error
+        raise UserError(f"{path}: not a cameras.json of `endodav reconstruct`; make it again") from error
     return about
 
 
@@ -184,7 +184,7 @@ def write_trajectories(layout: Layout, camera_path: CameraPath, unit_scale: floa
 
 
 def lost_ranges(indices: Sequence[int]) -> str:
-    """Returns `3, 7-12` of frame numbers."""
+    """Formats frame numbers as `3, 7-12`."""
     parts: list[list[int]] = []
     for index in indices:
         if parts and index == parts[-1][1] + 1:

@@ -1,20 +1,20 @@
-"""What of a frame is tissue: the view without its highlights."""
+"""Masks of visible tissue: the view without highlights."""
 
 import cv2
 import numpy as np
 
-BLOWN_OUT = 215  # grey levels of the weakest channel above which nothing but a highlight is
-BRIGHT = 130  # above which a pixel is one if it stands out
-STANDS_OUT = 45  # grey levels over the median about it
-ABOUT = 8  # the median's window is such a part of the frame
-RIM = 0.012  # of the frame's shorter side, by which highlights are widened
+BLOWN_OUT = 215  # grey level of the weakest channel above which a pixel is always a highlight
+BRIGHT = 130  # grey level above which it is a highlight if it stands out
+STANDS_OUT = 45  # grey levels above the local median
+ABOUT = 8  # the window of the median is this fraction (1/8) of the frame
+RIM = 0.012  # dilation of highlights, relative to the shorter side of the frame
 
 
 def highlights(rgb: np.ndarray) -> np.ndarray:
-    """Returns where wet tissue mirrors the lamp, bool [H,W].
+    """Returns specular highlights on wet tissue, bool [H,W].
 
-    A highlight has the lamp's colour, so that even its weakest channel is bright; it moves over the tissue as the
-    camera moves, and what lies beneath cannot be seen.
+    A highlight has the colour of the light source, so even its weakest channel is bright.  It moves over the tissue as
+    the camera moves, and hides what lies beneath.
 
     Args:
       rgb: uint8 [H,W,3].

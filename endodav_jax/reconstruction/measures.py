@@ -1,4 +1,4 @@
-"""How good a path, a surface and a confidence are, where the truth is known."""
+"""Evaluates a path, a surface and confidence against ground truth."""
 
 import dataclasses
 
@@ -6,17 +6,17 @@ import numpy as np
 
 SPARSIFICATION_STEPS = 20
 DECILES = 10
-WINDOW = 10  # frames of the steps whose lengths are compared for the drift of scale
+WINDOW = 10  # frame interval of the steps whose lengths are compared for scale drift
 
 
 @dataclasses.dataclass(frozen=True)
 class PathErrors:
-    """Errors of a path after the best rigid motion (and scale, where it is free).
+    """Errors of a path after the best rigid motion (and scale, if free).
 
     Attributes:
-      ate: root mean square distance of the camera's places from the true ones, in the truth's unit.
-      share: the same over the length of the true path.
-      scale: by which the path was multiplied.
+      ate: root mean square distance between estimated and true camera positions, in the unit of the truth.
+      share: the same, divided by the length of the true path.
+      scale: the factor applied to the path.
       scale_drift: standard deviation of the logarithm of step length over true step length.
     """
 
@@ -46,14 +46,14 @@ def path_errors(places: np.ndarray, truth: np.ndarray, free_scale: bool) -> Path
 
 
 def sparsification(errors: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the mean error of what is left when the least trusted are taken away (Ilg et al. 2018).
+    """Returns the mean error of the remaining pixels as the least trusted are removed (Ilg et al. 2018).
 
     Args:
       errors: [P].
-      expected: [P], by which they are ordered.
+      expected: [P], by which they are sorted.
 
     Returns:
-      [K] shares taken away, [K] mean errors, [K] the same when ordered by the errors themselves.
+      [K] fractions removed, [K] mean errors, [K] the same when sorted by the errors themselves.
     """
     shares = np.linspace(0, 1, SPARSIFICATION_STEPS, endpoint=False)
     kept = np.maximum(1, np.round((1 - shares) * len(errors)).astype(int))
@@ -64,20 +64,20 @@ def sparsification(errors: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray
 
 
 def ause(errors: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
-    """Returns the area between the sparsification curve and the best one, over the mean error; and that of chance."""
+    """Returns the area between the sparsification curve and the ideal one, over the mean error; and that of chance."""
     shares, curve, best = sparsification(errors, expected)
     mean = errors.mean()
     return float(np.trapezoid(curve - best, shares) / mean), float(np.trapezoid(mean - best, shares) / mean)
 
 
 def reliability(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Returns [10,2]: mean expected and mean found error in each tenth of the pixels, by what was expected."""
+    """Returns [10,2]: mean expected and mean actual error in each decile of pixels, sorted by expected error."""
     order = np.argsort(expected, kind="stable")
     return np.array([[expected[part].mean(), errors[part].mean()] for part in np.array_split(order, DECILES)])
 
 
 def clip_scale(depths: list[np.ndarray], truths: list[np.ndarray]) -> float:
-    """Returns the factor that brings most of a clip's depth onto the truth: the median ratio."""
+    """Returns the median ratio of the true to the given depth over a clip."""
     ratios = [
         truth[known] / depth[known]
         for depth, truth in zip(depths, truths, strict=True)

@@ -1,4 +1,4 @@
-"""A clip's depth by a network, kept on disk, and what the weights' pose network says of the camera."""
+"""The depth of a clip from a network, kept on disk, and the camera predicted by the weights' pose network."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -21,13 +21,13 @@ from endodav_jax.video.undistorted_reader import UndistortedReader
 
 
 class NetworkClip:
-    """Frames of a reader with the depth that a network gives them; called, it yields them anew.
+    """Frames of a reader with depth from a network; every call yields them from the start.
 
     Attributes:
-      indices: numbers of the frames in the source.
+      indices: frame numbers in the source.
       stopped: why reading ended early, or None.
-      disparities: their spool; of a metric network, its depth in metres.
-      model: configuration of the network, after `infer`.
+      disparities: their spool; for a metric network, its depth in metres.
+      model: configuration of the network, set by `infer`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class NetworkClip:
 
     @property
     def model(self) -> DepthModelConfig:
-        """Of the network that `infer` ran."""
+        """The network that was run by `infer`."""
         assert self._model is not None
         return self._model
 
@@ -58,7 +58,7 @@ class NetworkClip:
 
         Args:
           estimator: a `DepthEstimator`.
-          align: how windows are tied together.
+          align: how windows are aligned.
           copy: called with every frame that is read.
           on_frame: called after each.
 
@@ -90,7 +90,7 @@ class NetworkClip:
                     self._differences.append(index, np.minimum(apart.pop(number), 1.0).astype(np.float32))
                 on_frame()
         if not len(self.disparities):
-            raise self.stopped or UserError(f"{self.reader.source.name}: holds no frames; name another video")
+            raise self.stopped or UserError(f"{self.reader.source.name}: contains no frames; name another video")
         if self._instruments and len(self._instruments) < len(self.indices):
             raise UserError(
                 f"--instruments: {len(self._instruments)} masks for {len(self.indices)} frames; give one for each"
@@ -101,23 +101,23 @@ class NetworkClip:
         following = next(differences, None)
         for number, (frame, (index, disparity)) in enumerate(zip(self.reader, self.disparities, strict=False)):
             if frame.index != index:
-                raise UserError(f"{self.reader.source.name}: changed while it was read; run the command again")
+                raise UserError(f"{self.reader.source.name}: changed while it was being read; run the command again")
             inside = self.inside
             if self._instruments:
                 inside = inside & ~_mask(self._instruments[number], self.reader)
             apart = None
             if following is not None and following[0] == index:
                 apart, following = following[1], next(differences, None)
-            # A disparity of 0 is as far as can be, or outside: no depth.  (A metric depth of 0 is none either.)
+            # A disparity of 0 means infinitely far or outside: no depth.  (Nor is a metric depth of 0 valid.)
             depth = np.where(inside & (disparity > 0), self.model.depth(disparity), 0).astype(np.float32)
             yield DepthView(index, frame.rgb, depth, inside, apart)
 
 
 def find_instruments(folder: str, reader: FrameReader) -> list[Path]:
-    """Returns the masks of a folder in order, after a look at the first; none without a folder.
+    """Returns the masks in a folder in order, after checking the first; none without a folder.
 
     Raises:
-      UserError: no such folder, images of another size, or fewer than the clip announces.
+      UserError: no such folder, images of another size, or fewer than the clip should have.
     """
     if not folder:
         return []
@@ -128,7 +128,7 @@ def find_instruments(folder: str, reader: FrameReader) -> list[Path]:
     if masks.size not in (reader.size, reader.full_size):
         height, width = masks.size
         wanted = f"{reader.full_size[1]}x{reader.full_size[0]}"
-        raise UserError(f"--instruments {folder}: the masks are {width}x{height}, the frames {wanted}; make them alike")
+        raise UserError(f"--instruments {folder}: the masks are {width}x{height}, the frames {wanted}; make them equal")
     if isinstance(reader.source, ImageSequence) and reader.count is not None and len(paths) < reader.count:
         raise UserError(f"--instruments {folder}: {len(paths)} masks for {reader.count} frames; give one for each")
     return paths
@@ -141,7 +141,7 @@ def network_motions(
 
     Returns:
       [count - 1] of float64 [4,4] in the depth's unit; (fx, fy, cx, cy) in pixels, the median over the clip, or None
-      where the weights have no intrinsics head.
+      if the weights have no intrinsics head.
     """
     estimator = MotionEstimator(params)
 
@@ -164,7 +164,7 @@ def _mask(path: Path, reader: FrameReader) -> np.ndarray:
     if mask.shape == reader.full_size and reader.full_size != reader.size:
         mask = cv2.resize(mask.astype(np.uint8), reader.size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
     if mask.shape != reader.size:
-        raise UserError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, not as the frames")
+        raise UserError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, unlike the frames")
     if isinstance(reader, UndistortedReader):
         mask = reader.undistorter.depth(mask.astype(np.uint8)).astype(bool)
     return mask

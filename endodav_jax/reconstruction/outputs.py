@@ -1,4 +1,4 @@
-"""What is written frame by frame while a surface is fused: videos, errors, and pictures for the report."""
+"""Outputs written frame by frame while a surface is fused: videos, errors, and pictures for the report."""
 
 import contextlib
 import dataclasses
@@ -19,17 +19,17 @@ from endodav_jax.video.depth_files import DepthFrame, write_npz
 from endodav_jax.video.encoder import mp4_writer
 from endodav_jax.video.spool import DisparitySpool
 
-BRIGHTEST_ERROR = 0.3  # expected relative error at which its colours end
+BRIGHTEST_ERROR = 0.3  # expected relative error at the upper end of its colours
 SHOWN = 4  # frames in the report
 
 
 @dataclasses.dataclass
 class Shown:
-    """What the report shows of the frames.
+    """The frames shown in the report.
 
     Attributes:
-      frames: (number, frame, depth, expected error), reduced, of a few.
-      index, error, used: of every frame: its number, median expected error, share of the view that is fused.
+      frames: (number, frame, depth, expected error) of a few frames, reduced.
+      index, error, used: for every frame: its number, median expected error, fraction of the view that is fused.
     """
 
     frames: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = dataclasses.field(default_factory=list)

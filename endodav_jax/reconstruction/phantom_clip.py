@@ -1,4 +1,4 @@
-"""A rendered sequence as a clip to reconstruct, with its truth: what benchmarks and fits are made on."""
+"""A rendered sequence as a clip to reconstruct, with ground truth, for benchmarks and fits."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +15,7 @@ from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
 from endodav_jax.reconstruction.views import make_view
 
-FREE_SCALE = 0.05  # of a network's frames, as `endodav reconstruct` has it
+FREE_SCALE = 0.05  # for a network's frames, as in `endodav reconstruct`
 
 
 class PhantomClip:
@@ -24,7 +24,7 @@ class PhantomClip:
     Attributes:
       frames: as rendered.
       intrinsics: float64 [4].
-      depths: true depth of each frame, float32 [H,W], mm; 0 where there is none or an instrument.
+      depths: true depth of each frame, float32 [H,W], mm; 0 where there is none or at an instrument.
       world_from_cam: true poses, float64 [N,4,4], mm.
     """
 
@@ -41,7 +41,7 @@ class PhantomClip:
     def inferred(self, estimator, params: dict[str, dict]) -> tuple[list[DepthView], list[np.ndarray]]:
         """The frames with a network's depth, and its motions `later_from_earlier` [N-1] of [4,4].
 
-        The view's mask is known to the network, instruments are left out of what it gives.
+        The network is given the view mask; instruments are removed from its output.
         """
         apart: dict[int, np.ndarray] = {}
 
@@ -67,7 +67,7 @@ class PhantomClip:
     def tracked(
         self, views: Sequence[DepthView], motions: Sequence[np.ndarray] | None
     ) -> tuple[CameraPath, CameraPath]:
-        """The path of frames with a network's depth as it is tracked, and adjusted to followed points."""
+        """The path of frames with a network's depth, as tracked and as adjusted to tracked points."""
         rules, points = TrackingRules(scale_sigma=FREE_SCALE), FollowedPoints()
         path = track_clip(lambda: iter(views), self.intrinsics, rules, motions, points=points)
         return path, refined_path(path, points)
@@ -81,7 +81,7 @@ class PhantomClip:
         return refined_path(chained_path(lambda: iter(views), self.intrinsics, motions), points)
 
     def measured(self, views: Sequence[DepthView], path: CameraPath) -> Iterator[tuple[DepthView, Tracked, np.ndarray]]:
-        """Yields every frame with its place in the path and the features of its confidence."""
+        """Yields every frame with its entry in the path and its confidence features."""
         for view, tracked, neighbours in with_neighbours(views, path.frames):
             yield view, tracked, measure(view, neighbours, self.intrinsics, tracked.triangulated)
 

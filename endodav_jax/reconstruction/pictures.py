@@ -1,25 +1,25 @@
-"""Pictures of a mesh from any side, without a graphics card: its points, the near ones over the far."""
+"""Pictures of a mesh from any side, without a graphics card: its points, drawn from far to near."""
 
 import numpy as np
 
 from endodav_jax.reconstruction.surface import Mesh
 
 BACKGROUND = 255
-SIDES = {  # name -> where right and down point in the world
+SIDES = {  # name -> directions of right and down in the world
     "from behind the camera": ((1, 0, 0), (0, 1, 0)),
     "from above": ((1, 0, 0), (0, 0, -1)),
     "from the side": ((0, 0, 1), (0, 1, 0)),
 }
-_FILL = 4  # pixels by which a point may be widened to meet its neighbours
+_FILL = 4  # maximum dilation of a point in pixels, to close gaps to its neighbours
 
 
 def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 176) -> np.ndarray:
-    """Returns a parallel projection, uint8 [size,size,3], shaded by the normals, the camera's path drawn over it.
+    """Returns a parallel projection, uint8 [size,size,3], shaded by the normals, with the camera path drawn over it.
 
     Args:
       mesh: at least one vertex.
       side: of `SIDES`.
-      path: [N,3] places of the camera in the mesh's unit.
+      path: [N,3] camera positions in the mesh's unit.
       size: of the picture in pixels.
     """
     axes = np.array(SIDES[side], np.float64)
@@ -32,7 +32,7 @@ def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 176) -> np.nd
     light = np.abs(mesh.normals @ axes[2].astype(np.float32))
     colours = (mesh.colours * (0.35 + 0.65 * light[:, None])).astype(np.uint8)
     place = np.rint(flat[:, :2] * scale + offset).astype(np.int64)
-    # About as many pixels as a vertex has to cover.
+    # About the number of pixels that a vertex has to cover.
     wide = int(np.clip(np.ceil(1.5 * size / max(1.0, np.sqrt(len(mesh.vertices)))), 1, _FILL))
     picture = np.full((size, size, 3), BACKGROUND, np.uint8)
     order = np.argsort(-flat[:, 2], kind="stable")
@@ -49,7 +49,7 @@ def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 176) -> np.nd
 
 
 def _draw(picture: np.ndarray, places: np.ndarray, colours: np.ndarray) -> None:
-    """Sets pixels (x, y) in order; the last wins."""
+    """Sets pixels (x, y) in order; later ones overwrite earlier ones."""
     inside = ((places >= 0) & (places < picture.shape[0])).all(1)
     x, y = places[inside].T
     picture[y, x] = colours[inside]

@@ -1,4 +1,4 @@
-"""A tracked path adjusted to the points that were followed along it, stretch by stretch."""
+"""Adjusts a tracked path to the points tracked along it, segment by segment."""
 
 import dataclasses
 
@@ -11,14 +11,14 @@ from endodav_jax.reconstruction.clip import CameraPath
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.tracker import Tracked
 
-STRETCH = 80  # frames that are adjusted together; memory does not grow with the clip
-ADVANCE = 40  # frames from one stretch to the next
-HELD = 20  # of the frames of the stretch before, that stay as they are; those after them are adjusted once more
+STRETCH = 80  # frames adjusted together; memory does not grow with the clip
+ADVANCE = 40  # frames from one segment to the next
+HELD = 20  # frames of the previous segment that stay fixed; those after them are adjusted again
 PASSES = 2  # from a path that was tracked badly the first may end in a wrong minimum, which the second leaves
-FEWEST = 10  # points that a frame must see; others keep their motion from the frame before
-RIGID = 0.003  # relative difference of depth between frames below which it is one rigid surface, to be tracked as such
+FEWEST = 10  # points that a frame must see; otherwise it keeps its motion from the previous frame
+RIGID = 0.003  # relative difference of depth between frames below which depth is treated as one rigid surface
 LEAST_DEVIATION = 0.03  # of a point's log depth: what the camera and other points may have got wrong
-SCALE_DEVIATION = 0.2  # of the frames' depth in log scale, about the clip's
+SCALE_DEVIATION = 0.2  # of the log scale of a frame's depth relative to the clip's
 
 
 def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
@@ -30,7 +30,7 @@ def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
 
     Args:
       path: as tracked, in the depth's unit.
-      points: followed through the same frames, all of them, in order.
+      points: tracked through all of these frames, in order.
     """
     observed = points.observations()
     frames = list(path.frames)
@@ -123,6 +123,6 @@ def _rigid(differences: list[float]) -> bool:
 
 
 def _carry(poses: np.ndarray, start: np.ndarray, begin: int, end: int) -> None:
-    """Goes on from the pose before `begin` by the motions that were tracked."""
+    """Continues from the pose before `begin` with the tracked motions."""
     for place in range(begin, end):
         poses[place] = start[place] @ inverse_rigid(start[place - 1]) @ poses[place - 1]

@@ -40,7 +40,7 @@ def _results(scene: "Scene") -> list[str]:
     if scene.scale:
         known = scene.scale
         scale = (
-            f"{known.factor:.4g} mm a unit, frames between {known.low:.4g} and {known.high:.4g}, from {known.source}"
+            f"{known.factor:.4g} mm per unit, frames between {known.low:.4g} and {known.high:.4g}, from {known.source}"
         )
     values = {
         "frames": scene.frames,
@@ -54,7 +54,7 @@ def _results(scene: "Scene") -> list[str]:
     said = [definitions(values)]
     if scene.rotates_only:
         said.append(
-            text("The camera turns on the spot: nothing was seen from two places, and the shape is the network's.")
+            text("The camera only rotates: nothing was seen from two positions, so the shape is the network's alone.")
         )
     rows = [
         [
@@ -88,8 +88,8 @@ def _surface(scene: "Scene") -> list[str]:
             rows.append([seen_from(mesh, side, places) for side in SIDES])
             names.append(f"piece {rank}")
     if not rows:
-        return [text("No surface was seen well enough.")]
-    return [images(rows, tuple(SIDES), names), text("Blue: the camera's path; red: where it begins.")]
+        return [text("No surface was observed well enough.")]
+    return [images(rows, tuple(SIDES), names), text("Blue: camera path; red: its start.")]
 
 
 def _path(scene: "Scene") -> list[str]:
@@ -115,22 +115,22 @@ def _drift(scene: "Scene") -> list[str]:
     scale = np.where(lost, np.nan, [frame.scale for frame in frames])
     return [
         text(
-            "Drift cannot be measured without truth; it shows in how far the depth of a frame has to be scaled to fit "
-            "the surface before it, and in how well depth and texture agree with it."
+            "Drift cannot be measured without ground truth.  It shows in how much the depth of a frame must be scaled "
+            "to fit the previous surface, and in how well depth and texture agree with it."
         ),
         over_time(scale, "Scale of each frame's depth", "factor"),
-        over_time([100 * frame.difference for frame in frames], "Difference of depth from the surface before", "%"),
+        over_time([100 * frame.difference for frame in frames], "Difference of depth to the previous surface", "%"),
         over_time([frame.correlation for frame in frames], "Correlation of texture", ""),
-        over_time([frame.overlap for frame in frames], "Share of the keyframes that is seen", ""),
+        over_time([frame.overlap for frame in frames], "Visible fraction of the keyframes", ""),
     ]
 
 
 def _confidence(shown: Shown) -> list[str]:
     blocks = [
-        lines({"share": (shown.index, shown.used)}, "Share of the view that is fused", "frame", "", size=(420, 160)),
+        lines({"share": (shown.index, shown.used)}, "Fused fraction of the view", "frame", "", size=(420, 160)),
         lines(
             {"error": (shown.index, [100 * error for error in shown.error])},
-            "Relative error of depth to expect, median of each frame", "frame", "%", size=(420, 160),
+            "Expected relative error of depth, median per frame", "frame", "%", size=(420, 160),
         ),
     ]  # fmt: skip
     rows, names = [], []

@@ -1,4 +1,4 @@
-"""`endodav reconstruct`: depth, path, scale, surface and report of a clip, one pass after the other."""
+"""`endodav reconstruct`: depth, path, scale, surface and report of a clip, in successive passes."""
 
 import contextlib
 import dataclasses
@@ -38,24 +38,24 @@ from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.undistorted_reader import UndistortedReader
 from endodav_jax.video.view_mask import view_of
 
-LEAST_PARALLAX = 1.0  # pixels, below which the camera as good as turned on the spot
+LEAST_PARALLAX = 1.0  # pixels; below this the camera is considered to rotate only
 UP_TO_SCALE = "up to scale"
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What a run made, for its description and its report.
+    """The results of a run, for its description and its report.
 
     Attributes:
-      config: it was told.
-      path: of the camera, in the depth's unit.
-      camera: where the intrinsics come from, in words.
-      scale: of the depth's unit; None where it is not known.
+      config: the configuration.
+      path: camera path, in the depth's unit.
+      camera: source of the intrinsics, human-readable.
+      scale: of the depth's unit; None if not known.
       meshes: of the pieces, the longest first, in the scene's unit.
-      voxels: side of each one's voxels, in the scene's unit.
-      bytes: that the surfaces took at most.
-      seconds: what took how long.
-      frames: how many.
+      voxels: voxel size of each, in the scene's unit.
+      bytes: peak memory of the surfaces.
+      seconds: time per stage.
+      frames: number of frames.
     """
 
     config: ReconstructConfig
@@ -75,28 +75,28 @@ class Scene:
 
     @property
     def factor(self) -> float:
-        """From the depth's unit to the scene's."""
+        """Factor from the depth's unit to the scene's."""
         return self.scale.factor if self.scale else 1.0
 
     @property
     def rotates_only(self) -> bool:
-        """Whether the camera hardly moved from its place."""
+        """Whether the camera hardly moved."""
         return self.path.parallax < LEAST_PARALLAX
 
 
 def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> int:
-    """Checks everything that can be checked at once, then works.
+    """Checks everything that can be checked up front, then reconstructs.
 
     Args:
       config: what to read and how.
-      folder: where outputs go; see `layout`.
-      weights: a checkpoint; empty for the networks that come with the package, which is said.
+      folder: folder for outputs; see `layout`.
+      weights: a checkpoint; empty for the networks shipped with the package (reported).
 
     Returns:
-      `EXIT_OK`, or `EXIT_SOME_FAILED` where reading stopped early and what came before was used.
+      `EXIT_OK`, or `EXIT_SOME_FAILED` if reading stopped early and the frames before were used.
 
     Raises:
-      UserError: the input, the weights, a scale that does not fit, or an output that cannot be written.
+      UserError: invalid input or weights, a scale that does not fit, or an output that cannot be written.
     """
     if not config.input:
         raise UserError("INPUT: none given; name a video, or a folder or pattern of images")
@@ -113,7 +113,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
     layout = Layout(folder, reader.source.stem)
     for file in layout.fixed():
         if file.exists() and not config.overwrite:
-            raise UserError(f"{file}: exists already; pass --overwrite to replace it")
+            raise UserError(f"{file}: already exists; pass --overwrite to replace it")
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
     inside = view_of(reader, config.mask)
@@ -138,7 +138,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             motions, learned = network_motions(params, reader, count, clip.inside)
             clock.lap("pose network")
         intrinsics = learned if given is None else given
-        assert intrinsics is not None  # `_check_motion` has seen to it
+        assert intrinsics is not None  # ensured by `_check_motion`
         camera = "learned" if given is None else f"given: {config.intrinsics}"
         with progress_bar(count, "camera", config.quiet) as bar:
             rules = TrackingRules(scale_sigma=config.free_scale)
@@ -178,7 +178,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
         _write(layout, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
     _say(scene, layout)
     if clip.stopped is not None:
-        print(f"endodav reconstruct: {clip.stopped}; the {count} frames before were used", file=sys.stderr)
+        print(f"endodav reconstruct: {clip.stopped}; the {count} frames before this were used", file=sys.stderr)
         return EXIT_SOME_FAILED
     return EXIT_OK
 
@@ -208,7 +208,7 @@ def _pinhole(
 def _check_motion(config: ReconstructConfig, params: dict[str, dict], given: np.ndarray | None) -> None:
     if config.motion == "network" and "pose" not in params:
         raise UserError(
-            "--weights: hold no motion network; name a training's folder, or pass --motion none to do without one"
+            "--weights: contain no motion network; give the folder of a training run, or pass --motion none"
         )
     if given is None and not {"pose", "intrinsics"} <= set(params):
         raise UserError("--intrinsics: none given, and the weights have learned none; give FX,FY,CX,CY or a file")
@@ -254,7 +254,7 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         "output": clip.model.output,
         "units": (METRIC_UNITS if clip.model.metric else UNITS)
         | {
-            "expected_errors": "relative error of depth to expect, |depth - truth| / truth after the best scale of the "
+            "expected_errors": "expected relative error of depth, |depth - truth| / truth after the best scale of the "
             "clip; float32, 2 where there is no depth",
         }
         | ({"depths_mm": "depths times scale.mm_per_unit; float32, 0 outside the mask"} if scene.scale else {}),
@@ -273,16 +273,16 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
 
 
 def _say(scene: Scene, layout: Layout) -> None:
-    """What the user reads at the end; what is amiss is said even where nothing else is."""
+    """Prints the summary; problems are reported even in quiet mode."""
     lost = [frame.index for frame in scene.path.lost()]
     if lost:
         print(f"endodav reconstruct: lost the camera in frames {lost_ranges(lost)}", file=sys.stderr)
     if len(scene.path.pieces) > 1:
-        print(f"endodav reconstruct: {len(scene.path.pieces)} pieces, each with a world of its own", file=sys.stderr)
+        print(f"endodav reconstruct: {len(scene.path.pieces)} pieces, each with its own world", file=sys.stderr)
     if scene.rotates_only:
         print(
-            f"endodav reconstruct: the camera turns on the spot (parallax {scene.path.parallax:.2f} px over "
-            f"{PARALLAX_STEP} frames); the surface is no more than the network's depth",
+            f"endodav reconstruct: the camera only rotates (parallax {scene.path.parallax:.2f} px over "
+            f"{PARALLAX_STEP} frames); the surface shows only the network's depth",
             file=sys.stderr,
         )
     if scene.config.quiet:
@@ -298,7 +298,7 @@ def _say(scene: Scene, layout: Layout) -> None:
 
 
 class _Clock:
-    """What took how long."""
+    """Times the stages of a run."""
 
     def __init__(self):
         self.laps: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Where to start an alignment from: features followed from the frame before, with and without their depth."""
+"""Initial poses for alignment, from features tracked from the previous frame with and without their depth."""
 
 import functools
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, Float64
 
 FEATURES = 300
 FEWEST = 12
-THERE_AND_BACK = 0.7  # pixels by which a feature followed forth and back may miss itself
+THERE_AND_BACK = 0.7  # maximum error in pixels of a feature tracked forth and back
 REPROJECTION = 1.5  # pixels
 ROUNDS = 5
 CARRYING = (30, 0.5)  # features, and their share of all corners, that must fit a pose for it to need no other proof
@@ -33,8 +33,8 @@ def feature_starts(
 ) -> Starts:
     """Returns candidates of `now_from_before`: a turn alone, and a pose from features with depth.
 
-    A pose network's guess may lack the turn, and neighbouring frames of a fast turn lie out of reach of an alignment
-    that begins at rest; features reach as far as the eye.  Empty where too few can be followed.
+    A pose network may miss the rotation, and during a fast rotation neighbouring frames are too far apart for an
+    alignment that starts from rest; features can be tracked much further.  Empty if too few can be tracked.
 
     Args:
       before, now: `Level.maps` [h,w,5] of two frames, depth in the same unit.
@@ -66,7 +66,7 @@ def feature_starts(
         done, turn, shift, fitting = cv2.solvePnPRansac(
             rays[0] * depth[:, None], end, matrix, None, iterationsCount=100, reprojectionError=REPROJECTION
         )
-    except cv2.error:  # points in one line
+    except cv2.error:  # collinear points
         done = False
     if not (done and np.isfinite(turn).all() and np.isfinite(shift).all()):
         return Starts(candidates)
@@ -78,7 +78,7 @@ def feature_starts(
 
 
 def _turn(before: np.ndarray, now: np.ndarray, *, focal: float) -> np.ndarray:
-    """The rotation that carries most rays [N,3] onto each other (Kabsch), those far off left out round by round."""
+    """The rotation that best maps rays [N,3] onto each other (Kabsch), with outliers removed iteratively."""
     first, second = (rays / np.linalg.norm(rays, axis=1, keepdims=True) for rays in (before, now))
     weight = np.ones(len(first))
     rotation = np.eye(3)
@@ -93,5 +93,5 @@ def _turn(before: np.ndarray, now: np.ndarray, *, focal: float) -> np.ndarray:
 
 
 def grey_texture(maps: np.ndarray) -> np.ndarray:
-    """Texture as 8 bits, which OpenCV follows."""
+    """Texture as 8 bits, for tracking with OpenCV."""
     return np.clip(128 + 50 * maps[..., 0], 0, 255).astype(np.uint8)

@@ -12,10 +12,10 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 from endodav_jax.reconstruction.volume import BLOCK, FusedVolume
 
-CUBE = 6  # blocks a side that go through marching cubes at once
-LEAST_WEIGHT = 0.5  # observations below which a voxel counts as not seen
-LEAST_PART = 0.02  # parts of the mesh with fewer of the faces than this are specks, and left out
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up and z backwards, as glTF has it
+CUBE = 6  # side, in blocks, of the cubes processed by marching cubes at once
+LEAST_WEIGHT = 0.5  # observations below which a voxel counts as unobserved
+LEAST_PART = 0.02  # parts of the mesh with a smaller fraction of the faces are dropped as specks
+OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up and z backwards, as in glTF
 
 _POINT = np.dtype(
     [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")] + [(name, "u1") for name in ("red", "green", "blue")]
@@ -23,7 +23,7 @@ _POINT = np.dtype(
 
 
 def need_reconstruct() -> None:
-    """Raises a `UserError` where the optional packages are missing."""
+    """Raises `UserError` if the optional packages are missing."""
     for package, module in (("scikit-image", "skimage"), ("trimesh", "trimesh")):
         if importlib.util.find_spec(module) is None:
             raise UserError(
@@ -53,7 +53,7 @@ class Mesh:
 
 
 def extract_mesh(volume: FusedVolume) -> Mesh:
-    """Returns the zero of the distance where it was seen, without specks; cube by cube, so that memory stays small."""
+    """Returns the zero level of the distance where observed, without specks; cube by cube, to limit memory."""
     need_reconstruct()
     import trimesh
 
@@ -111,7 +111,7 @@ def write_glb(path: Path, mesh: Mesh, metres: float) -> None:
     """Writes the mesh as glTF, with its axes (y up, z towards the viewer).
 
     Args:
-      metres: of one unit, as glTF is in metres; 1 where that is not known.
+      metres: metres per unit, since glTF is in metres; 1 if not known.
 
     Raises:
       UserError: it cannot be written.
@@ -133,21 +133,21 @@ def write_glb(path: Path, mesh: Mesh, metres: float) -> None:
 
 
 def _cube(volume: FusedVolume, first: np.ndarray):
-    """Vertices, faces and colours of a cube of blocks; None where no surface passes."""
+    """Vertices, faces and colours of a cube of blocks; None if it contains no surface."""
     from skimage.measure import marching_cubes
 
     distance, weight, colour = volume.dense(first, CUBE)
     seen = weight >= LEAST_WEIGHT
     low, high = (slice(0, -1), slice(1, None))
     whole = np.logical_and.reduce([seen[a, b, c] for a in (low, high) for b in (low, high) for c in (low, high)])
-    # Marching cubes asks for a cell at its upper corner.
+    # Marching cubes looks up the mask of a cell at its upper corner.
     mask = np.zeros_like(seen)
     mask[1:, 1:, 1:] = whole
     if not whole.any() or not (distance[seen].min() < 0 < distance[seen].max()):
         return None
     try:
         vertices, faces, _, _ = marching_cubes(distance, 0.0, mask=mask)
-    except RuntimeError:  # no surface in the cells that were seen
+    except RuntimeError:  # no surface in the observed cells
         return None
     near = np.clip(np.rint(vertices).astype(np.int64), 0, distance.shape[0] - 1)
     colours = np.clip(np.rint(colour[tuple(near.T)]), 0, 255).astype(np.uint8)
@@ -165,7 +165,7 @@ def _without_specks(mesh):
 
 
 def _digits(voxel: float) -> int:
-    """Decimals that tell neighbouring vertices of this size apart and make equal ones of two cubes one."""
+    """Number of decimals that distinguishes neighbouring vertices but merges equal ones of two cubes."""
     return int(np.ceil(-np.log10(voxel))) + 4
 
 

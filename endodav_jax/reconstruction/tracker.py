@@ -1,4 +1,4 @@
-"""Where each frame of a clip was taken from: against the surface seen before, in pieces where that fails."""
+"""Tracks the pose of each frame of a clip against earlier surfaces, starting a new piece where that fails."""
 
 import dataclasses
 
@@ -9,29 +9,29 @@ from endodav_jax.reconstruction.align import Fit, align, rigid_exactly
 from endodav_jax.reconstruction.starts import feature_starts
 from endodav_jax.reconstruction.views import View
 
-REFERENCES = 3  # keyframes that a frame is aligned with
+REFERENCES = 3  # keyframes with which a frame is aligned
 STEPS = (12, 10, 8)  # coarse to fine
-NEW_KEYFRAME_OVERLAP = 0.75  # a frame that sees less of the last keyframe than this becomes one
-NEW_KEYFRAME_CORRELATION = 0.4  # or whose texture agrees less with it, as where a network's depth has changed shape
-NEW_KEYFRAME_SHIFT = 0.15  # or that was taken so far from it, in units of the depth
-REVISIT_OVERLAP = 0.6  # an old keyframe seen as far as this ties the path to where it was
-MOST_KEYFRAMES = 60  # kept; of the older half every second is let go when there are more
-DOUBTFUL = 1.4  # times the usual cost of an alignment, above which other starts are tried as well
-SAMPLES = 12  # points a side by which the overlap with a keyframe is reckoned
+NEW_KEYFRAME_OVERLAP = 0.75  # a frame that sees less of the last keyframe becomes a keyframe
+NEW_KEYFRAME_CORRELATION = 0.4  # also if its texture agrees less, as when a network's depth has changed shape
+NEW_KEYFRAME_SHIFT = 0.15  # also if it was taken this far from it, in units of depth
+REVISIT_OVERLAP = 0.6  # an old keyframe with this overlap is used to close loops
+MOST_KEYFRAMES = 60  # kept; if there are more, every second one of the older half is dropped
+DOUBTFUL = 1.4  # times the usual cost of an alignment, above which other initial poses are tried too
+SAMPLES = 12  # points per side of the grid for estimating the overlap with a keyframe
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackingRules:
-    """When a frame counts as lost.
+    """Criteria for tracking failure.
 
     Attributes:
-      least_overlap: share of its references that it must see.
+      least_overlap: fraction of its references that a frame must see.
       least_correlation: of texture with its references.
       most_difference: relative difference of depth from its references' (scale of its distribution).
-      least_contrast: grey levels of texture; below, a frame shows nothing (smear, smoke, water).
-      blur_share: of the contrast of the frames before, below which a frame counts as smeared.
-      patience: lost frames in a row after which a new piece may start.
-      scale_sigma: by how much a frame's depth may be off in scale, relative; 0 takes it as it is.
+      least_contrast: grey levels of texture below which a frame shows nothing (blur, smoke, water).
+      blur_share: fraction of the previous frames' contrast below which a frame counts as blurred.
+      patience: failed frames in a row after which a new piece may start.
+      scale_sigma: relative uncertainty of the scale of a frame's depth; 0 keeps the scale fixed.
     """
 
     least_overlap: float = 0.3
@@ -49,13 +49,13 @@ class Tracked:
 
     Attributes:
       index: the frame's number.
-      piece: number of the piece, from 0; -1 where it was lost.
-      cam_from_world: float64 [4,4] in the tracker's unit, world of its piece; None where it was lost.
-      scale: factor of the frame's depth.
-      keyframe: whether it became one.
+      piece: number of the piece, from 0; -1 if tracking failed.
+      cam_from_world: float64 [4,4] in the tracker's unit, in the world of its piece; None if tracking failed.
+      scale: factor on the frame's depth.
+      keyframe: whether it became a keyframe.
       overlap, correlation, difference: of its alignment, see `Fit`; nan for the first of a piece and where features
         alone carried the camera.
-      reason: why it was lost, in words; empty otherwise.
+      reason: why tracking failed, human-readable; empty otherwise.
       triangulated: float32 [K,4] of the points followed through it, once the path is adjusted to them: pixel (x, y)
         over the frame's width and height, log ratio of its depth to the frame's own, about the piece's median, and
         that depth's deviation as parallax tells it; None before.
@@ -91,10 +91,10 @@ class _Keyframe:
 
 
 class CameraTracker:
-    """Takes views in order and says where each was taken from.
+    """Takes views in order and returns their poses.
 
-    A frame is aligned with up to three keyframes: the last one, the one it sees most of, and the oldest that it still
-    sees well, so that a camera that comes back is tied to where it was and errors do not add up.  Depth that bends
+    A frame is aligned with up to three keyframes: the last one, the one with most overlap, and the oldest one with
+    enough overlap, so that errors do not accumulate when the camera returns.  Depth that bends
     from frame to frame may fit none of them although the eye loses nothing: then features followed from the frame
     before carry the camera on.
     """
@@ -109,14 +109,14 @@ class CameraTracker:
         self._lost = 0
         self._contrast: list[float] = []
         self._costs: list[float] = []
-        self._fresh: View | None = None  # a frame that may begin the next piece
+        self._fresh: View | None = None  # a frame that may start the next piece
 
     def push(self, view: View, later_from_earlier: np.ndarray | None = None) -> Tracked:
         """Tracks the next frame.
 
         Args:
           view: of the frame.
-          later_from_earlier: a network's guess of the motion from the frame before, in the tracker's unit; None.
+          later_from_earlier: predicted motion from the previous frame, in the tracker's unit, or None.
         """
         reason = self._unfit(view)
         if reason:
@@ -188,7 +188,7 @@ class CameraTracker:
         if fit is not None:
             measures = (float(fit.overlap), float(fit.correlation), float(fit.difference))
         if self._keyframes and self._lost > self.rules.patience and fit is not None:
-            # Two frames in a row that agree with each other begin a piece; the first of them stays lost.
+            # Two consecutive frames that agree start a piece; the first of them remains without a pose.
             if self._fresh is not None and self._agree(self._fresh, view):
                 return self._begin(view)
             self._fresh = view
@@ -209,13 +209,13 @@ class CameraTracker:
         usual = float(np.median(self._contrast)) if self._contrast else view.contrast
         least = max(self.rules.least_contrast, self.rules.blur_share * usual)
         if view.contrast < least:
-            return f"it shows next to nothing: texture of {view.contrast:.1f} grey levels, usual are {usual:.1f}"
+            return f"it shows almost nothing: texture of {view.contrast:.1f} grey levels, usually {usual:.1f}"
         return ""
 
     def _failed(self, fit: Fit) -> str:
         rules = self.rules
         if not np.isfinite(float(fit.cost)) or fit.overlap < rules.least_overlap:
-            return f"it sees {100 * float(fit.overlap):.0f}% of the surface before it"
+            return f"it sees {100 * float(fit.overlap):.0f}% of the previous surface"
         if fit.correlation < rules.least_correlation:
             return f"its texture does not fit (correlation {float(fit.correlation):.2f})"
         if fit.difference > rules.most_difference:
@@ -223,7 +223,7 @@ class CameraTracker:
         return ""
 
     def _align(self, view: View, starts: list[np.ndarray]) -> tuple[Fit, np.ndarray]:
-        """The best start by its cost on the coarsest level, then coarse to fine."""
+        """The best initial pose by its cost on the coarsest level, then coarse to fine."""
         chosen = self._references(view, starts)
         active = np.array([1.0] * len(chosen) + [0.0] * (REFERENCES - len(chosen)), np.float32)
         filled = chosen + chosen[-1:] * (REFERENCES - len(chosen))
@@ -236,13 +236,13 @@ class CameraTracker:
             surfaces = np.stack([keyframe.view.levels[place].surface for keyframe in filled])
             motions = np.stack([pose @ keyframe.world_from_cam for keyframe in filled]).astype(np.float32)
             own = view.levels[place]
-            # The weight of one frame's depth grows with the pixels that it must outvote.
+            # The weight of a frame's depth grows with the number of pixels that it must balance.
             return align(
                 surfaces, active, own.maps, own.intrinsics, motions, np.float32(scale), weight * 1e-2, steps=steps
             )
 
         def refined(pose):
-            """Coarse to fine; a level that ends worse than it began, seen on the next one, is taken back."""
+            """Coarse to fine; a level that ends worse than it began, judged on the next one, is undone."""
             scale, fit = usual, None
             for level in range(len(view.levels)):
                 fit = run(pose, level, scale, STEPS[level])
@@ -266,15 +266,15 @@ class CameraTracker:
         return best
 
     def _doubtful(self, fit: Fit) -> bool:
-        """Whether an alignment is so much worse than those before that another start is worth its time."""
+        """Whether an alignment is so much worse than earlier ones that another initial pose is worth trying."""
         if self._failed(fit):
             return True
         usual = float(np.median(self._costs)) if self._costs else float(fit.cost)
         return float(fit.cost) > DOUBTFUL * usual
 
     def _references(self, view: View, starts: list[np.ndarray]) -> list[_Keyframe]:
-        """The last keyframe, the oldest that is seen well, and the one seen most besides."""
-        pose = starts[-1]  # features', where there are any
+        """The last keyframe, the oldest one with enough overlap, and the remaining one with most overlap."""
+        pose = starts[-1]  # from features, if available
         overlaps = [_overlap(keyframe, pose, view) for keyframe in self._keyframes]
         chosen = [len(overlaps) - 1]
         well = [n for n, overlap in enumerate(overlaps[:-1]) if overlap > REVISIT_OVERLAP]
@@ -306,7 +306,7 @@ def _rescaled(view: View, scale: float) -> View:
 
 
 def _overlap(keyframe: _Keyframe, cam_from_world: np.ndarray, view: View) -> float:
-    """Share of a keyframe's sampled points that a camera sees, whatever may stand before them."""
+    """Fraction of a keyframe's sampled points inside a camera's view, ignoring occlusion."""
     if not len(keyframe.samples):
         return 0.0
     level = view.levels[-1]

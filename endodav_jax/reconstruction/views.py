@@ -1,4 +1,4 @@
-"""A frame prepared for tracking: a pyramid of its depth, its normals and its texture freed of the lamp."""
+"""A frame prepared for tracking: a pyramid of depth, normals and illumination-normalised texture."""
 
 import dataclasses
 import functools
@@ -6,13 +6,13 @@ import functools
 import cv2
 import numpy as np
 
-COARSEST = 24  # pixels of the shorter side below which no level is made
-FINEST_PIXELS = 26_000  # frames with more are tracked on their first level with fewer
+COARSEST = 24  # minimum length of the shorter side of a level in pixels
+FINEST_PIXELS = 26_000  # larger frames are tracked on their first level with fewer pixels
 LEVELS = 3
 WINDOW = 2.5  # standard deviation, in pixels of a level, of the window in which texture is normalised
-FLOOR = 3.0  # grey levels: texture weaker than the sensor's noise stays weak
+FLOOR = 3.0  # grey levels: texture weaker than sensor noise is not amplified
 STEP = 1.15  # a larger ratio of depths among a pixel's neighbours is an edge, not a surface
-GRAZING = 0.15  # cosine between ray and normal below which a surface is not tracked
+GRAZING = 0.15  # minimum cosine between ray and normal for a surface to be tracked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Level:
 
     @functools.cached_property
     def surface(self) -> np.ndarray:
-        """[h,w,8]: each pixel's point and normal in the camera's frame, texture, and 1 where it may be tracked."""
+        """[h,w,8]: each pixel's point and normal in camera coordinates, texture, and 1 where it can be tracked."""
         depth, known = self.maps[..., 3], self.maps[..., 4]
         rays = pixel_rays(depth.shape, self.intrinsics)
         points = rays * depth[..., None]
@@ -46,7 +46,7 @@ class View:
     Attributes:
       index: the frame's number.
       levels: fine to coarse.
-      contrast: how much texture there is, standard deviation in grey levels of 255.
+      contrast: amount of texture, standard deviation in grey levels of 255.
     """
 
     index: int
@@ -62,10 +62,10 @@ def make_view(
     Args:
       index: its number.
       rgb: uint8 [H,W,3].
-      depth: float32 [H,W], 0 where it is not known.
-      inside: bool [H,W]: what is tissue in the view: no border, no instrument, no highlight.
+      depth: float32 [H,W], 0 where unknown.
+      inside: bool [H,W], tissue in the view: no border, instrument or highlight.
       intrinsics: [4].
-      unit: the depth that becomes 1.
+      unit: the depth that is scaled to 1.
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     known = inside & (depth > 0)
@@ -97,7 +97,7 @@ def pixel_rays(shape: tuple[int, int], intrinsics: np.ndarray) -> np.ndarray:
 def surface_normals(points: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns unit normals towards the camera, float32 [H,W,3], and where they are known, bool [H,W].
 
-    From central differences of the points [H,W,3]; unknown beside missing depth (0), edges of depth and the border.
+    From central differences of the points [H,W,3]; unknown next to missing depth (0), depth edges and the border.
     """
     along_x, along_y = np.zeros_like(points), np.zeros_like(points)
     along_x[:, 1:-1] = points[:, 2:] - points[:, :-2]
@@ -113,12 +113,12 @@ def surface_normals(points: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, 
 
 
 def texture_of(rgb: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Returns the texture of a frame at its full size, freed of the lamp, float32 [H,W]."""
+    """Returns the texture of a frame at full size, normalised for illumination, float32 [H,W]."""
     return _texture(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), inside)[0]
 
 
 def _texture(grey: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns grey freed of local brightness and contrast, which the lamp on the camera changes, and its strength."""
+    """Returns grey normalised for local brightness and contrast, which change with the light, and its strength."""
     weight = _blur(inside.astype(np.float32)) + 1e-6
     mean = _blur(np.where(inside, grey, 0)) / weight
     residual = np.where(inside, grey - mean, 0)
@@ -141,7 +141,7 @@ def _level(texture: np.ndarray, inverse: np.ndarray, inside: np.ndarray, camera:
 
 
 def _halved(grey, inverse, inside, camera):
-    """Means over two by two pixels; inverse depth, linear along planes, only where all four are known."""
+    """Means over 2x2 pixels; inverse depth, which is linear on planes, only where all four are known."""
     height, width = (n // 2 * 2 for n in grey.shape)
 
     def parts(values):

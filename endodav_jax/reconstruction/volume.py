@@ -1,8 +1,8 @@
-"""A fused surface as a truncated signed distance in sparse blocks of voxels, in memory that is bounded.
+"""A fused surface as a truncated signed distance in sparse blocks of voxels, with bounded memory.
 
-Curless & Levoy 1996, with blocks where surfaces are as Nießner et al. 2013 keep them.  The distance of a voxel is that
-to the plane of the pixel it projects to (depth times the cosine to the normal), not along the ray, so that walls seen
-at a slant do not thicken.
+Curless & Levoy 1996, with blocks only near surfaces as in Nießner et al. 2013.  The distance of a voxel is measured
+to the plane of the pixel it projects to (depth times the cosine to the normal), not along the ray, so that surfaces
+seen at a slant do not thicken.
 """
 
 import functools
@@ -13,23 +13,23 @@ import numpy as np
 
 from endodav_jax.geometry.sampling import sample_bilinear
 
-BLOCK = 8  # voxels a side
+BLOCK = 8  # voxels per side
 TRUNCATION = 4.0  # voxels
-CHUNK = 256  # blocks a call of the program
-MOST_WEIGHT = 200.0  # observations after which old ones are forgotten as fast as new ones come
+CHUNK = 256  # blocks per call of the program
+MOST_WEIGHT = 200.0  # maximum number of observations; beyond it, old ones decay as new ones arrive
 BYTES_A_BLOCK = BLOCK**3 * (4 + 4 + 3 * 2) + 40
-FOOTPRINT = 1.3  # voxels of the default size in a pixel at the median depth
-LEAST_COSINE = 0.2  # between ray and normal, of the distance to the plane
+FOOTPRINT = 1.3  # size of the default voxel in pixels at the median depth
+LEAST_COSINE = 0.2  # lower bound of the cosine between ray and normal for the distance to the plane
 
-_BITS = 20  # of a block's number along an axis
+_BITS = 20  # of a block's index along an axis
 _OFFSET = 1 << (_BITS - 1)
 
 
 class FusedVolume:
     """Depth maps fused into a signed distance.
 
-    When the blocks no longer fit into `most_bytes`, voxels are merged two by two by two, once or more often, and
-    fusion goes on at twice the size; `voxel` says the size that holds.
+    When the blocks exceed `most_bytes`, voxels are merged 2x2x2, repeatedly if needed, and fusion continues
+    with twice the size; `voxel` is the current size.
 
     Attributes:
       voxel: side of a voxel, in the unit of depth.
@@ -37,21 +37,21 @@ class FusedVolume:
     """
 
     def __init__(self, voxel: float, most_bytes: int = 1_000_000_000):
-        """Takes the size of a voxel, and what the blocks may take."""
+        """Takes the voxel size and the memory limit for blocks."""
         self.voxel, self.coarsened = float(voxel), 0
-        self._most_blocks = max(CHUNK, most_bytes // (2 * BYTES_A_BLOCK))  # growing holds old and new for a moment
+        self._most_blocks = max(CHUNK, most_bytes // (2 * BYTES_A_BLOCK))  # growing briefly needs old and new
         self._places: dict[int, int] = {}
         self._distance, self._weight = (np.zeros((0, BLOCK**3), np.float32) for _ in range(2))
         self._colour = np.zeros((0, BLOCK**3, 3), np.float16)
 
     @property
     def blocks(self) -> int:
-        """How many blocks there are."""
+        """Number of blocks."""
         return len(self._places)
 
     @property
     def bytes(self) -> int:
-        """What the blocks take, with the room kept for more."""
+        """Memory of the blocks, including reserved space."""
         return self._distance.nbytes + self._weight.nbytes + self._colour.nbytes
 
     def integrate(
@@ -66,9 +66,9 @@ class FusedVolume:
         """Adds a frame.
 
         Args:
-          depth: float32 [H,W]; pixels of weight 0 may hold anything.
+          depth: float32 [H,W]; ignored where the weight is 0.
           rgb: uint8 [H,W,3].
-          weight: float32 [H,W], not negative; 0 leaves a pixel out.
+          weight: float32 [H,W], non-negative; 0 excludes a pixel.
           cosine: float32 [H,W] between ray and normal.
           intrinsics: [4].
           cam_from_world: [4,4].
@@ -107,7 +107,7 @@ class FusedVolume:
           blocks: along each axis.
 
         Returns:
-          float32 [n,n,n], float32 [n,n,n] (0 where nothing was seen), float32 [n,n,n,3], n = 8 * blocks + 1.
+          float32 [n,n,n], float32 [n,n,n] (0 where unobserved), float32 [n,n,n,3], n = 8 * blocks + 1.
         """
         side = BLOCK * blocks
         distance, weight = np.ones((side + BLOCK,) * 3, np.float32), np.zeros((side + BLOCK,) * 3, np.float32)
@@ -133,7 +133,7 @@ class FusedVolume:
         z = depth[v, u].astype(np.float64)
         fx, fy, cx, cy = intrinsics
         rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones(len(u))], -1)
-        # The band is walked in steps shorter than a block.
+        # The band is sampled in steps shorter than a block.
         reach = TRUNCATION * self.voxel
         offsets = np.linspace(-reach, reach, 2 + int(2 * reach / (0.6 * BLOCK * self.voxel)))
         length = np.linalg.norm(rays, axis=-1)
@@ -143,7 +143,7 @@ class FusedVolume:
         return np.unique(_packed(np.floor(world / (BLOCK * self.voxel)).astype(np.int64)))
 
     def _rows(self, packed: np.ndarray) -> np.ndarray | None:
-        """Rows of blocks, new ones made; None where they would take too much memory."""
+        """Rows of blocks, creating new ones; None if they would exceed the memory limit."""
         new = [number for number in packed.tolist() if number not in self._places]
         if len(self._places) + len(new) > self._most_blocks:
             return None
@@ -158,7 +158,7 @@ class FusedVolume:
         return np.array([self._places[number] for number in packed.tolist()])
 
     def _coarsen(self) -> None:
-        """Merges voxels two by two by two; distances are in truncations, which double."""
+        """Merges voxels 2x2x2; distances are in truncations, which double."""
         numbers = self.block_numbers()
         old_distance, old_weight, old_colour = self._distance, self._weight, self._colour
         self.voxel, self.coarsened = 2 * self.voxel, self.coarsened + 1
@@ -178,7 +178,7 @@ class FusedVolume:
             distance = _eighths(old_distance[chosen].reshape(-1, BLOCK, BLOCK, BLOCK))
             colour = _eighths(old_colour[chosen].reshape(-1, BLOCK, BLOCK, BLOCK, 3).astype(np.float32))
             mean = (share * distance).sum(0)
-            # Cut off at one truncation of before, a distance says "at least so far": far stays far.
+            # A distance clipped at the old truncation means "at least this far", so far stays far.
             mean = np.where(np.abs(mean) > 0.95, np.sign(mean), 0.5 * mean)
             self._distance[place] = np.where(total > 0, mean, 1)
             self._weight[place] = total / 8
@@ -189,7 +189,7 @@ class FusedVolume:
 
 
 def default_voxel(depth: np.ndarray, intrinsics: np.ndarray) -> float:
-    """Returns `FOOTPRINT` pixels at the median depth (0 is not known) of a frame."""
+    """Returns `FOOTPRINT` pixels at the median depth of a frame (0 if unknown)."""
     known = depth[depth > 0]
     return float(FOOTPRINT * np.median(known) / np.mean(intrinsics[:2]))
 
@@ -212,7 +212,7 @@ def _integrate(distance, weight, colour, corners, maps, intrinsics, cam_from_wor
     where = jnp.stack([jnp.where(inside, u, 0.0), jnp.where(inside, v, 0.0)], -1)
     near = jnp.round(where).astype(jnp.int32)
     nearest = maps[near[..., 1], near[..., 0]]
-    # Between pixels of one surface depth is linear in its inverse; across an edge the nearest pixel's counts.
+    # Within a surface, inverse depth is interpolated linearly; across an edge, the nearest pixel is used.
     sampled = sample_bilinear(_inverse(maps)[None], where.reshape(1, 1, -1, 2), "border")[0, 0].reshape(*u.shape, 2)
     known = sampled[..., 1] > 0.999
     smooth = 1 / jnp.where(known, sampled[..., 0], 1.0)
@@ -220,7 +220,7 @@ def _integrate(distance, weight, colour, corners, maps, intrinsics, cam_from_wor
     truncation = TRUNCATION * voxel
     same = known & (jnp.abs(smooth - nearest[..., 0]) * slant < truncation / 2)
     signed = (jnp.where(same, smooth, nearest[..., 0]) - z) * slant / truncation
-    # Behind the surface the weight falls off, so that the two sides of a thin fold do not eat each other.
+    # The weight falls off behind the surface, so that the two sides of a thin fold do not cancel each other.
     behind = jnp.clip(1 + signed, 0.0, 1.0)
     new = jnp.where(inside & (signed > -1), nearest[..., 1] * jnp.where(signed < 0, behind, 1.0), 0.0)
     signed = jnp.minimum(signed, 1.0)
@@ -242,7 +242,7 @@ def _inverse(maps):
 
 
 def _eighths(values: np.ndarray) -> np.ndarray:
-    """[B,8,8,8,...] -> [8,B,4,4,4,...], the eight voxels that become one first."""
+    """[B,8,8,8,...] -> [8,B,4,4,4,...], with the eight voxels that are merged first."""
     return np.stack([values[:, i::2, j::2, k::2] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
 
 

@@ -1,4 +1,4 @@
-"""Reports as one HTML file that opens without a network: `write_report` and the blocks it is made of."""
+"""Reports as a single HTML file that opens offline: `write_report` and the blocks it consists of."""
 
 from endodav_jax.report.charts import bars, lines
 from endodav_jax.report.page import Section, definitions, table, text, write_report

@@ -1,4 +1,4 @@
-"""A few pictures of each measured sequence, collected while its predictions are at hand."""
+"""Collects a few pictures of each evaluated sequence while its predictions are available."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from endodav_jax.evaluation.sequence import SequenceScores
 from endodav_jax.report.page import Block
 from endodav_jax.report.pictures import depth_picture, error_picture, images, small, small_map
 
-MOST_ERROR = 0.3  # relative; where the colours of an error map end
+MOST_ERROR = 0.3  # relative; upper end of the colours of an error map
 
 _LARGEST_STRIP = 320  # frames of a strip; longer sequences are thinned out
-_RANGE = (2, 98)  # percentiles of the ground truth that the colours of depth span
+_RANGE = (2, 98)  # percentiles of the ground truth that bound the colours of depth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +30,13 @@ class _Shown:
 
 
 class Album:
-    """Collects pictures as `evaluate_network` and `evaluate_predictions` go: pass it as `on_sequence`.
+    """Collects pictures during `evaluate_network` and `evaluate_predictions`: pass it as `on_sequence`.
 
     Args:
-      videos: that are evaluated.
-      config: the same.
-      frames: shown of a sequence.
-      sequences: shown at most, the first ones, so that a report stays small.
+      videos: the evaluated videos.
+      config: the evaluation settings.
+      frames: number of frames shown per sequence.
+      sequences: maximum number of sequences shown, the first ones, to keep reports small.
     """
 
     def __init__(self, videos: EvaluationVideos, config: EvaluateConfig, frames: int = 3, sequences: int = 8):
@@ -44,12 +44,12 @@ class Album:
         self._pages: dict[str, tuple[Block, Block]] = {}
 
     def __call__(self, score: SequenceScores, depth: Sequence[np.ndarray]) -> None:
-        """Looks at a sequence once more."""
+        """Collects the pictures of a sequence."""
         if len(self._pages) < self._sequences:
             self._pages[score.sequence] = self._page(score, depth)
 
     def blocks(self, sequence: str) -> tuple[Block, ...]:
-        """Returns frames beside depth and error maps, and strips over time; nothing for a sequence not shown."""
+        """Returns frames beside depth and error maps, and strips over time; empty for a sequence not shown."""
         return self._pages.get(sequence, ())
 
     def _page(self, score: SequenceScores, depth: Sequence[np.ndarray]) -> tuple[Block, Block]:
@@ -79,7 +79,7 @@ class Album:
 
 
 def _of_frame(predicted: np.ndarray, truth_mm: np.ndarray, valid: np.ndarray, config: EvaluateConfig) -> Alignment:
-    """The rule of a frame that has its own; as it is where nothing can be fitted."""
+    """The alignment of a frame that has its own; identity if nothing can be fitted."""
     return fit_alignment(config.align, predicted[valid], truth_mm[valid]) if valid.any() else Alignment(1.0, 0.0)
 
 
@@ -98,7 +98,7 @@ def _frames(shown: Sequence[_Shown], near: float, far: float) -> Block:
 
 
 def _strips(columns: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], near: float, far: float) -> Block:
-    """The middle column of every frame side by side: time runs to the right, flicker shows as vertical stripes."""
+    """The middle columns of all frames side by side: time runs to the right, flicker appears as vertical stripes."""
     colour, predicted, truth = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
     step = -(-len(predicted) // 120)
     rows = [[colour], [depth_picture(predicted, near, far)], [depth_picture(truth, near, far)]]

@@ -24,7 +24,7 @@ def bars(
     intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     unit: str = "",
 ) -> Block:
-    """Horizontal bars from 0: for each label one bar a series, its value at the end.
+    """Horizontal bars from 0: for each label one bar per series, with its value at the end.
 
     Args:
       labels: of the groups, N.

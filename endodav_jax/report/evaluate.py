@@ -1,4 +1,4 @@
-"""An evaluation from its configuration to its report."""
+"""An evaluation, from its configuration to its report."""
 
 import dataclasses
 import json
@@ -32,14 +32,14 @@ from endodav_jax.runtimes.networks import network_for
 
 
 def evaluate(config: Config, workdir: Path) -> Results:
-    """Measures the depth of `config.weights`, or another method's predictions, as `config.evaluate` says.
+    """Evaluates the depth of `config.weights`, or another method's predictions, as set in `config.evaluate`.
 
-    Writes `results.json`, `report.html`, `frames/` for `endodav view` and, where the weights have a pose network,
-    trajectories.  A sequence that cannot be measured is named in `Results.failures` and in the report.
+    Writes `results.json`, `report.html`, `frames/` for `endodav view` and, if the weights have a pose network,
+    trajectories.  A sequence that cannot be evaluated is named in `Results.failures` and in the report.
 
     Args:
-      config: of the run; where `evaluate.path` is empty, its phantom is rendered below `workdir` and measured on.
-      workdir: of everything that is written.
+      config: configuration of the run; if `evaluate.path` is empty, its phantom is rendered into `workdir` and used.
+      workdir: folder for all outputs.
 
     Raises:
       UserError: neither or both of weights and predictions are named, or they or the data are missing.
@@ -49,14 +49,14 @@ def evaluate(config: Config, workdir: Path) -> Results:
     if not section.path:
         _, rendered = with_rendered_phantom(config.data, workdir / "data")
         if not rendered:
-            raise UserError("config.evaluate.path: is empty; name a data set made by `endodav prepare`")
+            raise UserError("config.evaluate.path: empty; name a data set made by `endodav prepare`")
         section = dataclasses.replace(section, path=rendered)
     videos = EvaluationVideos(section.path, section.split)
     album = Album(videos, section)
     keep = FrameKeeper(videos, section, workdir / FRAMES_FOLDER)
 
     def said(score, depth) -> None:
-        make_folder(workdir)  # at the first sequence: after mistakes in what is read, before hours of measuring
+        make_folder(workdir)  # at the first sequence: after input errors are found, before hours of work
         album(score, depth)
         keep(score, depth)
         print(f"{score.sequence}: {score.frames} frames, abs rel {score.means()['abs_rel']:.3f}", file=sys.stderr)
@@ -85,14 +85,14 @@ def evaluate(config: Config, workdir: Path) -> Results:
 
 
 def check_named(weights: str, section: EvaluateConfig) -> None:
-    """Raises a `UserError` unless either weights or predictions are named."""
+    """Raises `UserError` unless either weights or predictions are given."""
     if weights and section.predictions:
-        raise UserError("--predictions: --weights is given as well; name one")
+        raise UserError("--predictions: --weights is also given; name one")
     if section.predictions and (section.runtime, section.precision) != ("jax", "float32"):
-        raise UserError("--predictions: are measured as they are; leave --runtime and --precision out")
+        raise UserError("--predictions: are evaluated unchanged; omit --runtime and --precision")
     if not weights and not section.predictions:
         raise UserError(
-            "name what to measure: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"
+            "name what to evaluate: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"
         )
 
 
@@ -103,7 +103,7 @@ def results_text(results: Results) -> str:
         parts.append(terminal_table(error_rows(results), ("sequence", *COLUMNS.values())))
         paper = published_rows(results)
         if paper:
-            parts.append("beside the paper's Table 1\n" + terminal_table(paper[1:], paper[0]))
+            parts.append("compared with the paper's Table 1\n" + terminal_table(paper[1:], paper[0]))
     if results.motion:
         parts.append(terminal_table(motion_rows(results), MOTION_HEADER))
     return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""An evaluation as words: a table for the terminal, and the sections of a report."""
+"""The text of an evaluation: a table for the terminal, and the sections of a report."""
 
 import dataclasses
 import math
@@ -31,7 +31,7 @@ Row = list[str]
 
 
 def error_rows(results: Results) -> list[Row]:
-    """Returns a row a sequence, the mean over all frames and its 95% interval below it: words of all `COLUMNS`."""
+    """Returns a row per sequence, then the mean over all frames and its 95% interval: text for all `COLUMNS`."""
     rows = [[score.sequence, *_words(score.means())] for score in results.scores]
     intervals = results.intervals()
     return [
@@ -42,7 +42,7 @@ def error_rows(results: Results) -> list[Row]:
 
 
 def published_rows(results: Results) -> list[Row]:
-    """Returns ours and the paper's rows of Table 1 for SCARED and Hamlyn; nothing for other data."""
+    """Returns our row and the paper's rows of Table 1 for SCARED and Hamlyn; empty for other data."""
     published = published_for(results.data_set)
     if not published:
         return []
@@ -56,12 +56,12 @@ def published_rows(results: Results) -> list[Row]:
 
 
 def terminal_table(rows: Sequence[Row], header: Sequence[str]) -> str:
-    """Returns lines of columns that stand below each other."""
+    """Returns lines with aligned columns."""
     return "\n".join(plain_table([header, *rows], rule=True))
 
 
 def about_lines(results: Results) -> list[str]:
-    """Says what was measured, on which list, with which alignment, and what the lines of the table are."""
+    """Describes what was evaluated, on which list, with which alignment, and the lines of the table."""
     config = results.config
     data_set = f"{results.data_set}, split {results.split!r}"
     if results.data_set.startswith("scared") and results.split in _SCARED_LISTS:
@@ -71,20 +71,20 @@ def about_lines(results: Results) -> list[str]:
         f"{results.label}: {data_set}",
         f"alignment to ground truth: {results.alignment_line()}; {first}depth between {config.near:g} and "
         f"{config.far:g} mm",
-        "a sequence's line is the mean over its frames; sq rel and RMSE in mm, TAE in percent",
+        "each line is the mean over the frames of a sequence; sq rel and RMSE in mm, TAE in percent",
     ]
     if not config.predictions:
-        said.insert(2, f"windows of the network tied together by: {config.windows}")
+        said.insert(2, f"windows of the network aligned by: {config.windows}")
     if results.runtime:
         said.insert(2, results.runtime)
     without = sum(score.frames - len(score.depth) for score in results.scores)
     if without:
-        said.append(f"{without} frames have no valid pixel of ground truth and are left out")
+        said.append(f"{without} frames have no valid pixel of ground truth and are excluded")
     return said
 
 
 def motion_rows(results: Results) -> list[Row]:
-    """Returns a row a sequence with a predicted camera: ATE, rotation error, intrinsics predicted and true."""
+    """Returns a row per sequence with a predicted camera: ATE, rotation error, predicted and true intrinsics."""
     rows = []
     for sequence, camera in results.motion.items():
         means = camera.means()
@@ -105,7 +105,7 @@ def evaluation_sections(results: Results, album: Album | None = None) -> list[Se
     blocks: list[Block] = [text(*about_lines(results)), table(header, rows, strong=[len(rows) - 2])]
     paper = published_rows(results)
     if paper:
-        blocks.append(table(paper[0], paper[1:], "Beside Table 1 of the paper", strong=[0]))
+        blocks.append(table(paper[0], paper[1:], "Compared with Table 1 of the paper", strong=[0]))
     if results.failures:
         blocks.append(table(("not measured", "why"), [[name, why] for name, why in results.failures.items()]))
     sections = [Section("Results", blocks)]
@@ -134,7 +134,7 @@ def sequence_bars(results: Results) -> list[Block]:
 
 
 def trajectory_plots(sequence: str, camera: MotionScores) -> list[Block]:
-    """Returns the trajectory from above and from the side, beside the true one where it is known."""
+    """Returns the trajectory from above and from the front, with the true one if known."""
     known = {"predicted": camera.world_from_cam}
     if camera.truth_world_from_cam is not None:
         known["ground truth"] = camera.truth_world_from_cam
@@ -155,7 +155,7 @@ def trajectory_plots(sequence: str, camera: MotionScores) -> list[Block]:
 
 
 def settings_section(config: dict) -> Section:
-    """Returns the configuration and the versions of what made the numbers."""
+    """Returns the configuration and the versions of the packages used."""
     flat = dict(_flattened(config))
     return Section("Configuration and versions", [definitions(flat, "Configuration"), definitions(versions())])
 
@@ -179,7 +179,7 @@ def _word(name: str, value: float | None) -> str:
 
 
 def _half_width(name: str, low: float, high: float) -> str:
-    """Student's interval lies evenly about the mean."""
+    """Student's interval is symmetric about the mean."""
     half = _word(name, (high - low) / 2)
     return half if half == NOT_KNOWN else f"±{half}"
 

@@ -1,4 +1,4 @@
-"""A few frames of each measured sequence with prediction and truth, for `endodav view`."""
+"""Keeps a few frames of each evaluated sequence with prediction and ground truth, for `endodav view`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,24 +18,24 @@ LARGEST_SIDE = 320
 
 
 class FrameKeeper:
-    """Writes `NAME.npz` for each sequence; pass it where `evaluate_network` calls `on_sequence`.
+    """Writes `NAME.npz` for each sequence; pass it to `evaluate_network` as `on_sequence`.
 
-    Keys: `frames` uint8 [N,h,w,3], `depth_mm` the prediction brought to scale and `truth_mm` float32 [N,h,w] with 0
-    where there is none, `intrinsics` float64 [4] of these sizes, `frame_index` int64 [N], and `cam_from_world` float64
-    [N,4,4] where the data have poses.
+    Keys: `frames` uint8 [N,h,w,3]; `depth_mm`, the aligned prediction, and `truth_mm`, float32 [N,h,w], 0 where
+    missing; `intrinsics` float64 [4] at this size; `frame_index` int64 [N]; and `cam_from_world` float64
+    [N,4,4] if the data have poses.
 
     Args:
-      videos: that are evaluated.
-      config: the same.
-      folder: to write to.
-      frames: kept of a sequence, evenly taken.
+      videos: the evaluated videos.
+      config: the evaluation settings.
+      folder: output folder.
+      frames: number of frames kept per sequence, evenly spaced.
     """
 
     def __init__(self, videos: EvaluationVideos, config: EvaluateConfig, folder: Path, frames: int = 12):
         self._videos, self._config, self._folder, self._frames = videos, config, folder, frames
 
     def __call__(self, score: SequenceScores, depth: Sequence[np.ndarray]) -> None:
-        """Looks at a sequence once more."""
+        """Writes the frames of a sequence."""
         chosen = set(np.linspace(0, score.frames - 1, self._frames).round().astype(int).tolist())
         kept: dict[str, list] = {key: [] for key in ("frames", "depth_mm", "truth_mm", "frame_index", "cam_from_world")}
         intrinsics = None

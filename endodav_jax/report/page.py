@@ -1,6 +1,6 @@
 """The page of a report, its style, and its plain blocks: text, tables, definitions.
 
-A block is a piece of HTML that a builder made; every word given to a builder is escaped.
+A block is a piece of HTML returned by a builder; all text passed to a builder is escaped.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class Section:
 
 
 def write_report(path: Path | str, title: str, sections: Sequence[Section]) -> None:
-    """Writes a page that needs nothing but itself: style, charts and pictures are inside.
+    """Writes a self-contained page: style, charts and pictures are embedded.
 
     Raises:
       UserError: it cannot be written.
@@ -53,10 +53,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "
     """A table; the first column is left-aligned, the others are numbers.
 
     Args:
-      header: words of the columns.
-      rows: words of the cells, as many as the header has.
+      header: column names.
+      rows: text of the cells, as many as in the header.
       caption: above it.
-      strong: numbers of the rows that stand out.
+      strong: indices of emphasised rows.
 
     Raises:
       ValueError: a row of another length.
@@ -74,7 +74,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "
 
 
 def definitions(values: Mapping[str, object], summary: str = "") -> Block:
-    """Names and values, such as a configuration; folded away below `summary` if there is one."""
+    """Names and values, such as a configuration; collapsed under `summary` if given."""
     inside = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>" for name, value in values.items()
     )

@@ -1,4 +1,4 @@
-"""Pictures inside of a page: frames, depth in colours, error maps, as PNG data."""
+"""Pictures embedded in a page as PNG data: frames, depth as colours, error maps."""
 
 import base64
 import html
@@ -11,11 +11,11 @@ from PIL import Image
 from endodav_jax.report.page import Block
 from endodav_jax.video.colour import colour_table, colourise
 
-LARGEST = 176  # pixels of a picture's longer side as it is stored
+LARGEST = 176  # longer side of stored pictures, in pixels
 
 
 def images(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str], captions: Sequence[str] = ()) -> Block:
-    """A grid of pictures, uint8 [H,W,3], below the columns' names; `captions` name the rows.
+    """A grid of pictures, uint8 [H,W,3], below the column names; `captions` name the rows.
 
     Raises:
       ValueError: a row has more or fewer pictures than there are columns.
@@ -47,13 +47,13 @@ def small(image: np.ndarray, largest: int = LARGEST) -> np.ndarray:
 
 
 def small_map(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """Returns [h,w] of a map, every k-th pixel, so that no value is a mean over an edge."""
+    """Returns every k-th pixel of a map, [h,w], so that no value is averaged across an edge."""
     step = -(-max(values.shape) // largest)
     return np.ascontiguousarray(values[step // 2 :: step, step // 2 :: step])
 
 
 def depth_picture(depth_mm: np.ndarray, near: float, far: float) -> np.ndarray:
-    """Returns uint8 [H,W,3]: near is bright, what has no depth (0) is black."""
+    """Returns uint8 [H,W,3]: near is bright, pixels without depth (0) are black."""
     inside = depth_mm > 0
     inverse = np.where(inside, 1 / np.maximum(depth_mm, 1e-6), 0).astype(np.float32)
     return colourise(inverse, 1 / far, 1 / near, colour_table("inferno"), inside)

@@ -1,1 +1,1 @@
-"""What runs a network besides JAX: choosing a runtime, networks of exported files, and int8 with its cost measured."""
+"""Runtimes besides JAX: choosing one, networks from exported files, and int8 with measured loss of accuracy."""

@@ -1,4 +1,4 @@
-"""What int8 is calibrated on: frames of a video or of rendered endoscopies, and what they give each part as input."""
+"""Calibration data for int8: frames of a video or of rendered endoscopies, and the resulting inputs of each part."""
 
 import itertools
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ FRAMES = 32
 
 
 def rendered(seed: int, frames: int) -> Iterator[EvaluationFrame]:
-    """Frames with their true depth: a sequence of `frames` of each family, one after the other."""
+    """Frames with their true depth: one sequence of `frames` per family, in order."""
     for family in FAMILIES:
         phantom = PhantomConfig.of(family, seed=seed, sequences=1, frames=frames)
         for values in render_sequence(phantom, 0):
@@ -29,28 +29,28 @@ def rendered(seed: int, frames: int) -> Iterator[EvaluationFrame]:
 
 
 def rendered_frames() -> list[UInt8[np.ndarray, "H W 3"]]:
-    """Frames to calibrate on where there is no video."""
+    """Frames for calibration if no video is given."""
     return [frame.frame for frame in rendered(SEED, FRAMES // len(FAMILIES))]
 
 
 def video_frames(video: str) -> list[UInt8[np.ndarray, "H W 3"]]:
-    """Up to 32 frames of a video, spread over its length where that is known.
+    """Up to 32 frames of a video, spread over its length if that is known.
 
     Raises:
-      UserError: it cannot be read, or holds no frames.
+      UserError: it cannot be read, or contains no frames.
     """
     reader = FrameReader(open_source(video))
     apart = max((reader.count or 0) // FRAMES, 1)
     frames = [frame.rgb for frame in itertools.islice(reader, 0, apart * FRAMES, apart)]
     if not frames:
-        raise UserError(f"--int8-frames {video}: holds no frames; name another video")
+        raise UserError(f"--int8-frames {video}: contains no frames; name another video")
     return frames
 
 
 def calibration_inputs(
     network: ExportedNetwork, frames: list[UInt8[np.ndarray, "H W 3"]], use: str
 ) -> dict[str, list[tuple[np.ndarray, ...]]]:
-    """Inputs that frames give the parts of a use that may be quantised, found by the float network."""
+    """Inputs of the parts that can be quantised for a use, computed from frames by the float network."""
     network_input = FrameInput(network.config, None)
     images = [channels_first(np.asarray(network_input(frame[None]))) for frame in frames]
     if use == "frames":

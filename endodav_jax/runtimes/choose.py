@@ -1,4 +1,4 @@
-"""Which runtime runs a network: the one that was asked for, or the fastest that is installed and right here."""
+"""Chooses the runtime for a network: the requested one, or the fastest one installed that suits this machine."""
 
 import importlib.util
 
@@ -8,23 +8,23 @@ from endodav_jax.errors import UserError
 from endodav_jax.inference.runtimes import Engine, Runtime, RuntimePrecision
 
 EXTRAS = 'pip install "endodav-jax[onnx,openvino]"'
-# A window of vits, 2 cores with matrix units, ms a frame: OpenVINO 90.6, JAX 114 in float32; 30 and 80 in bfloat16.
-# Processors without them have not been compared yet; `tools/benchmark.py inference --runtime all` does it.
+# A window of vits, 2 cores with matrix units, ms per frame: OpenVINO 90.6, JAX 114 in float32; 30 and 80 in bfloat16.
+# Processors without matrix units have not been compared; use `tools/benchmark.py inference --runtime all`.
 MEASURED = "faster than JAX where both were measured, a CPU with matrix units"
 
 
 def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engine, str]:
-    """The runtime to use, and why, in a line for the user.
+    """Returns the runtime to use, and the reason as one line for the user.
 
     Raises:
-      UserError: the runtime that was asked for does not have the precision here.
+      UserError: the requested runtime does not support the precision here.
     """
     if runtime != "auto":
         check_precision(runtime, precision)
-        return runtime, f"runtime {runtime}, as asked"
+        return runtime, f"runtime {runtime}, as requested"
     if precision == "int8":
         check_precision("openvino", precision)
-        return "openvino", "runtime openvino: the only one that has int8"
+        return "openvino", "runtime openvino: the only one that supports int8"
     if jax.default_backend() != "cpu":
         return "jax", f"runtime jax: it uses this machine's {jax.default_backend()}"
     missing = [name for name in ("openvino", "jax2onnx") if not installed(name)]
@@ -36,22 +36,22 @@ def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engin
 
 
 def installed(package: str) -> bool:
-    """Whether a package is there, without importing it."""
+    """Whether a package is installed, without importing it."""
     return importlib.util.find_spec(package) is not None
 
 
 def check_precision(engine: Engine, precision: RuntimePrecision) -> None:
-    """Raises a `UserError` where an engine does not have a precision on this machine."""
+    """Raises `UserError` if an engine does not support a precision on this machine."""
     if engine == "jax" and precision == "int8":
         raise UserError("--precision int8: JAX runs float32 and bfloat16; add --runtime openvino")
     if engine == "onnxruntime" and precision != "float32":
         raise UserError(f"--precision {precision}: onnxruntime runs float32 here; use --runtime openvino or jax")
     if engine == "openvino" and precision == "bfloat16" and not processor_has_bfloat16():
-        raise UserError("--precision bfloat16: OpenVINO has none on this processor; take float32 or int8")
+        raise UserError("--precision bfloat16: OpenVINO does not support it on this processor; use float32 or int8")
 
 
 def processor_has_bfloat16() -> bool:
-    """Whether OpenVINO, where it is installed, computes in bfloat16 on this CPU."""
+    """Whether OpenVINO, if installed, computes in bfloat16 on this CPU."""
     if not installed("openvino"):
         return False
     import openvino

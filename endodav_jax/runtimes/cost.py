@@ -1,4 +1,4 @@
-"""What int8 costs in accuracy: abs rel of both networks, as `evaluate` measures it, on rendered sequences."""
+"""The loss of accuracy from int8: abs rel of both networks on rendered sequences, computed as in `evaluate`."""
 
 import dataclasses
 import itertools
@@ -15,18 +15,18 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.network import Network
 from endodav_jax.runtimes.calibration import rendered
 
-SEED = 7102  # not the one that is calibrated on
-FRAMES = 24  # of each family
+SEED = 7102  # not the seed used for calibration
+FRAMES = 24  # per family
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What int8 costs in one way of using the network.
+    """The loss of accuracy from int8 for one use of the network.
 
     Attributes:
-      use: `video`, `stream` or, of networks that see each frame alone, `frames`.
-      float32, int8: abs rel on rendered sequences, aligned as `evaluate` aligns.
-      frames: how many of them.
+      use: `video`, `stream` or, for networks that process frames independently, `frames`.
+      float32, int8: abs rel on rendered sequences, aligned as in `evaluate`.
+      frames: number of frames.
     """
 
     use: str

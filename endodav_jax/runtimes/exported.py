@@ -1,7 +1,7 @@
-"""Networks that onnxruntime or OpenVINO runs, for the package's own inference: windows, alignment and writers stay.
+"""Networks run by onnxruntime or OpenVINO for the package's own inference; windows, alignment and writers are shared.
 
 The exported files are kept in a cache folder under the digest of the weights, so that each network is exported once;
-what only a live source needs, when there is one.
+parts needed only for live sources are exported when one is used.
 """
 
 import functools
@@ -24,19 +24,19 @@ from endodav_jax.models import DepthModelConfig
 from endodav_jax.version import __version__
 
 CACHE_VARIABLE = "ENDODAV_JAX_CACHE"
-# Parts by the use that needs them; the black box of `endodav export` has none here.
+# Parts by use; the complete network of `endodav export` is not used here.
 USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "stream_next"), "frames": ("frame",)}
 
-FileOf = Callable[[str], Path]  # a part's name -> its file, which is written when it is first asked for
+FileOf = Callable[[str], Path]  # name of a part -> its file, which is written on first use
 
 
 class ExportedNetwork:
-    """A `Network` of exported parts; features live on the host."""
+    """A `Network` of exported parts; features are on the host."""
 
     def __init__(self, config: DepthModelConfig, file_of: FileOf, engine: Engine, compute: ComputeType = "float32"):
-        """Takes the merged configuration, each part's file, and what runs them.
+        """Takes the merged configuration, the file of each part, and the engine.
 
-        Parts are opened when they are first needed: a video needs none of the stream's.
+        Parts are opened on first use: a video needs none of the parts for streams.
         """
         self.config = config
         self._open = lambda part: open_session(file_of(part), engine, compute)
@@ -85,7 +85,7 @@ class ExportedNetwork:
         return disparity, state
 
     def session(self, part: str) -> Session:
-        """What runs a part, opened now unless it is already."""
+        """The session of a part, opened on first use."""
         if part not in self._sessions:
             self._sessions[part] = self._open(part)
         return self._sessions[part]
@@ -95,7 +95,7 @@ class ExportedNetwork:
 
 
 def cache_folder() -> Path:
-    """Where exported networks are kept: `ENDODAV_JAX_CACHE`, or a folder in the user's cache."""
+    """The folder of exported networks: `ENDODAV_JAX_CACHE`, or a folder in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "endodav_jax")
 
@@ -106,10 +106,10 @@ def use_of(part: str) -> str:
 
 
 def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
-    """Gives the network's ONNX files, written when a use first needs one, unless an earlier run has.
+    """Returns the network's ONNX files, written on first use unless an earlier run has done so.
 
     Args:
-      config: adapters merged, in float32.
+      config: with merged adapters, in float32.
       params: likewise, on the host.
     """
     name = f"onnx{OPSET}-{__version__}-{config.family}-{digest_of(params)[:24]}"
@@ -126,5 +126,5 @@ def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
 
 
 def channels_first(images: Float32[np.ndarray, "N h w 3"]) -> Float32[np.ndarray, "N 3 h w"]:
-    """Frames in the order of axes that exported parts take."""
+    """Frames in the axis order of exported parts."""
     return np.ascontiguousarray(np.moveaxis(images, -1, 1))

@@ -1,8 +1,8 @@
-"""int8 networks for OpenVINO: calibrated, compared by `evaluate`'s own measure, and refused where they cost too much.
+"""int8 networks for OpenVINO: calibrated, evaluated as in `evaluate`, and refused if they lose too much accuracy.
 
-Not everything gains by int8: matrix products are slower in it on processors without instructions for it, and the
-coarse decoder loses accuracy.  So each part is timed on this machine, and quantised only as far as that makes it
-faster.
+int8 is not always beneficial: matrix products are slower on processors without int8 instructions, and the
+coarse decoder loses accuracy.  Each part is therefore timed on this machine, and quantised only as far as this makes
+it faster.
 """
 
 import dataclasses
@@ -27,26 +27,26 @@ from endodav_jax.runtimes.cost import Cost, cost_of
 from endodav_jax.runtimes.exported import ExportedNetwork, cache_folder, cached_export, use_of
 from endodav_jax.version import __version__
 
-MOST_LOSS = 0.02  # of abs rel
-WORTH = 0.95  # of float's time, above which int8 is not worth its rounding
+MOST_LOSS = 0.02  # maximum relative increase of abs rel
+WORTH = 0.95  # of the float time; if int8 takes longer, it is not worth its rounding
 TIMED = 5
 
 
 class Int8Files:
-    """Gives the files of a network's parts: in int8 those that gain by it, the others as they are.
+    """Returns the files of a network's parts: in int8 if that is faster, otherwise unchanged.
 
-    A use (a video, a live source) is calibrated, timed and measured when it begins, once for these weights, frames and
-    this processor; what was found is kept beside the files.
+    A use (a video, a live source) is calibrated, timed and evaluated on first use, once for these weights, frames and
+    this processor; the results are kept with the files.
     """
 
     def __init__(self, config: DepthModelConfig, params: dict, video: str = "", forced: bool = False):
-        """Takes a network, adapters merged, in float32 and on the host.
+        """Takes a network with merged adapters, in float32 and on the host.
 
         Args:
           config: of the network.
           params: its weights.
-          video: to calibrate on; empty for rendered frames.
-          forced: take int8 whatever it costs.
+          video: for calibration; empty for rendered frames.
+          forced: use int8 regardless of its loss of accuracy.
 
         Raises:
           UserError: OpenVINO or NNCF are missing, or the video cannot be read.
@@ -68,10 +68,10 @@ class Int8Files:
         return folder / about.parts[part] if part in about.parts else self._plain(part)
 
     def said(self, use: str) -> str:
-        """Which parts are in int8 and what it costs, in a line; prepares the use.
+        """Prepares the use and returns a line with the parts that are in int8 and the loss of accuracy.
 
         Raises:
-          UserError: as of a call.
+          UserError: see `__call__`.
         """
         _, about = self._prepare(use if self._config.family_entry.windows else "frames")
         return "; ".join(about.card.notes)
@@ -84,12 +84,12 @@ class Int8Files:
             about = Manifest.of_folder(folder)
             cost = Cost(**cast(dict[str, Any], about.card.entries["cost"]))
             if cost.share > MOST_LOSS and not self._forced:
-                raise UserError(f"--precision int8: {cost}, above {MOST_LOSS:.0%}; add --int8-force to take it anyway")
+                raise UserError(f"--precision int8: {cost}, above {MOST_LOSS:.0%}; add --int8-force to use it anyway")
             self._prepared[use] = folder, about
         return self._prepared[use]
 
     def _write(self, use: str, folder: Path) -> None:
-        """Quantises, times and measures, and leaves files and manifest in the folder."""
+        """Quantises, times and evaluates, and writes files and manifest to the folder."""
         frames = rendered_frames() if self._frames is None else self._frames
         network = ExportedNetwork(self._config, self._plain, "openvino")
         with whole_file(folder) as place:
@@ -124,7 +124,7 @@ class Int8Files:
 
 
 def quantised_where_faster(plain: Path, out: Path, examples: list[tuple[np.ndarray, ...]]) -> Quantised | None:
-    """Writes the part with as much in int8 as makes it fastest; None, and no file, where nothing does."""
+    """Writes the part with as much in int8 as is fastest; None, without a file, if float is fastest."""
     session = open_session(plain, "openvino")
     best: tuple[float, Quantised | None] = (WORTH, None)
     for what in ("everything", "convolutions"):
@@ -142,7 +142,7 @@ def quantised_where_faster(plain: Path, out: Path, examples: list[tuple[np.ndarr
 
 
 def share_of_time(run: Callable, other: Callable, arrays: tuple) -> float:
-    """Time of `run` as a share of `other`'s, on the same inputs, taken in turns."""
+    """Ratio of the time of `run` to that of `other` on the same inputs, measured alternately."""
     seconds: dict[Callable, list[float]] = {run: [], other: []}
     for turn in range(TIMED + 1):
         for session, taken in seconds.items():

@@ -1,4 +1,4 @@
-"""`network_for`: a network as the runtime that was asked for runs it."""
+"""`network_for`: a network for the requested runtime."""
 
 import dataclasses
 from typing import Literal
@@ -17,22 +17,22 @@ Use = Literal["video", "stream"]
 def network_for(
     config: DepthModelConfig, params: dict, wanted: RuntimeConfig, use: Use = "video"
 ) -> tuple[Network, str]:
-    """The network as a runtime runs it, and one line that says which was taken and why, and what int8 costs.
+    """Returns the network for a runtime, and a line with the runtime, the reason, and the loss of accuracy from int8.
 
     Args:
       config: of the network.
-      params: its weights, with adapters or without.
+      params: its weights, with or without adapters.
       wanted: runtime and precision.
-      use: what to prepare at once; int8 for the other use is calibrated and measured when that begins.
+      use: what to prepare immediately; int8 for the other use is calibrated and evaluated when it is first used.
 
     Raises:
-      UserError: the runtime is not installed or does not have the precision, or int8 costs too much.
+      UserError: the runtime is not installed or does not support the precision, or int8 loses too much accuracy.
     """
     if wanted.precision != "int8" and (wanted.int8_frames or wanted.int8_force):
-        raise UserError(f"--int8-frames, --int8-force: belong to --precision int8, not {wanted.precision}")
+        raise UserError(f"--int8-frames, --int8-force: only valid with --precision int8, not {wanted.precision}")
     engine, why = choose_runtime(wanted.runtime, wanted.precision)
     if engine == "jax":
-        assert wanted.precision != "int8"  # `choose_runtime` gives that to others
+        assert wanted.precision != "int8"  # `choose_runtime` selects another runtime for int8
         return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=wanted.precision), params)), why
     config, merged = merged_float32(config, params)
     if wanted.precision == "int8":

@@ -1,1 +1,1 @@
-"""Millimetres for depth that is known up to scale: one robust factor for a clip, and how sure it is."""
+"""Metric scale for depth known up to scale: one robust factor for a clip, with its uncertainty."""

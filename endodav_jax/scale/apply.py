@@ -1,4 +1,4 @@
-"""A clip's scale, whatever it was asked to come from."""
+"""The scale of a clip from the requested source."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ OTHER_EYE: dict[Stereo, Stereo] = {"top": "bottom", "left": "right", "bottom": "
 
 @runtime_checkable
 class ScaleSettings(Protocol):
-    """What the configurations of `infer` and `reconstruct` say of it."""
+    """The scale options in the configurations of `infer` and `reconstruct`."""
 
     @property
     def scale(self) -> tuple[str, ...]: ...
@@ -42,19 +42,19 @@ class ScaleSettings(Protocol):
 
 
 def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: FrameReader) -> StereoRig | None:
-    """Checks before any work what can be, and returns the cameras of a stereo recording.
+    """Checks everything that can be checked up front, and returns the cameras of a stereo recording.
 
     Raises:
-      UserError: no eye is named, or nothing says how far apart they are.
+      UserError: the position of the view or the distance between the cameras is not given.
     """
     if request is None:
         if config.baseline or config.calibration:
-            raise UserError("--baseline and --calibration: say what they are for, --scale stereo")
+            raise UserError("--baseline and --calibration: require --scale stereo")
         return None
     if request.kind != "stereo":
         return None
     if config.stereo == "none":
-        raise UserError("--scale stereo: say where the left eye is, --stereo top or --stereo left")
+        raise UserError("--scale stereo: tell where the left view is: --stereo top or --stereo left")
     if config.calibration:
         rig = read_calibration(Path(config.calibration), reader.full_size)
     elif config.baseline and config.intrinsics:
@@ -76,15 +76,15 @@ def measured_scale(
     """Returns the factor of a clip.
 
     Args:
-      request: where it comes from.
+      request: the source of the scale.
       rig: as `check_scale` returned it.
-      frames: gives the clip's frames with their depth anew.
+      frames: yields the clip's frames with their depth from the start on every call.
       indices: their numbers.
-      reader: that they come from.
-      intrinsics: [4] of the frames; None where they are not known.
+      reader: their reader.
+      intrinsics: [4] of the frames; None if not known.
 
     Raises:
-      UserError: what was asked for does not fit the clip, or does not show its scale.
+      UserError: the source does not fit the clip, or does not determine its scale.
     """
     match request.kind:
         case "points":
@@ -92,7 +92,7 @@ def measured_scale(
             strange = sorted(set(points) - set(indices))
             if strange and len(strange) == len(points):
                 raise UserError(
-                    f"--scale {request.words}: has points of frame {strange[0]} and others, none of this clip"
+                    f"--scale {request.words}: has points for frame {strange[0]} and others, none in this clip"
                 )
             return one_scale(ratios_of_points(frames(), points, reader.scale), request.words, fewest=4)
         case "poses":
@@ -101,15 +101,15 @@ def measured_scale(
             ratios = ratios_of_poses(frames(), poses, camera)
             if not ratios:
                 raise UserError(
-                    f"--scale {request.words}: no {FEWEST_POINTS} points are seen from places far enough apart; the "
-                    "camera hardly moves, or these are not its poses (camera to world, mm)"
+                    f"--scale {request.words}: fewer than {FEWEST_POINTS} points are seen from positions far apart; "
+                    "the camera hardly moves, or these are not its poses (camera to world, mm)"
                 )
             return one_scale(ratios, request.words)
         case "length":
             camera = _needed(intrinsics, request)
             assert request.length is not None
             return one_scale(ratios_of_length(frames(), request.length, camera, reader.scale), request.words, 1)
-    assert rig is not None  # `check_scale` gave it
+    assert rig is not None  # returned by `check_scale`
     return one_scale(ratios_of_stereo(_both_eyes(frames, len(indices), reader), rig), request.words)
 
 
@@ -120,7 +120,7 @@ def _needed(intrinsics: np.ndarray | None, request: ScaleRequest) -> np.ndarray:
 
 
 def _both_eyes(frames: Callable[[], Iterator[ScaleFrame]], count: int, reader: FrameReader) -> Iterator[tuple]:
-    """Yields (number, this eye, the other, depth) of some frames, eyes at their full size."""
+    """Yields (number, this view, the other, depth) for some frames, with views at full size."""
     step = max(1, count // FRAMES)
     readers = [
         FrameReader(

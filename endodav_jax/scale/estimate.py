@@ -6,10 +6,10 @@ import numpy as np
 
 from endodav_jax.errors import UserError
 
-FEWEST = 8  # measurements in a frame whose median counts
+FEWEST = 8  # minimum number of measurements in a frame
 TUKEY = 4.685  # of the biweight, in robust standard deviations (95% efficiency)
 ROUNDS = 20
-NORMAL = 1.4826  # from a median absolute deviation to a standard deviation
+NORMAL = 1.4826  # from median absolute deviation to standard deviation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Scale:
 
     Attributes:
       factor: mm of one unit.
-      low, high: where the factors of 95% of its frames lie; of single measurements, where one frame has them all.
-      source: where it comes from, in words.
-      frames: how many frames had a say.
-      measurements: how many there were.
+      low, high: interval of the factors of 95% of its frames; of single measurements, if there is only one frame.
+      source: human-readable source.
+      frames: number of frames used.
+      measurements: number of measurements.
     """
 
     factor: float
@@ -32,7 +32,7 @@ class Scale:
     measurements: int
 
     def described(self) -> dict:
-        """Returns what `meta.json` says."""
+        """Returns the entry for `meta.json`."""
         return {
             "mm_per_unit": self.factor,
             "interval_95": [self.low, self.high],
@@ -45,29 +45,29 @@ class Scale:
     def line(self) -> str:
         """One line for the terminal."""
         return (
-            f"scale: {self.factor:.4g} mm a unit ({self.low:.4g} to {self.high:.4g}) from {self.source}, "
+            f"scale: {self.factor:.4g} mm per unit ({self.low:.4g} to {self.high:.4g}) from {self.source}, "
             f"{self.frames} frames"
         )
 
 
 def metric_weights() -> Scale:
-    """The factor of a network whose output is in metres, which says nothing of how far it may be off."""
+    """The factor for a network whose output is in metres, with unknown uncertainty."""
     return Scale(1000.0, 1000.0, 1000.0, "metric weights", 0, 0)
 
 
 def one_scale(ratios: dict[int, np.ndarray], source: str, fewest: int = FEWEST) -> Scale:
     """Returns the factor that most frames agree on.
 
-    Of each frame the median of its ratios' logarithms, of these the Tukey biweight mean: frames and pixels that are
-    off count little, wherever they are off to.
+    Computes the median of the log ratios in each frame, and the Tukey biweight mean of these, so outliers among frames
+    and pixels have little influence.
 
     Args:
       ratios: frame -> [n] measurements of mm over the depth's unit.
-      source: where they come from.
-      fewest: measurements that a frame needs.
+      source: their source.
+      fewest: minimum number of measurements per frame.
 
     Raises:
-      UserError: no frame has as many.
+      UserError: no frame has enough measurements.
     """
     logs = {frame: np.log(values[np.isfinite(values) & (values > 0)]) for frame, values in ratios.items()}
     logs = {frame: values for frame, values in logs.items() if len(values) >= fewest}

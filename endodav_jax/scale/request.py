@@ -1,4 +1,4 @@
-"""What a user can say after `--scale`."""
+"""Parses the arguments of `--scale`."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,7 @@ FORMS = "stereo, points FILE, poses FILE, or length X1,Y1,X2,Y2,FRAME=MM"
 
 @dataclasses.dataclass(frozen=True)
 class KnownLength:
-    """Two pixels of a frame, (x, y) in pixels of the source, and how far apart what they show is."""
+    """Two pixels of a frame, (x, y) in pixels of the source, and the distance between the points they show."""
 
     first: tuple[float, float]
     second: tuple[float, float]
@@ -24,12 +24,12 @@ class KnownLength:
 
 @dataclasses.dataclass(frozen=True)
 class ScaleRequest:
-    """Where millimetres come from.
+    """The requested source of metric scale.
 
     Attributes:
-      kind: of the source.
-      path: of a file of points or poses.
-      length: of an instrument.
+      kind: kind of the source.
+      path: file of points or poses.
+      length: known length.
     """
 
     kind: Kind
@@ -38,13 +38,13 @@ class ScaleRequest:
 
     @property
     def file(self) -> Path:
-        """`path` of a source that is a file."""
+        """`path`, for sources that are a file."""
         assert self.path is not None
         return self.path
 
     @property
     def words(self) -> str:
-        """As it was given."""
+        """The arguments as given."""
         if self.length is not None:
             known = self.length
             return f"length {known.first} to {known.second} of frame {known.frame}, {known.mm:g} mm"
@@ -52,10 +52,10 @@ class ScaleRequest:
 
 
 def read_request(words: tuple[str, ...]) -> ScaleRequest | None:
-    """Returns what the words after `--scale` ask for; None of none.
+    """Parses the words after `--scale`; returns None if there are none.
 
     Raises:
-      UserError: another form, or a file that is not there.
+      UserError: invalid form, or a missing file.
     """
     match words:
         case ():
@@ -68,7 +68,7 @@ def read_request(words: tuple[str, ...]) -> ScaleRequest | None:
             return ScaleRequest(kind, path=Path(file))
         case ("length", text):
             return ScaleRequest("length", length=_length(text))
-    raise UserError(f"--scale {' '.join(words)}: wanted {FORMS}")
+    raise UserError(f"--scale {' '.join(words)}: expected {FORMS}")
 
 
 def _length(text: str) -> KnownLength:
@@ -78,7 +78,7 @@ def _length(text: str) -> KnownLength:
         x1, y1, x2, y2 = pixels
         known = KnownLength((x1, y1), (x2, y2), int(frame), float(mm))
     except ValueError as error:
-        raise UserError(f"--scale length {text}: wanted X1,Y1,X2,Y2,FRAME=MM, as in 310,205,402,220,17=12.5") from error
+        raise UserError(f"--scale length {text}: expected X1,Y1,X2,Y2,FRAME=MM: 310,205,402,220,17=12.5") from error
     if not (np.isfinite(known.mm) and known.mm > 0) or known.first == known.second or known.frame < 0:
-        raise UserError(f"--scale length {text}: two different pixels, a frame from 0 on, and a length over 0 mm")
+        raise UserError(f"--scale length {text}: give two different pixels, a frame from 0, and a length above 0 mm")
     return known

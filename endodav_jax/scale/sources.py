@@ -15,10 +15,10 @@ from endodav_jax.data.sources.trajectories import read_trajectory
 from endodav_jax.errors import UserError
 from endodav_jax.scale.request import KnownLength
 
-NEAR = 2  # pixels about an end of a known length whose depths count
+NEAR = 2  # radius in pixels around an end of a known length in which depths are used
 SPANS = (2, 4, 8, 16)  # frames between the two views of a point
-LEAST_ANGLE = np.radians(2.0)  # between the two rays to a point; below, noise is more than parallax
-REPROJECTION = 0.75  # pixels by which a point may miss
+LEAST_ANGLE = np.radians(2.0)  # minimum angle between the two rays to a point; below it, noise exceeds parallax
+REPROJECTION = 0.75  # maximum reprojection error of a point in pixels
 FEATURES = 300
 FEWEST_POINTS = 12
 
@@ -28,9 +28,9 @@ class ScaleFrame:
     """A frame with depth, as measurements need it.
 
     Attributes:
-      index: number in the source.
+      index: frame number in the source.
       rgb: uint8 [H,W,3].
-      depth: float32 [H,W], up to scale, 0 where it is not known.
+      depth: float32 [H,W], up to scale, 0 where unknown.
     """
 
     index: int
@@ -41,7 +41,7 @@ class ScaleFrame:
 def depth_at(
     depth: Float[np.ndarray, "H W"], u: Real[np.ndarray, "P"], v: Real[np.ndarray, "P"]
 ) -> Float64[np.ndarray, "P"]:
-    """Returns depth [P] at pixels, linear in its inverse between them; nan beside what is not known."""
+    """Returns depth [P] at pixels, interpolated linearly in inverse depth; nan next to unknown depth."""
     known = depth > 0
     inverse = np.where(known, 1 / np.where(known, depth, 1), np.nan).astype(np.float32)
     columns, rows = (np.asarray(axis, np.float32)[:, None] for axis in (u, v))
@@ -57,7 +57,7 @@ def read_points(path: Path, frames: int) -> dict[int, np.ndarray]:
     Text: lines of `frame u v z`; .npz: `sparse_depth`, rows of (frame, point, u, v, z).
 
     Raises:
-      UserError: another form, or depth that is not positive.
+      UserError: invalid form, or depth that is not positive.
     """
     if path.suffix.lower() == ".npz":
         points = read_geometry_npz(path, frames).points
@@ -67,9 +67,9 @@ def read_points(path: Path, frames: int) -> dict[int, np.ndarray]:
     try:
         rows = np.loadtxt(path, delimiter="," if "," in path.read_text(encoding="utf-8-sig") else None, ndmin=2)
     except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"--scale points {path}: not numbers; wanted lines of frame, u, v, z in mm") from error
+        raise UserError(f"--scale points {path}: not numbers; expected lines of frame, u, v, z in mm") from error
     if rows.shape[1] != 4 or not len(rows):
-        raise UserError(f"--scale points {path}: {rows.shape[1]} numbers a line; wanted 4: frame, u, v, z in mm")
+        raise UserError(f"--scale points {path}: {rows.shape[1]} numbers per line; expected 4: frame, u, v, z in mm")
     if not (rows[:, 3] > 0).all():
         raise UserError(f"--scale points {path}: a depth is not positive; z is in mm in front of the camera")
     return {int(frame): rows[rows[:, 0] == frame][:, 1:] for frame in np.unique(rows[:, 0])}
@@ -97,10 +97,10 @@ def ratios_of_points(
 def ratios_of_length(
     frames: Iterable[ScaleFrame], known: KnownLength, intrinsics: np.ndarray, resized: tuple[float, float]
 ) -> dict[int, np.ndarray]:
-    """Returns frame -> mm over the distance of the two pixels, once for each pair of depths about them.
+    """Returns frame -> mm divided by the distance of the two pixels, once for each pair of depths around them.
 
     Raises:
-      UserError: there is no such frame, a pixel outside of it, or no depth there.
+      UserError: there is no such frame, a pixel is outside it, or has no depth.
     """
     for frame in frames:
         if frame.index == known.frame:
@@ -114,7 +114,7 @@ def ratios_of_length(
 
 
 def read_poses(path: Path, indices: list[int]) -> np.ndarray:
-    """Reads `world_from_cam` in mm, float64 [N,4,4], nan where a frame has none.
+    """Reads `world_from_cam` in mm, float64 [N,4,4], nan for frames without a pose.
 
     Raises:
       UserError: see `read_trajectory`, or fewer than two frames have one.
@@ -128,10 +128,10 @@ def read_poses(path: Path, indices: list[int]) -> np.ndarray:
 def ratios_of_poses(
     frames: Iterable[ScaleFrame], world_from_cam: np.ndarray, intrinsics: np.ndarray
 ) -> dict[int, np.ndarray]:
-    """Returns frame -> mm over depth at points that two known poses triangulate.
+    """Returns frame -> mm divided by depth at points triangulated from two known poses.
 
-    Features are followed over as many frames as it takes for their two rays to differ, so that neither the network's
-    motion nor a path is needed.
+    Features are tracked until their two rays differ enough, so neither the network's motion nor an estimated path is
+    needed.
 
     Args:
       frames: with depth, as many as there are poses.
@@ -154,7 +154,7 @@ def ratios_of_poses(
 def triangulated(
     start: np.ndarray, end: np.ndarray, second_from_first: np.ndarray, intrinsics: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the depth of points in the first camera, [P], and which can be relied on, bool [P].
+    """Returns the depth of points in the first camera, [P], and which are reliable, bool [P].
 
     z R r₁ + t is parallel to r₂: z = -(a·b)/(a·a) with a = R r₁ × r₂ and b = t × r₂.
     """
@@ -168,7 +168,7 @@ def triangulated(
         there = z[:, None] * turned + shift
         seen = there[:, :2] / there[:, 2:] * (fx, fy) + (cx, cy)
     miss = np.linalg.norm(seen - end, axis=1)
-    # The angle that the shift makes: what is left of it across the ray, over the distance.
+    # The parallax angle: the component of the translation across the ray, divided by the distance.
     angle = np.linalg.norm(np.cross(shift[None], there), axis=1) / np.maximum((there**2).sum(1), 1e-12)
     return z, (z > 0) & (there[:, 2] > 0) & (miss < REPROJECTION) & (angle > LEAST_ANGLE)
 
@@ -176,7 +176,7 @@ def triangulated(
 def followed_features(
     first: UInt8[np.ndarray, "H W 3"], second: UInt8[np.ndarray, "H W 3"], known: Bool[np.ndarray, "H W"]
 ) -> tuple[Float64[np.ndarray, "P 2"], Float64[np.ndarray, "P 2"]]:
-    """Returns pixels (x, y) of features in two frames, float64 [P,2] each, followed there and back.
+    """Returns pixels (x, y) of features in two frames, float64 [P,2] each, tracked forth and back.
 
     Args:
       first, second: uint8 [H,W,3].
@@ -200,7 +200,7 @@ def followed_features(
 
 
 def _pairs(frames: Iterable[ScaleFrame], poses: np.ndarray) -> Iterator[tuple]:
-    """Yields (first, second, their poses), the second as soon as it was taken far enough from the first."""
+    """Yields (first, second, their poses), the second being the first one taken far enough away."""
     held: list[tuple[int, ScaleFrame]] = []
     for number, frame in enumerate(frames):
         if not np.isfinite(poses[number]).all():
@@ -209,7 +209,7 @@ def _pairs(frames: Iterable[ScaleFrame], poses: np.ndarray) -> Iterator[tuple]:
         for before, first in held:
             baseline = np.linalg.norm(poses[number][:3, 3] - poses[before][:3, 3])
             span = number - before
-            # In units that are not known yet: try at each span, the angle decides what counts.
+            # The unit is not known yet: try each span, and select by the angle.
             if span in SPANS and baseline > 0:
                 yield first, frame, poses[before], poses[number]
             if span < SPANS[-1]:
@@ -220,17 +220,17 @@ def _pairs(frames: Iterable[ScaleFrame], poses: np.ndarray) -> Iterator[tuple]:
 
 
 def _points_about(depth: np.ndarray, x: float, y: float, intrinsics: np.ndarray) -> np.ndarray:
-    """Points of the pixel and those about it, [P,3], those far off in depth left out."""
+    """Points of the pixel and its neighbours, [P,3], without outliers in depth."""
     height, width = depth.shape
     if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
-        raise UserError(f"--scale length: pixel {x:.0f},{y:.0f} lies outside of the {width}x{height} frame")
+        raise UserError(f"--scale length: pixel {x:.0f},{y:.0f} is outside the {width}x{height} frame")
     v, u = np.mgrid[-NEAR : NEAR + 1, -NEAR : NEAR + 1].reshape(2, -1)
     z = depth_at(depth, x + u, y + v)
     if not np.isfinite(z).any():
         raise UserError(f"--scale length: depth is not known at pixel {x:.0f},{y:.0f}; choose another one")
     good = np.isfinite(z) & (np.abs(z / np.nanmedian(z) - 1) < 0.1)
     fx, fy, cx, cy = intrinsics
-    # The end itself, at each of the depths about it.
+    # The end point, at each of the depths around it.
     return (
         np.stack([np.full(good.sum(), (x - cx) / fx), np.full(good.sum(), (y - cy) / fy), np.ones(good.sum())], -1)
         * z[good, None]

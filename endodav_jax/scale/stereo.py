@@ -1,4 +1,4 @@
-"""Measurements of a clip's scale from the other eye: rectification and semi-global matching by OpenCV."""
+"""Measurements of a clip's scale from the other stereo view: rectification and semi-global matching with OpenCV."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ import numpy as np
 from endodav_jax.errors import UserError
 from endodav_jax.scale.sources import depth_at
 
-FRAMES = 24  # of a clip that are matched
-LARGEST = 640  # pixels of the longer side at which they are
-BLOCK = 5  # pixels a side of what is compared
-DISPARITIES = 0.3  # of the width, the largest disparity that is looked for
-LEAST_DISPARITY = 2.0  # pixels; below, a sixteenth of a pixel is more than a few percent
+FRAMES = 24  # number of matched frames per clip
+LARGEST = 640  # length of the longer side for matching, in pixels
+BLOCK = 5  # side of the matching window in pixels
+DISPARITIES = 0.3  # maximum disparity, relative to the width
+LEAST_DISPARITY = 2.0  # pixels; below it, a sixteenth of a pixel is more than a few percent
 NATIVE_SIZE = (1024, 1280)  # height and width of SCARED's calibration
 STEP = 3  # every third pixel is a measurement
 
@@ -24,11 +24,11 @@ class StereoRig:
     """Two cameras: x_right = rotation x_left + translation.
 
     Attributes:
-      left, right: float64 [3,3] camera matrices in pixels of one eye's image.
-      left_distortion, right_distortion: float64 [n] as OpenCV has them.
+      left, right: float64 [3,3] camera matrices in pixels of one view.
+      left_distortion, right_distortion: float64 [n] as in OpenCV.
       rotation: float64 [3,3].
       translation_mm: float64 [3].
-      size: (height, width) that they are for.
+      size: (height, width) for which they are valid.
     """
 
     left: np.ndarray
@@ -41,14 +41,14 @@ class StereoRig:
 
     @classmethod
     def rectified(cls, intrinsics: np.ndarray, baseline_mm: float, size: tuple[int, int]) -> "StereoRig":
-        """Two equal cameras side by side; a negative baseline is a left eye that is the right one."""
+        """Two equal cameras side by side; with a negative baseline, the left view is from the right camera."""
         fx, fy, cx, cy = intrinsics
         camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
         shift = np.array([-baseline_mm, 0, 0], np.float64)
         return cls(camera, np.zeros(5), camera, np.zeros(5), np.eye(3), shift, size)
 
     def swapped(self) -> "StereoRig":
-        """The same with the right eye as the one that depth is measured in."""
+        """The same with depth measured in the right view."""
         return StereoRig(
             self.right, self.right_distortion, self.left, self.left_distortion, self.rotation.T,
             -self.rotation.T @ self.translation_mm, self.size,
@@ -56,9 +56,9 @@ class StereoRig:
 
 
 def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
-    """Reads SCARED's `endoscope_calibration.yaml`: M1, D1, M2, D2, R and T of OpenCV, mm, for `size` of one eye.
+    """Reads SCARED's `endoscope_calibration.yaml`: M1, D1, M2, D2, R and T of OpenCV, mm, for `size` of one view.
 
-    SCARED's is for 1280x1024, whatever the images' size, which are taken as resized from that.
+    SCARED's is for 1280x1024; images of another size are assumed to be resized from that.
 
     Raises:
       UserError: no such file, or a matrix is missing.
@@ -70,13 +70,13 @@ def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
         values = {name: storage.getNode(name).mat() for name in ("M1", "D1", "M2", "D2", "R", "T")}
         storage.release()
     except (cv2.error, UnicodeDecodeError) as error:
-        raise UserError(f"--calibration {path}: is no YAML that OpenCV reads") from error
+        raise UserError(f"--calibration {path}: not a YAML file that OpenCV can read") from error
     missing = [name for name, value in values.items() if value is None or not np.isfinite(value).all()]
     if missing:
-        raise UserError(f"--calibration {path}: has no {', '.join(missing)}; wanted M1, D1, M2, D2, R and T")
+        raise UserError(f"--calibration {path}: has no {', '.join(missing)}; expected M1, D1, M2, D2, R and T")
     native = _native_size(values["M1"], size)
     resize = np.diag([size[1] / native[1], size[0] / native[0], 1.0])
-    # Edges stay edges, pixel centres are at integers.
+    # Nearest neighbour preserves edges; pixel centres are at integers.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     left, right = (np.linalg.inv(half) @ resize @ half @ values[name] for name in ("M1", "M2"))
     first, second = (values[name].ravel() for name in ("D1", "D2"))
@@ -90,7 +90,7 @@ class StereoMatcher:
         """Takes two cameras.
 
         Raises:
-          UserError: they stand above each other, or at one place.
+          UserError: they are above each other, or at the same position.
         """
         self.rig = rig
         height, width = rig.size
@@ -101,7 +101,7 @@ class StereoMatcher:
             rig.translation_mm.reshape(3, 1), flags=cv2.CALIB_ZERO_DISPARITY, alpha=0, newImageSize=size,
         )  # fmt: skip
         if abs(right[1, 3]) > abs(right[0, 3]) or right[0, 3] == 0:
-            raise UserError("--scale stereo: the two cameras do not stand side by side; check baseline and calibration")
+            raise UserError("--scale stereo: the two cameras are not side by side; check baseline and calibration")
         self._turn, self._camera = turn_left, left
         self._reach = -float(right[0, 3])  # focal length times baseline, px mm
         self._maps = [
@@ -136,7 +136,7 @@ class StereoMatcher:
             & (np.abs(disparity) > LEAST_DISPARITY)
             & (np.sign(disparity) == np.sign(self._reach))
         )
-        # A window that reaches over an edge of depth mixes what is before and behind it.
+        # A window across a depth edge mixes foreground and background.
         filled = np.where(good, disparity, 0).astype(np.float32)
         box = np.ones((BLOCK + 2, BLOCK + 2), np.uint8)
         good &= cv2.dilate(filled, box) - cv2.erode(filled, box) < 2.0
@@ -172,5 +172,5 @@ def ratios_of_stereo(
 
 
 def _native_size(camera: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
-    """The size that a calibration is for: SCARED's or the frames' own, whichever has it look through its middle."""
+    """The size for which a calibration is valid: SCARED's or that of the frames, whichever centres it better."""
     return min((NATIVE_SIZE, size), key=lambda n: abs(2 * camera[0, 2] / n[1] - 1) + abs(2 * camera[1, 2] / n[0] - 1))

@@ -1,1 +1,1 @@
-"""The paper's tables: their rows as data, the inputs a row needs, running it, and printing it beside the paper's."""
+"""The paper's tables: their rows as data, the inputs of a row, running it, and printing it next to the paper's."""

@@ -1,4 +1,4 @@
-"""What the user has to bring for a row, and where it is to be had."""
+"""The inputs that the user must provide for a row, and where to get them."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Literal
 from endodav_jax.choices import Precision
 from endodav_jax.tables.rows import NETWORKS, Row
 
-# Option of the command -> what it wants and where that is to be had.
+# Option of the command -> what it expects and where to get it.
 WHERE = {
     "scared": "SCARED: sign the challenge's agreement (endovissub2019-scared.grand-challenge.org) and download "
     "dataset_1 to dataset_9; a folder that `endodav prepare scared` made will do as well",
@@ -20,22 +20,22 @@ WHERE = {
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What the user brought; None for what was not given.
+    """The inputs provided by the user; None if not given.
 
     Attributes:
-      scared: the download, or a folder at or above what `endodav prepare` made of it.
+      scared: the download, or a folder prepared from it by `endodav prepare` (or a folder above that).
       hamlyn: the rectified release, or likewise.
       vda: Video-Depth-Anything's weights (vitb.pth), published or converted.
-      endodac: a trained network, published or of this program, in place of training it.
+      endodac: a trained network, published or from this package, instead of training it.
       endodav: likewise.
       endodav_without_projection: likewise, trained without projection loss.
       depth_anything: Depth Anything V1 weights, from which the published EndoDAC starts; without them it starts from
         the encoder and head of `vda`.
-      resnet: ResNet-18 weights of torchvision for the motion networks; without them they start from random ones.
-      scared_split: which of the published lists is evaluated: `test`, `validation` or `eval`.
+      resnet: ResNet-18 weights of torchvision for the motion networks; random if not given.
+      scared_split: which of the published lists to evaluate: `test`, `validation` or `eval`.
       hamlyn_split: likewise: `test` is the list of 21 sequences, `validation` that of five.
-      precision: of training and inference.
-      seed: of all trainings.
+      precision: precision of training and inference.
+      seed: seed of all training runs.
     """
 
     scared: Path | None = None
@@ -53,7 +53,7 @@ class Given:
 
 
 def missing_options(row: Row, given: Given) -> tuple[str, ...]:
-    """Returns the keys of `WHERE` without which a row cannot be run; a network that is given needs no training."""
+    """Returns the missing keys of `WHERE` for a row; a network that is given does not need training."""
     needed: list[str] = [row.data]
     starts = NETWORKS[row.network].starts
     if not starts:

@@ -14,7 +14,7 @@ from endodav_jax.tables.text import cells, remarks
 
 
 def write_outputs(folder: Path, rows: Table, outcomes: Sequence[Outcome], printed: str) -> tuple[Path, ...]:
-    """Writes `NAME.txt`, `NAME.json` and `NAME.html` to a folder, in place of older ones; returns their paths.
+    """Writes `NAME.txt`, `NAME.json` and `NAME.html` to a folder, replacing existing ones; returns their paths.
 
     Raises:
       UserError: they cannot be written.
@@ -41,8 +41,8 @@ def _sections(outcomes: Sequence[Outcome]) -> list[Section]:
         rows.append([f"{outcomes[number // 2].row.name}: {whose}", *figures])
     ours = range(0, len(rows), 2)
     sections = [
-        Section("Ours beside the paper's", [table(["", *head[3:]], rows, strong=ours)]),
-        Section("What to know", [text(*remarks(outcomes))]),
+        Section("Our results and the paper's", [table(["", *head[3:]], rows, strong=ours)]),
+        Section("Remarks", [text(*remarks(outcomes))]),
     ]
     run = [outcome for outcome in outcomes if outcome.figures]
     if run:

@@ -1,4 +1,4 @@
-"""A whole table: its rows measured, printed and written."""
+"""Runs, prints and writes a complete table."""
 
 import sys
 from pathlib import Path
@@ -18,18 +18,18 @@ def reproduce(table: str, given: Given, workdir: Path, size: SmallRun | None) ->
 
     Args:
       table: a name of `TABLES`.
-      given: what the user has.
-      workdir: for everything; what an earlier run finished there is found again.
-      size: of phantoms in place of the data sets; None for the data sets.
+      given: the inputs provided by the user.
+      workdir: folder for everything; finished results of an earlier run in it are reused.
+      size: sizes for phantoms that replace the data sets; None for the data sets.
 
     Returns:
-      The exit code: `EXIT_SOME_FAILED` where a row or a sequence could not be measured, `EXIT_PREEMPTED` where SIGTERM
+      The exit code: `EXIT_SOME_FAILED` if a row or a sequence could not be evaluated, `EXIT_PREEMPTED` if SIGTERM
       ended a training.
     """
     try:
         outcomes = run_table(TABLES[table], RowInputs(given, workdir, size))
     except Preempted as stopped:
-        print(f"stopped and saved in {stopped}; the same command goes on", file=sys.stderr)
+        print(f"stopped and saved in {stopped}; rerun the same command to resume", file=sys.stderr)
         return EXIT_PREEMPTED
     text = table_text(TABLES[table], outcomes)
     print(f"\n{text}\n")

@@ -1,4 +1,4 @@
-"""Finished results on disk, found again by everything that they depend on."""
+"""Finished results on disk, keyed by everything they depend on."""
 
 import json
 import math
@@ -7,26 +7,26 @@ from pathlib import Path
 
 from endodav_jax.files import sha256_of_text, whole_file
 
-_DIGITS = 12  # of a digest in a file's name: no two results of one folder will share them
+_DIGITS = 12  # of a digest in a file name: enough to avoid collisions within a folder
 
 
 def digest_of(identity: object) -> str:
-    """Returns the first digits of the SHA-256 of anything that JSON can hold."""
+    """Returns the first digits of the SHA-256 of a JSON-compatible value."""
     text = json.dumps(identity, sort_keys=True, default=str)
     return sha256_of_text(text)[:_DIGITS]
 
 
 def stored_result(folder: Path, name: str, identity: dict, compute: Callable[[], dict]) -> tuple[dict, bool]:
-    """Returns a result that was kept, or computes and keeps it.
+    """Returns a stored result, or computes and stores it.
 
     Args:
-      folder: where results are kept.
-      name: first part of the file's name, for people.
-      identity: everything the result depends on; anything else there is another result.
-      compute: called where the result is not there yet.
+      folder: folder of the results.
+      name: human-readable first part of the file name.
+      identity: everything the result depends on; the key of the result.
+      compute: called if the result is not stored yet.
 
     Returns:
-      The result as JSON gives it back, and whether it was there; numbers that are not finite are None.
+      The result as read back from JSON, and whether it was stored before; numbers that are not finite are None.
     """
     path = folder / f"{name}-{digest_of(identity)}.json"
     found = _read(path)
@@ -39,7 +39,7 @@ def stored_result(folder: Path, name: str, identity: dict, compute: Callable[[],
 
 
 def finite(value):
-    """Returns a tree of dictionaries, lists and numbers with None for every number that JSON does not know."""
+    """Returns a tree of dictionaries, lists and numbers with None for every number that JSON cannot represent."""
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -48,7 +48,7 @@ def finite(value):
 
 
 def _read(path: Path) -> dict | None:
-    """Returns the result in a file; None where there is none, or where a disk has damaged it."""
+    """Returns the result in a file; None if there is none or it is damaged."""
     try:
         return json.loads(path.read_text())["result"]
     except (OSError, ValueError, KeyError):

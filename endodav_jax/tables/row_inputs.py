@@ -1,7 +1,7 @@
-"""Data sets and networks of the rows: prepared, converted and trained when a row first asks for them.
+"""Data sets and networks for the rows: prepared, converted and trained when a row first needs them.
 
-Everything lies below one folder under a name that carries the digest of what it was made from, so that a run that
-was stopped finds what is finished, goes on with what is not, and never takes what belongs to other weights or data.
+Everything is stored in one folder under names that contain the digest of the inputs, so that a run that was stopped
+reuses what is finished, resumes what is not, and never uses anything made from other weights or data.
 """
 
 import contextlib
@@ -33,17 +33,17 @@ _WEIGHT_FILES = (".pth", ".pt", ".safetensors")
 
 
 class Preempted(Exception):
-    """SIGTERM ended a training, which is saved; the same command goes on."""
+    """SIGTERM ended a training after saving; rerun the same command to resume."""
 
 
 class Split(NamedTuple):
     """A split to train or to evaluate on.
 
     Attributes:
-      folder: of the prepared data set.
+      folder: folder of the prepared data set.
       split: its name.
       digest: of its sequences, their frames, and how it was made.
-      left_out: says which sequences the download lacks; empty if it has all.
+      left_out: which sequences are missing in the download; empty if it is complete.
     """
 
     folder: Path
@@ -56,11 +56,11 @@ class Weights(NamedTuple):
     """A network's checkpoint.
 
     Attributes:
-      folder: of the checkpoint.
+      folder: folder of the checkpoint.
       config: of the depth network, as it is run.
       digest: of its weights.
-      notes: what a reader should know of its training.
-      left_out: as of `Split`, of its training data.
+      notes: remarks about its training for the reader.
+      left_out: as in `Split`, for its training data.
     """
 
     folder: Path
@@ -75,9 +75,9 @@ class Weights(NamedTuple):
 
 
 class RowInputs:
-    """What the rows need, made once each.
+    """The inputs of the rows, each made once.
 
-    With a `SmallRun`, phantoms stand in for the data sets and small networks for the published ones.
+    With a `SmallRun`, phantoms replace the data sets and small networks the published ones.
     """
 
     def __init__(self, given: Given, workdir: Path, size: SmallRun | None = None):
@@ -87,19 +87,19 @@ class RowInputs:
         self._made: dict[tuple, Any] = {}
 
     def evaluation_split(self, data: DataSet) -> Split:
-        """Returns the split of a data set that rows are measured on.
+        """Returns the split of a data set on which rows are evaluated.
 
         Raises:
-          UserError: it is not there, or cannot be prepared.
+          UserError: it is missing or cannot be prepared.
         """
         return self._once(("split", data), lambda: self._split(data, self._evaluated(data)))
 
     def network(self, name: Network) -> Weights:
-        """Returns a network: what the user gave, or what is trained here, which may take days.
+        """Returns a network: the one given by the user, or one trained here, which may take days.
 
         Raises:
           UserError: weights or data are missing or do not fit.
-          Preempted: SIGTERM came while it trained.
+          Preempted: SIGTERM was received during training.
         """
         return self._once(("network", name), lambda: self._network(name))
 
@@ -114,7 +114,7 @@ class RowInputs:
         raise UserError(f"--{name}: {WHERE[name]}")
 
     def _trained(self, name: Network) -> Weights:
-        """Trains a network on SCARED, or goes on training it, or finds it trained."""
+        """Trains a network on SCARED, resumes its training, or returns it if it is already trained."""
         notes = []
         entry = NETWORKS[name]
         if "depth_anything" in entry.starts and self.given.depth_anything is not None:
@@ -146,7 +146,7 @@ class RowInputs:
         return self._as_run(workdir / MODEL_FOLDER)._replace(notes=tuple(notes), left_out=data.left_out)
 
     def _converted(self, place: Path, name: str, family: str) -> Weights:
-        """Returns a checkpoint as it is, published weights converted; the network is of `family`."""
+        """Returns a checkpoint unchanged and published weights converted; the network must be of `family`."""
         folder, digest = place.expanduser(), ""
         if not is_checkpoint(folder):
             digest = _digest_of_files(folder)
@@ -155,23 +155,23 @@ class RowInputs:
                 convert(source, folder, family=family)
         weights = self._as_run(folder, digest)
         if weights.config.family_entry is not FAMILIES[family]:
-            raise UserError(f"--{name.replace('_', '-')}: {place} holds a network of {weights.config.family}")
+            raise UserError(f"--{name.replace('_', '-')}: {place} contains a network of {weights.config.family}")
         return weights
 
     def _shipped(self) -> Weights:
-        """Returns the networks that come with the package: rows of a phantom start there where none are given."""
+        """Returns the networks shipped with the package, from which rows on a phantom start by default."""
         digest = digest_of(sha256_of_shipped())
         folder = self.workdir / "weights" / f"shipped-{digest}"
         if not is_checkpoint(folder):
             convert(SHIPPED, folder)
-        notes = ("all rows start from the network that comes with the package; --vda names others",)
+        notes = ("all rows start from the network shipped with the package; use --vda for others",)
         return self._as_run(folder, digest)._replace(notes=notes)
 
     def _as_run(self, folder: Path, digest: str = "") -> Weights:
-        """Returns a checkpoint; where `digest` does not say what it was made from, its files do."""
+        """Returns a checkpoint, identified by `digest` or, if it does not give the inputs, by its files."""
         manifest = Manifest.read(folder / CARD_NAME)
         if manifest.config is None:
-            raise UserError(f"{folder}: holds {manifest.card.what}, not a depth network")
+            raise UserError(f"{folder}: contains {manifest.card.what}, not a depth network")
         config = dataclasses.replace(manifest.config, precision=self.given.precision)
         if self.size is not None:
             config = dataclasses.replace(config, image_shape=self.size.image_shape)
@@ -201,7 +201,7 @@ class RowInputs:
         return "test" if self.size is not None else getattr(self.given, f"{data}_split")
 
     def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """Returns what was made under `key` before; what failed fails again, without another attempt."""
+        """Returns what was made before under `key`; a failure is raised again without another attempt."""
         if key not in self._made:
             try:
                 self._made[key] = make()
@@ -213,7 +213,7 @@ class RowInputs:
 
 
 def _digest_of_files(place: Path) -> str:
-    """Returns the digest of a file of weights, or of all those in a folder."""
+    """Returns the digest of a file of weights, or of all weights in a folder."""
     place = place.expanduser()
     files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in _WEIGHT_FILES)
     with contextlib.suppress(OSError):

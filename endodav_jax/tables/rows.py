@@ -1,4 +1,4 @@
-"""What the rows of the paper's tables are: which network, on which data, with which alignment of windows."""
+"""The rows of the paper's tables: network, data, and alignment of windows."""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -11,11 +11,11 @@ DataSet = Literal["scared", "hamlyn"]
 
 
 class NetworkEntry(NamedTuple):
-    """What a network of the tables is.
+    """A network in the tables.
 
     Attributes:
       family: a name of `models.registry.FAMILIES`.
-      starts: options whose weights its training starts from, as published first; empty for one that is not trained.
+      starts: options whose weights its training can start from, the published one first; empty if it is not trained.
       projection: whether it is trained with projection loss.
     """
 
@@ -39,10 +39,10 @@ class Row:
     """One row.
 
     Attributes:
-      data: what is evaluated on; training is on SCARED always, so Hamlyn is zero-shot.
-      method: as the table calls it.
-      network: which weights.
-      windows: how windows of a long video are tied together; EndoDAC has none.
+      data: evaluation data; training is always on SCARED, so Hamlyn is zero-shot.
+      method: its name in the table.
+      network: the weights.
+      windows: how windows of a long video are aligned; EndoDAC has none.
       paper: the paper's figures.
     """
 
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """For people: `EndoDAV on SCARED`."""
+        """Human-readable name: `EndoDAV on SCARED`."""
         return f"{self.method} on {DATA_NAMES[self.data]}"
 
 
@@ -63,8 +63,8 @@ class Table:
     """One table.
 
     Attributes:
-      name: as the command calls it.
-      title: above the table.
+      name: its name in the command.
+      title: title of the table.
       rows: in the paper's order.
     """
 
@@ -73,7 +73,7 @@ class Table:
     rows: tuple[Row, ...]
 
 
-# Method -> its network and its own way to tie windows together.
+# Method -> its network and its own rule for aligning windows.
 _METHODS: dict[str, tuple[Network, AlignRule]] = {
     "VDA": ("vda", "vda"),
     "EndoDAC": ("endodac", "none"),

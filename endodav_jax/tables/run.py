@@ -1,4 +1,4 @@
-"""Rows measured one after the other; one that cannot be is named, and the others are measured all the same."""
+"""Runs the rows of a table in order; a row that fails is named, and the others still run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,17 +25,17 @@ from endodav_jax.version import __version__
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a row.
+    """The outcome of a row.
 
     Attributes:
-      row: which.
-      figures: our name for a column -> figure, None where it could not be measured; empty for a row that was not run.
-      about: what was measured on: `phantom`, `split`, `sequences`, `frames`, `preset`, `device`; empty likewise.
-      reason: one line that says why the row was not run; empty where it was.
-      missing: options of the command without which it cannot be run.
-      failures: sequence -> one line, for sequences of the row that could not be measured.
-      left_out: says which sequences were not there to be measured or trained on.
-      notes: what a reader should know besides.
+      row: the row.
+      figures: our name for a column -> figure, None if it could not be computed; empty for a row that was not run.
+      about: the evaluation data: `phantom`, `split`, `sequences`, `frames`, `preset`, `device`; likewise.
+      reason: one line that says why the row was not run; empty if it was.
+      missing: missing options of the command that the row requires.
+      failures: sequence -> one line, for sequences of the row that could not be evaluated.
+      left_out: which sequences were missing for evaluation or training.
+      notes: further notes for the reader.
     """
 
     row: Row
@@ -49,26 +49,26 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """Whether the row was measured, and all its sequences were there and could be measured."""
+        """Whether the row was run with all its sequences, and none of them failed."""
         return not (self.reason or self.failures or self.left_out)
 
     def to_json(self) -> dict:
-        """Returns the row, ours beside the paper's, as JSON can hold it."""
+        """Returns the row, with the paper's, as JSON-compatible values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "row"}
         row = {"data": self.row.data, "method": self.row.method, "windows": self.row.windows}
         return row | {"paper": dataclasses.asdict(self.row.paper)} | fields
 
 
 def run_table(table: Table, inputs: RowInputs, say: Callable[[str], None] = print) -> list[Outcome]:
-    """Measures every row that can be measured.
+    """Runs every row that can be run.
 
     Args:
-      table: which.
+      table: the table.
       inputs: data sets and networks.
-      say: takes a line when a row begins and when it is done.
+      say: called with a line when a row starts and when it is done.
 
     Raises:
-      Preempted: SIGTERM came while a network trained.
+      Preempted: SIGTERM was received while a network was being trained.
     """
     outcomes = []
     for number, row in enumerate(table.rows, 1):
@@ -88,11 +88,11 @@ def run_table(table: Table, inputs: RowInputs, say: Callable[[str], None] = prin
 
 
 def measure(row: Row, inputs: RowInputs) -> Outcome:
-    """Measures one row, or finds it measured.
+    """Runs one row, or returns its stored result.
 
     Raises:
-      UserError: its data or its network cannot be had.
-      Preempted: as of `RowInputs.network`.
+      UserError: its data or its network are not available.
+      Preempted: see `RowInputs.network`.
     """
     split, weights = inputs.evaluation_split(row.data), inputs.network(row.network)
     folder = inputs.workdir / "results"
@@ -140,7 +140,7 @@ def _scores(row: Row, split: Split, weights: Weights, folder: Path) -> dict:
 
 
 def _pace(row: Row, weights: Weights, folder: Path) -> dict:
-    """Returns `milliseconds` a frame on this machine's `device`."""
+    """Returns `milliseconds` per frame on this machine's `device`."""
     device = jax.devices()[0].device_kind
 
     def clock() -> dict:

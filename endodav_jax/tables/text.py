@@ -1,4 +1,4 @@
-"""A table for the terminal: our figures above the paper's, and what a reader has to know below."""
+"""A table for the terminal: our figures above the paper's, with remarks below."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from endodav_jax.tables.given import WHERE
 from endodav_jax.tables.rows import DATA_NAMES, Table
 from endodav_jax.tables.run import Outcome
 
-# Our name for a column -> its head and the digits after the point, as the paper prints it.
+# Our name for a column -> its heading and number of decimals, as in the paper.
 COLUMNS: dict[str, tuple[str, int]] = {
     "abs_rel": ("abs rel", 3),
     "sq_rel": ("sq rel", 3),
@@ -22,7 +22,7 @@ COLUMNS: dict[str, tuple[str, int]] = {
 
 
 def cells(outcomes: Sequence[Outcome]) -> list[list[str]]:
-    """Returns the head and, for each row, ours and the paper's, as text; `-` for what there is not."""
+    """Returns the header and, for each row, our figures and the paper's, as text; `-` for missing figures."""
     lines = [["data", "method", "", *(head for head, _ in COLUMNS.values())]]
     for outcome in outcomes:
         row = outcome.row
@@ -41,20 +41,20 @@ def table_text(table: Table, outcomes: Sequence[Outcome]) -> str:
 
 
 def remarks(outcomes: Sequence[Outcome]) -> list[str]:
-    """Returns what was measured on, what was left out and why, and where missing things are to be had."""
+    """Returns remarks: the evaluation data, what was omitted and why, and where to get missing inputs."""
     lines = []
     if any(outcome.about.get("phantom") for outcome in outcomes):
-        lines.append("ours on phantoms that stand in for the data sets: a trial of the command, not of the method")
+        lines.append("ours on phantoms instead of the data sets: this tests the command, not the method")
     for data, name in DATA_NAMES.items():
         run = [outcome for outcome in outcomes if outcome.figures and outcome.row.data == data]
         if run:
             about = run[0].about
             lines.append(
                 f"{name}: list {about['split']}, {about['sequences']} sequences, {about['frames']} frames; predictions "
-                "aligned by median and mean deviation, once a sequence"
+                "aligned by median and mean deviation, once per sequence"
             )
     for device in sorted({outcome.about["device"] for outcome in outcomes if outcome.figures}):
-        lines.append(f"ms/frame: ours on {device}, at the pace of a long video; the paper's on its authors' machine")
+        lines.append(f"ms/frame: ours on {device}, for a long video; the paper's on its authors' machine")
     presets = {outcome.about["preset"] for outcome in outcomes if outcome.figures} - {"vitb"}
     if presets:
         lines.append(f"ours with the backbone {', '.join(sorted(presets))}, the paper's with vitb")

@@ -1,4 +1,4 @@
-"""Mistakes in a training configuration, found before anything is read or compiled."""
+"""Finds errors in a training configuration before anything is read or compiled."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ _SIZE_MULTIPLE = 32  # five halvings in the motion networks
 
 
 def check_config(config: Config) -> None:
-    """Raises a `UserError` naming the first field that cannot work.
+    """Raises `UserError` naming the first invalid field.
 
-    What a section can see of itself it refuses when it is built; here stands what takes two sections or the file
-    system to see.  Devices are left alone, which a cluster's processes must not ask for before they have met.
+    Each section validates itself when it is built; this function checks what involves two sections or the file
+    system.  It does not query devices, which the processes of a cluster must not do before they are connected.
     """
     family = config.model.family_entry
     if not family.trained_groups:
@@ -23,7 +23,7 @@ def check_config(config: Config) -> None:
         raise UserError(f"config.model.family: {family.name} has nothing to train; use {', or '.join(trained)}")
     if config.data.clip_length > MAX_FRAMES:
         raise UserError(
-            f"config.data.clip_length: {config.data.clip_length} frames; the motion modules know {MAX_FRAMES} at most"
+            f"config.data.clip_length: {config.data.clip_length} frames; the motion modules take at most {MAX_FRAMES}"
         )
     if not family.windows and config.data.clip_length != 1:
         raise UserError(
@@ -44,7 +44,7 @@ def check_config(config: Config) -> None:
 
 
 def check_frame_size(height: int, width: int, scales: tuple[int, ...]) -> None:
-    """Raises a `UserError` where frames of the data set do not fit the motion networks or the pyramid."""
+    """Raises `UserError` if frames of the data set do not fit the motion networks or the pyramid."""
     for name, size in (("height", height), ("width", width)):
         if size % _SIZE_MULTIPLE:
             raise UserError(

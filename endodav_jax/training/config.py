@@ -18,7 +18,7 @@ _rates: Any = dataclasses.make_dataclass(
 
 
 class LearningRates(_rates):
-    """Adam's learning rate of every group that is ever trained, at the start: a field for each of `models.groups`."""
+    """Adam's initial learning rate for every group that can be trained: one field for each group in `models.groups`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,31 +27,31 @@ class TrainConfig:
 
     Attributes:
       epochs: passes over the blocks of the training split.
-      steps: steps in all, in place of `epochs`; 0 leaves it to `epochs`.
-      learning_rates: of each group.
-      schedule: `step` lets all rates drop at `drop_epoch`; `constant`; `cosine` lets them down to 0 at the end.
-      drop_epoch, drop_factor: of `step`; published: a tenth after 10 of 20 epochs.
-      phases: which group trains when.
-      train_output_convolutions: train the single head's last convolutions too.
-      clip_norm: gradients of each update are scaled down to this norm; 0 leaves them.
-      ema_decay: keep averaged weights, which validation and export then use; 0 keeps none.
+      steps: total number of steps, overriding `epochs`; 0 uses `epochs`.
+      learning_rates: learning rate of each group.
+      schedule: `step` reduces all rates at `drop_epoch`; `constant`; `cosine` decays them to 0 at the end.
+      drop_epoch, drop_factor: for `step`; published: a tenth after 10 of 20 epochs.
+      phases: which group is trained when.
+      train_output_convolutions: also train the last convolutions of the single head.
+      clip_norm: clip the gradients of each update to this norm; 0 does not clip.
+      ema_decay: keep averaged weights, which are then used for validation and export; 0 keeps none.
       objective: the losses.
-      resnet_layers: of the motion networks: 18, 34 or 50 as published, 10 for our own narrow ones.
+      resnet_layers: size of the motion networks: 18, 34 or 50 as published, 10 for our own narrow ones.
       resnet_weights: converted or torchvision ResNet weights for their encoders; empty for random ones.
-      precision: of the motion networks; the depth network's is `model.precision`.
-      remat: recompute the depth network's blocks in its backward pass, for a fraction of the memory.
-      on_nan: what a loss or gradient that is not finite does: `stop` the run, or `skip` the step and count it.
-      allow_changes: resume a run with other settings than its checkpoint was trained with, where they change the run.
-      save_every: steps between checkpoints, besides one at the end of each epoch.
-      keep_last: newest checkpoints kept; the best by validation RMSE is kept besides.
-      log_every: steps between lines of `metrics.jsonl`, and between looks at whether steps were finite (and, on several
-        hosts, at whether one of them was told to stop).
+      precision: precision of the motion networks; that of the depth network is `model.precision`.
+      remat: recompute the blocks of the depth network in its backward pass, for a fraction of the memory.
+      on_nan: if a loss or gradient is not finite, `stop` the run, or `skip` the step and count it.
+      allow_changes: allow resuming with settings that differ from those of the checkpoint and affect the run.
+      save_every: steps between checkpoints, in addition to one at the end of each epoch.
+      keep_last: number of newest checkpoints to keep, in addition to the best by validation RMSE.
+      log_every: steps between lines in `metrics.jsonl`, and between checks that steps were finite (and, on several
+        hosts, whether one of them was told to stop).
       picture_every: steps between pictures; 0 for none.
       validation_path: prepared data set to validate on after each epoch; empty for none.
-      validation_split: of it.
-      validation_frames: frames of each sequence that are looked at; 0 for all.
-      coordinator: of a run on several hosts: empty for one process, `auto` for SLURM, GKE and TPU pods, or host:port.
-      processes, process: with host:port, how many processes there are and which this is.
+      validation_split: split of that data set.
+      validation_frames: number of frames to evaluate in each sequence; 0 for all.
+      coordinator: for several hosts: empty for a single process, `auto` for SLURM, GKE and TPU pods, or host:port.
+      processes, process: with host:port, the number of processes and the index of this one.
     """
 
     epochs: int = 20
@@ -94,6 +94,6 @@ class TrainConfig:
             if getattr(self, field) < 0:
                 raise ValueError(f"train.{field}: {getattr(self, field)} must not be negative")
         if self.steps == 0 and self.epochs < 1:
-            raise ValueError("train.epochs: must be at least 1 where train.steps is 0")
+            raise ValueError("train.epochs: must be at least 1 if train.steps is 0")
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"train.ema_decay: {self.ema_decay} must lie in [0, 1)")
+            raise ValueError(f"train.ema_decay: {self.ema_decay} must be in [0, 1)")

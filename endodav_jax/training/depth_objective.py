@@ -39,14 +39,14 @@ from endodav_jax.training.objective import (
 )
 from endodav_jax.training.objective_config import ObjectiveConfig
 
-# The parts of a scale's loss, by the names that logs and goldens have.
+# The parts of a scale's loss, with their names in logs and golden files.
 REPROJECTION = "loss_reprojection"
 TRANSFORM = "loss_transform"
 BRIGHTNESS = "loss_cvt"
 SMOOTHNESS = "loss_smooth"
 PROJECTION = "loss_depth_reproj"
 FLOW_DEPTH = "loss_depth_flow"
-PAIR_PARTS = (REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH)  # of frames and neighbours
+PAIR_PARTS = (REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH)  # parts that involve neighbours
 
 
 # (networks, clip, batch, depth [N,H,W], config) -> motion from each frame's camera to its neighbours' [2,N,4,4], and
@@ -55,13 +55,13 @@ Camera = Callable[[Any, Clip, Batch, Array, ObjectiveConfig], tuple[Float[Array,
 
 
 class Pictures(NamedTuple):
-    """What a person wants to see, at full size; costs nothing where it is not asked for.
+    """Maps for visualisation, at full size; not computed unless they are used.
 
     Attributes:
       frame: [N,H,W,3].
       warped: neighbours warped by depth and motion, [2,N,H,W,3].
       refined: the target they are compared with, [2,N,H,W,3].
-      occlusion: 1 where the neighbour sees the pixel too, [2,N,H,W].
+      occlusion: 1 where the pixel is also visible in the neighbour, [2,N,H,W].
       disparity, depth: [N,H,W].
       flow: (y, x) to the neighbours, [2,N,H,W,2].
     """
@@ -76,14 +76,14 @@ class Pictures(NamedTuple):
 
 
 class DepthAux(NamedTuple):
-    """What the depth update gives besides its loss.
+    """The results of the depth update besides its loss.
 
     Attributes:
-      losses: `loss/<part>/<scale>`, their sums `loss/<scale>` and `loss`, as weighted.
-      statistics: all BatchNorm statistics, those of the pose and transform networks moved.
+      losses: `loss/<part>/<scale>`, their sums `loss/<scale>` and `loss`, all weighted.
+      statistics: all BatchNorm statistics, with those of the pose and transform networks updated.
       neighbour_from_frame: predicted camera motion, [2,N,4,4].
       intrinsics: (fx, fy, cx, cy) in pixels, [N,4].
-      pictures: see there.
+      pictures: see `Pictures`.
       health: of the depth, by the names of `health.MEASURED`.
     """
 
@@ -96,17 +96,17 @@ class DepthAux(NamedTuple):
 
 
 class _Scene(NamedTuple):
-    """What the networks say of a clip that does not change with the scale."""
+    """The networks' predictions for a clip that do not depend on the scale."""
 
     neighbour_from_frame: Float[Array, "2 N 4 4"]
     intrinsics: Float[Array, "N 4"]
     occlusion: Float[Array, "2 N H W"]
     registration: Float[Array, "2 N H W 3"]
-    registered: Bool[Array, "2 N H W"] | None  # nothing in the registration is left out; None without masks
+    registered: Bool[Array, "2 N H W"] | None  # true where registration uses no excluded pixel; None without masks
 
 
 class _ScaleMaps(NamedTuple):
-    """What they say at one scale, resized to full size (or at all scales, with a first axis S)."""
+    """The predictions at one scale, resized to full size (or at all scales, with a first axis S)."""
 
     disparity: Float[Array, "*S N H W"]
     flow: Float[Array, "*S 2 N H W 2"]
@@ -115,7 +115,7 @@ class _ScaleMaps(NamedTuple):
 
 @runtime_checkable
 class CameraNetworks(Protocol):
-    """The networks that `learned_camera` asks."""
+    """The networks used by `learned_camera`."""
 
     @property
     def pose(self) -> Any: ...
@@ -127,12 +127,12 @@ class CameraNetworks(Protocol):
 def learned_camera(
     networks: CameraNetworks, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
 ) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
-    """The camera that the pose network predicts, whatever depth is; see `Camera`."""
+    """The camera predicted by the pose network, independent of depth; see `Camera`."""
     del depth
     frames = jnp.broadcast_to(clip.seen_frames, clip.seen_neighbours.shape)
     motion = train_passes(networks.pose, clip.seen_neighbours, frames, config.remat)
     if config.learn_intrinsics:
-        # Those of the pair with the frame after serve both, as in the published program.
+        # The intrinsics of the pair with the next frame are used for both, as in the published program.
         intrinsics = networks.intrinsics(motion.features[AFTER], *clip.frames.shape[1:3])
     else:
         intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
@@ -154,15 +154,15 @@ def depth_objective(
     """Pose and transform networks in training mode, the (just updated) flow network in evaluation mode.
 
     Args:
-      trainable: the parameters to differentiate, whichever the phase trains, nested as in `TrainingNetworks`.
+      trainable: the parameters to differentiate (those trained in this phase), nested as in `TrainingNetworks`.
       frozen: all other parameters; their gradients are never computed.
       statistics: BatchNorm statistics of all networks.
       batch: see `objective.Batch`.
       graphdef: of `TrainingNetworks`.
-      config: weights.
-      projection: whether the phase has the projection loss and its variant along the flow.
-      axis_name: mapped axis of devices that share the batch; see `losses.reduce.masked_mean`.
-      camera: where the camera's motion and intrinsics come from.
+      config: loss weights.
+      projection: whether the phase uses the projection loss and its variant along the flow.
+      axis_name: mapped axis of the devices that share the batch; see `losses.reduce.masked_mean`.
+      camera: source of the camera motion and intrinsics.
     """
     networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
     clip = clip_of(batch, config)
@@ -189,7 +189,7 @@ def depth_objective(
     occlusion = jax.vmap(occlusion_mask)(backward_flow)
     scene = _Scene(neighbour_from_frame, intrinsics, occlusion, registration, registered)
 
-    pairs = length > 1 and projection  # of frames whose depth is known both, which a lone frame is in none of
+    pairs = length > 1 and projection  # pairs in which the depth of both frames is known; a single frame has none
     weights = {
         REPROJECTION: 1.0,
         TRANSFORM: config.transform_weight,
@@ -214,11 +214,11 @@ def depth_objective(
 
 
 def shared_flows(network: nnx.Module, frames: Float[Array, "B L H W 3"]):
-    """Flow between all neighbouring frames of clips, each ordered pair once.
+    """Flow between all neighbouring frames of clips, with each ordered pair computed once.
 
-    The forward flow of a frame to the one before it is that one's backward flow from the one after it: with T frames
-    and their neighbours there are 2(T+1) ordered pairs, where running each frame's four passes would make 4T.
-    In evaluation mode a pair's flow does not depend on what it is batched with.
+    The forward flow of a frame to the previous one is the backward flow of that one from the next: with T frames
+    and their neighbours there are 2(T+1) ordered pairs, whereas running four passes for each frame would take 4T.
+    In evaluation mode, the flow of a pair does not depend on the rest of the batch.
 
     Returns:
       forward flows at all scales [2,N,h,w,2], and the backward flow at full size [2,N,H,W,2].
@@ -243,7 +243,7 @@ def shared_flows(network: nnx.Module, frames: Float[Array, "B L H W 3"]):
 
 
 class _Pair(NamedTuple):
-    """Everything that frames [N] and their neighbours on one side are compared by at one scale, at full size."""
+    """The inputs for comparing frames [N] with their neighbours on one side, at one scale, at full size."""
 
     neighbour: Float[Array, "N H W 3"]
     neighbour_from_frame: Float[Array, "N 4 4"]
@@ -253,7 +253,7 @@ class _Pair(NamedTuple):
     transform: Float[Array, "N H W 3"]
     neighbour_depth: Float[Array, "N H W"]
     same_clip: Bool[Array, "N"]
-    left_out: Float[Array, "N H W"] | None  # of the neighbour; None without masks, as the next
+    left_out: Float[Array, "N H W"] | None  # of the neighbour; None without masks, as is the next
     registered: Bool[Array, "N H W"] | None
 
 
@@ -267,10 +267,10 @@ def _view_synthesis(
     model: DepthModelConfig,
     axis_name: str | None,
 ) -> dict[str, Float[Array, "S"]]:
-    """Returns the terms that compare frames with neighbours, unweighted, by scale; 0 those that are not wanted.
+    """Returns the terms that compare frames with neighbours, unweighted, by scale; disabled terms are 0.
 
-    Scales and sides are loops, compiled once, and a side's maps are computed again for the derivative: nothing of
-    full size but the arguments is kept.
+    Scales and sides are loops, compiled once, and the maps of a side are recomputed for the gradient: only the
+    arguments are stored at full size.
     """
 
     def one_scale(_, scale_maps: _ScaleMaps):
@@ -344,14 +344,14 @@ def _terms(
 
 
 class _Landed(NamedTuple):
-    """Where the terms of a pair take nothing that masks of single frames leave out; True where there are no masks.
+    """Where the terms of a pair use no pixel excluded by per-frame masks; True without masks.
 
     Attributes:
-      by_motion: what the neighbour has where depth and motion lead.
-      windows: the same for each pixel's whole 3x3 window.
-      registered: what the neighbour has where the finest flow leads.
-      by_flow: what it has where the scale's flow leads.
-      flow_depth: what the frame has where the scale's flow leads, and the neighbour at the same pixel.
+      by_motion: in the neighbour, at the position given by depth and motion.
+      windows: the same for the whole 3x3 window around each pixel.
+      registered: in the neighbour, at the position given by the finest flow.
+      by_flow: in the neighbour, at the position given by the flow at this scale.
+      flow_depth: in the frame at the position given by the flow at this scale, and in the neighbour at the same pixel.
     """
 
     by_motion: Bool[Array, "N H W"] | bool = True
@@ -362,7 +362,7 @@ class _Landed(NamedTuple):
 
     @classmethod
     def of(cls, clip: Clip, pair: _Pair, pixels: Float[Array, "N H W 2"]) -> "_Landed":
-        """Finds out by sampling what is left out at the very places where colours and depths are sampled."""
+        """Samples the masks at exactly the positions where colours and depths are sampled."""
         if pair.left_out is None or pair.registered is None or clip.left_out is None:  # all or none of them
             return cls()
         by_motion = lands_on_counted(pair.left_out, pixels)
@@ -379,14 +379,14 @@ class _Landed(NamedTuple):
 def _depth_of_neighbours(
     depth: Float[Array, "N H W"], length: int
 ) -> tuple[Float[Array, "2 N H W"], Bool[Array, "2 N"]]:
-    """Returns the depth of each frame's neighbours, and whether those are in the same clip (else it is another's)."""
+    """Returns the depth of each frame's neighbours, and whether they are in the same clip (else it is of another)."""
     number = jnp.arange(depth.shape[0]) % length
     neighbours = jnp.stack([jnp.roll(depth, 1, axis=0), jnp.roll(depth, -1, axis=0)])
     return neighbours, jnp.stack([number > 0, number < length - 1])
 
 
 def _smoothness(disparity: Float[Array, "N h w 1"], clip: Clip, index: int, axis_name: str | None) -> Float[Array, ""]:
-    """Returns the edge-aware smoothness of the mean-normalised disparity, at the frame's size of a scale."""
+    """Returns the edge-aware smoothness of the mean-normalised disparity, at the size of the frame at this scale."""
     level, valid = clip.levels[index], clip.valid[index]
     resized = resize_align_corners(disparity, level.shape[1:3])[..., 0]
     pairs = edge_aware_differences(mean_normalised(resized, valid)[..., None], level)

@@ -1,8 +1,8 @@
-"""The camera's motion solved from optical flow and the depth of the moment, in place of a pose network's answer.
+"""Camera motion solved from optical flow and the current depth, instead of being predicted by a pose network.
 
-`train.objective.camera` chooses it.  Flow comes with the batch (`data.registration`); depth may lack a shift of
-disparity, which is found along with the motion and kept out of it.  So there is a camera from the first step on, on
-any kind of scene, and depth need not bend to make up for one that does not turn.
+Selected by `train.objective.camera`.  Flow is part of the batch (`data.registration`).  Depth may be off by a shift in
+disparity, which is estimated together with the motion and separated from it.  The camera is therefore available from
+the first step, on any kind of scene, and depth need not distort to compensate for a camera that does not rotate.
 """
 
 import functools
@@ -28,10 +28,10 @@ def batch_with_flow(batch: dict[str, Array]) -> dict[str, Array]:
 def solved_camera(
     networks: nnx.Module, clip: Clip, batch: Batch, depth: Float[Array, "N H W"], config: ObjectiveConfig
 ) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
-    """The camera that explains the batch's flow at the predicted depth, and the batch's intrinsics.
+    """The camera that explains the flow in the batch given the predicted depth, and the batch's intrinsics.
 
-    See `depth_objective.Camera`.  The motion is taken as known, but for its length: a clip's depth and the shifts
-    between its frames grow together, or the scale of depth would drift, held by nothing.
+    See `depth_objective.Camera`.  The motion is treated as constant, except for its length: a clip's depth and the
+    translations between its frames scale together; otherwise nothing would prevent the scale of depth from drifting.
     """
     del networks, clip, config
     intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)

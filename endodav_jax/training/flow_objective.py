@@ -33,11 +33,11 @@ PREFIX = "flow_phase/"
 
 
 class FlowAux(NamedTuple):
-    """What the flow update gives besides its loss.
+    """The results of the flow update besides its loss.
 
     Attributes:
-      losses: `flow_phase/loss/<scale>` and `flow_phase/loss`, as weighted.
-      statistics: all BatchNorm statistics, the flow network's moved.
+      losses: `flow_phase/loss/<scale>` and `flow_phase/loss`, weighted.
+      statistics: all BatchNorm statistics, with those of the flow network updated.
     """
 
     losses: dict[str, Float[Array, ""]]
@@ -54,19 +54,19 @@ def flow_objective(
     config: ObjectiveConfig,
     axis_name: str | None = None,
 ) -> tuple[Float[Array, ""], FlowAux]:
-    """The flow network in training mode, the transform network as it is.
+    """The flow loss, with the flow network in training mode and the transform network unchanged.
 
-    Per scale, averaged over both neighbours: masked mean of the photometric error between the neighbour registered
-    by its flow and the frame in the neighbour's light (not differentiated), plus edge-aware smoothness of the flow.
+    Per scale, averaged over both neighbours: masked mean of the photometric error between the neighbour registered by
+    its flow and the frame adjusted to the neighbour's brightness (not differentiated), plus edge-aware smoothness.
 
     Args:
-      trainable: parameters of the flow network (differentiate these), nested as in `TrainingNetworks`.
+      trainable: parameters of the flow network (to be differentiated), nested as in `TrainingNetworks`.
       frozen: all other parameters.
       statistics: BatchNorm statistics of all networks.
       batch: see `objective.Batch`.
       graphdef: of `TrainingNetworks`.
-      config: weights.
-      axis_name: mapped axis of devices that share the batch; see `losses.reduce.masked_mean`.
+      config: loss weights.
+      axis_name: mapped axis of the devices that share the batch; see `losses.reduce.masked_mean`.
     """
     networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
     clip = clip_of(batch, config)
@@ -109,7 +109,7 @@ def flow_objective(
 def predict_transforms(
     network: nnx.Module, registration: Float[Array, "2 N H W 3"], clip: Clip, config: ObjectiveConfig
 ) -> Float[Array, "S 2 N H W 3"]:
-    """Returns the transform of each scale, full size, by the network in evaluation mode, and nothing to derive."""
+    """Returns the transform at each scale, full size, from the network in evaluation mode, without gradients."""
     pairs = registration.reshape(-1, *registration.shape[2:])
     frames = jnp.concatenate([clip.frames, clip.frames])
     maps = map_frames(lambda first, second: network(first, second, train=False), pairs, frames)
@@ -119,7 +119,7 @@ def predict_transforms(
 
 @runtime_checkable
 class RegisteringNetworks(Protocol):
-    """The network that `registration_score` asks, among others."""
+    """The network used by `registration_score`, among others."""
 
     @property
     def flow(self) -> Any: ...
@@ -128,7 +128,7 @@ class RegisteringNetworks(Protocol):
 def registration_score(networks: RegisteringNetworks, batch: Batch, config: ObjectiveConfig) -> Float[Array, ""]:
     """The published validation score of a batch, 0 to 1: local correlation of frames and registered neighbours.
 
-    The better neighbour of each pixel counts, averaged over pixels and scales; networks in evaluation mode.
+    Uses the better neighbour of each pixel, averaged over pixels and scales; networks in evaluation mode.
     """
     clip = clip_of(batch, config)
     maps = jax.vmap(lambda neighbour: networks.flow(neighbour, clip.seen_frames, train=False))(clip.seen_neighbours)
@@ -142,10 +142,10 @@ def registration_score(networks: RegisteringNetworks, batch: Batch, config: Obje
 
 
 def flow_passes(network: nnx.Module, clip: Clip, config: ObjectiveConfig):
-    """Runs the four passes in the published order: of each neighbour forward, then backward.
+    """Runs the four passes in the published order: for each neighbour forward, then backward.
 
-    The backward flow serves the occlusion mask alone and has no derivative.  In training mode every pass has the
-    statistics of its own pairs, so none can stand in for another.
+    The backward flow is used only for the occlusion mask and is not differentiated.  In training mode, every pass uses
+    the statistics of its own pairs, so no pass can replace another.
 
     Returns:
       forward flows at all scales [2,N,h,w,2], and the backward flow at full size [2,N,H,W,2].

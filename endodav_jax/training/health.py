@@ -1,7 +1,7 @@
-"""Whether the depth that a run predicts is still depth: its level, its relief, what is dead, how far the camera moves.
+"""Health of the depth predicted during a run: its level, its relief, dead outputs and the camera motion.
 
-A photometric loss can fall while depth gets worse: everything may shrink together with the camera's motion, relief may
-flatten to a plane, and a last ReLU that is 0 everywhere has no derivative and never comes back.
+A photometric loss can decrease while depth gets worse: everything may shrink together with the camera motion, relief
+may flatten to a plane, and a last ReLU that is 0 everywhere has no gradient and never recovers.
 """
 
 import math
@@ -17,14 +17,14 @@ RELIEF = PREFIX + "relief"
 ZERO_SHARE = PREFIX + "zero_share"
 TRANSLATION = PREFIX + "translation_in_depths"
 MEASURED = (MEDIAN_DEPTH, RELIEF, ZERO_SHARE, TRANSLATION)
-# Against the run's start, as logged.
+# Relative to the start of the run, as logged.
 DRIFT = PREFIX + "median_depth_against_start"
 RELIEF_KEPT = PREFIX + "relief_against_start"
 
-DEAD_SHARE = 0.99  # a frame with as much of its output at 0 has next to no derivative left
-_EVERY = 4  # pixels between those that level and relief are measured on, along each axis
-_DRIFT_TOLD = 2.0  # times deeper or shallower than at the start
-_RELIEF_TOLD = 0.5  # of the start's
+DEAD_SHARE = 0.99  # with this fraction of its output at 0, a frame has almost no gradient left
+_EVERY = 4  # stride between the pixels on which level and relief are measured, along each axis
+_DRIFT_TOLD = 2.0  # factor in either direction relative to the start that triggers a warning
+_RELIEF_TOLD = 0.5  # fraction of the initial relief below which a warning is given
 
 
 def health_of(
@@ -33,17 +33,17 @@ def health_of(
     neighbour_from_frame: Float[Array, "2 N 4 4"],
     in_view: Bool[Array, "N H W"],
 ) -> dict[str, Float[Array, ""]]:
-    """Returns, by the names of `MEASURED`, what a step's depth looks like.
+    """Returns statistics of the depth in a step, by the names of `MEASURED`.
 
     Args:
-      disparity: the network's output, 0 or more.
-      depth: made of it, in the unit of the predicted translation.
-      neighbour_from_frame: predicted motion of the camera to both neighbours.
-      in_view: pixels that count.
+      disparity: the network's output, non-negative.
+      depth: computed from it, in the unit of the predicted translation.
+      neighbour_from_frame: predicted camera motion to both neighbours.
+      in_view: pixels to use.
 
     Returns:
-      the median depth; the relief, which is the mean over frames of the standard deviation of log depth; the share of
-      disparity that is 0; and the length of the predicted translation over the median depth.
+      the median depth; the relief, which is the mean over frames of the standard deviation of log depth; the fraction
+      of disparity that is 0; and the length of the predicted translation divided by the median depth.
     """
     seen = in_view[:, ::_EVERY, ::_EVERY]
     log_depth = jnp.log(depth[:, ::_EVERY, ::_EVERY])
@@ -62,7 +62,7 @@ def health_of(
 
 
 def against_start(now: Mapping[str, float], start: Mapping[str, float]) -> dict[str, float]:
-    """Returns median depth and relief as multiples of what they were at the start, by `DRIFT` and `RELIEF_KEPT`."""
+    """Returns median depth and relief as multiples of their initial values, by `DRIFT` and `RELIEF_KEPT`."""
     return {
         DRIFT: now[MEDIAN_DEPTH] / start[MEDIAN_DEPTH],
         RELIEF_KEPT: now[RELIEF] / max(start[RELIEF], 1e-12),
@@ -70,22 +70,22 @@ def against_start(now: Mapping[str, float], start: Mapping[str, float]) -> dict[
 
 
 def is_dead(measured: Mapping[str, float]) -> bool:
-    """Whether the last ReLU is shut nearly everywhere."""
+    """Whether the last ReLU is 0 nearly everywhere."""
     return measured[ZERO_SHARE] >= DEAD_SHARE
 
 
 def worries(compared: Mapping[str, float]) -> dict[str, str]:
-    """Returns, by name, a line for each of `against_start` that a person should look at."""
+    """Returns, by name, a warning for each value of `against_start` that needs attention."""
     found = {}
     drift, relief = compared[DRIFT], compared[RELIEF_KEPT]
     if not 1 / _DRIFT_TOLD <= drift <= _DRIFT_TOLD and math.isfinite(drift):
         found[DRIFT] = (
-            f"median depth is {drift:.2f} times what it was at the start; where loss falls by that, lower "
+            f"median depth is {drift:.2f} times its value at the start; if this is what lowers the loss, lower "
             "config.train.objective.projection_weight, or use config.train.objective.projection_relative=True"
         )
     if relief < _RELIEF_TOLD:
         found[RELIEF_KEPT] = (
-            f"relief is {relief:.2f} of what it was at the start: depth flattens; look at parallax and camera motion, "
+            f"relief is {relief:.2f} of its value at the start: depth is flattening; check parallax and camera motion, "
             "and lower config.train.objective.projection_weight"
         )
     return found

@@ -1,4 +1,4 @@
-"""The weights that a run starts from: random ones, with converted checkpoints laid over them."""
+"""The initial weights of a run: random values, overwritten by converted checkpoints."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,13 +20,13 @@ _RESNET_USERS = ("pose", "flow", "transform")
 
 
 class Initial(NamedTuple):
-    """What a run starts from.
+    """The initial state of a run.
 
     Attributes:
       graphdef: of `TrainingNetworks`.
-      trained, frozen: the groups that some phase trains, and all others.
-      statistics: BatchNorm's, a pure nested dict.
-      card: of the weights; None for random ones.
+      trained, frozen: the groups trained in some phase, and all others.
+      statistics: BatchNorm statistics, a pure nested dict.
+      card: card of the weights; None for random ones.
     """
 
     graphdef: nnx.GraphDef
@@ -40,9 +40,9 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
     """Builds all networks of a run.
 
     Args:
-      config: `weights` names a checkpoint: of the depth network alone, with or without adapters, or of a whole run;
-        what it lacks (adapters above all) is initialised as published.
-      axis_name: of the devices, for BatchNorm.
+      config: `weights` names a checkpoint of only the depth network, with or without adapters, or of a complete run;
+        anything missing (especially adapters) is initialised as published.
+      axis_name: axis of the devices, for BatchNorm.
 
     Raises:
       UserError: weights that are missing or do not fit.
@@ -69,7 +69,7 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
         found = load_networks(config.weights)
         if found.config is not None and found.config.metric:
             raise UserError(
-                f"{config.weights}: its output is depth in metres, and training is of disparity; start from relative "
+                f"{config.weights}: outputs depth in metres, but training requires disparity; start from relative "
                 "weights"
             )
         for name in ("depth", *MOTION_NETWORKS):
@@ -89,7 +89,7 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
 
 
 def trained_groups(config: Config) -> frozenset[str]:
-    """Returns every group that some phase of the run trains."""
+    """Returns every group that is trained in some phase of the run."""
     motion = {group.name for group in GROUPS.values() if group.trainable and group.network != DEPTH_NETWORK}
     groups = with_late_groups(trainable_groups(config.model)) | motion
     if not config.train.train_output_convolutions:
@@ -110,10 +110,10 @@ def digest_of(frozen: Groups) -> str:
 
 
 def _fill(build: Callable[[], TrainingNetworks], params: dict, statistics: dict) -> None:
-    """Initialises the leaves that no checkpoint gave.
+    """Initialises the leaves that are not in any checkpoint.
 
-    Random numbers of many shapes take a minute to compile on a small machine.  Where most leaves are there, one
-    program makes just the others (adapters, mostly of ones); to make all of them leaf by leaf is the faster way.
+    Random numbers of many shapes take a minute to compile on a small machine.  If most leaves exist already, one
+    program creates only the others (adapters, mostly ones); to create all of them, going leaf by leaf is faster.
     """
     missing = {path for part in (params, statistics) for path, leaf in part.items() if not isinstance(leaf, jax.Array)}
     networks = {path.split(".")[0] for path in missing}
@@ -130,21 +130,21 @@ def _fill(build: Callable[[], TrainingNetworks], params: dict, statistics: dict)
 
 
 def _overwrite(prefix: str, tree: dict, params: dict, statistics: dict, source: str) -> None:
-    """Puts the leaves of `tree` in place of those below `prefix`."""
+    """Replaces the leaves below `prefix` with those of `tree`."""
     for name, leaf in flatten(tree).items():
         path = prefix + name
         target = params if path in params else statistics
         if path not in target:
             if _may_be_left_out(names_of(path)):
                 continue
-            raise UserError(f"{source}: holds {path}, which the configured networks do not have; see config.model")
+            raise UserError(f"{source}: contains {path}, which the configured networks do not have; see config.model")
         if target[path].shape != leaf.shape:
             raise UserError(
-                f"{source}: {path} has shape {leaf.shape}, the configured networks want {target[path].shape}"
+                f"{source}: {path} has shape {leaf.shape}, the configured networks expect {target[path].shape}"
             )
         target[path] = jax.numpy.asarray(leaf, target[path].dtype)
 
 
 def _may_be_left_out(names: tuple) -> bool:
-    """Whether a foundation model has it and an adapted network may do without; published programs leave it out, too."""
+    """Whether an adapted network may lack this parameter of the foundation model, as in the published programs."""
     return "motion_modules" in names or GROUPS[group_of(names)].optional

@@ -1,6 +1,6 @@
-"""What a run leaves for people to read: scalars as JSONL and TensorBoard, pictures as TensorBoard and PNG.
+"""Logs of a run: scalars as JSONL and TensorBoard, pictures as TensorBoard and PNG.
 
-Reading needs nothing of this project: `metrics.jsonl` has one JSON object a line, `pictures/` one PNG a time.
+They can be read without this package: `metrics.jsonl` has one JSON object per line, `pictures/` contains PNG files.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from endodav_jax.files import make_folder
 
 METRICS_FILE = "metrics.jsonl"
 PICTURES_FOLDER = "pictures"
-# The objective keeps the published program's names of the losses; where such a name says nothing, what it is logged as.
+# The objective uses the published program's names of the losses; this maps unclear names to those used in logs.
 _LOGGED_AS = {"loss_cvt": "loss_brightness_smoothness"}
 
 
 class RunLog:
-    """Writes below a run's folder; append-only, so a resumed run goes on in the same files.
+    """Writes to a run's folder; append-only, so a resumed run continues the same files.
 
     Args:
       folder: the run's folder.
-      enabled: false on every process but the first, where all calls do nothing.
+      enabled: false on every process except the first, where all calls do nothing.
     """
 
     def __init__(self, folder: Path, enabled: bool = True):
@@ -38,7 +38,7 @@ class RunLog:
         if enabled:
             make_folder(folder)
             path = folder / METRICS_FILE
-            unfinished = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a run that was killed
+            unfinished = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # left by a killed run
             self._jsonl = open(path, "a", buffering=1)  # noqa: SIM115 - closed in __exit__
             self._jsonl.write("\n" if unfinished else "")
             self._board = SummaryWriter(str(folder / "tensorboard"))
@@ -52,7 +52,7 @@ class RunLog:
             self._board.close()
 
     def scalars(self, step: int, kind: str, values: dict[str, float]) -> None:
-        """Writes one line `{"step": ..., "kind": ..., NAME: value, ...}` and one TensorBoard scalar a value."""
+        """Writes one line `{"step": ..., "kind": ..., NAME: value, ...}` and one TensorBoard scalar per value."""
         if not self._enabled:
             return
         values = {_logged_as(name): float(value) for name, value in values.items()}
@@ -61,7 +61,7 @@ class RunLog:
             self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def holds(self, step: int, kind: str) -> bool:
-        """Returns whether a line of this kind was written for a step, by this run or the one that it goes on from."""
+        """Returns whether a line of this kind was written for a step, by this run or the one that it resumes."""
         return self._enabled and any(
             (line["step"], line["kind"]) == (step, kind) for line in read_metrics(self._folder / METRICS_FILE)
         )
@@ -77,7 +77,7 @@ class RunLog:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """Returns the lines of a run's `metrics.jsonl`, as they were written; without those that a killed run cut short."""
+    """Returns the lines of a run's `metrics.jsonl` as written, without lines truncated when a run was killed."""
     lines = []
     for text in path.read_text().splitlines() if path.exists() else ():
         with contextlib.suppress(json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""A run of self-supervised training from the first step to the last, stoppable and resumable at any of them."""
+"""A complete run of self-supervised training, which can be stopped and resumed at any step."""
 
 import contextlib
 import dataclasses
@@ -40,26 +40,26 @@ from endodav_jax.training.watch import Watch
 def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> int:
     """Trains as configured and writes checkpoints, logs and, at the end, `workdir/model`.
 
-    Goes on where an earlier run in `workdir` stopped, by whatever cause.
+    Resumes from an earlier run in `workdir`, whatever stopped it.
 
     Args:
-      config: of the whole run.
+      config: configuration of the run.
       workdir: the run's folder.
-      objectives: what a step's updates minimise.
+      objectives: the objectives of a step's updates.
 
     Returns:
-      The exit code: `EXIT_PREEMPTED` where SIGTERM came, after saving.
+      The exit code: `EXIT_PREEMPTED` if SIGTERM was received, after saving.
 
     Raises:
-      UserError: the configuration does not fit, or not what the earlier run was trained with; or a loss or gradient
-        is not finite.
+      UserError: the configuration is invalid or differs from that of the earlier run, or a loss or gradient is not
+        finite.
     """
     parallel.start_processes(config.train.coordinator, config.train.processes, config.train.process)
     check_config(config)
     parallel.check_batch_size(config.data.batch_size)
     objectives = objectives_of(config.train.objective, objectives)
     make_folder(workdir)
-    # What the camera is taken from comes with the batches; the run's record keeps the configuration as it was given.
+    # The inputs for the camera are added to the batches; the run's record keeps the original configuration.
     data = data_for(objectives, config, workdir)
     first = jax.process_index() == 0
     with (
@@ -80,7 +80,7 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
 
 
 class Run:
-    """Everything that a run holds while it lasts."""
+    """The state of a run in progress."""
 
     def __init__(
         self,
@@ -118,10 +118,10 @@ class Run:
         self.validation = Validation(config) if config.train.validation_path else None
 
     def describe(self) -> str:
-        """The table of groups, and how much of the depth network trains."""
+        """The table of groups, and how much of the depth network is trained."""
         params = self.state["params"]
         shapes = {
-            names_of(path): leaf.shape[1:] if group in params else leaf.shape  # a trained leaf has an axis of devices
+            names_of(path): leaf.shape[1:] if group in params else leaf.shape  # trained leaves have a device axis
             for group, members in {**self.frozen, **params}.items()
             for path, leaf in members.items()
         }
@@ -130,16 +130,16 @@ class Run:
         trained, total = trained_and_total(count_groups(of_depth.items(), self.available))
         lines = [
             *table_lines(table),
-            f"depth network: {trained:,} of {total:,} parameters train ({100 * trained / total:.2f}%)",
-            f"{self.total_steps} steps, {self.epoch_steps} an epoch, {jax.device_count()} devices",
+            f"depth network: training {trained:,} of {total:,} parameters ({100 * trained / total:.2f}%)",
+            f"{self.total_steps} steps, {self.epoch_steps} per epoch, {jax.device_count()} devices",
         ]
         return "\n".join(lines)
 
     def run_to_end(self, terminated: "list[int]") -> bool:
-        """Steps until the end, or until a signal came; returns whether the end was reached."""
+        """Runs steps until the end or a signal; returns whether the end was reached."""
         config, done = self.config.train, self._steps_done()
         if done and self._ends_epoch(done) and not self.log.holds(done, "validation"):
-            self._validate(done)  # the run before was stopped between saving and measuring
+            self._validate(done)  # the previous run was stopped between saving and validating
         bar = tqdm(
             range(done + 1, self.total_steps + 1), initial=done, total=self.total_steps, desc="train", unit="step",
             disable=None if jax.process_index() == 0 else True,
@@ -177,7 +177,7 @@ class Run:
         return True
 
     def write_model(self, folder: Path) -> None:
-        """Writes the networks as a checkpoint that `infer`, `evaluate` and `export` take."""
+        """Writes the networks as a checkpoint for `infer`, `evaluate` and `export`."""
         tree = join_groups(self._weights(), self.frozen)
         statistics = parallel.unreplicate(self.state["statistics"])
         tree = unflatten(flatten(tree) | flatten(statistics))
@@ -194,7 +194,7 @@ class Run:
         save_model(folder, self.config.model, jax.tree.map(np.asarray, tree), card, overwrite=True)
 
     def _weights(self) -> Groups:
-        """The trained groups as they are used: averaged, where averages are kept."""
+        """The trained groups for validation and export: averaged, if averages are kept."""
         return parallel.unreplicate(self.state["ema"] if self.config.train.ema_decay else self.state["params"])
 
     def _steps_done(self) -> int:
@@ -215,26 +215,26 @@ class Run:
         else:
             self.batches.set_state(record["data"])
         self.watch.start = record.get("health_at_start", {})
-        print(f"going on from step {step} of {self.total_steps}")
+        print(f"resuming from step {step} of {self.total_steps}")
         return state
 
     def _check_record(self, step: int, record: dict, state: State) -> None:
-        """Raises a `UserError` where a checkpoint belongs to another run than the configuration says."""
+        """Raises `UserError` if a checkpoint belongs to a run with a different configuration."""
         where = str(self.checkpoints.step_folder(step))
         lines = changed_fields(record["config"], dataclasses.asdict(self.config))
         before, now = record["config"]["data"]["path"], self.config.data.path
         if record.get("data_sha256", self._data_digest()) != self._data_digest():
-            lines.append(f"config.data.path: was {before!r}, now {now!r}, which holds other frames")
+            lines.append(f"config.data.path: was {before!r}, now {now!r}, which contains different frames")
         check_changes(where, lines, self.config.train.allow_changes)
         check_arrays(where, record.get("shapes", shapes_of(state)), shapes_of(state))
         if record["frozen_sha256"] != self.frozen_digest:
             raise UserError(
-                f"{where}: was trained on other frozen weights than config.weights "
-                f"({self.config.weights or 'random'}); give the same, or another --workdir"
+                f"{where}: was trained with other frozen weights than config.weights "
+                f"({self.config.weights or 'random'}); use the same weights, or another --workdir"
             )
 
     def _data_digest(self) -> str:
-        """Of the data set; empty for a phantom, which its configuration says all of."""
+        """Digest of the data set; empty for a phantom, which is fully described by its configuration."""
         return "" if self.config.data.phantom.family else digest_of_split(self.batches.split)
 
     def _save(self, number: int) -> None:
@@ -253,18 +253,18 @@ class Run:
             write_run_report(self.workdir, title, flat_fields(dataclasses.asdict(self.config)))
 
     def _validate(self, number: int) -> None:
-        """Measures the network and keeps it if it is the best; what cannot be measured is said, and no more."""
+        """Evaluates the network and keeps it if it is the best; sequences that fail are only reported."""
         if self.validation is None or jax.process_index() != 0:
             return
         scores = self.validation.score(join_groups(self._weights(), self.frozen)["depth"])
         for sequence, why in scores.failures.items():
-            print(f"validation after step {number}: {sequence}: {why}; left out", file=sys.stderr)
+            print(f"validation after step {number}: {sequence}: {why}; skipped", file=sys.stderr)
         if "rmse" in scores.means and self._is_best(scores.means["rmse"]):
             state = {"params": self._weights(), "statistics": parallel.unreplicate(self.state["statistics"])}
             record = {"validation": scores.means, "settings": self.validation.settings}
             self.checkpoints.save_best(number, state, record | {"frozen_sha256": self.frozen_digest})
             self.checkpoints.wait()
-        # Last, for a resumed run takes the line as the sign that this is done.
+        # Last, because a resumed run takes this line as the sign that validation is done.
         self.log.scalars(number, "validation", scores.means | {"failed_sequences": len(scores.failures)})
 
     def _is_best(self, rmse: float) -> bool:
@@ -274,28 +274,29 @@ class Run:
         assert self.validation is not None
         if best.get("settings", self.validation.settings) != self.validation.settings:
             print(
-                "validation: measured otherwise than the best network so far, which is no longer kept", file=sys.stderr
+                "validation: settings differ from those of the best network so far, which is discarded",
+                file=sys.stderr,
             )
             return True
         return rmse < best["validation"]["rmse"]
 
 
 def _signal_lines(batches: ClipBatches) -> list[str]:
-    """What the data hold for depth to be learned from, and a warning where that is too little."""
+    """The training signal in the data, and a warning if there is too little."""
     signal = batches.signal
     warning = signal.warning(batches.config.frame_max_interval) if signal.parallax else ""
     return [f"data: {signal.line()}", *([f"warning: {warning}"] if warning else [])]
 
 
 def _frame_size(batches: ClipBatches) -> tuple[int, int]:
-    """Returns (height, width) of the frames, all of one size (`ClipBatches` refuses others)."""
+    """Returns (height, width) of the frames, which all have one size (`ClipBatches` refuses others)."""
     height, width, _ = decode_record(batches.split.records([0])[0]).frame.shape
     return height, width
 
 
 @contextlib.contextmanager
 def _termination() -> Iterator["list[int]"]:
-    """Yields a list that SIGTERM (a cluster's pre-emption) makes true; the run then saves and ends."""
+    """Yields a list that becomes true on SIGTERM (pre-emption by a cluster); the run then saves and ends."""
     received: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:

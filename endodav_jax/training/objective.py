@@ -1,11 +1,11 @@
-"""What both updates of a training step share: the clip they look at, and passes of networks in training mode.
+"""Code shared by both updates of a training step: the clip, and passes of networks in training mode.
 
 A step makes two updates (AF-SfMLearner; EndoDAV): `flow_objective`, then `depth_objective` with the flow network
-as the first has left it.  Both are pure functions of nested dicts of parameters and BatchNorm statistics; only what
-is passed as `trainable` is ever differentiated.
+updated by the first.  Both are pure functions of nested dicts of parameters and BatchNorm statistics; only the
+parameters passed as `trainable` are differentiated.
 
-Names: N = B·T frames, each with its neighbours before and after it (`BEFORE`, `AFTER`).  "Forward" flow of a pair
-(neighbour, frame) leads from the frame's pixels to the neighbour's, "backward" flow the other way.
+Notation: N = B·T frames, each with its previous and next neighbour (`BEFORE`, `AFTER`).  The "forward" flow of a pair
+(neighbour, frame) points from the frame's pixels to the neighbour's, the "backward" flow the other way.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,24 +26,24 @@ from endodav_jax.training.objective_config import ObjectiveConfig
 _HIGHEST = jax.lax.Precision.HIGHEST
 BEFORE, AFTER = 0, 1  # which neighbour
 
-# frames, frames_augmented: float32 [B,T+2,H,W,3] in [0, 1], as they are and as networks see them;
-# view_mask: bool [B,H,W]; intrinsics: float32 [B,4] in pixels, read only where they are not learned;
-# frame_mask: bool [B,T+2,H,W], only where the data have masks of single frames.
+# frames, frames_augmented: float32 [B,T+2,H,W,3] in [0, 1], unchanged and as seen by the networks;
+# view_mask: bool [B,H,W]; intrinsics: float32 [B,4] in pixels, used only if they are not learned;
+# frame_mask: bool [B,T+2,H,W], only if the data have per-frame masks.
 Batch = Mapping[str, Array]
 
 
 class Clip(NamedTuple):
-    """A batch as the losses look at it.
+    """A batch as used by the losses.
 
     Attributes:
-      frames, neighbours: [N,H,W,3] and [2,N,H,W,3] float32 in [0, 1]: what is warped and compared.
-      seen_frames, seen_neighbours: the same, colour-jittered: what networks see.
+      frames, neighbours: [N,H,W,3] and [2,N,H,W,3] float32 in [0, 1]: the images to warp and compare.
+      seen_frames, seen_neighbours: the same with colour jitter: the input of the networks.
       levels: `frames` at each scale of the objective, [N,h,w,3].
-      valid: which pixels of those may count, [N,h,w] bool: in view and not a highlight, and at coarser scales so is
-        every pixel that went into their colour.
+      valid: valid pixels at each scale, [N,h,w] bool: in view and not a highlight; at coarser scales this must hold
+        for every pixel that contributes to the colour.
       valid_windows: pixels [N,H,W] whose whole 3x3 window is valid; for terms that compare windows.
-      left_out, neighbours_left_out: [N,H,W] and [2,N,H,W] float32, 1 where a pixel or one next to it is left out by the
-        frame's own mask; None where the data have no such masks.
+      left_out, neighbours_left_out: [N,H,W] and [2,N,H,W] float32, 1 where a pixel or an adjacent one is excluded by
+        the frame's own mask; None if the data have no such masks.
     """
 
     frames: Float[Array, "N H W 3"]
@@ -58,7 +58,7 @@ class Clip(NamedTuple):
 
 
 def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
-    """Sorts a batch into frames and neighbours and marks the pixels that may count."""
+    """Splits a batch into frames and neighbours and marks the valid pixels."""
     frames, neighbours = _with_neighbours(batch["frames"])
     seen_frames, seen_neighbours = _with_neighbours(batch["frames_augmented"])
     length = batch["frames"].shape[1] - 2
@@ -93,7 +93,7 @@ def _with_neighbours(frames: Shaped[Array, "B L *rest"]) -> tuple[Array, Array]:
 
 
 def _valid_at(valid: Bool[Array, "N H W"], scale: int) -> Bool[Array, "N h w"]:
-    """Returns which pixels of a scale are made of valid pixels alone.
+    """Returns which pixels of a scale are computed from valid pixels only.
 
     Halving with antialias reaches beyond a pixel's own cell, but over all halvings by less than one cell.
     """
@@ -106,26 +106,26 @@ def _valid_at(valid: Bool[Array, "N H W"], scale: int) -> Bool[Array, "N h w"]:
 
 
 def lands_on_counted(left_out: Float[Array, "N H W"], pixels: Float[Array, "N H W 2"]) -> Bool[Array, "N H W"]:
-    """Returns where sampling at `pixels` takes nothing that is left out: no colour, no depth and no slope of either."""
+    """Returns where sampling at `pixels` uses no excluded pixel, for colour, depth or the gradient of either."""
     return sample_bilinear(left_out[..., None], pixels, "border")[..., 0] == 0
 
 
 def all_in_windows(mask: Bool[Array, "N H W"]) -> Bool[Array, "N H W"]:
-    """Returns whether the mask holds in all of each pixel's 3x3 window."""
+    """Returns whether the mask is true in the whole 3x3 window of each pixel."""
     return jax.lax.reduce_window(mask, True, jax.lax.bitwise_and, (1, 3, 3), (1, 1, 1), "SAME")
 
 
 def to_full_size(maps: list[Float[Array, "*P N _ _ C"]], shape: Size) -> Float[Array, "S *P N H W C"]:
-    """Stacks maps of several scales, each resized (align_corners) to the frames' size."""
+    """Stacks maps of several scales, each resized (align_corners) to the size of the frames."""
     return jnp.stack([resize_align_corners(scale_map, shape) for scale_map in maps])
 
 
 class TrainingMode(NamedTuple):
-    """A network in training mode as a pure function: its passes move the statistics one after the other.
+    """A network in training mode as a pure function; its passes update the statistics in sequence.
 
     Attributes:
       run: (params, statistics, first, second) -> (outputs, statistics).
-      params, statistics: the network's, as they are before the first pass.
+      params, statistics: those of the network before the first pass.
     """
 
     run: Callable
@@ -134,7 +134,7 @@ class TrainingMode(NamedTuple):
 
 
 def training_mode(network: nnx.Module) -> TrainingMode:
-    """Takes a motion network of frame pairs apart."""
+    """Splits a motion network for frame pairs into a pure function and its state."""
     graphdef, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
     params, statistics = states
 
@@ -147,10 +147,10 @@ def training_mode(network: nnx.Module) -> TrainingMode:
 
 
 def train_passes(network: nnx.Module, first: Array, second: Array, remat: bool):
-    """Runs `network` on each of `first` and `second` [P,N,H,W,3] in turn, as published: a batch's statistics a pass.
+    """Runs `network` on each of `first` and `second` [P,N,H,W,3] in turn, with batch statistics per pass as published.
 
-    The network's running statistics are moved P times.  The passes are a loop, compiled once; with `remat` its
-    outputs and its small maps (`layers.kept`) stay, and one pass at a time is computed again for the derivative.
+    The running statistics of the network are updated P times.  The passes are a loop, compiled once; with `remat`, its
+    outputs and small maps (`layers.kept`) are stored, and one pass at a time is recomputed for the gradient.
 
     Returns:
       the outputs, stacked along a first axis P.
@@ -170,7 +170,7 @@ def train_passes(network: nnx.Module, first: Array, second: Array, remat: bool):
 def photometric_errors(
     a: Float[Array, "N H W 3"], b: Float[Array, "N H W 3"], config: ObjectiveConfig
 ) -> Float[Array, "N H W"]:
-    """`losses.photometric_error`; on a CPU a frame at a time, whose dozen maps stay in the cache."""
+    """`losses.photometric_error`; on a CPU one frame at a time, whose dozen maps fit in the cache."""
     return map_frames(lambda a, b: photometric_error(a, b, config.ssim_weight), a, b, frames=1, remat=True)
 
 
@@ -192,7 +192,7 @@ def statistics_of(networks: nnx.Module) -> dict:
 
 
 def mean_over_scales(losses: dict[str, Array], prefix: str, config: ObjectiveConfig) -> Float[Array, ""]:
-    """Returns the mean of `<prefix>loss/<scale>` and notes it as `<prefix>loss`."""
+    """Returns the mean of `<prefix>loss/<scale>` and records it as `<prefix>loss`."""
     total = sum((losses[f"{prefix}loss/{scale}"] for scale in config.scales), jnp.float32(0))
     losses[f"{prefix}loss"] = total / len(config.scales)
     return losses[f"{prefix}loss"]

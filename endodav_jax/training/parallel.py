@@ -1,8 +1,8 @@
-"""Training over several devices: the one module that knows there are any.
+"""Training on several devices; the only module that deals with devices.
 
-The clips of a batch are shared out over the local devices by `jax.pmap`; the step itself averages its gradients and
-BatchNorm statistics over the axis `AXIS`, across hosts too.  A step written for `AXIS` and wrapped by
-`jax.jit(jax.shard_map(..., check_vma=False))` instead would compute the same, so this module alone would change.
+`jax.pmap` splits the clips of a batch over the local devices; the step itself averages its gradients and
+BatchNorm statistics over the axis `AXIS`, also across hosts.  The same step wrapped in
+`jax.jit(jax.shard_map(..., check_vma=False))` would compute the same, so only this module would have to change.
 """
 
 from collections.abc import Callable
@@ -21,15 +21,15 @@ AXIS = "data"
 
 
 def start_processes(coordinator: str, processes: int, process: int) -> None:
-    """Joins the processes of a run on several hosts; with one process, or on a pod that says all itself, a no-op.
+    """Connects the processes of a run on several hosts; does nothing for a single process.
 
     Args:
-      coordinator: `host:port` of process 0; `auto` leaves everything to the cluster's environment (SLURM, GKE, TPU).
-      processes: how many there are.
-      process: number of this one.
+      coordinator: `host:port` of process 0; `auto` takes everything from the cluster's environment (SLURM, GKE, TPU).
+      processes: number of processes.
+      process: index of this process.
 
     Raises:
-      UserError: the others did not come.
+      UserError: the other processes did not connect.
     """
     if not coordinator:
         return
@@ -44,18 +44,18 @@ def start_processes(coordinator: str, processes: int, process: int) -> None:
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raises a `UserError` where the global batch cannot be shared out evenly over all devices."""
+    """Raises `UserError` if the global batch cannot be split evenly over all devices."""
     devices = jax.device_count()
     if batch_size % devices:
         raise UserError(
-            f"config.data.batch_size: {batch_size} clips cannot be shared out over {devices} devices; use a multiple"
+            f"config.data.batch_size: {batch_size} clips cannot be split over {devices} devices; use a multiple"
         )
 
 
 def any_process(flag: bool) -> bool:
-    """Returns whether any process says so; all must ask at the same step.
+    """Returns whether the value is true on any process; all must call this at the same step.
 
-    A signal reaches hosts at different steps, and a host that stopped alone would leave the others waiting.
+    A signal reaches hosts at different steps, and a host that stopped on its own would leave the others waiting.
     """
     if jax.process_count() == 1:
         return flag
@@ -65,12 +65,12 @@ def any_process(flag: bool) -> bool:
 def replicate(tree: Any, *, owned: bool = False) -> Any:
     """Copies every leaf to each local device: [...] becomes [devices, ...], one slice on each.
 
-    Through NumPy, since `device_put` of a device's own array may alias it, and a donated alias is gone for good.
+    Goes through NumPy, since `device_put` of a device's own array may alias it, and a donated alias is lost.
 
     Args:
-      tree: arrays of host or device.
-      owned: a CPU may alias NumPy's memory, which a step that is given it cannot write into, and so holds it twice;
-        with `owned` the copies are the devices' own.  For what is donated.
+      tree: arrays on the host or a device.
+      owned: a CPU may alias NumPy's memory, which a step cannot overwrite and so stores twice; with `owned`, the copies
+        belong to the devices.  Use it for arrays that are donated.
     """
     devices = jax.local_devices()
     sharding = NamedSharding(Mesh(np.asarray(devices), (AXIS,)), PartitionSpec(AXIS))
@@ -87,7 +87,7 @@ def unreplicate(tree: Any) -> Any:
 
 
 def shard(batch: Any) -> Any:
-    """Shares out a process's batch: [B, ...] becomes [devices, B / devices, ...]."""
+    """Splits the batch of a process: [B, ...] becomes [devices, B / devices, ...]."""
     devices = jax.local_device_count()
     return jax.tree.map(lambda leaf: leaf.reshape(devices, leaf.shape[0] // devices, *leaf.shape[1:]), batch)
 
@@ -104,7 +104,7 @@ class DataParallel:
         self._programs: dict[Phase, Callable] = {}
 
     def compiled(self, state: Any, frozen: Any, batch: Any, phase: Phase) -> Callable:
-        """Returns the program of a phase, compiled when it is first asked for: `program(state, frozen, batch)`."""
+        """Returns the program of a phase, compiled on first use: `program(state, frozen, batch)`."""
         if phase not in self._programs:
             self._programs[phase] = self.mapped.lower(state, frozen, batch, phase).compile()
             release_free_memory()
@@ -112,6 +112,6 @@ class DataParallel:
 
     def __call__(self, state: Any, frozen: Any, batch: Any, phase: Phase) -> tuple:
         """Runs a step; see `TrainStep`."""
-        if jax.process_count() > 1:  # a program of `pmap` that was compiled ahead wants the arrays of all processes
+        if jax.process_count() > 1:  # a `pmap` program compiled ahead of time expects the arrays of all processes
             return self.mapped(state, frozen, batch, phase)
         return self.compiled(state, frozen, batch, phase)(state, frozen, batch)

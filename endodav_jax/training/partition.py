@@ -1,9 +1,9 @@
-"""The parameters of a run by group, and one optimiser state a group.
+"""The parameters of a run by group, with one optimiser state per group.
 
-Parameters travel as `{group: {path: array}}`, `path` being the names from the root joined by dots.  The groups that a
-step trains are an argument of the differentiated function, all others are not, so gradients of frozen weights are
+Parameters are passed as `{group: {path: array}}`, where `path` is the names from the root joined by dots.  Only the
+groups that a step trains are arguments of the differentiated function, so gradients of frozen weights are
 never part of the program.  `optax.partition` masks by group label: a group outside the phase has no gradient and its
-state is not touched, so its value, moments and count stay as they are, bit for bit.
+state is not touched, so its values, moments and count remain bit-identical.
 """
 
 import functools
@@ -14,7 +14,7 @@ import jax
 import optax
 from flax import traverse_util
 
-Groups = dict[str, dict[str, Any]]  # the leaves are arrays of host or device, or their shapes
+Groups = dict[str, dict[str, Any]]  # the leaves are arrays on host or device, or their shapes
 
 
 def flatten(tree: Mapping) -> dict[str, Any]:
@@ -23,17 +23,17 @@ def flatten(tree: Mapping) -> dict[str, Any]:
 
 
 def unflatten(flat: Mapping[str, Any]) -> dict:
-    """Undoes `flatten`; names of digits become list positions again, as `nnx.to_pure_dict` has them."""
+    """Inverse of `flatten`; names made of digits become list positions again, as in `nnx.to_pure_dict`."""
     return traverse_util.unflatten_dict({names_of(path): leaf for path, leaf in flat.items()})
 
 
 def names_of(path: str) -> tuple[str | int, ...]:
-    """Returns the names of a dotted path, list positions as integers."""
+    """Returns the names in a dotted path, with list positions as integers."""
     return tuple(int(name) if name.isdigit() else name for name in path.split("."))
 
 
 def split_by_group(tree: Mapping, group_of: Callable[[tuple], str]) -> Groups:
-    """Sorts the leaves of a pure nested dict into groups; every leaf lands in exactly one."""
+    """Sorts the leaves of a pure nested dict into groups; every leaf is in exactly one."""
     groups: Groups = {}
     for path, leaf in flatten(tree).items():
         groups.setdefault(group_of(names_of(path)), {})[path] = leaf
@@ -44,7 +44,7 @@ def join_groups(*many: Mapping[str, Mapping[str, Any]]) -> dict:
     """Returns the pure nested dict of all groups together.
 
     Raises:
-      ValueError: a path stands in two groups.
+      ValueError: a path is in two groups.
     """
     flat: dict[str, Any] = {}
     for groups in many:
@@ -57,7 +57,7 @@ def join_groups(*many: Mapping[str, Mapping[str, Any]]) -> dict:
 
 
 def select(groups: Mapping, names: Iterable[str]) -> dict:
-    """Returns the named groups alone, in the order of `groups`."""
+    """Returns only the named groups, in the order of `groups`."""
     wanted = set(names)
     return {name: members for name, members in groups.items() if name in wanted}
 
@@ -78,19 +78,19 @@ def apply_gradients(
     """Updates the groups that have gradients.
 
     Args:
-      optimisers: group -> transformation whose updates are still to be scaled by the learning rate.
-      learning_rates: group -> scalar.  They follow the run's step, not the group's own count of updates, which
-        stands still outside its phase.
+      optimisers: group -> transformation, whose updates have yet to be scaled by the learning rate.
+      learning_rates: group -> scalar.  They follow the step of the run, not the group's own update count, which
+        does not advance outside its phase.
       grads: gradients of the groups in training.
-      states: group -> state, of every group of `params`, as `init_optimiser` made them.
+      states: group -> state, for every group of `params`, as returned by `init_optimiser`.
       params: every group that the run ever trains.
 
     Returns:
-      The parameters and the states of all groups, those without gradients being the very same arrays.
+      The parameters and states of all groups; for those without gradients, the very same arrays.
     """
     active = frozenset(grads)
     partition = partition_of({group: optimisers[group] for group in params}, active)
-    # A masked group is seen by no transformation, whatever it holds, so it need hold nothing.
+    # Transformations never see a masked group, so its contents do not matter and can be empty.
     trained = {group: params[group] if group in active else {} for group in params}
     state = partition.init(trained)
     state = state._replace(inner_states={g: states[g] if g in active else s for g, s in state.inner_states.items()})
@@ -109,7 +109,7 @@ def apply_gradients(
 def partition_of(
     optimisers: Mapping[str, optax.GradientTransformation], active: frozenset[str]
 ) -> optax.GradientTransformation:
-    """Returns the transformation that updates the groups `active` and no other; built once for each such set."""
+    """Returns the transformation that updates only the groups in `active`; built once for each such set."""
     return _partition(tuple(optimisers.items()), active)
 
 

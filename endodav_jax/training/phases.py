@@ -1,9 +1,9 @@
-"""Which groups of parameters a step trains: a function of the step number alone.
+"""Decides which parameter groups a step trains, from the step number only.
 
 The published program trains the spatial adapters for `spatial_steps` steps with the projection loss off, then the
-temporal ones for `temporal_steps` steps with it on, and so on; pose, transform and intrinsics train throughout, the
-output convolutions whenever the depth network does.  Steps are counted from 1, as it counts them, so the very first
-spatial phase is one step shorter than the others.
+temporal ones for `temporal_steps` steps with it on, alternating.  Pose, transform and intrinsics are always trained,
+the output convolutions whenever the depth network is.  Steps are counted from 1, as in the published program, so the
+very first spatial phase is one step shorter than the others.
 """
 
 import dataclasses
@@ -13,16 +13,16 @@ from endodav_jax.models.groups import GROUPS, Group, Role
 
 @dataclasses.dataclass(frozen=True)
 class PhaseSchedule:
-    """When what trains.  Contradictions raise `ValueError` when it is built.
+    """The schedule of training phases.  Contradictions raise `ValueError` when it is built.
 
     Attributes:
       spatial_steps: steps of each spatial phase.
-      temporal_steps: steps of each temporal phase; 0 leaves the temporal adapters alone.
-      joint: train spatial and temporal adapters together, projection loss always on, instead of in turn.
+      temporal_steps: steps of each temporal phase; 0 does not train the temporal adapters.
+      joint: train spatial and temporal adapters together with the projection loss always on, instead of alternating.
       warm_up_steps: DV-LoRA trains its factors A, B up to this step and its vectors U, V after it.
-      motion_steps: so many steps at the start train the motion networks alone, depth at rest, so that it has not to
-        make up for a camera that is not known yet; the other phases are counted from there.
-      depth_interval: if positive, depth and camera motion train in turn, this many steps each, motion first.
+      motion_steps: number of initial steps that train only the motion networks, with depth fixed, so that depth need
+        not compensate for an unknown camera; the other phases start after them.
+      depth_interval: if positive, depth and camera motion are trained alternately, this many steps each, motion first.
     """
 
     spatial_steps: int = 400
@@ -34,7 +34,7 @@ class PhaseSchedule:
 
     def __post_init__(self):
         if self.spatial_steps < 0 or self.temporal_steps < 0 or self.spatial_steps + self.temporal_steps < 1:
-            raise ValueError("train.phases: spatial_steps and temporal_steps must not be negative nor both zero")
+            raise ValueError("train.phases: spatial_steps and temporal_steps must not be negative or both zero")
         if min(self.depth_interval, self.warm_up_steps, self.motion_steps) < 0:
             raise ValueError("train.phases: depth_interval, warm_up_steps and motion_steps must not be negative")
 
@@ -44,8 +44,8 @@ class Phase:
     """What one step trains.  Hashable: it is the static argument that selects a compiled step.
 
     Attributes:
-      name: for people: `spatial`, `temporal`, `joint` or `motion`.
-      groups: parameter groups that the second update (depth, pose, transform, intrinsics) changes.
+      name: human-readable: `spatial`, `temporal`, `joint` or `motion`.
+      groups: parameter groups changed by the second update (depth, pose, transform, intrinsics).
       projection: whether the projection loss is on.
     """
 
@@ -59,8 +59,8 @@ def phase_of_step(step: int, schedule: PhaseSchedule, available: frozenset[str])
 
     Args:
       step: number of the step, from 1.
-      schedule: the phases' lengths.
-      available: groups that the network has and the run trains; a phase trains no other.
+      schedule: the lengths of the phases.
+      available: groups that the network has and the run trains; a phase trains only these.
     """
     if step <= schedule.motion_steps:
         motion = frozenset(group for group in available if GROUPS[group].role == "motion")
@@ -93,7 +93,7 @@ def phase_of_step(step: int, schedule: PhaseSchedule, available: frozenset[str])
 
 
 def _has_its_time(group: Group, warm: bool, available: frozenset[str]) -> bool:
-    """Whether a group trains before or after the warm-up; one that no other takes over from trains throughout."""
+    """Whether a group is trained before or after the warm-up; groups without a successor are trained throughout."""
     if group.takes_over:
         return not warm
     return warm or not any(GROUPS[other].takes_over == group.name for other in available)

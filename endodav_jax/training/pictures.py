@@ -1,18 +1,18 @@
-"""What a step saw, as one picture: frame, warped neighbours, refined targets, occlusion, disparity, flow."""
+"""One picture of a step: frame, warped neighbours, refined targets, occlusion, disparity, flow."""
 
 import numpy as np
 
 from endodav_jax.training.depth_objective import Pictures
 from endodav_jax.video.colour import colour_table, colourise
 
-_DISPARITY_SHARE = 0.98  # brighter than this quantile is the brightest colour
+_DISPARITY_SHARE = 0.98  # values above this quantile get the brightest colour
 
 
 def panel(pictures: Pictures) -> np.ndarray:
-    """Returns uint8 [3H,4W,3] of one frame's pictures (NumPy, without the axis N).
+    """Returns uint8 [3H,4W,3] from the pictures of one frame (NumPy, without the axis N).
 
-    Rows: the frame, its disparity and an empty half; then, for the neighbour before and the one after: the neighbour
-    warped by depth and motion, the refined target, where the neighbour sees the pixel too, and the flow to it.
+    Rows: the frame, its disparity and an empty half; then, for the previous and the next neighbour: the neighbour
+    warped by depth and motion, the refined target, where the pixel is visible in the neighbour, and the flow to it.
     """
     frame, warped, refined, occlusion, disparity, _, flow = (np.asarray(picture) for picture in pictures)
     top = max(float(np.quantile(disparity, _DISPARITY_SHARE)), 1e-6)
@@ -27,7 +27,7 @@ def panel(pictures: Pictures) -> np.ndarray:
 
 
 def flow_colours(flow: np.ndarray) -> np.ndarray:
-    """Returns flow [H,W,2] (y, x) as uint8 [H,W,3]: direction as hue, length as brightness, the longest brightest."""
+    """Returns flow [H,W,2] (y, x) as uint8 [H,W,3]: direction as hue, length as brightness, scaled to the maximum."""
     length = np.linalg.norm(flow, axis=-1)
     sixths = np.arctan2(flow[..., 0], flow[..., 1]) * 3 / np.pi
     value = length / max(float(length.max()), 1e-6)

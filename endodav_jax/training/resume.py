@@ -1,4 +1,4 @@
-"""Whether a configuration may go on with the checkpoint of another: fields that change the run are told one by one."""
+"""Checks whether a checkpoint can be resumed with a configuration; changed fields are reported one by one."""
 
 import sys
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from typing import Any
 
 from endodav_jax.errors import UserError
 
-# A field, or a section ended by a dot, that a run may be resumed with another value of: what reads and decodes, what is
-# written when, what only other jobs read, and what is done with once the first step is made (a checkpoint names its
-# frozen weights by digest).
+# Fields (or sections, ending in a dot) that may change on resume: how data are read and decoded, what is written when,
+# what only other jobs use, and what is not used after the first step (a checkpoint names its frozen weights by
+# digest).
 _FREE = (
     "job", "weights", "pretrain.", "infer.", "evaluate.",
     "data.path", "data.threads", "data.workers", "data.prefetch",

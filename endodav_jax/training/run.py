@@ -1,4 +1,4 @@
-"""A training from its configuration alone: checked, its phantom rendered where it has one, trained."""
+"""Training from a configuration: checks it, renders its phantom if it has one, and trains."""
 
 import dataclasses
 from pathlib import Path
@@ -11,21 +11,21 @@ from endodav_jax.training.step import PUBLISHED, Objectives
 
 
 def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> int:
-    """Fine-tunes a network without labels, as a configuration says; rerun to resume.
+    """Fine-tunes a network without labels; rerun to resume.
 
-    A configured phantom is rendered below `workdir` first; without a data set of its own, the validation takes the
-    phantom's.
+    A configured phantom is first rendered into `workdir`; if no validation data set is given, validation uses the
+    phantom.
 
     Args:
-      config: of the run.
-      workdir: of everything that the run writes; `model/` in it is the trained network.
-      objectives: what a step's updates minimise.
+      config: configuration of the run.
+      workdir: folder for everything that the run writes; `model/` in it is the trained network.
+      objectives: the objectives of a step's updates.
 
     Returns:
-      The exit code: `EXIT_PREEMPTED` where SIGTERM ended it, after saving.
+      The exit code: `EXIT_PREEMPTED` if SIGTERM ended the run, after saving.
 
     Raises:
-      UserError: the configuration contradicts itself, or data or weights are missing or do not fit.
+      UserError: the configuration is contradictory, or data or weights are missing or do not fit.
     """
     check_config(config)  # before anything is rendered
     data, validation = with_rendered_phantom(config.data, workdir / "data")

@@ -1,13 +1,13 @@
-"""Checkpoints of a run: what is needed to go on as if nothing had happened, and the best network so far.
+"""Checkpoints of a run: the complete state for an exact resume, and the best network so far.
 
-`last/` holds the newest steps: trained groups, optimiser states, BatchNorm statistics, counters, and a record (position
-in the data, configuration, base weights' digest, shape and CRC-32 of every array).  The frozen backbone
-is not written: the record names the base weights by digest, and a resume with others is refused.  `best/` holds the
+`last/` contains the newest steps: trained groups, optimiser states, BatchNorm statistics, counters, and a record
+(position in the data, configuration, digest of the base weights, shape and CRC-32 of every array).  The frozen backbone
+is not saved: the record names the base weights by digest, and resuming with others is refused.  `best/` contains the
 trained groups and statistics of the step with the lowest validation RMSE.
 
-Orbax writes in the background and gives a step its name when it is whole, so a killed run finds its last whole step.
-A damaged newest step is named and the one before is used; the CRCs find what Orbax alone would read in silence (one
-flipped byte of an array).
+Orbax writes in the background and renames a step when it is complete, so a killed run finds its last complete step.
+If the newest step is damaged, it is named and the previous one is used; the CRCs detect damage that Orbax would read
+without an error (a flipped byte in an array).
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from endodav_jax.errors import UserError
 
-_STEP_DIGITS = 8  # readers must agree on it: Orbax sees no steps otherwise
+_STEP_DIGITS = 8  # readers must use the same number; otherwise Orbax finds no steps
 
 
 class RunCheckpoints:
@@ -44,24 +44,24 @@ class RunCheckpoints:
         """Starts writing one step; returns as soon as the arrays are copied.
 
         Args:
-          step: steps done.
+          step: number of completed steps.
           state: pure nested dict of arrays, NumPy or on one device.
-          record: JSON-safe facts; `checksums` and `shapes` are added.
+          record: JSON-compatible values; `checksums` and `shapes` are added.
         """
         _save(self._last, step, state, record)
 
     def save_best(self, step: int, state: Any, record: dict) -> None:
-        """Writes the best network so far in place of the one before."""
+        """Writes the best network so far, replacing the previous one."""
         _save(self._best, step, state, record)
 
     def restore(
         self, abstract_state: Any, check: Callable[[int, dict], None] = lambda step, record: None
     ) -> tuple[int, Any, dict] | None:
-        """Reads the newest whole step: (step, state, record), or None where there is no step yet.
+        """Reads the newest complete step: (step, state, record), or None if there is none yet.
 
         Args:
           abstract_state: a state like the one that was saved.
-          check: called with the step and its record before any array is read; raises a `UserError` to refuse it.
+          check: called with the step and its record before any array is read; raises `UserError` to refuse it.
 
         Raises:
           UserError: there are steps, and none of them can be read; or what `check` raises.
@@ -73,16 +73,16 @@ class RunCheckpoints:
                 restored = _restore(self._last, step, abstract_state)
             except UserError:
                 raise
-            except Exception as error:  # Orbax raises whatever the damaged file made it raise
+            except Exception as error:  # a damaged file can make Orbax raise anything
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 print(f"{self.step_folder(step)}: damaged ({reason[:200]}); trying the one before", file=sys.stderr)
                 continue
-            for newer in steps[: steps.index(step)]:  # else it would stand in the way of writing it again
+            for newer in steps[: steps.index(step)]:  # otherwise it could not be written again
                 self._last.delete(newer)
             return restored
         if steps:
             raise UserError(
-                f"{self.folder / 'last'}: none of its steps can be read; move the folder away to start afresh"
+                f"{self.folder / 'last'}: none of its steps can be read; move the folder away to start over"
             )
         return None
 
@@ -99,23 +99,23 @@ class RunCheckpoints:
         return None if step is None else _restore(self._best, step, abstract_state)
 
     def step_folder(self, step: int) -> Path:
-        """Returns where a step of `last/` lies."""
+        """Returns the path of a step in `last/`."""
         return self.folder / "last" / f"{step:0{_STEP_DIGITS}d}"
 
     def wait(self) -> None:
-        """Returns when everything begun is written."""
+        """Waits until all pending writes are complete."""
         self._last.wait_until_finished()
         self._best.wait_until_finished()
 
     def close(self) -> None:
-        """Waits and lets go of the folder."""
+        """Waits for pending writes and closes the folder."""
         self._last.close()
         self._best.close()
 
 
 @contextlib.contextmanager
 def open_run(folder: Path, keep_last: int = 2) -> Iterator[RunCheckpoints]:
-    """A `RunCheckpoints` that is closed whatever happens."""
+    """A `RunCheckpoints` that is always closed."""
     checkpoints = RunCheckpoints(folder, keep_last)
     try:
         yield checkpoints
@@ -124,7 +124,7 @@ def open_run(folder: Path, keep_last: int = 2) -> Iterator[RunCheckpoints]:
 
 
 def checksums(state: Any) -> dict[str, int]:
-    """Returns the CRC-32 of every array's bytes by path."""
+    """Returns the CRC-32 of every array's bytes, by path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {
         jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).tobytes())
@@ -133,7 +133,7 @@ def checksums(state: Any) -> dict[str, int]:
 
 
 def shapes_of(state: Any) -> dict[str, list[int]]:
-    """Returns the shape of every array by path."""
+    """Returns the shape of every array, by path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path): list(np.shape(leaf)) for path, leaf in leaves}
 

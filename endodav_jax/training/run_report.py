@@ -1,4 +1,4 @@
-"""The report of a run: its losses, the health of its depth, its gradients and its validation, as one HTML page."""
+"""The report of a run: losses, health of the depth, gradients and validation, as one HTML page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,20 +12,20 @@ from endodav_jax.report.pictures import small
 from endodav_jax.training import health
 from endodav_jax.training.logs import METRICS_FILE, PICTURES_FOLDER, read_metrics
 
-_POINTS = 200  # of a curve; more are averaged, so that the page stays small
-_PICTURE = 900  # pixels of the picture's longer side
+_POINTS = 200  # maximum per curve; longer curves are averaged to keep the page small
+_PICTURE = 900  # length of the picture's longer side in pixels
 _HEALTHY = (
-    "Depth is healthy where relief stays, median depth drifts slowly, next to nothing of the output is 0, and the "
-    "camera moves by a small part of the depth.  A loss that falls with relief or median depth teaches nothing."
+    "Depth is healthy if relief is preserved, median depth drifts slowly, almost none of the output is 0, and the "
+    "camera moves by a small fraction of the depth.  A loss that falls with relief or median depth is no progress."
 )
 
 
 def write_run_report(workdir: Path, title: str, about: Mapping[str, object]) -> None:
-    """Writes `workdir/report.html` of what the run has logged so far.
+    """Writes `workdir/report.html` from the logs so far.
 
     Args:
       workdir: the run's folder.
-      title: of the page.
+      title: title of the page.
       about: fields and values of the configuration.
 
     Raises:
@@ -45,9 +45,9 @@ def write_run_report(workdir: Path, title: str, about: Mapping[str, object]) -> 
             "Health of the depth",
             [
                 text(_HEALTHY),
-                _chart(steps, [health.DRIFT, health.RELIEF_KEPT], "Median depth and relief", "times the start's"),
-                _chart(steps, [health.ZERO_SHARE], "Output that is 0", "share of pixels"),
-                _chart(steps, [health.TRANSLATION], "Camera's way to the next frame", "median depths"),
+                _chart(steps, [health.DRIFT, health.RELIEF_KEPT], "Median depth and relief", "relative to the start"),
+                _chart(steps, [health.ZERO_SHARE], "Output equal to 0", "fraction of pixels"),
+                _chart(steps, [health.TRANSLATION], "Camera translation per frame", "median depths"),
             ],
         ),
     ]
@@ -66,7 +66,7 @@ def write_run_report(workdir: Path, title: str, about: Mapping[str, object]) -> 
 
 
 def _last_of_each_step(logged: Sequence[dict], kind: str) -> list[dict]:
-    """A run that went back to a checkpoint logged some steps twice; the later line holds."""
+    """Drops duplicates: a run that resumed from a checkpoint logged some steps twice; the later line is used."""
     return [line for _, line in sorted({line["step"]: line for line in logged if line["kind"] == kind}.items())]
 
 
@@ -76,7 +76,7 @@ def _named(logged: Sequence[dict], start: str, end: str = "") -> list[str]:
 
 
 def _chart(logged: Sequence[dict], names: Sequence[str], title: str, unit: str) -> Block:
-    """Returns the curves of what was logged by these names, or a word where nothing was."""
+    """Returns the curves logged under these names, or a note if there are none."""
     curves = {}
     for name in names:
         points = np.array([(line["step"], line[name]) for line in logged if name in line], np.float64).reshape(-1, 2)

@@ -20,7 +20,7 @@ from endodav_jax.training.phases import Phase
 FLOW = frozenset({"flow"})
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)  # PyTorch's defaults; the rate is left to `apply_gradients`
 
-# params, ema: group -> {path: array}; opt: group -> optimiser state; statistics: nested dict of BatchNorm's;
+# params, ema: group -> {path: array}; opt: group -> optimiser state; statistics: nested dict of BatchNorm statistics;
 # step, skipped: int32 counters.  Everything that a run changes, and nothing else.
 State = dict[str, Any]
 
@@ -38,7 +38,7 @@ def new_state(params: Groups, statistics: dict, config: TrainConfig) -> State:
 
 
 def objective_batch(batch: dict[str, Array]) -> dict[str, Array]:
-    """Turns a batch of the pipeline into what the objectives take: floats, plain and colour-jittered."""
+    """Converts a batch from the pipeline to the input of the objectives: floats, plain and colour-jittered."""
     frames = to_float(batch["frames"])
     return {
         "frames": frames,
@@ -51,12 +51,12 @@ def objective_batch(batch: dict[str, Array]) -> dict[str, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class Objectives:
-    """What the two updates of a step minimise, and what they are given of a batch.
+    """The objectives of the two updates of a step, and how their batch is prepared.
 
     Attributes:
-      flow: of the first update; see `flow_objective.flow_objective`.
-      depth: of the second; see `depth_objective.depth_objective`.
-      batch: a batch as `data.contract.BATCH` says -> the batch that both take; see `objective.Batch`.
+      flow: objective of the first update; see `flow_objective.flow_objective`.
+      depth: objective of the second; see `depth_objective.depth_objective`.
+      batch: a batch as described by `data.contract.BATCH` -> the batch that both take; see `objective.Batch`.
     """
 
     flow: Callable = flow_objective
@@ -74,9 +74,9 @@ class TrainStep:
     Attributes:
       graphdef: of `TrainingNetworks`.
       config: the `train` section.
-      learning_rate: step, from 1 -> factor of every group's learning rate.
-      axis_name: mapped axis of devices that share the batch, or None.
-      objectives: what the two updates minimise.
+      learning_rate: step, from 1 -> factor on every group's learning rate.
+      axis_name: mapped axis of the devices that share the batch, or None.
+      objectives: the objectives of the two updates.
     """
 
     graphdef: nnx.GraphDef | None
@@ -88,17 +88,17 @@ class TrainStep:
     def __call__(
         self, state: State, frozen: Groups, batch: dict[str, Array], phase: Phase
     ) -> tuple[State, dict[str, Array], Pictures]:
-        """Makes both updates, unless something is not finite: then the state stays and `skipped` counts.
+        """Makes both updates, unless something is not finite: then the state is unchanged and `skipped` is incremented.
 
         Args:
           state: see `State`.
           frozen: the groups that no phase trains.
-          batch: as `data.contract.BATCH` says.
+          batch: as described by `data.contract.BATCH`.
           phase: what the second update trains; static.
 
         Returns:
           The new state; losses, gradient norms by group and the depth's health (averaged over devices), `finite` and
-          `skipped`, the steps that were not; pictures of one frame.
+          `skipped`, the number of steps that were not; pictures of one frame.
         """
         number = state["step"] + 1
         clip = self.objectives.batch(batch)
@@ -122,7 +122,7 @@ class TrainStep:
         }
         finite = jnp.all(jnp.isfinite(jnp.stack(list(metrics.values()))))
         new = {"params": params, "opt": opt, "statistics": depth_aux.statistics, "ema": self._average(state, params)}
-        # A branch and not a choice number by number: nothing to compile, and nothing to compute.
+        # A branch rather than an elementwise select: nothing extra to compile or compute.
         new = jax.lax.cond(
             finite, lambda now, _: now, lambda _, before: before, new, {name: state[name] for name in new}
         )
@@ -132,7 +132,7 @@ class TrainStep:
         return new, metrics, _one_frame(depth_aux.pictures)
 
     def _gradients(self, objective, names: frozenset[str], params: Groups, frozen: Groups, statistics, clip, **kwargs):
-        """Returns what the objective says, and its gradient by the named groups, averaged over devices."""
+        """Returns the results of the objective and its gradient by the named groups, averaged over devices."""
         others = join_groups({group: members for group, members in params.items() if group not in names}, frozen)
 
         def loss(trained: Groups):
@@ -154,7 +154,7 @@ class TrainStep:
         return jax.lax.pmean(tree, self.axis_name) if self.axis_name else tree
 
     def _clipped(self, grads: Groups) -> tuple[Groups, dict[str, Array]]:
-        """Returns the gradients, clipped where that is asked for, and their norms by group before it."""
+        """Returns the gradients, clipped if configured, and their norms by group before clipping."""
         norms = {group: optax.tree.norm(members) for group, members in grads.items()}
         if self.config.clip_norm and norms:
             total = optax.tree.norm(norms)
@@ -169,7 +169,7 @@ class TrainStep:
 
 
 def learning_rate_factor(config: TrainConfig, total_steps: int, steps_per_epoch: int) -> Callable[[Array], Array]:
-    """Returns step, counted from 1 -> what every learning rate is multiplied by."""
+    """Returns a function: step, counted from 1 -> factor on every learning rate."""
     if config.schedule == "constant":
         return lambda step: jnp.ones_like(step, jnp.float32)
     if config.schedule == "cosine":
@@ -179,7 +179,7 @@ def learning_rate_factor(config: TrainConfig, total_steps: int, steps_per_epoch:
 
 
 def _one_frame(pictures: Pictures) -> Pictures:
-    """Keeps the frame in the middle of the batch, so that little leaves the device."""
+    """Keeps only the frame in the middle of the batch, so that little is copied from the device."""
     middle = pictures.frame.shape[0] // 2
     of_neighbours = {"warped", "refined", "occlusion", "flow"}
     return Pictures(

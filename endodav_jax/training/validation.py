@@ -1,4 +1,4 @@
-"""The score of an epoch, as the published program validates: whole sequences, aligned, averaged over frames."""
+"""Validation after an epoch, as in the published program: whole sequences, aligned, averaged over frames."""
 
 import dataclasses
 
@@ -10,12 +10,12 @@ from endodav_jax.inference.estimator import DepthEstimator
 
 @dataclasses.dataclass(frozen=True)
 class ValidationScores:
-    """What was measured after an epoch.
+    """The results of a validation.
 
     Attributes:
-      means: error (`abs_rel`, ..., `tae`) -> mean over the frames of all sequences that could be measured; errors that
-        could not be measured on any (TAE without poses) are missing.
-      failures: sequence -> one line that says why it could not be measured.
+      means: error (`abs_rel`, ..., `tae`) -> mean over the frames of all sequences that could be evaluated; errors that
+        are available for none (TAE without poses) are missing.
+      failures: sequence -> one line that says why it could not be evaluated.
     """
 
     means: dict[str, float]
@@ -23,10 +23,10 @@ class ValidationScores:
 
 
 class Validation:
-    """Validation sequences and how they are measured.
+    """Validation sequences and the evaluation settings.
 
     Attributes:
-      settings: JSON-safe; scores can be compared only where these are equal.
+      settings: JSON-compatible; scores are comparable only if these are equal.
 
     Raises:
       UserError: the data set is missing or damaged.
@@ -44,7 +44,7 @@ class Validation:
         }
 
     def score(self, params: dict) -> ValidationScores:
-        """Measures a depth network's weights, a pure nested dict; a sequence that cannot be measured is left out."""
+        """Evaluates a depth network's weights, a pure nested dict; sequences that cannot be evaluated are skipped."""
         results = evaluate_network(DepthEstimator(self._model, params), self._videos, self._evaluate)
         known = {name: value for name, value in results.means().items() if value == value}
         return ValidationScores(known, results.failures)

@@ -1,4 +1,4 @@
-"""What steps reported, looked at without waiting for every one of them: what was not finite, and the depth's health."""
+"""Checks the results of steps without waiting for each one: values that are not finite, and the health of the depth."""
 
 import sys
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from endodav_jax.training import health, parallel
 
 
 class _Step(NamedTuple):
-    """A step whose results may still be on their way."""
+    """A step whose results may still be being computed."""
 
     number: int
     metrics: dict
@@ -21,18 +21,18 @@ class _Step(NamedTuple):
 
 
 class Watch:
-    """Remembers steps until they are looked at.
+    """Records steps until they are checked.
 
-    A refused step leaves the state as it was (`TrainStep`), so nothing is lost by looking late: all that has to be kept
-    is what a person wants to know of it, a few numbers on the device and the clip's name.  Whoever saves a state looks
-    before.
+    A refused step leaves the state unchanged (`TrainStep`), so checking late loses nothing: only what is needed for the
+    message is kept, a few numbers on the device and the name of the clip.  Steps must be checked before a state is
+    saved.
 
     Args:
       sequences: names of the training sequences, by number.
-      skip: whether steps that are not finite are skipped, and not a reason to stop.
+      skip: whether steps that are not finite are skipped instead of stopping the run.
 
     Attributes:
-      start: health over the first steps that were looked at, by `health.MEASURED`; empty before.  A resumed run
+      start: health over the first steps that were checked, by `health.MEASURED`; empty before that.  A resumed run
         sets it.
     """
 
@@ -44,19 +44,19 @@ class Watch:
         self._told: set[str] = set()
 
     def add(self, number: int, metrics: dict, batch: dict) -> None:
-        """Remembers a step by what it returned, without waiting for it."""
+        """Records the results of a step without waiting for them."""
         index = batch["frame_index"]
         self._steps.append(_Step(number, metrics, np.unique(batch["sequence"]), int(index.min()), int(index.max())))
 
     def look(self) -> dict[str, float]:
-        """Waits for the remembered steps and forgets them; what is worth a worry is told once a run.
+        """Waits for the recorded steps, checks and forgets them; each kind of warning is printed once per run.
 
         Returns:
-          Mean health over them, and against the start; empty where none of them was finite.
+          Mean health over them, and relative to the start; empty if none of them was finite.
 
         Raises:
-          UserError: a step was refused: the first of them, with what was not finite (losses, and gradients by group)
-            and its clips; or the depth network's output is dead.
+          UserError: a step was refused (names the first one, what was not finite and its clips), or the output of the
+            depth network is dead.
         """
         steps, self._steps = self._steps, []
         seen = []
@@ -92,8 +92,8 @@ class Watch:
         return (
             f"step {step.number}: the depth network's output is 0 at {share:.1f}% of the pixels of "
             f"{self._clips(step)}: its last ReLU is dead and cannot recover; the last checkpoint is kept; lower the "
-            "rates of what trains in the depth network (config.train.learning_rates), or set config.train.clip_norm, "
-            "and start again"
+            "learning rates of the depth network (config.train.learning_rates), or set config.train.clip_norm, and "
+            "start again"
         )
 
     def _clips(self, step: _Step) -> str:

@@ -1,1 +1,1 @@
-"""A page in the browser to look at depth: frames, point clouds, the camera's path, the surface, distances."""
+"""A browser page that shows depth: frames, point clouds, the camera path, the surface, distances."""

@@ -1,4 +1,4 @@
-"""`endodav view` as it runs: a folder or a video on a page, until it is stopped."""
+"""The application behind `endodav view`: shows a folder or a video on a page until stopped."""
 
 import contextlib
 import tempfile
@@ -17,18 +17,18 @@ from endodav_jax.viewer.page import Page, Shown, quiet_server
 
 
 class App:
-    """A page at an address; shows a folder, or infers a video first."""
+    """A page at an address that shows a folder, or a video after processing it."""
 
     def __init__(self, host: str, port: int, weights: str = ""):
-        """Opens the address.
+        """Starts listening.
 
         Args:
-          host: to listen on.
-          port: likewise; 0 takes a free one.
-          weights: for videos; empty for the network of the package.
+          host: address to listen on.
+          port: port to listen on; 0 for any free port.
+          weights: for videos; empty for the network shipped with the package.
 
         Raises:
-          UserError: the address cannot be listened on.
+          UserError: listening on this address failed.
         """
         self._weights = weights
         self._server = quiet_server()
@@ -38,17 +38,17 @@ class App:
 
     @property
     def address(self) -> str:
-        """To open in a browser."""
+        """The address to open in a browser."""
         return self.door.address
 
     def close(self) -> None:
-        """Takes the page and what it inferred away."""
+        """Removes the page and the temporary results."""
         self.door.close()
         self._server.stop()
         self._scratch.cleanup()
 
     def show(self, path: Path, sequence: str = "", shown: Shown | None = None) -> None:
-        """Shows a folder that a command wrote, or the depth of a video.
+        """Shows a folder written by a command, or the depth of a video.
 
         Raises:
           UserError: neither can be read.
@@ -64,9 +64,9 @@ class App:
         self._upload_button()
 
     def wait_for_a_file(self) -> None:
-        """A page without anything yet, onto which a video can be put."""
+        """An empty page to which a video can be uploaded."""
         self._reset()
-        self._server.gui.add_markdown("**endodav view**  \nPut a video here to see its depth.")
+        self._server.gui.add_markdown("**endodav view**  \nUpload a video to see its depth.")
         self._upload_button()
 
     def _infer(self, video: Path, folder: Path, tell: Callable[[float], None]) -> None:
@@ -76,10 +76,10 @@ class App:
 
     @contextlib.contextmanager
     def _progress(self, name: str) -> Iterator[Callable[[float], None]]:
-        """A bar on the page while a video is worked on."""
+        """A progress bar on the page while a video is processed."""
         self._reset()
         gui = self._server.gui
-        gui.add_markdown(f"**{name}**  \nDepth is computed; the page changes when it is done.")
+        gui.add_markdown(f"**{name}**  \nComputing depth; the page will update when it is done.")
         bar = gui.add_progress_bar(0.0)
         yield lambda share: setattr(bar, "value", 100.0 * min(max(share, 0.0), 1.0))
 
@@ -116,7 +116,7 @@ def _was_written_by_a_command(path: Path) -> bool:
 
 
 def open_browser(address: str) -> bool:
-    """Opens the user's browser; False where there is none."""
+    """Opens the user's browser; returns False if there is none."""
     try:
         return webbrowser.open(address)
     except webbrowser.Error:

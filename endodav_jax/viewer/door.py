@@ -1,7 +1,7 @@
-"""The address that a browser talks to: lets in who has the link, and tells the page what a link says.
+"""Access control for the page: admits browsers that have the link, and passes the parameters of links to the page.
 
-The page itself listens on a port of the loopback interface that nobody is told.  Before it stands this door: it reads
-the head of each connection, answers links itself (with a cookie and a way to the page), and passes everything else on.
+The page itself listens on an undisclosed port of the loopback interface.  This proxy in front of it reads the head of
+each connection, answers links itself (with a cookie and a redirect to the page), and forwards everything else.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Door:
-    """Serves `host:port` and passes connections on to a port of this machine.
+    """Serves `host:port` and forwards connections to a local port.
 
     Attributes:
-      address: of the page, with the token where one is needed.
+      address: address of the page, including the token if one is required.
     """
 
     def __init__(self, host: str, port: int, inner: int, on_link: Callable[[dict[str, str]], None]):
-        """Opens it.
+        """Starts listening.
 
         Args:
-          host: to listen on; other than loopback addresses need a token, which `address` has.
-          port: 0 takes a free one.
+          host: address to listen on; anything but loopback requires a token, which is part of `address`.
+          port: 0 for any free port.
           inner: port of the page.
-          on_link: called with what a link says, before its page loads.
+          on_link: called with the parameters of a link, before its page loads.
 
         Raises:
-          UserError: the address cannot be listened on.
+          UserError: listening on this address failed.
         """
         self._inner, self._on_link = inner, on_link
         self._token = "" if host in LOOPBACK else secrets.token_urlsafe(16)
@@ -72,7 +72,7 @@ class Door:
         writer.close()
 
     def _answer(self, head: bytes) -> bytes | None:
-        """What the door says itself; None for what it passes on."""
+        """The proxy's own response, or None for requests to forward."""
         lines = head.decode("latin-1").split("\r\n")
         method, _, rest = lines[0].partition(" ")
         target = urlsplit(rest.rpartition(" ")[0])
@@ -84,7 +84,7 @@ class Door:
         cookie = SimpleCookie(headers.get("cookie", ""))
         known = cookie[COOKIE].value if COOKIE in cookie else ""
         if self._token and not any(hmac.compare_digest(self._token, given) for given in (token, known)):
-            return _response("403 Forbidden", "This page needs the link that `endodav view` printed.\n")
+            return _response("403 Forbidden", "This page requires the link printed by `endodav view`.\n")
         if method == "GET" and target.path == "/" and (token or said) and "upgrade" not in headers:
             if said:
                 self._on_link(said)

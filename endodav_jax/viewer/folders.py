@@ -1,4 +1,4 @@
-"""Recordings from the folders that commands write: `infer`, `reconstruct` and `evaluate`."""
+"""Recordings from the folders written by `infer`, `reconstruct` and `evaluate`."""
 
 import json
 from pathlib import Path
@@ -12,23 +12,23 @@ from endodav_jax.viewer.stored import StoredFrames, StoredMaps
 
 
 def open_folder(path: Path, sequence: str = "") -> Recording:
-    """Opens what a command wrote.
+    """Opens the results of a command.
 
     Args:
       path: the folder.
-      sequence: of an evaluation, or the clip of a folder that holds several; empty for the first.
+      sequence: the sequence of an evaluation, or the clip in a folder with several; empty for the first.
 
     Raises:
-      UserError: nothing of the kind is there, or it is incomplete.
+      UserError: there are no such results, or they are incomplete.
     """
     if not path.is_dir():
-        raise UserError(f"{path}: no such folder; name one that `endodav infer`, `reconstruct` or `evaluate` wrote")
+        raise UserError(f"{path}: no such folder; name one written by `endodav infer`, `reconstruct` or `evaluate`")
     if (path / FRAMES_FOLDER).is_dir() and (path / "results.json").is_file():
         return EvaluatedClip(_one_of(sorted((path / FRAMES_FOLDER).glob("*.npz")), sequence, path))
     metas = sorted(path.glob("*_meta.json"))
     if metas:
         return DepthClip(_one_of(metas, sequence, path))
-    raise UserError(f"{path}: holds no depth; name a folder that `endodav infer`, `reconstruct` or `evaluate` wrote")
+    raise UserError(f"{path}: contains no depth; name a folder written by `endodav infer`, `reconstruct` or `evaluate`")
 
 
 def _one_of(files: list[Path], name: str, folder: Path) -> Path:
@@ -41,7 +41,7 @@ def _one_of(files: list[Path], name: str, folder: Path) -> Path:
 
 
 class DepthClip:
-    """What `endodav infer` wrote, with the path and surface that `endodav reconstruct` adds."""
+    """The results of `endodav infer`, with the path and surface added by `endodav reconstruct`."""
 
     def __init__(self, meta: Path):
         """Opens a clip by its `*_meta.json`.
@@ -54,7 +54,7 @@ class DepthClip:
         for name, option in (("depths.npz", "--save npz"), ("src.mp4", "--videos src")):
             if not (folder / f"{stem}_{name}").is_file():
                 raise UserError(
-                    f"{folder / f'{stem}_{name}'}: is missing, and the page needs it; run again with {option}"
+                    f"{folder / f'{stem}_{name}'}: missing, but required by the page; run again with {option}"
                 )
         self._maps = StoredMaps(folder / f"{stem}_depths.npz")
         self._frames = StoredFrames(folder / f"{stem}_src.mp4")
@@ -62,7 +62,7 @@ class DepthClip:
         self.numbers = self._maps.small["frame_index"].tolist()
         if len(self.numbers) != len(self._frames):
             raise UserError(
-                f"{folder}: {len(self._frames)} frames and {len(self.numbers)} depths of {stem}; run it again"
+                f"{folder}: {len(self._frames)} frames and {len(self.numbers)} depths for {stem}; run the command again"
             )
         self.title, self.fps = stem, float(self._maps.small["fps"])
         self.unit = _unit(about, self._key)
@@ -84,7 +84,7 @@ class DepthClip:
                 self.poses[place] = np.linalg.inv(np.asarray(frame["cam_from_world"], np.float64).reshape(4, 4))
         lost = sum(pose is None for pose in self.poses)
         if lost:
-            self.notes.append(f"{lost} frames have no place on the path of the longest piece")
+            self.notes.append(f"{lost} frames are not on the path of the longest piece")
         if (folder / "mesh.glb").is_file():
             self.surface = (folder / "mesh.glb").read_bytes()
 
@@ -105,7 +105,7 @@ class DepthClip:
 
 
 class EvaluatedClip:
-    """Frames of a sequence that `endodav evaluate` kept: prediction brought to scale, truth, and its error."""
+    """Frames of a sequence kept by `endodav evaluate`: aligned prediction, ground truth, and error."""
 
     def __init__(self, file: Path):
         """Opens `frames/NAME.npz` of an evaluation.
@@ -127,7 +127,7 @@ class EvaluatedClip:
         self.poses: list[np.ndarray | None] = [None] * len(self.numbers)
         if poses is not None and np.isfinite(poses).all():
             self.poses = [np.linalg.inv(pose) for pose in poses.astype(np.float64)]
-        self.notes = [f"{len(self.numbers)} frames of the sequence", "depth brought to the truth's scale"]
+        self.notes = [f"{len(self.numbers)} frames of the sequence", "depth aligned to the ground truth"]
 
     def intrinsics(self) -> np.ndarray:
         """See `Recording`."""

@@ -1,4 +1,4 @@
-"""The page: a time line, frame, depth and error side by side, and the scene in 3D, in which two clicks measure."""
+"""The page: a timeline, frame, depth and error side by side, and the 3D scene, where two clicks measure a distance."""
 
 import base64
 import contextlib
@@ -18,23 +18,23 @@ from endodav_jax.depth_video.config import ColourMap
 from endodav_jax.video.colour import colour_table, colourise
 from endodav_jax.viewer.recording import Recording, View, nearest_to_ray, points_of
 
-MOST_POINTS = 60_000  # of a cloud
-FRUSTA = 40  # shown of a path at most
+MOST_POINTS = 60_000  # per cloud
+FRUSTA = 40  # maximum number shown along a path
 PATH_COLOUR, MARK_COLOUR, NOW_COLOUR = (230, 140, 30), (20, 160, 255), (220, 40, 40)
-WORST_ERROR = 0.3  # relative; where its colours end
+WORST_ERROR = 0.3  # relative; upper end of its colours
 GLTF_TO_WORLD = (0.0, 1.0, 0.0, 0.0)  # half a turn about x: y up and z back become y down and z forward
 BY_COLOUR, BY_DEPTH, BY_ERROR = "frame", "depth", "error"
 
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """What a link to the page says.
+    """The state encoded in a link to the page.
 
     Attributes:
-      frame: place on the time line.
+      frame: position on the timeline.
       cloud: what colours the points: `frame`, `depth` or `error`.
       colours: name of the colour map.
-      low, high: depths that the colours span; equal for the clip's own range.
+      low, high: depth range of the colours; equal for the range of the clip.
     """
 
     frame: int = 0
@@ -44,13 +44,13 @@ class Shown:
     high: float = 0.0
 
     def query(self) -> str:
-        """The link's part behind the question mark."""
+        """The query part of the link."""
         return "&".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
                         for name, value in dataclasses.asdict(self).items())  # fmt: skip
 
     @classmethod
     def of_query(cls, values: dict[str, str]) -> "Shown":
-        """Reads a link; what it does not say, or says wrongly, is as it is at first."""
+        """Parses a link; missing or invalid values get their defaults."""
         read: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             try:
@@ -67,10 +67,10 @@ class Page:
         """Builds the page.
 
         Args:
-          server: an empty one.
-          recording: to show.
-          address: of the page, for links.
-          shown: what to begin with.
+          server: an empty server.
+          recording: the recording to show.
+          address: address of the page, for links.
+          shown: the initial state.
         """
         self._server, self._recording, self._address = server, recording, address
         self._intrinsics = recording.intrinsics()
@@ -139,11 +139,11 @@ class Page:
         threading.Thread(target=self._run, daemon=True).start()
 
     def shown(self) -> Shown:
-        """What the page shows now."""
+        """The current state of the page."""
         return Shown(self._frame.value, self._cloud_by.value, self._colours.value, *map(float, self._range.value))
 
     def apply(self, shown: Shown) -> None:
-        """Shows what a link says."""
+        """Shows the state encoded in a link."""
         with self._lock:
             _set(self._frame, min(max(shown.frame, 0), len(self._recording.numbers) - 1))
             if shown.cloud in self._cloud_by.options:
@@ -155,7 +155,7 @@ class Page:
             self.show()
 
     def show(self) -> None:
-        """Brings pictures and points to the frame and colours that are chosen."""
+        """Updates pictures and points to the selected frame and colours."""
         with self._lock, self._server.atomic():
             place = min(int(self._frame.value), len(self._recording.numbers) - 1)
             if self._view is None or self._view.number != self._recording.numbers[place]:
@@ -166,7 +166,7 @@ class Page:
             _set(self._link, f"{self._address}?{self.shown().query()}")
 
     def _side_by_side(self, view: View) -> str:
-        """The pictures of a frame, as HTML that holds them."""
+        """The pictures of a frame, embedded in HTML."""
         names, pictures = ["frame", "depth"], [view.rgb, self._coloured_depth(view.depth)]
         if view.truth is not None:
             names.append("truth")
@@ -214,7 +214,7 @@ class Page:
         )  # fmt: skip
 
     def _place_camera(self, client: viser.ClientHandle) -> None:
-        """Behind the camera of the frame, so that the first picture is the frame from a little further back."""
+        """Places the view behind the camera of the frame, so that it shows the frame from a little further back."""
         pose = self._recording.poses[min(int(self._frame.value), len(self._recording.poses) - 1)]
         world = np.eye(4) if pose is None else pose
         middle = float(np.mean(self._span))
@@ -223,7 +223,7 @@ class Page:
         client.camera.look_at = tuple(world[:3, 3] + middle * world[:3, 2])
 
     def click(self, origin: np.ndarray, direction: np.ndarray) -> None:
-        """Marks the point under a ray in the world; the second mark gives the distance."""
+        """Marks the point under a ray in the world; the second mark shows the distance."""
         with self._lock:
             found = nearest_to_ray(self._points, origin, direction)
             if found is None:
@@ -245,15 +245,15 @@ class Page:
             self._measured.content = f"Distance: **{text}**"
 
     def distance(self) -> float:
-        """Between the two marks, in the recording's unit; NaN with fewer."""
+        """The distance between the two marks, in the recording's unit; NaN with fewer marks."""
         return float(np.linalg.norm(self._marks[1] - self._marks[0])) if len(self._marks) == 2 else float("nan")
 
     def measured(self) -> str:
-        """What the page says of the marks, in Markdown."""
+        """The text about the marks, in Markdown."""
         return self._measured.content
 
     def clear(self) -> None:
-        """Takes the marks away."""
+        """Removes the marks."""
         with self._lock:
             self._marks = []
             for name in ("1", "2", "line", "label"):
@@ -261,7 +261,7 @@ class Page:
             self._measured.content = "Click two points to measure their distance."
 
     def close(self) -> None:
-        """Ends the page's own thread."""
+        """Stops the page's thread."""
         self._closed = True
         self._playing.set()
 
@@ -279,7 +279,7 @@ class Page:
 
 
 def quiet_server() -> viser.ViserServer:
-    """An empty server on a free port of the loopback interface, which says nothing of itself."""
+    """A silent, empty server on a free port of the loopback interface."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -292,5 +292,5 @@ def _stride(view: View, most: int) -> int:
 
 
 def _set(control: Any, value: object) -> None:
-    """Sets a control's value; viser's annotations have it as read-only, which it is not."""
+    """Sets the value of a control, which viser's annotations wrongly declare as read-only."""
     control.value = value

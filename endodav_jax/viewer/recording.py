@@ -1,4 +1,4 @@
-"""What a page shows, whatever wrote it: frames with depth, a camera, perhaps its path and a surface."""
+"""The contents of a page: frames with depth, a camera, and optionally its path and a surface."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 UP_TO_SCALE = "units (up to scale)"
-LARGEST_SIDE = 480  # of the frames shown; what a page can play
+LARGEST_SIDE = 480  # longer side of the frames shown, which a page can play
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """What lengths are in.
+    """The unit of lengths.
 
     Attributes:
       name: `mm`, or `units (up to scale)`.
-      interval: (low, high) factors on lengths, that the scale's uncertainty leaves; (1, 1) where nothing is known.
+      interval: (low, high) factors on lengths from the uncertainty of the scale; (1, 1) if unknown.
     """
 
     name: str = UP_TO_SCALE
     interval: tuple[float, float] = (1.0, 1.0)
 
     def text(self, length: float) -> str:
-        """A length for the user, with its interval where there is one."""
+        """A length for display, with its interval if there is one."""
         low, high = (length * factor for factor in self.interval)
         between = f" ({low:.3g} to {high:.3g})" if low < high else ""
         return f"{length:.3g} {self.name}{between}"
@@ -36,11 +36,11 @@ class View:
     """One frame, all maps of one size.
 
     Attributes:
-      number: of the frame in its source.
+      number: frame number in the source.
       rgb: uint8 [H,W,3].
-      depth: float32 [H,W] in the recording's unit, 0 where there is none.
-      judged: float32 [H,W], relative error, expected or true; None where it is not known.
-      truth: float32 [H,W] in the same unit as `depth`; None where it is not known.
+      depth: float32 [H,W] in the recording's unit, 0 where missing.
+      judged: float32 [H,W], relative error, expected or true; None if not known.
+      truth: float32 [H,W] in the same unit as `depth`; None if not known.
     """
 
     number: int
@@ -51,16 +51,16 @@ class View:
 
 
 class Recording(Protocol):
-    """What a page is made of.
+    """The contents of a page.
 
     Attributes:
-      title: for the page.
-      notes: lines to say beside it.
-      numbers: of its frames.
-      fps: at which it plays.
-      unit: of lengths.
-      judged_name: what `View.judged` is: `expected error`, `error`, or empty.
-      poses: world_from_cam float64 [4,4] of each frame, None where it is not known; all None without a path.
+      title: title of the page.
+      notes: lines to show beside it.
+      numbers: frame numbers.
+      fps: playback rate.
+      unit: unit of lengths.
+      judged_name: meaning of `View.judged`: `expected error`, `error`, or empty.
+      poses: world_from_cam float64 [4,4] of each frame, None if not known; all None without a path.
       surface: a `.glb` file's bytes in the unit's world, None without one.
     """
 
@@ -78,7 +78,7 @@ class Recording(Protocol):
     def poses(self) -> Sequence[np.ndarray | None]: ...
 
     def view(self, place: int) -> View:
-        """The frame at a place of `numbers`."""
+        """The frame at an index of `numbers`."""
         ...
 
     def intrinsics(self) -> np.ndarray:
@@ -90,9 +90,9 @@ def points_of(view: View, intrinsics: np.ndarray, most: int) -> tuple[Float32[np
     """Points of a view in its camera's coordinates (x right, y down, z forward), and their pixels' flat indices.
 
     Args:
-      view: with depth.
+      view: a view with depth.
       intrinsics: of its pixels.
-      most: points at most; pixels are left out evenly.
+      most: maximum number of points; pixels are skipped evenly.
     """
     height, width = view.depth.shape
     step = max(1, int(np.ceil(np.sqrt(height * width / most))))
@@ -107,7 +107,7 @@ def points_of(view: View, intrinsics: np.ndarray, most: int) -> tuple[Float32[np
 
 
 def nearest_to_ray(points: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> int | None:
-    """Index of the point that a click means: within half a degree of the ray the first, else the nearest in angle.
+    """Index of the point meant by a click: the first within half a degree of the ray, else the nearest in angle.
 
     Returns None if nothing is within three degrees.
     """
@@ -125,13 +125,13 @@ def nearest_to_ray(points: np.ndarray, origin: np.ndarray, direction: np.ndarray
 
 
 def shown_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the views of frames of a size."""
+    """(height, width) of the views for frames of a given size."""
     factor = min(1.0, LARGEST_SIDE / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def resized(image: np.ndarray, size: tuple[int, int], depth: bool = False) -> np.ndarray:
-    """An image or a map at (height, width); depth by its nearest pixel, so that edges stay edges."""
+    """Resizes an image or a map to (height, width); depth uses the nearest pixel, to preserve edges."""
     if image.shape[:2] == size:
         return image
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_NEAREST if depth else cv2.INTER_AREA)

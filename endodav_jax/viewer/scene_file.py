@@ -1,4 +1,4 @@
-"""A recording as one HTML file that opens without a server or network: the scene, which plays."""
+"""A recording as a single HTML file that plays the scene without a server or network connection."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from endodav_jax.files import whole_file
 from endodav_jax.viewer.page import Page, Shown, quiet_server
 from endodav_jax.viewer.recording import Recording
 
-MOST_FRAMES = 60  # of a file; each is a cloud of its own
+MOST_FRAMES = 60  # per file; each has its own point cloud
 
 
 def write_scene(recording: Recording, out: Path, shown: Shown, overwrite: bool) -> int:
-    """Writes the file and returns how many frames it plays, evenly taken.
+    """Writes the file and returns the number of frames in it, evenly spaced.
 
     Raises:
-      UserError: it exists and is not to be replaced, or cannot be written.
+      UserError: it exists and may not be replaced, or cannot be written.
     """
     with whole_file(out, overwrite) as part:
         server = quiet_server()

@@ -1,4 +1,4 @@
-"""Frames and maps of a clip on disk, one at a time: a video's frames, and members of an .npz without reading all."""
+"""Reads frames and maps of a clip one at a time: frames of a video, and members of an .npz."""
 
 import zipfile
 from pathlib import Path
@@ -10,19 +10,19 @@ from endodav_jax.errors import UserError
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.viewer.recording import resized, shown_size
 
-QUALITY = 92  # of the JPEG pictures that frames are kept as
+QUALITY = 92  # JPEG quality of the frames kept in memory
 
 
 class StoredFrames:
-    """All frames of a video at the size they are shown at, kept small in memory (about 40 kB each).
+    """All frames of a video at display size, compressed in memory (about 40 kB each).
 
     Attributes:
       full_size: (height, width) in the file.
-      size: of the frames given.
+      size: (height, width) of the returned frames.
     """
 
     def __init__(self, path: Path):
-        """Reads the video through.
+        """Reads the whole video.
 
         Raises:
           UserError: it is missing or unreadable.
@@ -46,10 +46,10 @@ class StoredFrames:
 
 
 class StoredMaps:
-    """An .npz that `endodav infer` or `reconstruct` wrote: maps are read one by one, other arrays at once."""
+    """An .npz written by `endodav infer` or `reconstruct`: maps are read one by one, other arrays immediately."""
 
     def __init__(self, path: Path):
-        """Looks at what is in it.
+        """Reads the table of contents.
 
         Raises:
           UserError: it is missing or damaged.
@@ -69,7 +69,7 @@ class StoredMaps:
                         shape, _, dtype = read(member)
                         header = member.tell()
                     if dtype == np.dtype("<f4") and len(shape) == 3:
-                        # Behind the local header, whose name and extra field have lengths of their own.
+                        # The data follow the local header, whose name and extra field have variable lengths.
                         file.seek(info.header_offset + 26)
                         lengths = np.frombuffer(file.read(4), "<u2")
                         start = info.header_offset + 30 + int(lengths.sum()) + header

@@ -68,7 +68,7 @@ def test_another_preset_is_refused(tmp_path):
 
 def test_files_that_are_no_adapters_are_refused(tmp_path):
     save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "a.safetensors")
-    with pytest.raises(UserError, match="is no adapter file"):
+    with pytest.raises(UserError, match="not an adapter file"):
         apply_adapter(BASE, {}, tmp_path / "a.safetensors")
     metadata = {"kind": "endodav_jax adapter", "model": "{"}
     save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "a.safetensors", metadata)

@@ -96,7 +96,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path):
 
 
 def test_a_server_without_ranges_is_not_taken_up(server, tmp_path):
-    assert "cannot go on from there" in fetch(f"{server.address}/deaf", tmp_path / "weights.pth")
+    assert "cannot resume" in fetch(f"{server.address}/deaf", tmp_path / "weights.pth")
 
 
 def test_the_progress_counts_bytes(server, tmp_path, capsys):
@@ -107,10 +107,10 @@ def test_the_progress_counts_bytes(server, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("missing", "404 (Not Found); the file has been moved"),
+        ("missing", "404 (Not Found); the file has moved"),
         ("forbidden", "403 (Forbidden); open it in a browser"),
         ("failing", "503 (Service Unavailable); try again later"),
-        ("page", "a page came instead of the file"),
+        ("page", "returned a page instead of the file"),
     ],
 )
 def test_what_a_server_refuses_is_one_line(server, tmp_path, kind, said):

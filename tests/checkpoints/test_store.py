@@ -107,7 +107,7 @@ def test_a_changed_bit_in_any_file_is_noticed(folder):
     for path in weight_files(folder):
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        assert f"{path}: is not what was written" in refusal(folder)
+        assert f"{path}: differs from what was written" in refusal(folder)
         path.write_bytes(content)
     assert load_checkpoint(folder)[2] == CARD
 
@@ -170,7 +170,7 @@ def test_a_checkpoint_is_replaced_only_when_asked(folder):
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("precious")
-    with pytest.raises(UserError, match="is no checkpoint"):
+    with pytest.raises(UserError, match="not a checkpoint"):
         save_model(tmp_path / "thesis", CONFIG, PARAMS, CARD, overwrite=True)
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "precious"
 

@@ -100,7 +100,7 @@ def test_an_adapter_is_exported_and_applied(tmp_path):
     config, params, _ = load_model(tmp_path / "applied")
     assert config == ENDODAV
     jax.tree.map(np.testing.assert_array_equal, params, {"depth": params_of(ENDODAV)})
-    with pytest.raises(UserError, match="is an adapter; apply it"):
+    with pytest.raises(UserError, match="is an adapter; to apply it"):
         load_model(tmp_path / "a.safetensors")
 
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_loaded_is_one_line(tmp_path, vda_pth):
     with pytest.raises(UserError, match=r"has neither card\.json"):
         load_model(tmp_path)
     save_model(tmp_path / "network", VDA, {"depth": {}}, CARD)
-    with pytest.raises(UserError, match="leave --family out"):
+    with pytest.raises(UserError, match="omit --family"):
         load_model(tmp_path / "network", family="vda")
     with pytest.raises(UserError, match="are not those of the network on its card"):
         load_model(tmp_path / "network")

@@ -172,7 +172,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_hours_are_spent(tmp_path, mo
 
 def test_a_place_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file: cannot be made a folder"):
+    with pytest.raises(UserError, match=r"file: cannot create this folder"):
         build_tiny(tmp_path / "file")
 
 

@@ -58,7 +58,7 @@ def test_a_fit_of_every_frame_undoes_what_one_fit_cannot(tmp_path):
     write(tmp_path, distorted, *VIDEOS.sequences)
     results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig(align="median", per_frame=True))
     assert results.means()["abs_rel"] < 1e-5
-    assert "every frame alone" in results.alignment_line()
+    assert "on each frame" in results.alignment_line()
 
 
 def as_npz(folder, name):
@@ -114,7 +114,7 @@ def test_disparity_is_turned_into_depth_as_a_network_s_is(tmp_path):
     assert other.means()["abs_rel"] > 10 * results.means()["abs_rel"]
     refused = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig())
     assert refused.scores == ()
-    assert "holds disparities, wanted depths or depth; say --kind disparity" in refused.failures[FIRST]
+    assert "contains disparities, expected depths or depth; use --kind disparity" in refused.failures[FIRST]
 
 
 def spoil_nan(maps):
@@ -133,7 +133,7 @@ def spoil_nan(maps):
         (TRUTH[:0], "0 predictions for 6 frames"),
         (None, r"no prediction; looked for test/dataset9/keyframe1.npz, .*npy and test/dataset9/keyframe1/"),
         ("damaged", "cannot be read as npz; write it again"),
-        (np.array(["a"]), "wanted one map a frame"),
+        (np.array(["a"]), "expected one map per frame"),
     ],
     ids=["too few", "too many", "other size", "nan", "empty", "missing", "damaged", "text"],
 )  # fmt: skip
@@ -176,7 +176,7 @@ def test_a_missing_folder_is_a_user_error(tmp_path):
 def test_two_predictions_that_fit_equally_are_not_guessed_between(tmp_path):
     for name in ("Seq-A.npy", "seq.a.npy"):
         np.save(tmp_path / name, TRUTH)
-    with pytest.raises(UserError, match=r"Seq-A.npy and seq.a.npy both fit; keep one"):
+    with pytest.raises(UserError, match=r"Seq-A.npy and seq.a.npy both match; keep one"):
         find_predictions(tmp_path, "seqa")
 
 

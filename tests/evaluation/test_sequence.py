@@ -68,7 +68,7 @@ def test_without_poses_there_are_no_temporal_errors(case):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda p: p[:-1], "6 predictions, more frames of ground truth"),
+        (lambda p: p[:-1], "6 predictions, but more frames of ground truth"),
         (lambda p: np.concatenate([p, p[:1]]), "8 predictions, 7 frames of ground truth"),
         (lambda p: p[:, :-1], r"prediction of frame 0 is \(31, 40\), its ground truth \(32, 40\)"),
         (lambda p: np.where(np.arange(7)[:, None, None] == 3, np.nan, p), "prediction of frame 3 is not finite"),

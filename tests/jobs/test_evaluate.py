@@ -45,7 +45,7 @@ def test_predictions_are_measured_and_reported(data, predictions, tmp_path, caps
     printed = capsys.readouterr().out
     assert "truth: " in printed
     assert "split 'test'" in printed
-    assert "scale_shift, fitted once a sequence" in printed
+    assert "scale_shift, fitted once per sequence" in printed
     assert FIRST in printed
     assert "all 11 frames" in printed
     results = json.loads((out / "results.json").read_text())
@@ -67,7 +67,7 @@ def test_a_failed_sequence_is_said_and_the_rest_is_reported(data, predictions, t
     said = capsys.readouterr()
     assert f"endodav evaluate: {SECOND}: " in said.err
     assert "all 6 frames" in said.out
-    assert "median, fitted once a sequence" in said.out
+    assert "median, fitted once per sequence" in said.out
     results = json.loads((out / "results.json").read_text())
     assert list(results["failures"]) == [SECOND]
     assert "no prediction; looked for" in (out / "report.html").read_text()
@@ -94,10 +94,10 @@ def test_a_sequence_whose_median_is_zero_is_one_line_and_the_rest_is_reported(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "name what to measure"),
+        ([], "name what to evaluate"),
         (["--weights", "w", "--predictions", "p"], "name one"),
         (["--predictions", "p", "--split", "train"], "no split 'train' was prepared"),
-        (["--predictions", "p", "--near", "9", "--far", "3"], "--near: 9.0 must lie below"),
+        (["--predictions", "p", "--near", "9", "--far", "3"], "--near: 9.0 must be less than"),
         (["--predictions", "p", "--max-length", "-1"], "--max-len: -1"),
         (["--predictions", "nowhere"], "nowhere: no such folder of predictions"),
         (["--weights", "nowhere"], "nowhere"),
@@ -146,7 +146,7 @@ def test_a_checkpoint_with_a_pose_network_end_to_end(data, tmp_path, capsys):
     assert main(["evaluate", str(data), "--weights", str(weights), "-o", str(out), "--windows", "vda"]) == EXIT_OK
     printed = capsys.readouterr().out
     assert "random networks" in printed
-    assert "tied together by: vda" in printed
+    assert "aligned by: vda" in printed
     assert "ATE mm" in printed
     results = json.loads((out / "results.json").read_text())
     for sequence, length in LENGTHS.items():

@@ -219,7 +219,7 @@ def test_existing_outputs_are_refused_before_any_work(endodav, video, tmp_path, 
     monkeypatch.setattr(job, "load_estimator", lambda *_: pytest.fail("the network was loaded"))
     code, _, err = endodav(video)
     assert code == 2
-    one_line(err, "clip_src.mp4: exists already; pass --overwrite")
+    one_line(err, "clip_src.mp4: already exists; pass --overwrite")
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     monkeypatch.setattr(job, "load_estimator", load_fake)
     assert endodav(video, "--overwrite")[0] == 0
@@ -230,7 +230,7 @@ def test_damage_in_the_middle_keeps_what_came_before_and_says_so(endodav, tmp_pa
     damage(video, packet=26)
     code, _, err = endodav(video)
     assert code == 1
-    one_line(err, "d.mp4: reading stopped after", "of about 40 frames", "frames before is in")
+    one_line(err, "d.mp4: reading stopped after", "of about 40 frames", "frames before this is in")
     with np.load(tmp_path / "out" / "d_depths.npz") as file:
         kept = len(file["depths"])
     assert 23 <= kept <= 26
@@ -273,7 +273,7 @@ def test_what_is_no_input_is_one_line_and_leaves_nothing(endodav, tmp_path, make
         (["--save", "npz,jpeg"], ["--save: 'jpeg' is not one of npz"]),
         (["--videos", "avi"], ["--videos: 'avi' is not one of"]),
         (["--range", "5,1"], ["--range: '5,1'", "lower one first"]),
-        (["--range", "wide"], ["--range: 'wide' is neither"]),
+        (["--range", "wide"], ["--range: 'wide' is not"]),
         (["--png-scale", "-1"], ["--png-scale: -1.0 is negative"]),
         (["--intrinsics", "1,2,3"], ["--intrinsics 1,2,3: holds 3 numbers"]),
         (["--mask", "none.png"], ["none.png: no such file"]),
@@ -294,7 +294,7 @@ def test_no_input_says_what_to_give(tmp_path, capsys):
 def test_without_weights_the_shipped_network_is_used_and_said(capsys):
     estimator, card = job.load_estimator("", InferConfig())
     said = capsys.readouterr().err
-    assert "no --weights given: using the small network that comes with the package" in said
+    assert "no --weights given: using the small network shipped with the package" in said
     assert said.count("\n") == 1
     assert estimator.config.preset == "vitt"
     assert "phantom" in card.what
@@ -303,7 +303,7 @@ def test_without_weights_the_shipped_network_is_used_and_said(capsys):
 def test_an_output_folder_that_is_a_file_is_one_line(video, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(job, "load_estimator", load_fake)
     assert cli.main(["infer", str(video), "-o", str(video)]) == 2
-    one_line(capsys.readouterr().err, "clip.mp4: cannot be made a folder")
+    one_line(capsys.readouterr().err, "clip.mp4: cannot create this folder")
 
 
 def test_a_disk_too_small_is_told_before_any_work(endodav, video, tmp_path, monkeypatch):
@@ -429,5 +429,5 @@ def test_a_scale_that_does_not_fit_is_one_line(endodav, video, tmp_path):
     (tmp_path / "points.txt").write_text("900 1 1 30\n")
     code, _, err = endodav(video, "--scale", "points", tmp_path / "points.txt")
     assert code == 2
-    one_line(err, "has points of frame 900 and others, none of this clip")
+    one_line(err, "has points for frame 900 and others, none in this clip")
     assert not [name for name in outputs(tmp_path) if name.endswith(("npz", "json"))]

@@ -85,8 +85,8 @@ def test_names_that_collide_are_told_apart_and_said(infer, place):
     code, _, err, _ = infer("a/A.mp4", "b/A.mkv", "b/B.mp4", "a/A.mp4")
     assert code == 0
     assert set(outputs(place)) == {"A_mp4", "A_mkv", "B"}
-    assert "b/A.mkv: its outputs go to A_mkv, since another input is called A too" in err
-    assert "named more than once and taken once: a/A.mp4" in err
+    assert "b/A.mkv: its outputs go to A_mkv, since another input is also called A" in err
+    assert "named more than once, used once: a/A.mp4" in err
     (place / "b/A.mp4").write_bytes((place / "a/A.mp4").read_bytes())
     assert [r.name for r in find_recordings(["a/A.mp4", "b/A.mp4"]).found] == ["a_A_mp4", "b_A_mp4"]
     (place / "c/a").mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_a_fault_of_the_program_does_not_cost_the_rest(infer, place, monkeypatch
     code, out, err, _ = infer("a/A.mp4", "images")
     assert code == 1
     assert "Traceback" in err
-    assert "a/A.mp4: a fault of this program (IndexError)" in err
+    assert "a/A.mp4: a bug in this program (IndexError)" in err
     assert out.splitlines()[-1] == "1 failed, 1 done"
 
 
@@ -149,7 +149,7 @@ def test_what_was_made_in_another_way_is_not_taken_for_done(infer, place):
     assert code == 1
     assert "out/A: was made with other settings (--max-len); pass --overwrite" in err
     (place / "out/images/images_depths.npz").unlink()
-    assert "images_depths.npz: is missing from what was made before" in infer("a/A.mp4", "images")[2]
+    assert "images_depths.npz: missing from the earlier result" in infer("a/A.mp4", "images")[2]
 
 
 def test_what_a_stopped_run_left_is_made_anew(infer, place):

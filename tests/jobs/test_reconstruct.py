@@ -158,7 +158,7 @@ def test_meta_says_the_scale_and_its_interval(made):
 
 def test_the_report_shows_path_drift_coverage_confidence_and_three_sides(made):
     page = made.report.read_text()
-    for heading in ("Camera path", "Drift", "Coverage and confidence", "from above", "from the side", "mm a unit"):
+    for heading in ("Camera path", "Drift", "Coverage and confidence", "from above", "from the side", "mm per unit"):
         assert heading in page
     assert page.count("<img") >= 3 + 3 * 4
 
@@ -187,7 +187,7 @@ def wrong(result, *parts):
 
 def test_bad_input_is_one_line_and_leaves_nothing(endodav, networks, clip, tmp_path):
     given = ("-o", tmp_path / "out", "--intrinsics", CAMERA)
-    wrong(endodav(clip, *given), "--weights: hold no motion network", "--motion none")
+    wrong(endodav(clip, *given), "--weights: contain no motion network", "--motion none")
     wrong(endodav(clip, "-o", tmp_path / "out", "--motion", "none"), "--intrinsics: none given", "learned none")
     bent = tmp_path / "camera.json"
     bent.write_text(json.dumps({"fx": 90, "fy": 90, "cx": 48, "cy": 36, "k1": -0.3}))
@@ -210,7 +210,7 @@ def test_a_scale_that_does_not_fit_is_one_line_and_leaves_nothing(endodav, clip,
         clip, "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--quiet", "--max-len", "4",
         "--scale", "points", tmp_path / "points.txt",
     )  # fmt: skip
-    wrong(result, "has points of frame 700 and others, none of this clip")
+    wrong(result, "has points for frame 700 and others, none in this clip")
     left = [path.name for path in (tmp_path / "out").iterdir()]
     assert left in ([], ["wall_src.mp4"])
 
@@ -245,7 +245,7 @@ def test_a_file_with_both_eyes_gives_the_scale(endodav, tmp_path, eye):
         "--intrinsics", CAMERA, "--motion", "none",
     )  # fmt: skip
     assert code == 0
-    assert "mm a unit" in out
+    assert "mm per unit" in out
     layout = Layout.find(tmp_path / "out")
     assert abs(json.loads(layout.meta.read_text())["scale"]["mm_per_unit"] / UNIT - 1) < 0.02
     found = read_trajectory(layout.trajectory(), list(range(FRAMES)))
@@ -283,4 +283,4 @@ def test_a_camera_that_turns_on_the_spot_is_measured_and_said(endodav, monkeypat
         tmp_path / "turning", "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--quiet"
     )
     assert code == 0
-    assert "the camera turns on the spot (parallax 0." in err
+    assert "the camera only rotates (parallax 0." in err

@@ -93,7 +93,7 @@ def test_existing_outputs_are_refused(video, tmp_path, capsys):
     arguments = ["stream", str(video), "-o", str(tmp_path / "out"), "--quiet"]
     assert cli.main(arguments) == 0
     assert cli.main(arguments) == 2
-    assert "clip_vis.mp4: exists already; pass --overwrite" in capsys.readouterr().err
+    assert "clip_vis.mp4: already exists; pass --overwrite" in capsys.readouterr().err
     assert cli.main([*arguments, "--overwrite"]) == 0
 
 
@@ -116,7 +116,7 @@ def test_damage_keeps_what_was_done_and_says_so(tmp_path, capsys):
     video = write_video(tmp_path / "d.mp4", (moving_picture(i, 240, 320) for i in range(40)))
     damage(video, packet=26)
     assert cli.main(["stream", str(video), "-o", str(tmp_path / "out"), "--quiet"]) == 1
-    assert "frames before are kept" in capsys.readouterr().err
+    assert "frames before this are kept" in capsys.readouterr().err
     assert (tmp_path / "out" / "d_vis.mp4").exists()
 
 

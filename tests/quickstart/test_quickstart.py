@@ -80,7 +80,7 @@ def test_run_again_it_trains_nothing_anew(finished):
     results = (finished[0] / "results.json").read_text()
     done = run(finished[0])
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "going on from step 2 of 2" in done.stdout
+    assert "resuming from step 2 of 2" in done.stdout
     again, before = json.loads((finished[0] / "results.json").read_text()), json.loads(results)
     assert again["ablation"] == before["ablation"]
 

@@ -107,7 +107,7 @@ def test_a_smeared_frame_is_named_and_the_path_goes_on(views, poses):
     smeared[10] = dataclasses.replace(views[10], rgb=cv2.GaussianBlur(views[10].rgb, (0, 0), 12))
     found = track(smeared)
     assert [frame.index for frame in found.lost()] == [10]
-    assert "shows next to nothing" in found.frames[10].reason
+    assert "shows almost nothing" in found.frames[10].reason
     assert found.pieces == [0]
 
 

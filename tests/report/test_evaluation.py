@@ -37,7 +37,7 @@ def test_the_paper_s_ablation_has_one_row_for_each_choice():
 def test_the_list_and_the_alignment_are_said(tmp_path):
     said = " ".join(about_lines(measured(tmp_path)))
     assert "test_files, 8 sequences" in said
-    assert "scale_shift, fitted once a sequence" in said
+    assert "scale_shift, fitted once per sequence" in said
 
 
 def test_frames_without_ground_truth_are_counted(tmp_path):

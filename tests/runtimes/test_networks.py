@@ -135,7 +135,7 @@ def test_auto_says_what_it_took_and_why(monkeypatch):
         (RuntimeConfig(precision="int8"), "--runtime openvino"),
         (RuntimeConfig(precision="int8", runtime="onnxruntime"), "onnxruntime runs float32"),
         (RuntimeConfig(precision="bfloat16", runtime="onnxruntime"), "onnxruntime runs float32"),
-        (RuntimeConfig(precision="bfloat16", runtime="openvino"), "OpenVINO has none on this processor"),
+        (RuntimeConfig(precision="bfloat16", runtime="openvino"), "OpenVINO does not support it on this processor"),
         (RuntimeConfig(int8_frames="a.mp4"), "--int8-frames"),
     ],
 )
@@ -157,4 +157,4 @@ def test_frames_to_calibrate_on_that_are_no_video_are_one_line(capsys, tmp_path)
 def test_predictions_have_no_runtime(capsys, tmp_path):
     words = ["evaluate", str(tmp_path), "--predictions", "p", "-o", str(tmp_path / "out"), "--runtime", "openvino"]
     assert main(words) == EXIT_USER_ERROR
-    assert "leave --runtime" in capsys.readouterr().err
+    assert "omit --runtime" in capsys.readouterr().err

@@ -179,9 +179,9 @@ def test_the_interval_is_that_of_the_frames():
     [
         (("sonar",), "--scale sonar: wanted stereo, points FILE, poses FILE, or length"),
         (("points", "missing.txt"), "--scale points missing.txt: no such file"),
-        (("length", "1,2,3"), "wanted X1,Y1,X2,Y2,FRAME=MM"),
+        (("length", "1,2,3"), "expected X1,Y1,X2,Y2,FRAME=MM"),
         (("length", "1,2,1,2,0=4"), "two different pixels"),
-        (("length", "1,2,900,2,0=4"), "pixel 900,2 lies outside of the 96x72 frame"),
+        (("length", "1,2,900,2,0=4"), "pixel 900,2 is outside the 96x72 frame"),
         (("length", "1,2,30,2,99=4"), "there is no frame 99 in the clip"),
     ],
 )
@@ -195,10 +195,10 @@ def test_what_cannot_be_meant_is_one_line(frames, words, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1 2 3\n", "3 numbers a line; wanted 4"),
+        ("1 2 3\n", "3 numbers per line; expected 4"),
         ("a b c d\n", "not numbers"),
         ("0 1 2 -4\n", "a depth is not positive"),
-        ("500 10 10 30\n", "has points of frame 500 and others, none of this clip"),
+        ("500 10 10 30\n", "has points for frame 500 and others, none in this clip"),
         ("0 10 10 30\n", "no frame has 4 measurements"),
     ],
 )
@@ -221,11 +221,11 @@ class Settings:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"stereo": "none"}, "say where the left eye is"),
+        ({"stereo": "none"}, "tell where the left view is"),
         ({}, "give --calibration FILE, or --baseline MM with --intrinsics"),
         ({"baseline": 4.0}, "give --calibration FILE, or --baseline MM with --intrinsics"),
         ({"calibration": "missing.yaml"}, "--calibration missing.yaml: no such file"),
-        ({"scale": (), "baseline": 4.0}, "say what they are for"),
+        ({"scale": (), "baseline": 4.0}, "require --scale stereo"),
     ],
 )
 def test_stereo_without_its_cameras_is_one_line(settings, said):

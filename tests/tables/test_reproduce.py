@@ -120,7 +120,7 @@ def test_a_row_whose_network_cannot_be_trained_does_not_stop_the_others(brought,
     assert vda == ""
     assert "no sequence of split 'train' is there" in endodac
     assert "--endodav" in endodav
-    assert "holds a network of vda" in endodav
+    assert "contains a network of vda" in endodav
     assert on_hamlyn == "needs --hamlyn"
 
 
@@ -137,7 +137,7 @@ def test_with_nothing_it_says_what_is_missing_and_writes_the_papers_figures(tmp_
     [
         (["--scared", "nowhere"], "--scared: nowhere does not exist"),
         (["--depth-anything", "nowhere.pth"], "--depth-anything: nowhere.pth does not exist"),
-        (["--phantom", "--hamlyn", "."], "--phantom: stands in for --scared and --hamlyn"),
+        (["--phantom", "--hamlyn", "."], "--phantom: replaces --scared and --hamlyn"),
     ],
 )
 def test_a_mistake_is_one_line(options, message, tmp_path, capsys):
@@ -151,4 +151,4 @@ def test_a_training_that_was_stopped_is_told_and_goes_on_later(tmp_path, monkeyp
 
     monkeypatch.setattr("endodav_jax.tables.reproduce.run_table", stopped)
     assert reproduce("table1", Given(), tmp_path, SMALL) == EXIT_PREEMPTED
-    assert "trained/endodav; the same command goes on" in capsys.readouterr().err
+    assert "trained/endodav; rerun the same command to resume" in capsys.readouterr().err

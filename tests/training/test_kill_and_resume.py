@@ -93,7 +93,7 @@ def test_a_run_killed_between_and_while_writing_checkpoints_ends_the_same(uninte
         process.kill()
         process.communicate()
     saved = last_step(tmp_path)
-    assert f"going on from step {saved} of {STEPS}" in finish(tmp_path)
+    assert f"resuming from step {saved} of {STEPS}" in finish(tmp_path)
     assert last_checksums(tmp_path) == last_checksums(uninterrupted)
 
 
@@ -105,7 +105,7 @@ def test_termination_saves_and_exits_with_its_own_code(uninterrupted, tmp_path):
     assert process.returncode == EXIT_PREEMPTED
     saved = last_step(tmp_path)
     assert not (tmp_path / "model").exists()
-    assert f"going on from step {saved} of {STEPS}" in finish(tmp_path)
+    assert f"resuming from step {saved} of {STEPS}" in finish(tmp_path)
     assert last_checksums(tmp_path) == last_checksums(uninterrupted)
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_goes_on(uninter
     out, error = process.communicate(timeout=1200)
     assert process.returncode == 0, error[-2000:]
     assert f"{STEPS:08d}: damaged" in error
-    assert f"going on from step {STEPS - 3} of {STEPS}" in out
+    assert f"resuming from step {STEPS - 3} of {STEPS}" in out
     assert last_checksums(tmp_path) == last_checksums(uninterrupted)
 
 

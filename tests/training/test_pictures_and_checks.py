@@ -76,7 +76,7 @@ def test_it_is_refused_before_its_phantom_is_rendered(tmp_path):
 
 def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr("jax.device_count", lambda: 4)
-    with pytest.raises(UserError, match=r"config.data.batch_size: 6 clips cannot be shared out over 4 devices"):
+    with pytest.raises(UserError, match=r"config.data.batch_size: 6 clips cannot be split over 4 devices"):
         train(Config(model=ENDODAV, data=DataConfig(path=".", batch_size=6)), tmp_path)
 
 

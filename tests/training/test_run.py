@@ -49,7 +49,7 @@ def test_a_sequence_that_cannot_be_validated_is_a_line_and_the_run_goes_on(finis
     assert train(tmp_path, "--config.evaluate.far=0.01") == EXIT_OK
     error = capfd.readouterr().err
     assert "validation after step 2: organ" in error
-    assert "no frame has a valid pixel of ground truth; left out" in error
+    assert "no frame has a valid pixel of ground truth; skipped" in error
     assert "Traceback" not in error
     (line,) = validations(tmp_path)
     assert line["failed_sequences"] == 1

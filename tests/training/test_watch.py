@@ -76,9 +76,9 @@ def test_a_resumed_run_compares_with_the_start_of_the_one_before():
 @pytest.mark.parametrize(
     ("measured", "line"),
     [
-        ({"relief": 0.2}, "step 3: relief is 0.40 of what it was at the start: depth flattens"),
-        ({"median_depth": 5.0}, "step 3: median depth is 2.50 times what it was at the start"),
-        ({"median_depth": 0.5}, "step 3: median depth is 0.25 times what it was at the start"),
+        ({"relief": 0.2}, "step 3: relief is 0.40 of its value at the start: depth is flattening"),
+        ({"median_depth": 5.0}, "step 3: median depth is 2.50 times its value at the start"),
+        ({"median_depth": 0.5}, "step 3: median depth is 0.25 times its value at the start"),
     ],
 )
 def test_what_flattens_or_drifts_is_told_once(measured, line, capsys):
