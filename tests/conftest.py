@@ -11,7 +11,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import pytest
 
-from tests.signatures import check_signatures
+from tests.signatures import check_array_signatures, check_signatures
 
 # Before anything of the package is imported.
 check_signatures(
@@ -25,6 +25,13 @@ check_signatures(
     "endodav_jax.training.objective",
     "endodav_jax.training.partition",
     "endodav_jax.training.step",
+)
+# Tests of these pass stand-ins for readers, data sets and estimators, so only arrays are checked.
+check_array_signatures(
+    "endodav_jax.evaluation",
+    "endodav_jax.export",
+    "endodav_jax.scale",
+    "endodav_jax.video",
 )
 
 from tests.golden_cases import GoldenCases  # noqa: E402

@@ -21,10 +21,10 @@ def test_a_section_can_be_replaced_whole():
     [
         ({"modle": {}}, r"config\.modle: no such field; did you mean config\.model\?"),
         ({"model": {"prest": "vits"}}, r"config\.model\.prest: no such field; did you mean config\.model\.preset\?"),
-        ({"model": {"rank": "four"}}, r"config\.model\.rank: 'four' is a str, wanted int"),
-        ({"model": {"rank": True}}, r"config\.model\.rank: True is a bool, wanted int"),
+        ({"model": {"rank": "four"}}, r"config\.model\.rank: 'four' is a str, expected int"),
+        ({"model": {"rank": True}}, r"config\.model\.rank: True is a bool, expected int"),
         ({"model": {"preset": "vitx"}}, r"config\.model\.preset: 'vitx' is not one of vitt, vits, vitb, vitl"),
-        ({"model": {"image_shape": (224, 280, 3)}}, r"config\.model\.image_shape: .* wanted tuple\[int, int\]"),
+        ({"model": {"image_shape": (224, 280, 3)}}, r"config\.model\.image_shape: .* expected tuple\[int, int\]"),
         ({"model": {"image_shape": (224, 281)}}, r"config\.model\.image_shape: .* multiples of 14"),
         ({"model": {"adapter": "none"}}, r"config\.model\.temporal_adapter: needs an adapter"),
         ({"model": {"family": "monodepth"}}, r"config\.model\.family: 'monodepth' is not one of vda, endodav, endodac"),

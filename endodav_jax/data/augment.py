@@ -1,8 +1,8 @@
 """Colour jitter on the device, equal to torchvision's `ColorJitter` on float images.
 
-The four adjustments are applied in a drawn order with drawn strengths, the same for all frames of a clip; which ones,
-the pipeline draws (`contract.BATCH`: `jitter`, `jitter_order`).  The published loader jitters each scale of its pyramid
-anew; only scale 0 of the jittered frames reaches a network, so here nothing else is jittered.
+The four adjustments are applied in random order with random strengths, the same for all frames of a clip; the
+pipeline draws them (`contract.BATCH`: `jitter`, `jitter_order`).  The published loader jitters each scale of its
+pyramid separately; only scale 0 of the jittered frames reaches a network, so only it is jittered here.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ def colour_jitter(
       jitter: factors of brightness, contrast, saturation and the shift of hue in turns.
       order: which of these four comes first, second, third, fourth.
 
-    An adjustment of neutral strength (1, or 0 for hue) is skipped, so that clips without jitter come back bit by bit.
-    Clips are mapped one after the other: under `vmap` the choice of the next adjustment would compute all of them.
+    An adjustment of neutral strength (1, or 0 for hue) is skipped, so clips without jitter are returned bit-identical.
+    Clips are mapped sequentially: under `vmap`, selecting the next adjustment would compute all of them.
     """
 
     def clip(operands):

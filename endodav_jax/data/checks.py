@@ -1,7 +1,7 @@
-"""Do depth, poses and camera of a sequence fit its pictures?  A photometric test of the direction of the poses.
+"""Checks that depth, poses and camera of a sequence fit its pictures: a photometric test of the pose convention.
 
-A pixel of frame a with depth Z is moved into frame b by `cam_b_from_cam_a` and the colours are compared.  With
-poses read the right way, P_b P_a^-1, they agree better than with poses read inside out, P_b^-1 P_a, and better than
+A pixel of frame a with depth Z is moved into frame b by `cam_b_from_cam_a` and the colours are compared.  With the
+correct convention, P_b P_a^-1, they agree better than with the inverse one, P_b^-1 P_a, and better than
 without any motion, provided that the camera moves enough.
 """
 
@@ -16,24 +16,24 @@ from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.base import SourceFrame
 from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics
 
-MARGIN = 0.95  # an error this much smaller than another is better
-LEAST_MOTION_PX = 0.5  # of the median pixel: below it poses cannot be told apart
+MARGIN = 0.95  # ratio of errors below which one is considered better
+LEAST_MOTION_PX = 0.5  # median motion below which the conventions cannot be distinguished
 LEAST_POINTS = 64
 MOST_POINTS = 20000
-LONG_SIDE = 320  # colours are compared in this size, where noise and compression matter less
+LONG_SIDE = 320  # size at which colours are compared, to reduce the effect of noise and compression
 BLUR = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
 class PoseDirection:
-    """Mean photometric errors in grey levels over the same points of all pairs, and what they say.
+    """Mean photometric errors in grey levels over the same points of all pairs, and the conclusion.
 
     Attributes:
-      cam_from_world: error with the poses as they stand, taken as world to camera.
+      cam_from_world: error with the poses unchanged, taken as world to camera.
       world_from_cam: error with the poses taken as camera to world.
       still: error without any motion.
-      motion_px: median motion of points by the poses as they stand, in pixels of frames of `LONG_SIDE`.
-      pairs: how many pairs of frames had enough points.
+      motion_px: median motion of points with the poses unchanged, in pixels of frames of `LONG_SIDE`.
+      pairs: number of pairs of frames with enough points.
     """
 
     cam_from_world: float
@@ -58,8 +58,8 @@ class PoseDirection:
 def check_pose_direction(frames: Sequence[SourceFrame | EvaluationFrame]) -> PoseDirection:
     """Compares both readings of the poses on consecutive pairs of `frames` (any spacing), with dense or sparse depth.
 
-    Colours are compared in grey, smoothed, without each frame's mean, so that exposure does not count.  Frames
-    without depth or pose are left out.
+    Colours are compared in grey, smoothed, without each frame's mean, so that exposure has no effect.  Frames
+    without depth or pose are ignored.
 
     Returns:
       the errors; infinite when no pair has enough points.
@@ -91,7 +91,7 @@ def _contrast_error(grey: np.ndarray, reference: np.ndarray) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class _Looked:
-    """A frame made small: grey float32 [h, w], its camera, points float64 [n, 3] in it, and where the scene is seen."""
+    """A reduced frame: grey float32 [h, w], its camera, points float64 [n, 3] in it, and where the scene is visible."""
 
     grey: np.ndarray
     intrinsics: np.ndarray

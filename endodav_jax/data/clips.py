@@ -1,4 +1,4 @@
-"""Which frames make which clip, and how each clip is augmented: all that is random, and nothing that is read."""
+"""Selects the frames of each clip and its augmentation: everything that is random, without reading any data."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from endodav_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Where one clip of an epoch may begin: a random start in each block of T frames covers a sequence once an epoch.
+    """The possible starts of one clip: a random start in each block of T frames covers a sequence once per epoch.
 
     Attributes:
       first: number of the first record of the sequence (of all sequences joined, when windows may straddle them).
       length: records in it.
       start: first start of this block, from `first`.
-      starts: how many starts it has.
-      longest: largest interval that may be drawn for it; 0 for the configuration's.
+      starts: number of starts.
+      longest: largest interval that can be drawn for it; 0 for the configured one.
     """
 
     first: int
@@ -58,8 +58,8 @@ def blocks_of(
       firsts: number of the first record of each; by default each begins where the one before it ends.
 
     A sequence of n frames has n - (T+1) starts for frames one apart, in blocks of T, of which the last may be smaller.
-    With `straddle_sequences` the blocks are those of the published loader: all sequences are one list of N frames,
-    which has (N - T - 1 - T * frame_max_interval) // T blocks, so that its last frames are never used.
+    With `straddle_sequences` the blocks are those of the published loader: all sequences form one list of N frames,
+    which has (N - T - 1 - T * frame_max_interval) // T blocks, so its last frames are never used.
 
     Raises:
       UserError: no sequence is long enough, or a short one is to be refused.
@@ -90,7 +90,7 @@ def blocks_of(
 
 @dataclasses.dataclass(frozen=True)
 class GrowInterval(grain.transforms.MapWithIndex):
-    """Lets the largest interval grow over the first clips of a run: easy motions come first."""
+    """Increases the largest interval over the first clips of a run, so that easy motions come first."""
 
     config: DataConfig
 
@@ -103,8 +103,8 @@ class GrowInterval(grain.transforms.MapWithIndex):
 class DrawClip(grain.transforms.RandomMap):
     """Draws a clip from a block.
 
-    The published loader draws an interval for every frame by itself, which puts frames out of order; here one
-    interval holds for the whole clip.  An interval that does not fit into the sequence becomes the greatest that does.
+    The published loader draws an interval for each frame separately, which puts frames out of order; here one
+    interval is used for the whole clip.  An interval too large for the sequence is reduced to the largest that fits.
     """
 
     config: DataConfig
@@ -116,7 +116,7 @@ class DrawClip(grain.transforms.RandomMap):
         interval = int(rng.integers(1, (element.longest or config.frame_max_interval) + 1))
         interval = min(interval, (element.length - 1) // steps)
         start = min(start, element.length - 1 - steps * interval)
-        # All numbers are drawn whether or not they are used, so that switching one augmentation leaves the others.
+        # All numbers are drawn whether or not they are used, so that disabling one augmentation does not affect others.
         jittered = rng.random() < config.jitter_probability
         mirror = bool(rng.random() < config.mirror_probability)
         spread = np.array([config.brightness, config.contrast, config.saturation, config.hue])

@@ -1,4 +1,4 @@
-"""The `data` section of a configuration: which prepared data set, and how clips are drawn from it."""
+"""The `data` section of a configuration: the prepared data set, and how clips are drawn from it."""
 
 import dataclasses
 from typing import Literal
@@ -9,16 +9,16 @@ from endodav_jax.fields import check_choices
 
 @dataclasses.dataclass(frozen=True)
 class PhantomData:
-    """A phantom to be rendered for the run itself; see `data.sources.phantom.PhantomSource`.
+    """A phantom to be rendered for the run; see `data.sources.phantom.PhantomSource`.
 
     Attributes:
-      family: `organ`, `colon`, `things`, `airway`, `stomach` or `sinus`; empty for none, the data set then being
+      family: `organ`, `colon`, `things`, `airway`, `stomach` or `sinus`; empty for none, which uses
         `data.path`.
-      seed: of everything.
-      sequences: to train on.
-      held_out: to validate on, and as many to test on; 0 for an eighth of `sequences`.
-      frames: of each sequence.
-      height, width: in pixels, multiples of 32 to train on.
+      seed: random seed.
+      sequences: number of training sequences.
+      held_out: number of validation sequences, and of test sequences; 0 for an eighth of `sequences`.
+      frames: frames per sequence.
+      height, width: in pixels, multiples of 32 for training.
     """
 
     family: str = ""
@@ -40,31 +40,31 @@ class DataConfig:
     """Training clips from a prepared data set.  Contradictions raise `ValueError` when it is built.
 
     Attributes:
-      phantom: a phantom rendered for the run, in place of `path`.
-      path: folder made by `endodav prepare` (or one above it that holds a single prepared data set).
-      split: which of its splits.
+      phantom: a phantom rendered for the run, instead of `path`.
+      path: folder made by `endodav prepare` (or a folder above it with a single prepared data set).
+      split: the split to use.
       clip_length: T, frames of a clip without its two neighbours.
-      batch_size: clips of a step over all processes and devices.
-      frame_max_interval: frames of a clip are this far apart at most; one interval is drawn a clip.
-      frame_interval: `drawn` up to `frame_max_interval`, or `auto`, which puts the interval at which parallax is
-        enough to learn from in its place, as it is measured when the data are opened.
-      interval_growth: clips of the run over which the largest interval grows evenly from 1 to `frame_max_interval`; 0
-        draws from all intervals at once.
-      straddle_sequences: draw windows over all sequences joined in file order, as published, so that some
-        begin in one sequence and end in the next.
+      batch_size: clips per step over all processes and devices.
+      frame_max_interval: largest interval between frames of a clip; one interval is drawn per clip.
+      frame_interval: `drawn` up to `frame_max_interval`, or `auto`, which replaces it by the interval with enough
+        parallax for learning, measured when the data are opened.
+      interval_growth: number of clips over which the largest interval grows linearly from 1 to `frame_max_interval`; 0
+        draws from all intervals from the start.
+      straddle_sequences: draw windows from all sequences joined in file order, as published, so that some
+        start in one sequence and end in the next.
       short_sequences: what to do with a sequence of fewer than T + 2 frames.
       intrinsics: `stored` in the records, or the published `constant` (0.82 W, 1.02 H, W/2, H/2).
       ground_truth: whether batches carry `depth_mm` and `cam_from_world` (never used by a self-supervised loss).
       neighbour_flow: whether batches carry `neighbour_flow`; a run that solves the camera from it sees to that itself.
       camera_paths: file of solved camera paths, which adds `path_pose` and `path_log_depth` to batches; clips then
         lie within its stretches.  A run whose camera is `path` sees to that itself.
-      jitter_probability: share of clips whose colours are jittered.
-      mirror_probability: share of clips that are mirrored left to right.
+      jitter_probability: fraction of clips with colour jitter.
+      mirror_probability: fraction of clips mirrored left to right.
       brightness, contrast, saturation: factors are drawn from 1 - x to 1 + x.
       hue: shifts are drawn from -x to x, in turns of the colour circle.
-      threads: of a process that reads and decodes.
-      workers: processes that decode beside the training process; 0 reads in threads alone, which suffices.
-      prefetch: batches kept ready.
+      threads: threads per process for reading and decoding.
+      workers: additional processes for decoding; 0 uses only threads, which is usually sufficient.
+      prefetch: number of batches prepared in advance.
     """
 
     phantom: PhantomData = PhantomData()
@@ -101,13 +101,13 @@ class DataConfig:
                 raise ValueError(f"data.{field}: {getattr(self, field)} must not be negative")
         for field in ("jitter_probability", "mirror_probability", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, field) <= 1:
-                raise ValueError(f"data.{field}: {getattr(self, field)} must lie between 0 and 1")
+                raise ValueError(f"data.{field}: {getattr(self, field)} must be between 0 and 1")
         if self.camera_paths and self.straddle_sequences:
             raise ValueError(
                 "data.straddle_sequences: no camera path leads from one sequence to the next; switch it off"
             )
         if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"data.hue: {self.hue} must lie between 0 and 0.5")
+            raise ValueError(f"data.hue: {self.hue} must be between 0 and 0.5")
 
     @property
     def window(self) -> int:

@@ -19,7 +19,7 @@ _THUMB = (160, 128)  # width, height into which every picture is fitted
 _TITLE = 16  # pixels of a row's title
 _GAP = 2
 _PAPER = 24  # grey level of the background
-_QUANTILES = (0.02, 0.98)  # of a sequence's valid depth: what the colours span
+_QUANTILES = (0.02, 0.98)  # of a sequence's valid depth, which bound the colours
 
 
 def save_contact_sheet(path: str | Path, rows: Sequence[np.ndarray]) -> None:
@@ -37,9 +37,9 @@ def save_contact_sheet(path: str | Path, rows: Sequence[np.ndarray]) -> None:
 
 
 def contact_row(title: str, frames: Sequence[SourceFrame | EvaluationFrame]) -> np.ndarray:
-    """Draws frames and their depth in turns: near depth bright, invalid depth black, the numbers of the frames.
+    """Draws frames alternating with their depth (near is bright, invalid is black), with frame numbers.
 
-    Colours of depth span one range, so that frames of a row compare.  What the mask hides is dimmed.
+    All frames in a row share one colour range for depth.  Pixels hidden by the mask are dimmed.
 
     Returns:
       uint8 [height, width, 3].
@@ -71,7 +71,7 @@ def _coloured(depth_mm: np.ndarray, low: float, high: float, table: np.ndarray) 
     small = resize_depth(depth_mm, _fitted(depth_mm.shape))
     picture = colourise(-small, -high, -low, table, small > 0)
     sparse = (small > 0).mean() < 0.2
-    return cv2.dilate(picture, np.ones((3, 3), np.uint8)) if sparse else picture  # single points can hardly be seen
+    return cv2.dilate(picture, np.ones((3, 3), np.uint8)) if sparse else picture  # single points are hard to see
 
 
 def _dimmed(frame: SourceFrame | EvaluationFrame) -> np.ndarray:
@@ -84,11 +84,11 @@ def _dimmed(frame: SourceFrame | EvaluationFrame) -> np.ndarray:
 
 
 def _paste(row: Image.Image, picture: np.ndarray, left: int) -> None:
-    """Puts a picture that fits into its place."""
+    """Pastes a picture that fits into its cell."""
     row.paste(Image.fromarray(picture), (left, _TITLE))
 
 
 def _fitted(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Returns the (height, width) of a picture of `shape` in its place, aspect kept."""
+    """Returns the (height, width) of a picture of `shape` in its cell, preserving its aspect."""
     scale = min(_THUMB[0] / shape[1], _THUMB[1] / shape[0])
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))

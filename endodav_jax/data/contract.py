@@ -1,7 +1,7 @@
-"""Every key of a record, a training batch and an evaluation frame, said once, and the check that they hold.
+"""The contract for every key of a record, a training batch and an evaluation frame, and the check of it.
 
-A **record** is one frame as a prepared data set stores it (see `builders/`), after decoding.  A **batch** is what the
-pipeline hands to a training step, a dictionary of NumPy arrays of which nothing needs converting before the device.
+A **record** is one frame as stored in a prepared data set (see `builders/`), after decoding.  A **batch** is what the
+pipeline passes to a training step: a dictionary of NumPy arrays that need no conversion before the device.
 An **evaluation frame** is one frame of a whole sequence at its stored size.
 
 Axes: B clips, F = T + 2 frames (a clip's T frames with the one before and the one after), H, W.  Pixels and
@@ -23,9 +23,9 @@ class Field:
       dtype: NumPy's name; `str` for text.
       axes: a letter for a size that must agree with the other keys, a number for a fixed one.
       unit: of the values.
-      low, high: the closed range of the finite values; None where there is none.
+      low, high: the closed range of the finite values; None if unbounded.
       optional: whether the key may be absent (batch) or None (evaluation frame).
-      may_be_nan: whether NaN stands for "not known".
+      may_be_nan: whether NaN means "not known".
     """
 
     dtype: str

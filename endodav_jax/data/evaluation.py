@@ -10,14 +10,14 @@ from endodav_jax.data.contract import EvaluationFrame, check_evaluation_frame
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.errors import UserError
 
-_AHEAD = 4  # frames decoded while the caller works on one: all that is held in memory
+_AHEAD = 4  # frames decoded in advance, which are all that is kept in memory
 
 
 class EvaluationVideos:
     """The sequences of a split.
 
     Attributes:
-      split: the split that is read.
+      split: the split to read.
       sequences: names in the data set's order.
 
     Raises:

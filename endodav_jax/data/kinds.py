@@ -1,4 +1,4 @@
-"""Every kind of source by its name on the command line, its data sets, and the options its constructor declares."""
+"""Every kind of source by its name on the command line, its data sets, and the options of its constructor."""
 
 import dataclasses
 import importlib
@@ -13,13 +13,13 @@ from endodav_jax.errors import UserError
 
 
 class Kind(NamedTuple):
-    """A kind of source and the data sets that are made of it.
+    """A kind of source and the data sets made from it.
 
     Attributes:
-      source: module and class that read it, `module:Class`, imported when it is first asked for.
-      place: what to give as its place.
-      data_set: name of the TFDS data sets made of it, which is that of their folder.
-      description: of these, as TFDS keeps it.
+      source: module and class that read it, `module:Class`, imported on first use.
+      place: what to pass as its location.
+      data_set: name of the TFDS data sets made from it, and of their folder.
+      description: description stored by TFDS.
     """
 
     source: str
@@ -80,10 +80,10 @@ KINDS = types.MappingProxyType(
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a source takes beside the place of its data; each kind has fields of its own."""
+    """Options of a source besides the location of its data; each kind has its own fields."""
 
     def given(self) -> dict:
-        """Returns the options that are not the defaults, by name."""
+        """Returns the options that differ from their defaults, by name."""
         values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {field.name: value for field, value in values if value != field.default}
 
@@ -101,9 +101,9 @@ def source_class(kind: str) -> Callable[..., Source]:
 
 
 def options_type(kind: str) -> type[Options]:
-    """Returns a dataclass of what a kind's constructor takes beside the place of the data.
+    """Returns a dataclass of the constructor options of a kind, besides the location of the data.
 
-    Its fields have the names, types and defaults of the keywords; its docstring is the constructor's.
+    Its fields have the names, types and defaults of the keyword arguments; its docstring is the constructor's.
     """
     constructor = source_class(kind).__init__
     hints = typing.get_type_hints(constructor, include_extras=True)

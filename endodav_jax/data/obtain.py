@@ -1,4 +1,4 @@
-"""A split ready to be read, from whatever the user has: a prepared data set, or a download that is prepared first."""
+"""Obtains a split from a prepared data set, or from a download that is prepared first."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from endodav_jax.data.prepared import find_split, prepared_folders
 
 
 class Obtained(NamedTuple):
-    """Where a split lies.
+    """The location of a split.
 
     Attributes:
-      folder: of the prepared data set that has it.
-      notices: one line for each sequence that the download lacks.
+      folder: folder of the prepared data set with the split.
+      notices: one line for each sequence missing in the download.
     """
 
     folder: Path
@@ -21,20 +21,20 @@ class Obtained(NamedTuple):
 
 
 def obtain_split(kind: str, place: Path, split: str, out: Path, quiet: bool = False) -> Obtained:
-    """Finds a split at `place`, or prepares it below `out` where `place` is a download.
+    """Finds a split at `place`, or prepares it in `out` if `place` is a download.
 
-    A preparation that was stopped goes on, a finished one is found again.  Sequences that are missing are left out,
-    since some downloads lack some.
+    A preparation that was stopped is resumed, and a finished one is reused.  Missing sequences are skipped, since some
+    downloads are incomplete.
 
     Args:
-      kind: of the source, a key of `data.kinds.KINDS`.
-      place: a download as `endodav prepare` takes it, or a folder at or above data sets that it made.
+      kind: kind of the source, a key of `data.kinds.KINDS`.
+      place: a download as for `endodav prepare`, or a folder at or above data sets made by it.
       split: its name.
-      out: root of the data sets made here.
-      quiet: no progress bar.
+      out: root folder for new data sets.
+      quiet: show no progress bar.
 
     Raises:
-      UserError: nothing is there, no sequence of the split is, a frame is bad, or several data sets have the split.
+      UserError: nothing or no sequence of the split is found, a frame is bad, or several data sets have the split.
     """
     place = place.expanduser()
     if place.is_dir() and prepared_folders(place):

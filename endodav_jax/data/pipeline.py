@@ -1,7 +1,7 @@
 """From a prepared data set to training batches, with Grain.
 
-Every random number belongs to an element by its number in the endless order of clips, so that order and augmentation
-are the same for any number of threads, workers and processes, and a position is one integer.
+Random numbers are assigned to elements by their index in the endless sequence of clips, so order and augmentation
+do not depend on the number of threads, workers and processes, and a position is a single integer.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from endodav_jax.data.signal_of import signal_of_split
 from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, inverse_rigid, normalised_intrinsics
 from endodav_jax.errors import UserError
 
-# "Endless": Grain's own endless repetition overflows when it is cut into batches of one.
+# "Endless": Grain's own endless repetition overflows when split into batches of one.
 _CLIPS = 2**40
 
 
@@ -71,7 +71,7 @@ class LoadClip(grain.transforms.Map):
                 counted = counted & example["frame_mask"]
             example["neighbour_flow"] = neighbour_flow(example["frames"], counted)
         if config.intrinsics == "constant":
-            # A mean over data sets, which the published loader keeps as it is in mirrored clips too.
+            # A mean over data sets, which the published loader does not mirror with the clip either.
             example["intrinsics"] = normalised_intrinsics(ENDOVIS_CONSTANT, width, height).astype(np.float32)
         return example
 
@@ -79,7 +79,7 @@ class LoadClip(grain.transforms.Map):
 def mirror(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Mirrors a clip left to right, as if the world were mirrored in x: column x becomes W - 1 - x.
 
-    So the principal point becomes W - 1 - cx, and with M = diag(-1, 1, 1, 1) a pose becomes M @ pose @ M.
+    The principal point becomes W - 1 - cx, and with M = diag(-1, 1, 1, 1), a pose becomes M @ pose @ M.
     """
     mirrored = dict(example)
     for key in ("frames", "depth_mm", "view_mask", "frame_mask"):
@@ -95,19 +95,19 @@ def mirror(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 class ClipBatches(Iterator[dict[str, np.ndarray]]):
-    """An endless iterator of batches as `contract.BATCH` says, of this process's share of each global batch.
+    """An endless iterator of batches as described by `contract.BATCH`, for this process's share of each global batch.
 
     Args:
       config: what to read and how to draw.
-      seed: of the order and of every augmentation.
-      process: number of this process, which takes clips process, process + processes, ... of each global batch.
-      processes: how many there are.
+      seed: for the order and every augmentation.
+      process: index of this process, which takes clips process, process + processes, ... of each global batch.
+      processes: number of processes.
 
     Attributes:
-      config: with the interval that is in use.
-      split: the split that is read.
-      notices: one line for each sequence that is skipped since it is too short.
-      clips_per_epoch, batches_per_epoch: of all processes together; the last is rounded down.
+      config: with the interval in use.
+      split: the split to read.
+      notices: one line for each sequence skipped because it is too short.
+      clips_per_epoch, batches_per_epoch: over all processes; the latter is rounded down.
 
     Raises:
       UserError: the data set is missing or damaged, has frames of several sizes, or the settings do not fit it.
@@ -124,7 +124,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         blocks, self.notices = self._blocks(paths)
         self.clips_per_epoch = len(blocks)
         self.batches_per_epoch = max(1, len(blocks) // config.batch_size)
-        # Drawn before the clips are shared out: two processes never share random numbers.
+        # Drawn before the clips are distributed, so that two processes never share random numbers.
         epochs = max(1, _CLIPS // len(blocks))
         order = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(epochs)
         if config.interval_growth:
@@ -132,7 +132,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         drawn = order.random_map(DrawClip(config))
         own = drawn[process::processes].map(LoadClip(self.split, config, paths))
         self._batches = own.batch(config.batch_size // processes)
-        # What must agree for a saved position to mean the same clips.
+        # Everything that must agree for a saved position to refer to the same clips.
         self._identity = {
             "seed": seed,
             "clips_per_epoch": len(blocks),
@@ -146,7 +146,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
 
     @functools.cached_property
     def signal(self) -> Signal:
-        """What a few sequences of the split hold for depth to be learned from."""
+        """The training signal in a few sequences of the split."""
         return signal_of_split(self.split)
 
     def __next__(self) -> dict[str, np.ndarray]:
@@ -158,21 +158,21 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         return batch
 
     def get_state(self) -> dict:
-        """Returns the position as values that JSON can hold; it does not depend on threads, workers or processes."""
+        """Returns the position as JSON-compatible values; it does not depend on threads, workers or processes."""
         return {"next_batch": self._next, **self._identity}
 
     def differs_from(self, state: dict) -> str:
-        """Says where a saved position was saved for other data or other settings; empty if it fits."""
+        """Describes how the data or settings differ from those of a saved position; empty if they agree."""
         for field, value in self._identity.items():
             if state.get(field) != value:
                 return f"data.{field}: {value} here, {state.get(field)} in the saved run"
         return ""
 
     def set_state(self, state: dict) -> None:
-        """Goes to a saved position: the next batch is the one that would have come there.
+        """Moves to a saved position: the next batch is the one that would have followed it.
 
         Raises:
-          UserError: it was saved for other data or other settings.
+          UserError: it was saved for other data or settings.
         """
         difference = self.differs_from(state)
         if difference:
@@ -181,7 +181,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         self._next = state["next_batch"]
 
     def close(self) -> None:
-        """Ends threads and workers; the iterator can go on afterwards from where it is."""
+        """Stops threads and workers; the iterator can continue afterwards from its position."""
         if self._iterator is not None and hasattr(self._iterator, "close"):
             self._iterator.close()
         self._iterator = None

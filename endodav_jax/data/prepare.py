@@ -1,4 +1,4 @@
-"""From a download to prepared data sets: which splits in which form, and building them."""
+"""Builds prepared data sets from a download, in the form required for each split."""
 
 import dataclasses
 import fnmatch
@@ -27,9 +27,9 @@ class Form:
     """One data set to be built from a source.
 
     Attributes:
-      splits: which splits it has.
+      splits: its splits.
       image_shape: (height, width) of its frames; None for the source's own.
-      storage: `fast` files to train on, `compact` ones to evaluate on.
+      storage: `fast` files for training, `compact` ones for evaluation.
     """
 
     splits: tuple[str, ...]
@@ -50,15 +50,15 @@ def forms_of(
     full_size: bool = False,
     storage: Storage | None = None,
 ) -> list[Form]:
-    """Returns the forms to build: splits to train on at 256x320, those to evaluate on at full size.
+    """Returns the forms to build: training splits at 256x320, evaluation splits at full size.
 
     Args:
-      source: whose splits.
-      splits: which of them; by default `train`, `validation` and `test` as far as there are such, or else whatever
-        is `found` in the copy.
-      image_shape: one (height, width) for all.
-      full_size: the source's own size for all.  The phantom's size is what it is rendered at, always.
-      storage: one way for all.
+      source: the source.
+      splits: the splits to build; by default those of `train`, `validation` and `test` that exist, or else
+        everything `found` in the copy.
+      image_shape: (height, width) for all.
+      full_size: use the source's own size for all.  The phantom always has the size at which it is rendered.
+      storage: storage for all.
 
     Raises:
       UserError: there is no such split.
@@ -82,19 +82,19 @@ def forms_of(
 def find_sequences(
     source: Source, splits: Sequence[str], patterns: Sequence[str] = (), skip_missing: bool = False
 ) -> tuple[dict[str, list[str]], dict[str, SequenceInfo], list[str]]:
-    """Looks which sequences of which splits the copy holds.
+    """Determines which sequences of which splits exist in the copy.
 
     Args:
       source: the copy.
-      splits: which splits.
-      patterns: shell patterns of the sequences wanted; all if empty.
-      skip_missing: whether sequences that are not there are left out.
+      splits: the splits.
+      patterns: shell patterns of sequences; all if empty.
+      skip_missing: whether to skip missing sequences.
 
     Returns:
       split -> names, name -> description, and one line for each sequence that is missing.
 
     Raises:
-      UserError: sequences are missing, or none is left.
+      UserError: sequences are missing, or none remain.
     """
     found: dict[str, list[str]] = {}
     infos: dict[str, SequenceInfo] = {}
@@ -110,13 +110,13 @@ def find_sequences(
             except UserError as error:
                 missing.append(str(error))
         if not found[split] and not missing:
-            raise UserError(f"{source.name}: no sequence of split {split!r} fits {', '.join(patterns)}")
+            raise UserError(f"{source.name}: no sequence of split {split!r} matches {', '.join(patterns)}")
     if missing and not skip_missing:
         more = f" (and {len(missing) - 1} more sequences are missing)" if len(missing) > 1 else ""
-        raise UserError(f"{missing[0]}{more}; build what is there with --on-missing skip")
+        raise UserError(f"{missing[0]}{more}; build the others with --on-missing skip")
     empty = [split for split, sequences in found.items() if not sequences]
     if empty:
-        raise UserError(f"{source.name}: no sequence of split {empty[0]!r} is there; choose others with --split")
+        raise UserError(f"{source.name}: no sequence of split {empty[0]!r} was found; choose others with --split")
     return found, infos, missing
 
 
@@ -134,23 +134,23 @@ def build(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Builds one form and returns its folder; a build that was killed goes on, a finished one is left alone.
+    """Builds one form and returns its folder; resumes a build that was killed, and leaves a finished one unchanged.
 
     Args:
-      kind: of the source, a key of `KINDS`.
-      source: where frames come from.
+      kind: kind of the source, a key of `KINDS`.
+      source: the source of frames.
       form: what to build.
       sequences: split -> names.
-      infos: name -> description, to know how many frames will come.
-      out: root of data sets.
+      infos: name -> description, for the number of frames.
+      out: root folder of data sets.
       settings: the source's options.
-      on_bad_frame: whether a bad frame ends the build.
-      workers: processes.
-      overwrite: remove a data set, or a build with other settings, that is in the way.
-      quiet: no progress bar.
+      on_bad_frame: whether a bad frame stops the build.
+      workers: number of processes.
+      overwrite: replace an existing data set, or a build with other settings.
+      quiet: show no progress bar.
 
     Raises:
-      UserError: it exists with other settings, no folder can be made there, a frame is bad, or the disk is (or will
+      UserError: it exists with other settings, the folder cannot be created, a frame is bad, or the disk is (or will
         be) full.
     """
     config = VideoConfig(
@@ -174,23 +174,23 @@ def build(
         elif folder.exists():
             if read_settings(folder) == builder.settings:
                 return folder
-            raise UserError(f"{folder}: exists already with other settings; pass --overwrite to build it anew")
+            raise UserError(f"{folder}: already exists with other settings; pass --overwrite to rebuild it")
         _check_space(out, form, [infos[name] for name in names], builder.staging_folder)
         builder.download_and_prepare()
     return folder
 
 
 def summary(folder: Path) -> str:
-    """Returns one line on a prepared data set."""
+    """Returns one line about a prepared data set."""
     cards = [card for of_split in read_cards(folder).values() for card in of_split]
     size = sum(path.stat().st_size for path in folder.glob("*.array_record*")) / 1e9
     skipped = sum(len(card["skipped"]) for card in cards)
-    left_out = f", {skipped} bad frames left out" if skipped else ""
+    left_out = f", {skipped} bad frames skipped" if skipped else ""
     return f"{folder}: {len(cards)} sequences, {sum(card['frames'] for card in cards)} frames, {size:.2f} GB{left_out}"
 
 
 def _check_space(out: Path, form: Form, infos: list[SequenceInfo], staged: Path) -> None:
-    """Refuses a build that will hardly fit, before hours are spent on it."""
+    """Refuses a build that will probably not fit on the disk, before hours are spent on it."""
     colour, depth = _BYTES[form.storage]
     needed = 0.0
     for info in infos:

@@ -1,4 +1,4 @@
-"""A split of a prepared data set: which sequences it has, where their frames lie, and their records."""
+"""A split of a prepared data set: its sequences and their records."""
 
 import dataclasses
 import functools
@@ -15,19 +15,19 @@ from endodav_jax.data.builders.video import SEQUENCES_FILE, tfds_split
 from endodav_jax.errors import UserError
 from endodav_jax.video.undistort import Undistorter
 
-_LEVELS = ("", "*/", "*/*/", "*/*/*/")  # a data set lies at ROOT/NAME/CONFIG/VERSION; any of them may be named
+_LEVELS = ("", "*/", "*/*/", "*/*/*/")  # a data set is at ROOT/NAME/CONFIG/VERSION; any of these can be given
 
 
 @dataclasses.dataclass(frozen=True)
 class PreparedSplit:
-    """A split on disk.  It can be pickled: files are opened where records are first read.
+    """A split on disk.  It can be pickled: files are opened when records are first read.
 
     Attributes:
       folder: of the TFDS data set (`.../NAME/CONFIG/VERSION`).
       split: its name.
       sequences: names, in file order.
       lengths: frames of each sequence.
-      skipped: one line for each frame that was left out when it was prepared.
+      skipped: one line for each frame skipped when it was prepared.
     """
 
     folder: Path
@@ -38,10 +38,10 @@ class PreparedSplit:
 
     @classmethod
     def open(cls, path: str | Path, split: str) -> "PreparedSplit":
-        """Opens a split and checks that its files are there at full length.
+        """Opens a split and checks that its files exist with their full length.
 
         Raises:
-          UserError: no data set with the split at or below `path`, or several; a file missing or cut short.
+          UserError: no data set with the split at or below `path`, or several; a file is missing or truncated.
         """
         folder = find_split(path, split)
         cards = read_cards(folder)
@@ -73,7 +73,7 @@ class PreparedSplit:
         return self._records.__getitems__([int(number) for number in numbers])
 
     def undistorter(self, sequence: str) -> Undistorter | None:
-        """The way between a sequence's frames and those of its lens, where it was prepared with --undistort."""
+        """The mapping between a sequence's frames and those of its lens, if prepared with --undistort."""
         card = next(card for card in read_cards(self.folder)[self.split] if card["sequence"] == sequence)
         return Undistorter.from_json(card["undistortion"]) if card.get("undistortion") else None
 
@@ -104,7 +104,7 @@ def find_split(path: str | Path, split: str) -> Path:
     Raises:
       UserError: none has it, or several have.
     """
-    found = prepared_folders(path) or [find_prepared(path)]  # the latter says what is wrong
+    found = prepared_folders(path) or [find_prepared(path)]  # the latter reports what is wrong
     having = [folder for folder in found if split in read_cards(folder)]
     if len(having) > 1:
         raise UserError(f"{path}: several data sets have a split {split!r}; name one of {', '.join(map(str, having))}")
@@ -121,14 +121,14 @@ def prepared_folders(path: str | Path) -> list[Path]:
     """Returns the folders of all finished data sets at or below `path`, sorted.
 
     Raises:
-      UserError: `path` is no folder.
+      UserError: `path` is not a folder.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; make it with `endodav prepare`")
     named = [file.parent for level in _LEVELS for file in path.glob(f"{level}{SEQUENCES_FILE}")]
     return sorted(
-        # TFDS writes the second file last, and then takes the prefix away.
+        # TFDS writes the second file last, and then removes the prefix.
         folder
         for folder in named
         if (folder / "dataset_info.json").exists() and not folder.name.startswith("incomplete.")
@@ -141,7 +141,7 @@ def read_cards(folder: Path) -> dict[str, list[dict]]:
 
 
 def digest_of_split(split: PreparedSplit) -> str:
-    """Returns the SHA-256 of what is known of a split's sequences: two copies of a data set have the same."""
+    """Returns the SHA-256 of the description of a split's sequences; it is the same for copies of a data set."""
     cards = read_cards(split.folder)[split.split]
     return hashlib.sha256(json.dumps(cards, sort_keys=True).encode()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""Optical flow between neighbouring frames by patches and variation (DIS, Kroeger et al. 2016): nothing is learned.
+"""Optical flow between neighbouring frames with DIS (Kroeger et al. 2016), which needs no training.
 
-It finds large motion where a small network that is taught on neighbours does not, and is what the camera's motion is
-solved from (`geometry.motion_from_flow`).
+It finds larger motion than a small network trained on neighbours, and is used to solve for the camera motion
+(`geometry.motion_from_flow`).
 """
 
 import itertools
@@ -9,10 +9,10 @@ import itertools
 import cv2
 import numpy as np
 
-STRIDE = 4  # pixels of a frame along each side of one pixel of the flow
-# Flow there and back again that ends this far from its start is trusted to 1/e: pixels, and a share of its length.
+STRIDE = 4  # pixels of a frame per pixel of the flow, along each side
+# Forward-backward error at which the weight of flow drops to 1/e: pixels, and a fraction of its length.
 _CLOSED_PIXELS, _CLOSED_SHARE = 0.3, 0.05
-_FAR = 1e3  # what lies outside of the frame leads nowhere
+_FAR = 1e3  # for positions outside the frame
 
 
 def neighbour_flow(frames: np.ndarray, counted: np.ndarray) -> np.ndarray:
@@ -20,7 +20,7 @@ def neighbour_flow(frames: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
     Args:
       frames: uint8 [T+2,H,W,3], sides multiples of `STRIDE`: a clip with a frame before and one after it.
-      counted: bool [H,W] or [T+2,H,W], false where something else than the scene is seen.
+      counted: bool [H,W] or [T+2,H,W], false where something other than the scene is visible.
 
     Returns:
       float32 [2,T,H/4,W/4,3]: (y, x) in pixels of the frames, and the weight it deserves from 0 to 1.  A pixel is the
@@ -40,12 +40,12 @@ def neighbour_flow(frames: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
 def dense_flow(search: cv2.DenseOpticalFlow, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Returns the flow (x, y), float32 [H,W,2], from one grey picture, uint8 [H,W], to another."""
-    # OpenCV takes None for no flow to begin with; its stubs do not say so.
+    # OpenCV accepts None for no initial flow, which its stubs do not declare.
     return search.calc(first, second, None)  # type: ignore[call-overload]
 
 
 def _weighed(flow: np.ndarray, back: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """(y, x) and weight [h,w,3] of a flow (x, y), given the one that leads back."""
+    """(y, x) and weight [h,w,3] of a flow (x, y), given the backward flow."""
     height, width = flow.shape[:2]
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     returned = cv2.remap(
@@ -58,7 +58,7 @@ def _weighed(flow: np.ndarray, back: np.ndarray, counted: np.ndarray) -> np.ndar
     )
     miss = np.linalg.norm(flow + returned, axis=-1)
     weight = counted * np.exp(-((miss / (_CLOSED_PIXELS + _CLOSED_SHARE * np.linalg.norm(flow, axis=-1))) ** 2))
-    # A pixel's flow is that of its trusted part.
+    # The flow of a pixel is that of its reliable part.
     total = _pooled(weight[..., None])
     return np.concatenate([_pooled(weight[..., None] * flow[..., ::-1]) / np.maximum(total, 1e-6), total], -1)
 

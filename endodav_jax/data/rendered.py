@@ -1,4 +1,4 @@
-"""A phantom as the data set of a run: rendered below the run's folder the first time, found there afterwards."""
+"""A phantom as the data set of a run: rendered into the run's folder once, and reused afterwards."""
 
 import dataclasses
 from pathlib import Path

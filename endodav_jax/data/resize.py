@@ -1,4 +1,4 @@
-"""A frame brought to another size: colour, depth, mask and intrinsics together."""
+"""Resizes frames: colour, depth, masks and intrinsics together."""
 
 import numpy as np
 from PIL import Image
@@ -8,15 +8,15 @@ from endodav_jax.data.sources.cameras import resized_intrinsics
 from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.video.frame_masks import shrunk_mask
 
-_SPARSE = 0.05  # share of pixels with depth below which a map is a set of points
+_SPARSE = 0.05  # fraction of pixels with depth below which a map is treated as a set of points
 
 
 def resize_frame(frame: EvaluationFrame, image_shape: tuple[int, int]) -> EvaluationFrame:
-    """Resizes everything of a frame to `image_shape` (height, width).
+    """Resizes all maps of a frame to `image_shape` (height, width).
 
     Colour is reduced by a triangle filter as wide as the reduction (Pillow's bilinear): the filter with which the
-    published training loader resizes (antialiased bilinear), but rounded to uint8.  A mask stays true where all it
-    covers is (nearest would keep dark rims).  Edges of the picture stay edges.
+    published training loader resizes (antialiased bilinear), but rounded to uint8.  A mask is true where all the pixels
+    it covers are (nearest would keep dark rims).  The edges of the picture are aligned.
     """
     height, width = frame.frame.shape[:2]
     if (height, width) == tuple(image_shape):
@@ -36,9 +36,8 @@ def resize_frame(frame: EvaluationFrame, image_shape: tuple[int, int]) -> Evalua
 def resize_depth(depth_mm: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
     """Returns depth [H', W'] from [H, W], 0 invalid in both.
 
-    A dense map takes the nearest pixel, since a mean over an edge is a depth that nothing has.  Of a sparse one
-    (points from structure from motion) that would lose most points: each goes to the pixel it falls into, the nearest
-    of several.
+    Dense maps use the nearest pixel, since a mean across an edge is a depth of no surface.  In sparse maps (points from
+    structure from motion) this would lose most points; each goes to the pixel it falls into, the nearest of several.
     """
     rows, columns = np.nonzero(depth_mm)
     if rows.size > _SPARSE * depth_mm.size:

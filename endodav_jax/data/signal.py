@@ -1,8 +1,8 @@
-"""Can depth be learned from a video?  How far things move against each other from frame to frame, and what errs.
+"""Measures the training signal of a video: parallax between frames, and the photometric error.
 
-View synthesis sees depth as parallax alone: what a turn of the camera explains shows none.  With true depth and motion
-the photometric error itself says whether relief matters (`true_signal`).  Without, parallax is what optical flow keeps
-when the motion of a plane, seen head on by a camera that turns and shifts, is taken from it (`parallax`).
+View synthesis sees depth only through parallax; motion explained by camera rotation carries no information about depth.
+With true depth and motion, the photometric error shows directly whether relief matters (`true_signal`).  Without them,
+parallax is estimated as the optical flow minus the motion of a fronto-parallel plane (`parallax`).
 """
 
 import dataclasses
@@ -15,15 +15,15 @@ import numpy as np
 from endodav_jax.data.registration import dense_flow
 
 INTERVALS = (1, 2, 4, 8, 16)
-ENOUGH_PIXELS = 1.5  # parallax that relief can be learned from
-LITTLE_PIXELS = 1.0  # below, noise and light outweigh it
-RELIEFS = (0.9, 0.7, 0.0)  # shares of the relief that the truth is compared with; 0 is a plane
+ENOUGH_PIXELS = 1.5  # parallax from which relief can be learned
+LITTLE_PIXELS = 1.0  # below this, noise and lighting outweigh it
+RELIEFS = (0.9, 0.7, 0.0)  # fractions of the relief with which the truth is compared; 0 is a plane
 SSIM_WEIGHT = 0.85
-FOLLOWED = 0.4  # least share of a frame whose flow leads back, for an interval to be of use
-STILL_PIXELS = 0.1  # flow; frames that move less against the one before are still
-BLURRED = 0.6  # of the usual sharpness of the video
+FOLLOWED = 0.4  # minimum fraction of a frame with consistent flow for an interval to be usable
+STILL_PIXELS = 0.1  # flow to the previous frame below which a frame counts as still
+BLURRED = 0.6  # fraction of the video's usual sharpness below which a frame counts as blurred
 DUPLICATE_GREY = 0.25  # grey levels of 255
-WIDEST_FLOW = 480  # pixels; wider frames are made smaller for the flow
+WIDEST_FLOW = 480  # pixels; wider frames are reduced for optical flow
 _ITERATIONS = 6
 _CLOSED_PIXELS, _CLOSED_SHARE = 1.0, 0.1
 _BORDER = 2
@@ -52,12 +52,12 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class TrueSignal:
-    """What true depth and motion say.
+    """The signal according to true depth and motion.
 
     Attributes:
-      parallax: mean distance in pixels between where a pixel goes and where it would go on the plane of median depth.
+      parallax: mean distance in pixels between where a pixel moves and where it would on the plane of median depth.
       error: mean photometric error of the truth.
-      ratios: share of relief -> its error over the truth's; above 1 the truth is preferred.
+      ratios: fraction of relief -> its error relative to the truth's; above 1, the truth is preferred.
     """
 
     parallax: float
@@ -67,15 +67,15 @@ class TrueSignal:
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """What a video holds.
+    """The signal of a video.
 
     Attributes:
-      parallax: interval in frames -> estimated parallax in pixels, the median of pairs; NaN where flow cannot be
-        followed.
-      followed: interval -> share of the pixels whose flow leads back.
-      truth: interval -> what depth and motion say, for data that have them.
-      still, blurred, duplicates: shares of the frames looked at.
-      interval: the one recommended, in frames.
+      parallax: interval in frames -> estimated parallax in pixels, median over pairs; NaN where flow cannot be
+        tracked.
+      followed: interval -> fraction of the pixels with consistent flow.
+      truth: interval -> the signal from depth and motion, if the data have them.
+      still, blurred, duplicates: fractions of the examined frames.
+      interval: recommended interval, in frames.
     """
 
     parallax: Mapping[int, float]
@@ -87,7 +87,7 @@ class Signal:
     interval: int
 
     def line(self) -> str:
-        """In one line, what there is and which interval is recommended."""
+        """A one-line summary with the recommended interval."""
         known = ", ".join(f"{p:.2f} px every {_ordinal(k)}" for k, p in self.parallax.items() if math.isfinite(p))
         faults = [
             f"{100 * share:.0f}% {what}"
@@ -97,7 +97,7 @@ class Signal:
         return "; ".join([f"parallax {known or 'not measurable'}", *faults, f"interval recommended: {self.interval}"])
 
     def warning(self, interval: int) -> str:
-        """What is wrong with training at an interval, "" if nothing is."""
+        """The problem with training at an interval; "" if there is none."""
         nearest = min(self.parallax, key=lambda k: abs(math.log(k / interval)))
         found = self.parallax[nearest] * interval / nearest
         if not found < LITTLE_PIXELS:
@@ -109,11 +109,11 @@ class Signal:
 
 
 def measure(pairs: Callable[[int], Sequence[Pair]], intervals: Sequence[int] = INTERVALS) -> Signal:
-    """Measures a video by pairs of its frames.
+    """Measures a video from pairs of its frames.
 
     Args:
-      pairs: gives some pairs so many frames apart, as many as there are; none where the video is too short.
-      intervals: to try, ascending, 1 among them.
+      pairs: returns pairs with a given frame interval; none if the video is too short.
+      intervals: to try, ascending, including 1.
     """
     estimated, followed, truth = {}, {}, {}
     still = blurred = duplicates = math.nan
@@ -135,7 +135,7 @@ def measure(pairs: Callable[[int], Sequence[Pair]], intervals: Sequence[int] = I
 
 
 def parallax(pair: Pair) -> tuple[float, float]:
-    """Mean parallax of a pair in pixels, and the share of the counted pixels that could be followed.
+    """Mean parallax of a pair in pixels, and the fraction of the counted pixels that could be tracked.
 
     DIS flow (Kroeger et al. 2016), less the homography K (R + t n^T) K^-1 of a plane seen head on that fits it best in
     the least squares, found by Gauss-Newton.
@@ -168,12 +168,12 @@ def parallax(pair: Pair) -> tuple[float, float]:
 
 
 def true_signal(pairs: Sequence[Pair]) -> TrueSignal:
-    """What pairs with depth and motion say: means over all pairs whose pixels stay in view; NaN if none has any."""
+    """The signal of pairs with depth and motion: means over pairs with pixels that stay in view; NaN if none."""
     errors, moved = [], []
     for pair in pairs:
         assert pair.depth_mm is not None
         valid = pair.counted & (pair.depth_mm > 0)
-        # Where the view ends, windows and samples would reach into its black frame.
+        # At the border of the view, windows and samples would include its black surroundings.
         within = cv2.erode(pair.counted.astype(np.float32), np.ones((5, 5), np.uint8))
         median = np.median(pair.depth_mm[valid]) if valid.any() else 1.0
         at_truth, of_pair = None, []
@@ -213,7 +213,7 @@ def photometric_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def table(signal: Signal) -> list[str]:
-    """Lines of a table, one an interval."""
+    """Lines of a table, one per interval."""
     lines = [f"{'frames apart':>12} {'parallax px':>12} {'followed':>9}"]
     if signal.truth:
         lines[0] += f" {'true px':>8} {'error':>7}" + "".join(f" {_relief(r):>7}" for r in RELIEFS)
@@ -237,7 +237,7 @@ def _ordinal(interval: int) -> str:
 
 
 def _recommended(estimated: Mapping[int, float]) -> int:
-    """The least interval with parallax enough; or that with the most."""
+    """The smallest interval with enough parallax, or the one with the most."""
     known = {k: p for k, p in estimated.items() if math.isfinite(p)}
     if not known:
         return 1
@@ -246,14 +246,14 @@ def _recommended(estimated: Mapping[int, float]) -> int:
         return max(known, key=lambda k: known[k])
     if enough[0] == min(known):
         return enough[0]
-    # Between the intervals tried parallax grows about evenly.
+    # Parallax grows roughly linearly between the tested intervals.
     before = max(k for k in known if k < enough[0])
     part = (ENOUGH_PIXELS - known[before]) / (known[enough[0]] - known[before])
     return math.ceil(before + part * (enough[0] - before))
 
 
 def _faults(pairs: Sequence[Pair]) -> tuple[float, float, float]:
-    """Shares of pairs of neighbours that stand still, are blurred, or are the same frame twice."""
+    """Fractions of pairs of neighbours that are still, blurred, or identical."""
     sharpness, still, same = [], [], []
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     for pair in pairs:
@@ -275,7 +275,7 @@ def _inside(x: np.ndarray, y: np.ndarray, height: int, width: int) -> np.ndarray
 
 
 def _reprojected(pair: Pair, depth_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the second camera sees the first one's pixels at a depth: x and y float32 [H,W]."""
+    """The positions at which the second camera sees the first one's pixels at a given depth: x and y float32 [H,W]."""
     assert pair.second_from_first is not None
     fx, fy, cx, cy = pair.intrinsics
     rows, columns = np.mgrid[: depth_mm.shape[0], : depth_mm.shape[1]].astype(np.float64)
@@ -287,7 +287,7 @@ def _reprojected(pair: Pair, depth_mm: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _less_a_plane(rays: np.ndarray, seen: np.ndarray, focal: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """What is left [N,2] of pixels `seen` [N,2] when a plane's are taken away that `rays` [N,3] meet at one depth."""
+    """The residual [N,2] of pixels `seen` [N,2] after removing that of a plane at one depth along `rays` [N,3]."""
     rotation, shift = np.eye(3), np.zeros(3)
     for iteration in range(_ITERATIONS + 1):
         moved = rays @ rotation.T + shift

@@ -1,4 +1,4 @@
-"""The signal of data as they are stored: which of their frames are looked at, and what is known of them."""
+"""The training signal of stored data: selects the frames to examine and what is known about them."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,8 @@ from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.signal import INTERVALS, Pair, Signal, measure
 from endodav_jax.data.sources.base import SourceFrame
 
-ANCHORS = 6  # frames of a sequence that later ones are compared with
-SEQUENCES = 4  # of a split, evenly spread
+ANCHORS = 6  # frames per sequence with which later ones are compared
+SEQUENCES = 4  # per split, evenly spread
 
 Frame = SourceFrame | EvaluationFrame
 
@@ -25,7 +25,7 @@ def anchors_of(length: int, anchors: int = ANCHORS) -> list[int]:
 
 
 def frames_needed(length: int, anchors: int = ANCHORS) -> frozenset[int]:
-    """Numbers of the frames that a sequence's signal is measured on."""
+    """Numbers of the frames on which a sequence's signal is measured."""
     numbers = itertools.product(anchors_of(length, anchors), (0, *INTERVALS))
     return frozenset(start + k for start, k in numbers if start + k < length)
 
@@ -66,7 +66,7 @@ def signal_of_split(split: PreparedSplit, sequences: Iterable[int] | None = None
 
 
 def pair_of(first: Frame, second: Frame) -> Pair:
-    """Two frames of a sequence as the measures take them."""
+    """Two frames of a sequence as input for the measurement."""
     counted = np.ones(first.frame.shape[:2], bool)
     for mask in (first.view_mask, second.view_mask, first.frame_mask, second.frame_mask):
         if mask is not None:

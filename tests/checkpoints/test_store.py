@@ -115,7 +115,7 @@ def test_a_changed_bit_in_any_file_is_noticed(folder):
 def test_a_missing_file_is_named(folder):
     path = max(weight_files(folder), key=lambda path: path.stat().st_size)
     path.unlink()
-    assert f"{path}: is missing" in refusal(folder)
+    assert f"{path}: missing" in refusal(folder)
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_outputs_are_replaced_only_when_asked_and_only_if_they_are_of_this_kind(
     with pytest.raises(UserError, match="--overwrite"):
         convert(vda_pth, tmp_path / "w.safetensors", to="safetensors")
     convert(vda_pth, tmp_path / "w.safetensors", to="safetensors", overwrite=True)
-    with pytest.raises(UserError, match="is no folder of safetensors"):
+    with pytest.raises(UserError, match="is not a folder of safetensors"):
         convert(vda_pth, vda_pth.parent, to="safetensors", overwrite=True)
     assert vda_pth.is_file()
 

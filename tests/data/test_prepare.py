@@ -156,7 +156,7 @@ def test_a_finished_data_set_is_left_alone_unless_it_is_to_be_replaced(tmp_path)
     stamp = next(folder.glob("*.array_record*")).stat().st_mtime_ns
     assert build_tiny(tmp_path) == folder
     assert next(folder.glob("*.array_record*")).stat().st_mtime_ns == stamp
-    with pytest.raises(UserError, match="exists already with other settings; pass --overwrite"):
+    with pytest.raises(UserError, match="already exists with other settings; pass --overwrite"):
         build_tiny(tmp_path, on_bad_frame="skip")
     build_tiny(tmp_path, on_bad_frame="skip", overwrite=True)
     assert PreparedSplit.open(folder, "train").lengths == (3, 2)
@@ -188,7 +188,7 @@ def test_a_bad_frame_is_one_line_of_the_command_or_left_out_and_counted(tmp_path
     assert error[0].startswith("endodav prepare: train/dataset7/keyframe4, frame 3: ")
     assert main([*command, "--on-bad-frame", "skip", "--overwrite"]) == EXIT_OK
     assert "5 frames" in (out := capsys.readouterr().out)
-    assert "1 bad frames left out" in out
+    assert "1 bad frames skipped" in out
     assert PreparedSplit.open(tmp_path / "out", "train").skipped[0].startswith("train/dataset7/keyframe4, frame 3: ")
 
 

@@ -177,7 +177,7 @@ def test_the_interval_is_that_of_the_frames():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("sonar",), "--scale sonar: wanted stereo, points FILE, poses FILE, or length"),
+        (("sonar",), "--scale sonar: expected stereo, points FILE, poses FILE, or length"),
         (("points", "missing.txt"), "--scale points missing.txt: no such file"),
         (("length", "1,2,3"), "expected X1,Y1,X2,Y2,FRAME=MM"),
         (("length", "1,2,1,2,0=4"), "two different pixels"),

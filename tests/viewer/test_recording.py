@@ -56,7 +56,7 @@ def test_points_lie_on_the_plane_and_a_click_finds_the_one_under_it(tmp_path):
         (lambda folder: (folder / "clip_src.mp4").unlink(), "--videos src"),
         (lambda folder: (folder / "clip_meta.json").write_text("{"), "cannot be read"),
         (lambda folder: (folder / "clip_depths.npz").write_bytes(b"PK"), "cannot be read"),
-        (lambda folder: [file.unlink() for file in folder.iterdir()], "holds no depth"),
+        (lambda folder: [file.unlink() for file in folder.iterdir()], "contains no depth"),
     ],
 )
 def test_a_folder_that_is_not_whole_is_one_line(tmp_path, spoil, said):

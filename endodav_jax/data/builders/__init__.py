@@ -1,1 +1,1 @@
-"""TFDS builders: any source written as an ordinary TFDS data set of ArrayRecord files, without TensorFlow."""
+"""TFDS builders: write any source as an ordinary TFDS data set of ArrayRecord files, without TensorFlow."""

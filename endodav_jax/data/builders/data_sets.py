@@ -1,4 +1,4 @@
-"""The TFDS builder of a kind of data set.  What differs between them is their source; here they get a name."""
+"""The TFDS builder for a kind of data set.  Builders differ only in their source and name."""
 
 import functools
 

@@ -1,8 +1,8 @@
 """Frames, depth maps and masks as bytes of ordinary image files, and back.
 
-Everything is lossless: a photometric loss sees compression noise as motion.  `fast` files (BMP, uncompressed TIFF)
-are for the small frames of training, which a loader reads as quickly as memory is copied; `compact` ones (PNG, TIFF
-with LZW and the floating-point predictor) for frames at full size, of which each is read once.
+Everything is lossless, since compression noise looks like motion to a photometric loss.  `fast` files (BMP,
+uncompressed TIFF) are for small training frames, which are read at the speed of a memory copy; `compact` files (PNG,
+TIFF with LZW and the floating-point predictor) are for full-size frames, each of which is read once.
 """
 
 from typing import Literal
@@ -61,5 +61,5 @@ def _encode(extension: str, image: np.ndarray, options: tuple[int, ...]) -> byte
 def _decode(encoded: bytes, flags: int) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     if image is None:
-        raise UserError("a stored image cannot be decoded; the prepared data set is damaged, prepare it anew")
+        raise UserError("a stored image cannot be decoded; the prepared data set is damaged, prepare it again")
     return image

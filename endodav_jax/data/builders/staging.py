@@ -1,8 +1,8 @@
-"""Building a data set one sequence at a time in a folder beside its place, so that a killed build goes on.
+"""Builds a data set one sequence at a time in a folder beside its final path, so that a killed build can be resumed.
 
-The staging folder `VERSION.building` holds a finished shard and a card for each finished sequence, the settings of the
-build, and a lock.  A shard gets its name when it is whole, its card after that, and the data set its place when
-every card is there.  Memory holds a frame at a time, whatever the length of a sequence.
+The staging folder `VERSION.building` contains a shard and a card for each finished sequence, the settings of the
+build, and a lock.  A shard is renamed when complete, then its card is written, and the data set is moved to its final
+path when every card exists.  Only one frame is in memory at a time, whatever the length of a sequence.
 """
 
 import contextlib
@@ -26,19 +26,19 @@ from endodav_jax.data.sources.base import FrameStream, OnBadFrame, Source, Sourc
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 
-# One record a group gives random access; image files gain nothing from a second compression.
+# One record per group gives random access; image files gain nothing from a second compression.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 
 
 @dataclasses.dataclass(frozen=True)
 class SequenceCard:
-    """What is known of a finished sequence.
+    """Information about a finished sequence.
 
     Attributes:
       sequence: its name.
       frames: records in its shard.
       bytes: size of its shard.
-      skipped: one line for each frame that was left out.
+      skipped: one line for each frame that was skipped.
       undistortion: as of `SequenceInfo`; left out of the file where there is none.
     """
 
@@ -49,7 +49,7 @@ class SequenceCard:
     undistortion: dict | None = None
 
     def to_json(self) -> dict:
-        """Returns what is written of it."""
+        """Returns what is stored of it."""
         values = dataclasses.asdict(self)
         return values if self.undistortion else {name: v for name, v in values.items() if name != "undistortion"}
 
@@ -64,10 +64,10 @@ class StoredAs:
 
 @contextlib.contextmanager
 def staging_folder(folder: Path, settings: dict) -> Iterator[Path]:
-    """Yields `folder`, locked, with what an earlier build of the same settings left in it.
+    """Yields `folder`, locked, with the results of an earlier build with the same settings.
 
     Raises:
-      UserError: another build runs, or one with other settings was begun.
+      UserError: another build is running, or one with other settings was started.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
@@ -79,8 +79,8 @@ def staging_folder(folder: Path, settings: dict) -> Iterator[Path]:
         wanted = json.dumps(settings, indent=1, sort_keys=True)
         if settings_file.exists() and settings_file.read_text() != wanted:
             raise UserError(
-                f"{folder}: a build with other settings was begun; repeat its command to finish it, "
-                "or delete the folder (or pass --overwrite) to begin anew"
+                f"{folder}: a build with other settings was started; repeat its command to finish it, "
+                "or delete the folder (or pass --overwrite) to start over"
             )
         with whole_file(settings_file) as part:
             part.write_text(wanted)
@@ -88,12 +88,12 @@ def staging_folder(folder: Path, settings: dict) -> Iterator[Path]:
 
 
 def shard_path(folder: Path, sequence: str) -> Path:
-    """Returns where a sequence's shard is staged; a sequence of several splits is built once."""
+    """Returns the path of a staged shard; a sequence in several splits is built once."""
     return folder / f"{urllib.parse.quote(sequence, safe='')}.array_record"
 
 
 def finished(folder: Path, sequence: str) -> SequenceCard | None:
-    """Returns the card of a staged sequence, or None when it has to be built."""
+    """Returns the card of a staged sequence, or None if it has to be built."""
     shard = shard_path(folder, sequence)
     card = shard.with_suffix(".json")
     if not (card.exists() and shard.exists()):
@@ -106,7 +106,7 @@ def finished(folder: Path, sequence: str) -> SequenceCard | None:
 
 @dataclasses.dataclass(frozen=True)
 class SequenceExamples:
-    """A shard's examples, made when called: what TFDS calls an example generator of a shard.  It can be pickled."""
+    """The example generator (in TFDS terms) of a shard.  It can be pickled."""
 
     source: Source
     sequence: str
@@ -136,16 +136,16 @@ class ExampleStream(Iterator[tuple[int, dict]]):
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """One line for each frame left out so far."""
+        """One line for each frame skipped so far."""
         return tuple(self._frames.skipped)
 
     def close(self) -> None:
-        """Frees the source's files."""
+        """Closes the source's files."""
         self._frames.close()
 
 
 def build_sequence(examples: SequenceExamples, shard: Path, progress: Callable[[], None]) -> SequenceCard:
-    """Writes a sequence's shard and then its card; `progress` is called once a frame.
+    """Writes a sequence's shard and then its card; `progress` is called once per frame.
 
     Raises:
       UserError: a bad frame, no usable frame at all, or a full disk.
@@ -172,7 +172,7 @@ def build_sequence(examples: SequenceExamples, shard: Path, progress: Callable[[
 
 
 def stored_frame(source_frame: SourceFrame, image_shape: tuple[int, int] | None) -> EvaluationFrame:
-    """Returns a source's frame at the stored size; without a mask the whole picture shows the scene."""
+    """Returns a source's frame at the stored size; without a mask, the whole picture shows the scene."""
     shape = source_frame.frame.shape[:2]
     mask = source_frame.view_mask
     frame = EvaluationFrame(
@@ -214,7 +214,7 @@ def _shard_writer(part: Path, shard: Path) -> Iterator[Callable[[bytes], None]]:
 
 
 def _check_whole(part: Path, shard: Path, frames: int) -> None:
-    """Reads the index of a closed shard: a writer may lose records without a word when the disk is full."""
+    """Reads the index of a closed shard, since a writer may lose records silently when the disk is full."""
     try:
         reader = array_record_module.ArrayRecordReader(str(part))
         written = reader.num_records()

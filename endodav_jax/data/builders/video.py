@@ -1,7 +1,7 @@
-"""The TFDS builder of every source: one shard a sequence, built in a stream, taken up again after a kill.
+"""The TFDS builder for every source: one shard per sequence, built in a stream and resumable after a kill.
 
 The layout is that of `tfds.core.ShardBasedBuilder`, whose own writer keeps all examples of a shard in memory and
-nothing of a killed build; here the shards are staged (`staging.py`).  What is left in the end is an ordinary TFDS data
+loses a build that is killed; here the shards are staged (`staging.py`).  The result is an ordinary TFDS data
 set in ArrayRecord files, which `tfds.builder_from_directory(path).as_data_source(split)` reads without TensorFlow.
 """
 
@@ -23,11 +23,11 @@ from endodav_jax.data.sources.base import OnBadFrame, Source
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 
-SEQUENCES_FILE = "sequences.json"  # what TFDS has no place for: names of sequences, frames left out
+SEQUENCES_FILE = "sequences.json"  # information without a place in TFDS: names of sequences, skipped frames
 
 
 def tfds_split(split: str) -> str:
-    """Returns a split's name in TFDS, where `all` stands for all splits together."""
+    """Returns a split's name in TFDS, where `all` means all splits together."""
     return "all_sequences" if split == "all" else split
 
 
@@ -38,9 +38,9 @@ class VideoConfig(tfds.core.BuilderConfig):
     Attributes:
       splits: split -> its sequences, in order.
       stored: size and files of the frames.
-      on_bad_frame: whether a bad frame ends the build or is left out and named.
-      settings: what else decides the outcome (options of the source); a staged build goes on only if it agrees.
-      frame_masks: whether records hold a mask of each frame.
+      on_bad_frame: whether a bad frame stops the build, or is skipped and reported.
+      settings: other settings that affect the outcome (options of the source); a staged build resumes only with these.
+      frame_masks: whether records contain a mask of each frame.
     """
 
     splits: dict[str, list[str]] = dataclasses.field(default_factory=dict)
@@ -54,10 +54,10 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
     """A data set of videos with depth and poses, from any `Source`.
 
     Args:
-      source: where frames come from; may be left out to read what is prepared.
+      source: the source of frames; can be omitted when reading a prepared data set.
       config: a `VideoConfig`.
       data_dir: root of TFDS data sets; this one lies in `data_dir/NAME/CONFIG/VERSION`.
-      workers: processes that build sequences side by side; 1 builds in this process.
+      workers: processes that build sequences in parallel; 1 builds in this process.
       progress: called with a number of newly built (or found) frames.
     """
 
@@ -80,13 +80,13 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
 
     @property
     def staging_folder(self) -> Path:
-        """Where a build that is not whole lies."""
+        """Path of an unfinished build."""
         place = Path(self.data_dir_root) / self.info.full_name
         return place.with_name(f"{place.name}.building")
 
     @property
     def settings(self) -> dict:
-        """All that decides what is built, as JSON gives it back."""
+        """Everything that affects the outcome, as JSON-compatible values."""
         config = self.builder_config
         settings = {
             "splits": config.splits,
@@ -99,8 +99,8 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
         return json.loads(json.dumps(settings))
 
     def download_and_prepare(self, **kwargs) -> None:
-        """Builds what is missing, and gives the data set its name when all of it is there."""
-        # TFDS always makes a folder for downloads; here it goes with the staging folder.
+        """Builds what is missing, and renames the data set when it is complete."""
+        # TFDS always creates a folder for downloads; here it is removed with the staging folder.
         super().download_and_prepare(download_dir=self.staging_folder / "downloads", **kwargs)
         staging.discard(self.staging_folder)
 
@@ -111,7 +111,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
         )
 
     def _log_download_bytes(self) -> None:
-        """Says nothing, where TFDS prints of downloads: there are none, and progress is shown by the caller."""
+        """Prints nothing, where TFDS prints about downloads: there are none, and the caller shows progress."""
 
     _log_download_done = _log_download_bytes
 
@@ -128,10 +128,10 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
         }
 
     def _download_and_prepare(self, dl_manager, download_config=None) -> None:
-        """Fills `self.data_path`, which TFDS has made under a passing name, from the staging folder."""
+        """Fills `self.data_path`, which TFDS has created under a temporary name, from the staging folder."""
         shards = self._shard_iterators_per_split()
         with staging.staging_folder(self.staging_folder, self.settings) as folder:
-            # What a kill between staging and renaming left: links to staged shards, nothing that is not staged.
+            # Left by a kill between staging and renaming: links to staged shards, nothing that is not staged.
             for leftover in folder.parent.glob(f"incomplete.*_{self.version}"):
                 if leftover != Path(self.data_path):
                     shutil.rmtree(leftover, ignore_errors=True)
@@ -143,7 +143,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
                 part.write_text(json.dumps({"settings": self.settings, "splits": lists}, indent=1))
 
     def _build(self, folder: Path, shards: list[staging.SequenceExamples]) -> dict[str, staging.SequenceCard]:
-        """Builds the sequences that `folder` lacks and returns the cards of all, by their names."""
+        """Builds the sequences missing in `folder` and returns the cards of all, by name."""
         cards, missing = {}, {}
         for examples in shards:
             card = staging.finished(folder, examples.sequence)
@@ -164,7 +164,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
     def _build_in_processes(
         self, folder: Path, missing: dict[str, staging.SequenceExamples]
     ) -> dict[str, staging.SequenceCard]:
-        """Builds in `workers` processes; the first error stops those that have not begun."""
+        """Builds in `workers` processes; the first error stops those that have not started."""
         context = multiprocessing.get_context("spawn")
         counter = context.Value("q", 0)
         cards, shown = {}, 0
