@@ -138,7 +138,7 @@ def test_missing_sequences_are_named_or_left_out():
     assert list(infos) == ["a"]
     assert missing == ["gone: not in this copy", "lost: not in this copy"]
     assert find_sequences(source, ["train"], ["a"])[0] == {"train": ["a"]}
-    with pytest.raises(UserError, match="no sequence of split 'test' is there"):
+    with pytest.raises(UserError, match="no sequence of split 'test' was found"):
         find_sequences(source, ["test"], skip_missing=True)
     with pytest.raises(UserError, match="no sequence of split 'train' fits z"):
         find_sequences(source, ["train"], ["z"])
