@@ -140,7 +140,7 @@ def test_missing_sequences_are_named_or_left_out():
     assert find_sequences(source, ["train"], ["a"])[0] == {"train": ["a"]}
     with pytest.raises(UserError, match="no sequence of split 'test' was found"):
         find_sequences(source, ["test"], skip_missing=True)
-    with pytest.raises(UserError, match="no sequence of split 'train' fits z"):
+    with pytest.raises(UserError, match="no sequence of split 'train' matches z"):
         find_sequences(source, ["train"], ["z"])
 
 
