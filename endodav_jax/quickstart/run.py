@@ -24,7 +24,7 @@ from endodav_jax.report.album import Album
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
 
-_STEPS = 7
+_STEPS = 6
 # Row of the ablation -> whether its network was trained with the projection loss, and how its windows are aligned.
 _ABLATION: dict[str, tuple[bool, AlignRule]] = {
     "neither": (False, "none"),
@@ -59,8 +59,7 @@ def quickstart(config: Config, workdir: Path) -> int | None:
     say("zero-shot: evaluating the unchanged network on held-out sequences")
     before = _measured(config, config.weights, "vda", BEFORE, videos)
 
-    say("the camera's path through every video, from points followed along it")
-    if config.train.objective.camera == "path":  # once for both trainings
+    if config.train.objective.camera == "path":  # solved once for both trainings
         data = dataclasses.replace(config.data, camera_paths=solved_paths(config, workdir))
         config = dataclasses.replace(config, data=data)
 
