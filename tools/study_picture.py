@@ -23,6 +23,7 @@ from endodav_jax.report.pictures import depth_picture
 FRAMES, SHOWN = 32, 16
 SEQUENCES = 4
 LARGEST_ERROR = 0.4
+COLOURS = 128  # of the file, which is a third as large for it
 GAP = 4  # white pixels between pictures
 
 
@@ -49,7 +50,7 @@ def main(run: Path, out: Path) -> None:
             pictures += maps
         rows.append(np.concatenate([np.pad(p, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for p in pictures], 1))
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)[:-GAP, :-GAP]).save(out, optimize=True)
+    Image.fromarray(np.concatenate(rows)[:-GAP, :-GAP]).quantize(COLOURS).save(out, optimize=True)
 
 
 if __name__ == "__main__":
