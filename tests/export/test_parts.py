@@ -26,6 +26,7 @@ def clip() -> np.ndarray:
     return np.random.default_rng(0).random((32, 3, *IMAGE_SHAPE), np.float32)
 
 
+@pytest.mark.slow
 def test_the_pieces_of_a_video_network_make_what_the_black_box_makes(network, clip):
     parts = parts_of(*network)
     encoded = [parts["encode"].function(clip[i : i + 1]) for i in (0, 1)]
@@ -38,6 +39,7 @@ def test_the_pieces_of_a_video_network_make_what_the_black_box_makes(network, cl
     assert relative_error(disparity[0], whole[0, 0]) < SAME
 
 
+@pytest.mark.slow
 def test_a_frame_network_is_one_part_at_the_size_that_it_is_given():
     config, params = merged_float32(small_config("endodac"), small_params("endodac"))
     (part,) = parts_of(config, params).values()

@@ -24,6 +24,7 @@ FRAME_SHAPE = (40, 50)
 
 
 @pytest.mark.golden
+@pytest.mark.slow
 def test_streamed_disparity_is_the_published_one():
     with np.load(Path(__file__).parent / "streaming_vda_vits.npz") as file:
         steps, count, expected = file["steps"], int(file["frame_count"]), file["disparity"]
@@ -71,6 +72,7 @@ def estimator():
     return DepthEstimator(small_config("endodav"), small_params("endodav"))
 
 
+@pytest.mark.slow
 def test_the_first_frame_of_a_stream_stands_alone_and_later_ones_see_it(estimator):
     frames = moving_frames(3, *FRAME_SHAPE)
     stream = estimator.stream()
@@ -105,6 +107,7 @@ def test_what_is_hidden_is_zero_and_does_not_count(estimator):
         np.testing.assert_array_equal(spoilt.push(np.where(view_mask[..., None], frame, 255 - frame)), value)
 
 
+@pytest.mark.slow
 def test_endodac_streams_as_it_infers():
     estimator = DepthEstimator(small_config("endodac"), small_params("endodac"))
     frames = moving_frames(2, *FRAME_SHAPE)

@@ -33,6 +33,7 @@ def finest_in_view(model, clips, view_mask):
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
 def test_the_parts_of_a_networks_interface_make_its_whole_forward_pass(name):
     windows = ALL[name].family_entry.windows
     assert isinstance(abstract_depth_model(ALL[name]), WindowNetwork if windows else FrameNetwork)
@@ -81,6 +82,7 @@ def test_frames_of_a_window_see_one_another_and_no_other_window():
 
 
 @pytest.mark.parametrize("name", ["ssb", "lora", "dvlora", "endodac"])
+@pytest.mark.slow
 def test_folding_adapters_into_kernels_changes_no_result(name):
     config, params = merge_adapters(ALL[name], random_params(ALL[name]))
     assert config.adapter == "none"
@@ -102,6 +104,7 @@ def test_a_full_view_is_the_published_behaviour():
 
 
 @pytest.mark.parametrize("name", ["ssb", "endodac"])
+@pytest.mark.slow
 def test_bfloat16_stays_close_and_answers_in_float32(name):
     low = dataclasses.replace(ALL[name], precision="bfloat16")
     got = run(low, finest, CLIPS, params=random_params(ALL[name]))

@@ -57,6 +57,7 @@ def test_video_depth_anything_gives_the_published_tokens_and_disparity(golden, p
 
 
 @pytest.mark.parametrize("name", ENDODAV_CASES)
+@pytest.mark.slow
 def test_endodav_gives_the_published_disparity_pyramid(golden, name):
     case = golden.arrays(name)
     config = DepthModelConfig.endodav(**ENDODAV_CASES[name], image_shape=tuple(case["image_shape"].tolist()))
@@ -64,6 +65,7 @@ def test_endodav_gives_the_published_disparity_pyramid(golden, name):
 
 
 @pytest.mark.parametrize("preset", ["vits", "vitb"])
+@pytest.mark.slow
 def test_endodac_gives_the_published_disparity_pyramid(golden, preset):
     case = golden.arrays(f"endodac_{preset}")
     config = DepthModelConfig.endodac(preset, image_shape=tuple(case["image_shape"].tolist()))

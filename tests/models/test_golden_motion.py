@@ -70,6 +70,7 @@ def test_one_training_pass_moves_the_running_statistics_as_published(params, cas
     assert relative_error(deepest.var[...], case["layer4_bn2_running_var_after"]) < STATISTICS
 
 
+@pytest.mark.slow
 def test_flow_and_transform_are_the_published_ones_at_every_scale(params, case):
     for name, kind in (("flow", FlowNet), ("transform", TransformNet)):
         maps = _network(kind, params[name])(case["image_a"], case["image_b"], False)

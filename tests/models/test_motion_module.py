@@ -24,6 +24,7 @@ def module() -> MotionModule:
     return nnx.merge(nnx.graphdef(nnx.eval_shape(build)), jax.tree.map(jnp.asarray, params))
 
 
+@pytest.mark.slow
 def test_streaming_equals_a_window_in_which_each_frame_sees_only_earlier_ones(module):
     length = 4
     maps = np.random.default_rng(0).standard_normal((length, *SHAPE, CHANNELS), np.float32)

@@ -37,6 +37,7 @@ def test_the_measure_sees_a_pose_that_was_not_mirrored_with_its_picture(scene):
     assert _mismatch(scene) < 0.01 < 2 * _mismatch(mirrored)
 
 
+@pytest.mark.slow
 def test_a_cached_scene_is_the_rendered_one(tmp_path):
     phantom = PhantomConfig.colon(seed=3, sequences=2, frames=2, height=32, width=40)
     source = PhantomScenes(phantom, False, str(tmp_path))
@@ -56,6 +57,7 @@ def test_batches_of_one_go_on_from_any_number(tmp_path):
     np.testing.assert_array_equal(later["jitter"], batches[4]["jitter"])
 
 
+@pytest.mark.slow
 def test_a_mixture_holds_each_family_as_often_as_its_weight_says():
     families = (("colon", 3.0), ("organ", 1.0))
     scenes = mixture(families, 8, consecutive=False, cache="", seed=3, frames=1, height=32, width=40)
@@ -65,6 +67,7 @@ def test_a_mixture_holds_each_family_as_often_as_its_weight_says():
     assert not np.array_equal(scenes[6]["frames"], alone[0]["frames"])  # the first of the other family
 
 
+@pytest.mark.slow
 def test_consecutive_frames_are_an_interval_of_the_scene_apart():
     phantom = PhantomConfig.colon(seed=3, sequences=1, frames=3, height=32, width=40)
     every = PhantomScenes(phantom, True)[0]["cam_from_world"]

@@ -76,5 +76,5 @@ def test_a_remark_common_to_several_rows_stands_once():
 
 def test_phantoms_are_not_taken_for_the_data_sets():
     row = TABLE.rows[0]
-    assert "stand in" in table_text(TABLE, [Outcome(row, FIGURES, ABOUT | {"phantom": True})])
-    assert "stand in" not in table_text(TABLE, [Outcome(row, FIGURES, ABOUT)])
+    assert "instead of the data sets" in table_text(TABLE, [Outcome(row, FIGURES, ABOUT | {"phantom": True})])
+    assert "instead of the data sets" not in table_text(TABLE, [Outcome(row, FIGURES, ABOUT)])

@@ -77,6 +77,7 @@ EXTREMES = {
 
 @pytest.mark.parametrize("given", EXTREMES.values(), ids=EXTREMES)
 @pytest.mark.parametrize("images", ["noise", "constant"])
+@pytest.mark.slow
 def test_losses_and_derivatives_stay_finite(given, images):
     batch = random_clips()
     if images == "constant":
@@ -134,6 +135,7 @@ def instrument_clip():
 
 @pytest.mark.parametrize("motion", MOTIONS)
 @pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.slow
 def test_pixels_that_frames_masks_leave_out_are_exactly_absent(motion, masked):
     """Neither the instruments' colours nor their depths reach a loss or a derivative: every term, every scale."""
     batch, shown = instrument_clip()
@@ -247,6 +249,7 @@ CHOICES = dataclasses.replace(
 
 
 @pytest.mark.parametrize("given", EXTREMES.values(), ids=EXTREMES)
+@pytest.mark.slow
 def test_with_every_choice_losses_and_derivatives_stay_finite(given):
     (loss, aux), gradients = depth_update(GivenNetworks((LENGTH, *SIZE), **given), random_clips(), CHOICES)
     assert all_finite((loss, aux, gradients))
@@ -350,6 +353,7 @@ def test_flow_and_occlusion_shared_between_frames_are_those_of_each_frame():
         np.testing.assert_array_equal(occlusion[direction][:, 2:-2, 4:-4], 1)
 
 
+@pytest.mark.slow
 def test_intrinsics_are_learned_or_taken_from_the_batch():
     networks = GivenNetworks((LENGTH, *SIZE), translation=(0.2, 0, 0))
     batch = random_clips()
@@ -386,7 +390,7 @@ def test_fewer_scales_are_fewer_terms():
         ({"scales": (1, 2)}, "ascend from 0"),
         ({"scales": (0, 2, 1)}, "ascend from 0"),
         ({"scales": (0, 4)}, "coarsest"),
-        ({"ssim_weight": 1.5}, "share"),
+        ({"ssim_weight": 1.5}, "fraction"),
         ({"projection_weight": -1.0}, "projection_weight"),
         ({"highlight_threshold": 2.0}, "highlight_threshold"),
     ],

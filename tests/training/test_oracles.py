@@ -103,6 +103,7 @@ def test_what_leaves_the_neighbour_s_view_is_not_visible_and_nor_is_what_somethi
     np.testing.assert_array_equal(covered[1], visible[1])
 
 
+@pytest.mark.slow
 def test_the_truth_has_a_smaller_error_than_a_plane_and_than_half_the_relief_at_any_scale(batch):
     truth = batch["depth_mm"][0, 1:-1] / 20
     middle = jnp.exp(jnp.log(truth).mean())
