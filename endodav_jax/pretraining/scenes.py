@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
+from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_text, whole_file
 
 _RENDERING = threading.Lock()
@@ -33,12 +34,21 @@ class PhantomScenes:
       consecutive: whether frames are consecutive from a random start, or drawn at random along the path.
       cache: folder of rendered scenes, one subfolder per data set; empty to render every time.
       intervals: frame intervals for consecutive frames; each scene draws one of these.
+
+    Raises:
+      UserError: the phantom has a `codec`, which needs whole sequences.
     """
 
     phantom: PhantomConfig
     consecutive: bool
     cache: str = ""
     intervals: tuple[int, ...] = (1,)
+
+    def __post_init__(self):
+        if self.phantom.codec:
+            raise UserError(
+                f"data.phantom.codec: {self.phantom.codec!r} needs whole sequences, not scenes; leave it empty"
+            )
 
     def __len__(self) -> int:
         return self.phantom.sequences

@@ -4,8 +4,13 @@ import dataclasses
 from typing import Any, Literal
 
 Light = Literal["endoscope", "flat"]
+Codec = Literal["", "h264", "mjpeg"]
 
 LIGHTS = ("endoscope", "flat")
+CODECS = ("", "h264", "mjpeg")
+MOST_TOOLS = 4
+
+_LATER = {"tools", "smoke", "fluid", "motion_blur", "codec", "codec_quality", "stereo"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,14 @@ class PhantomConfig:
       tissue_motion_mm: amplitude of slow breathing; 0 is a rigid world.
       tool: fraction of sequences in which an instrument comes into view.
       speed: (least, largest) typical motion of the camera, in mm a frame.
+      tools: at most so many metal instruments, 0 to `tools` of them in a sequence, with highlights and shadows.
+      smoke: fraction of sequences with clouds of cautery smoke that come, drift and go.
+      fluid: fraction of sequences with droplets or a film on the lens for a while.
+      motion_blur: how long the shutter is open, as a share of the frame interval; 0 is a flash.  Depth, pose and
+        masks are those of the middle.  A frame takes five times as long to render.
+      codec: `h264` or `mjpeg` to send whole sequences through that codec and back (`render_sequence`); empty for none.
+      codec_quality: 1 is the worst, 100 the best; 75 is a good recording.
+      stereo: baseline in mm of a second eye to the right, which is rendered too; 0 is none.
     """
 
     family: str = "colon"
@@ -55,6 +68,13 @@ class PhantomConfig:
     tissue_motion_mm: float = 0.0
     tool: float = 0.0
     speed: tuple[float, float] = (0.5, 1.1)
+    tools: int = 0
+    smoke: float = 0.0
+    fluid: float = 0.0
+    motion_blur: float = 0.0
+    codec: Codec = ""
+    codec_quality: int = 75
+    stereo: float = 0.0
 
     def __post_init__(self):
         def check(field: str, good: bool, wanted: str) -> None:
@@ -78,6 +98,18 @@ class PhantomConfig:
         check("tissue_motion_mm", 0 <= self.tissue_motion_mm <= 2, "in 0..2")
         check("tool", 0 <= self.tool <= 1, "in 0..1")
         check("speed", len(self.speed) == 2 and 0 < self.speed[0] <= self.speed[1] <= 4, "ordered, in 0..4 mm")
+        check("tools", 0 <= self.tools <= MOST_TOOLS and int(self.tools) == self.tools, f"a number in 0..{MOST_TOOLS}")
+        check("smoke", 0 <= self.smoke <= 1, "in 0..1")
+        check("fluid", 0 <= self.fluid <= 1, "in 0..1")
+        check("motion_blur", 0 <= self.motion_blur <= 1, "in 0..1")
+        check("codec", self.codec in CODECS, "one of h264, mjpeg, or empty")
+        check("codec_quality", 1 <= self.codec_quality <= 100, "in 1..100")
+        check("stereo", 0 <= self.stereo <= 50, "in 0..50 mm")
+
+    def __repr__(self) -> str:
+        """Switches of `_LATER` are named only where they are on: caches are named by this text, and stay good."""
+        shown = (f for f in dataclasses.fields(self) if f.name not in _LATER or getattr(self, f.name) != f.default)
+        return f"PhantomConfig({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
     def sequence_name(self, sequence: int) -> str:
         """`colon_s0_0003`: family, seed and number."""

@@ -65,6 +65,8 @@ class Light:
         shine: jax.Array,
         cam_from_world: jax.Array,
         lit_from: Callable[[jax.Array], jax.Array],
+        shade: Callable[[jax.Array], jax.Array] | None = None,
+        carried_mm: jax.Array | None = None,
     ) -> jax.Array:
         """Linear RGB [3, N] that surfaces at `hit` (camera coordinates, mm) send to the camera.
 
@@ -77,6 +79,8 @@ class Light:
           gloss: [N] sharpness of highlights.
           shine: [N] strength of highlights.
           cam_from_world, lit_from: not needed by lamps that the camera carries.
+          shade: lamp [3] in camera coordinates -> share [N] of its light that instruments let through; None: all.
+          carried_mm: [3] where the lamps' own origin lies in camera coordinates; None: in the origin.
         """
         del cam_from_world, lit_from
         distance2 = hit[0] ** 2 + hit[1] ** 2 + hit[2] ** 2
@@ -87,12 +91,15 @@ class Light:
         diffuse: jax.Array | float = 0.0
         highlight: jax.Array | float = 0.0
         for i in range(LAMPS):
-            to_lamp = tuple(p - c for p, c in zip(self.lamp_mm[i], hit, strict=True))
+            lamp_mm = self.lamp_mm[i] if carried_mm is None else self.lamp_mm[i] + carried_mm
+            to_lamp = tuple(p - c for p, c in zip(lamp_mm, hit, strict=True))
             near = jax.lax.rsqrt(to_lamp[0] ** 2 + to_lamp[1] ** 2 + to_lamp[2] ** 2)
             to_lamp = tuple(c * near for c in to_lamp)
             cosine = jnp.maximum(sum(a * b for a, b in zip(normal, to_lamp, strict=True)), 0.0)
             beam = jnp.exp(self.beam * jnp.log(jnp.maximum(-to_lamp[2], 1e-2)))
             arriving = self.power[i] * beam * near * near
+            if shade is not None:
+                arriving = arriving * shade(lamp_mm)
             half = tuple(a + b for a, b in zip(to_lamp, to_eye, strict=True))
             half_inverse = jax.lax.rsqrt(half[0] ** 2 + half[1] ** 2 + half[2] ** 2)
             facing = sum(a * b for a, b in zip(wet, half, strict=True)) * wet_inverse * half_inverse

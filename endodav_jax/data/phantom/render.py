@@ -1,25 +1,17 @@
 """From a scene and frame numbers to pictures with exact depth and pose, compiled once for each size and family."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 
-from endodav_jax.data.phantom.camera import camera_pose
 from endodav_jax.data.phantom.scene import Scene
-from endodav_jax.data.phantom.trace import (
-    HIT_MM,
-    RaysOf,
-    field_and_gradient,
-    points_at,
-    pose_of_rays,
-    ray_directions,
-    rotate,
-    trace,
-)
+from endodav_jax.data.phantom.trace import RaysOf, ray_directions
+from endodav_jax.data.phantom.view import View, look
 
-SUN = (0.48, -0.6, 0.64)  # direction to the lamp of the `flat` light, in the world
-SHADOW_GAP_MM = 0.02  # a point is lifted so far off its own solid before its shadow is looked for
+SUBFRAMES = 2  # looks before, and as many after the middle of an exposure that takes time
+_OTHER_SENSOR = 0x85EBCA6B  # seed of the second eye's noise, mixed into the first's
 
 
 def render_frame(
@@ -36,69 +28,56 @@ def render_frame(
 
     Returns:
       frame uint8 [H,W,3]; depth_mm float32 [H,W], z in the camera, 0 where the view is masked or no ray arrived;
-      cam_from_world float32 [4,4], mm; intrinsics float32 [4]; view_mask bool [H,W]; tool bool [H,W].
+      cam_from_world float32 [4,4], mm; intrinsics float32 [4]; view_mask bool [H,W]; tool bool [H,W]; with
+      a second eye also right uint8 [H,W,3].  Depth, pose and masks are those of the middle of the exposure.
     """
     t = frame_index.astype(jnp.float32)
     intrinsics = scene.lens.intrinsics(height, width)
-    cam_from_world = camera_pose(scene.shape, scene.path, t)
-    world_from_cam, origin = pose_of_rays(cam_from_world)
-    rays = rays_of(intrinsics, height, width, 1)
-    directions = rotate(world_from_cam, rays)
-
-    def field(points):
-        return scene.shape.field(scene.breathing.at_rest(points, t))
-
-    wall_mm = trace(field, scene.curvature, cam_from_world, intrinsics, height, width, rays_of)
-    surface_mm, solid = wall_mm, None
-    if scene.shape.solids is not None:
-        solid_mm, solid, solid_normal = scene.shape.solids.meet(origin, directions)
-        solid = jnp.where(solid_mm < wall_mm, solid, -1)
-        surface_mm = jnp.minimum(solid_mm, wall_mm)
-    points = points_at(origin, directions, surface_mm)
-    value, gradient = field_and_gradient(field, points)
-    inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-12)
-    world_normal = tuple(g * inverse for g in gradient)
-    met = jnp.abs(value) < HIT_MM
-    if solid is not None:  # and `solid_normal` with it
-        met = met | (solid >= 0)
-        world_normal = tuple(jnp.where(solid >= 0, a, b) for a, b in zip(solid_normal, world_normal, strict=True))
-    sun = jnp.maximum(sum(s * n for s, n in zip(SUN, world_normal, strict=True)), 0.0)
-    normal = rotate(cam_from_world[:3, :3], world_normal)
-
-    tool_mm, tool_normal, from_tip = scene.tool.meet(rays, t)
-    tool = tool_mm < surface_mm
-    depth_mm = jnp.where(tool, tool_mm, surface_mm)
-    normal = tuple(jnp.where(tool, a, b) for a, b in zip(tool_normal, normal, strict=True))
-
-    at_rest = scene.breathing.at_rest(points, t)
-    footprint = jnp.where(scene.light.flat > 0, 0.0, surface_mm / intrinsics[0])
-    reflectance, film, gloss, shine = scene.surface.appearance(at_rest, scene.shape.parts(at_rest), solid, footprint)
-    reflectance = jnp.where(tool, scene.tool.reflectance(from_tip), reflectance)
-    gloss = jnp.where(tool, 80.0, gloss)
-    shine = jnp.where(tool, 2.0 * scene.surface.shine[0], shine)
-    hit = tuple(depth_mm * r for r in rays)
-    film = tuple(jnp.where(tool, 0.0, f) for f in film)
-
-    def lit_from(lamp_mm):
-        if scene.shape.solids is None:
-            return jnp.ones_like(surface_mm, bool)
-        return scene.shape.solids.reached(
-            tuple(p + SHADOW_GAP_MM * n for p, n in zip(points, world_normal, strict=True)), lamp_mm
-        )
-
-    radiance = scene.light.radiance(hit, normal, film, sun, reflectance, gloss, shine, cam_from_world, lit_from)
-
-    view_mask = scene.lens.view_mask(height, width)
-    picture = scene.sensor.expose(radiance.reshape(3, height, width), view_mask, scene.light.flat, t)
-    met = met | tool
-    return {
-        "frame": jnp.round(picture * 255.0).astype(jnp.uint8),
-        "depth_mm": jnp.where(view_mask & met.reshape(height, width), depth_mm.reshape(height, width), 0.0),
-        "cam_from_world": cam_from_world,
+    see = functools.partial(_picture, scene, t, intrinsics, height, width, rays_of)
+    frame, view, view_mask = see(None)
+    rendered = {
+        "frame": frame,
+        "depth_mm": jnp.where(view_mask & view.met.reshape(height, width), view.depth_mm.reshape(height, width), 0.0),
+        "cam_from_world": view.cam_from_world,
         "intrinsics": intrinsics,
         "view_mask": view_mask,
-        "tool": tool.reshape(height, width) & view_mask,
+        "tool": view.tool.reshape(height, width) & view_mask,
     }
+    if scene.extras.baseline_mm is not None:
+        rendered["right"] = see(scene.extras.baseline_mm)[0]
+    return rendered
+
+
+def _picture(
+    scene: Scene,
+    t: jax.Array,
+    intrinsics: jax.Array,
+    height: int,
+    width: int,
+    rays_of: RaysOf,
+    eye_mm: jax.Array | None,
+) -> tuple[jax.Array, View, jax.Array]:
+    """What one eye's sensor gives, uint8 [H,W,3], the view in the middle of the exposure, and the view's mask."""
+    view = look(scene, t, intrinsics, height, width, rays_of, eye_mm)
+    radiance = view.radiance
+    if scene.extras.shutter is not None:
+        # The middle one is there already; the others go one by one, as frames of a clip do.
+        offsets = jnp.array([k for k in range(-SUBFRAMES, SUBFRAMES + 1) if k], jnp.float32) / (2 * SUBFRAMES + 1)
+        others = jax.lax.map(
+            lambda k: look(scene, t + k * scene.extras.shutter, intrinsics, height, width, rays_of, eye_mm).radiance,
+            offsets,
+        )
+        radiance = (radiance + others.sum(0)) / (2 * SUBFRAMES + 1)
+    radiance = radiance.reshape(3, height, width)
+    sensor, wet_lens = scene.sensor, scene.extras.wet_lens
+    if eye_mm is not None:
+        sensor = dataclasses.replace(sensor, seed=sensor.seed ^ jnp.uint32(_OTHER_SENSOR))
+        wet_lens = None if wet_lens is None else wet_lens.of_other_eye()
+    if wet_lens is not None:
+        radiance = wet_lens.through(radiance, t)
+    view_mask = scene.lens.view_mask(height, width)
+    picture = sensor.expose(radiance, view_mask, scene.light.flat, t)
+    return jnp.round(picture * 255.0).astype(jnp.uint8), view, view_mask
 
 
 @functools.partial(jax.jit, static_argnames=("height", "width", "frames_at_once"))

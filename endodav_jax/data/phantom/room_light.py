@@ -64,6 +64,8 @@ class RoomLight:
         shine: jax.Array,
         cam_from_world: jax.Array,
         lit_from: Callable[[jax.Array], jax.Array],
+        shade: Callable[[jax.Array], jax.Array] | None = None,
+        carried_mm: jax.Array | None = None,
     ) -> jax.Array:
         """Linear RGB [3,N], as `Light.radiance`; `lit_from` says which points a lamp [3] in the world reaches."""
         inverse = jax.lax.rsqrt(hit[0] ** 2 + hit[1] ** 2 + hit[2] ** 2 + 1e-9)
@@ -82,6 +84,9 @@ class RoomLight:
                 reach = self.reach_mm
             else:
                 lamp, there, reach = (0.0, 0.0, 0.0), 1.0, 0.3 * self.reach_mm
+                lamp = lamp if carried_mm is None else tuple(carried_mm)
+            if shade is not None:
+                there = there * shade(jnp.stack([jnp.asarray(c, jnp.float32) for c in lamp]))
             to_lamp = tuple(p - c for p, c in zip(lamp, hit, strict=True))
             distance2 = sum(c * c for c in to_lamp)
             near = jax.lax.rsqrt(distance2 + 1e-9)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from endodav_jax.data.phantom.camera import Lens
 from endodav_jax.data.phantom.config import PhantomConfig
 from endodav_jax.data.phantom.draws import Draws
+from endodav_jax.data.phantom.extras import Extras, draw_extras
 from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.phantom.light import Light, Sensor
 from endodav_jax.data.phantom.materials import Materials
@@ -62,17 +63,23 @@ class Scene:
     tool: Tool
     breathing: Breathing
     curvature: jax.Array
+    extras: Extras = Extras()
 
 
 def draw_scene(config: PhantomConfig, sequence: int | jax.Array) -> Scene:
     """Draws sequence number `sequence` of a data set; one program draws every sequence of a family."""
-    return _draw(config.family, _switches(config), _key(config, sequence))
+    key = _key(config, sequence)
+    scene = _draw(config.family, _switches(config), key)
+    return dataclasses.replace(scene, extras=draw_extras(config, key, scene.shape, scene.path))
 
 
 def draw_scenes(config: PhantomConfig, sequences: jax.Array) -> Scene:
     """Draws many scenes at once, int32 [B]: every leaf gets a leading B."""
     keys = jax.vmap(lambda i: _key(config, i))(jnp.asarray(sequences, jnp.int32))
-    return _draw_many(config.family, _switches(config), keys)
+    scenes = _draw_many(config.family, _switches(config), keys)
+    # A part that is no draw is one number for all, which every scene of a batch holds.
+    extras = jax.vmap(lambda key, shape, path: draw_extras(config, key, shape, path))(keys, scenes.shape, scenes.path)
+    return dataclasses.replace(scenes, extras=extras)
 
 
 def _key(config: PhantomConfig, sequence: int | jax.Array) -> jax.Array:

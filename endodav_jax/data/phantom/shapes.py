@@ -110,3 +110,8 @@ def undulation(points: Points, wavelength: jax.Array, phases: jax.Array) -> jax.
     x, y, z = points
     a, b, c = x / wavelength[0] + phases[0], y / wavelength[1] + phases[1], z / wavelength[2] + phases[2]
     return 0.6 * (wave(a) * wave(b + 0.25) + wave(b) * wave(c + 0.25) + wave(c) * wave(a + 0.25))
+
+
+def points_between(start: jax.Array, ends: Points, share: jax.Array) -> Points:
+    """Points at `share` [S,1] of the way from `start` [3] to `ends` [N], each coordinate [S,N]."""
+    return tuple(s + share * (e - s) for s, e in zip(start, ends, strict=True))

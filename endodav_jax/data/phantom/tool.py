@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from endodav_jax.data.phantom.draws import Draws
+from endodav_jax.data.phantom.rods import meet_rod
 from endodav_jax.data.phantom.shapes import Points
-
-_FAR = 1e9
 
 
 @jax.tree_util.register_dataclass
@@ -83,36 +82,8 @@ class Tool:
         Returns:
           depth in mm (huge where it is missed), the unit normal, and the distance along the rod from its tip.
         """
-        base, tip = self.ends(t)
-        length = jnp.linalg.norm(tip - base)
-        axis = (tip - base) / length
-        # The shaft, where the part of depth * ray - base across the axis is one radius long; then the ball at the tip.
-        along_ray = axis[0] * rays[0] + axis[1] * rays[1] + axis[2]
-        along_base = (axis * base).sum()
-        across = tuple(r - along_ray * a for r, a in zip(rays, axis, strict=True))
-        off = base - along_base * axis
-        depth = _quadratic(across, off, self.radius)
-        place = depth * along_ray - along_base
-        on_side = (depth > 0) & (place >= 0) & (place <= length)
-        ball = _quadratic(rays, tip, self.radius)
-        depth = jnp.where(on_side, depth, _FAR)
-        depth = jnp.where((ball > 0) & (ball < depth), ball, depth)
-        depth = jnp.where(self.radius > 0, depth, _FAR)
-        place = jnp.clip(depth * along_ray - along_base, 0.0, length)
-        away = tuple(depth * r - (b + place * a) for r, b, a in zip(rays, base, axis, strict=True))
-        inverse = jax.lax.rsqrt(sum(c * c for c in away) + 1e-12)
-        return depth, tuple(c * inverse for c in away), length - place
+        return meet_rod(rays, *self.ends(t), self.radius)
 
     def reflectance(self, from_tip: jax.Array) -> jax.Array:
         """Linear RGB reflectance [3,N] at a distance from the tip."""
         return jnp.where(from_tip < self.tip_mm, self.metal[:, None], self.shaft[:, None])
-
-
-def _quadratic(directions: Points, centre: jax.Array, radius: jax.Array) -> jax.Array:
-    """Least depth at which depth * directions is `radius` from `centre` [3]; -1 where it never is."""
-    a = sum(c * c for c in directions) + 1e-12
-    b = sum(c * o for c, o in zip(directions, centre, strict=True))
-    # Shortest squared distance first: b*b - a*c loses all digits far from the rod.
-    nearest = tuple(b / a * d - o for d, o in zip(directions, centre, strict=True))
-    under = radius * radius - sum(c * c for c in nearest)
-    return jnp.where(under > 0, b / a - jnp.sqrt(jnp.maximum(under, 0.0) / a), -1.0)
