@@ -30,6 +30,12 @@ class PhantomSource(SequenceSource):
         width: int = 160,
         light: Literal["endoscope", "flat"] = "endoscope",
         held_out: int = 0,
+        tools: int = 0,
+        smoke: float = 0.0,
+        fluid: float = 0.0,
+        motion_blur: float = 0.0,
+        codec: Literal["", "h264", "mjpeg"] = "",
+        codec_quality: int = 75,
     ):
         """Takes a family's preset.
 
@@ -42,6 +48,12 @@ class PhantomSource(SequenceSource):
           width: in pixels, a multiple of 8.
           light: `endoscope`, or `flat` for an ideal Lambertian world under a lamp that stays.
           held_out: how many to validate and how many to test on; 0 for an eighth of `sequences`, at least one.
+          tools: metal instruments in a sequence, at most.
+          smoke: share of sequences with smoke.
+          fluid: share of sequences with fluid on the lens.
+          motion_blur: how long the shutter is open, as a share of the frame interval.
+          codec: `h264` or `mjpeg` to compress sequences; empty for none.
+          codec_quality: 1 is the worst, 100 the best.
 
         Raises:
           UserError: there is no such family, or a value is out of range.
@@ -53,6 +65,8 @@ class PhantomSource(SequenceSource):
         if not 0 <= seed < _SEEDS:
             raise UserError(f"phantom: seed {seed} must lie in 0..{_SEEDS - 1}")
         fields = {"frames": frames, "height": height, "width": width, "light": light}
+        fields |= {"tools": tools, "smoke": smoke, "fluid": fluid, "motion_blur": motion_blur}
+        fields |= {"codec": codec, "codec_quality": codec_quality}
         try:
             self._configs = {
                 split: PhantomConfig.of(
