@@ -76,7 +76,7 @@ class Instruments:
         narrow = (space_mm < NARROW_MM) | (scope == "flexible")
         beside = place(d.uniform(4.5, 6.5, many), d.uniform(-8.0, -4.0, many))
         across = place(far * d.uniform(0.9, 1.2, many), far * d.uniform(0.05, 0.35, many))
-        ahead = place(d.uniform(-1.0, 3.5, many), far * d.uniform(0.7, 1.3, many))
+        ahead = place(d.uniform(0.5, 4.5, many), far * d.uniform(0.4, 0.85, many))
         under = place(far * d.uniform(-0.05, 0.22, many), far * d.uniform(0.65, 1.2, many))
         radius = jnp.where(narrow, d.uniform(0.5, 1.2, many), far * d.uniform(0.032, 0.05, many))
         count = jnp.floor(d.uniform(0.0, 1.0) * (most + 1))
