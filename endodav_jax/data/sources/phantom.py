@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Container, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from endodav_jax.data.phantom.config import PhantomConfig
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
@@ -64,7 +64,7 @@ class PhantomSource(SequenceSource):
             raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILIES)}")
         if not 0 <= seed < _SEEDS:
             raise UserError(f"phantom: seed {seed} must lie in 0..{_SEEDS - 1}")
-        fields = {"frames": frames, "height": height, "width": width, "light": light}
+        fields: dict[str, Any] = {"frames": frames, "height": height, "width": width, "light": light}
         fields |= {"tools": tools, "smoke": smoke, "fluid": fluid, "motion_blur": motion_blur}
         fields |= {"codec": codec, "codec_quality": codec_quality}
         try:
