@@ -1,1 +1,1 @@
-"""Reading video and images, and writing what a depth network makes of them."""
+"""Reads video and images, and writes what a depth network makes of them."""

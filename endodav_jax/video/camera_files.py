@@ -1,4 +1,4 @@
-"""A camera as the user gives it, with whatever distortion its file tells: OpenCV, ROS, COLMAP, nerfstudio, Matlab."""
+"""Camera files with any distortion they describe, as written by OpenCV, ROS, COLMAP, nerfstudio and Matlab."""
 
 import contextlib
 import json
@@ -30,21 +30,21 @@ _TEXT = (".json", ".yaml", ".yml", ".txt")
 def read_camera(text: str, full_size: Size, size: Size) -> Lens:
     """Reads a camera for frames of `full_size` (height, width) and returns it for frames resized to `size`.
 
-    `text` is `fx,fy,cx,cy`, or a file.  Beside all that `intrinsics.read_intrinsics` takes:
+    `text` is `fx,fy,cx,cy`, or a file.  In addition to everything that `intrinsics.read_intrinsics` accepts:
 
     - `.json`, `.yaml`: `fx`, `fy`, `cx`, `cy` (or `fl_x`, `fl_y`) or a matrix under `K`, `camera_matrix`, `intrinsics`
       (a list, `data:` as ROS writes it, or OpenCV's FileStorage); OpenCV's coefficients under `distortion`,
       `distortion_coefficients`, `dist_coeffs` or `D`, or by their names `k1`, `k2`, `p1`, ...; `model` (or
       `distortion_model`, `camera_model`) is `pinhole`, `opencv`, `plumb_bob`, `rational_polynomial`, or `fisheye`,
-      `equidistant`, `OPENCV_FISHEYE`.  Without it coefficients are those of OpenCV's pinhole.
+      `equidistant`, `OPENCV_FISHEYE`.  Without it, coefficients are those of OpenCV's pinhole.
     - `model: omnidirectional`: `width`, `height`, `cx`, `cy`, `a0`, `a2`, `a3`, `a4` and `c`, `d`, `e`, as C3VD has
       them, or Matlab's `MappingCoefficients`, `DistortionCenter` (counted from 1), `StretchMatrix`, `ImageSize`.
     - COLMAP's `cameras.txt` with one camera.
 
-    Where the file says for which `width` and `height` (`w`, `h`, `image_width`, ...) it is, the camera is scaled.
+    If the file states the `width` and `height` (`w`, `h`, `image_width`, ...) it was made for, the camera is scaled.
 
     Raises:
-      UserError: unreadable, no such camera, or one for another shape of frame.
+      UserError: the file is unreadable, its camera is not one of these, or it is for frames of another shape.
     """
     path = Path(text)
     if path.suffix.lower() not in _TEXT or not path.is_file():
@@ -71,10 +71,10 @@ def read_camera(text: str, full_size: Size, size: Size) -> Lens:
 
 
 def read_pinhole(text: str, full_size: Size, size: Size) -> np.ndarray:
-    """As `read_camera`, of a camera that does not distort: its intrinsics, float64 [4].
+    """Like `read_camera`, for a camera without distortion: returns its intrinsics, float64 [4].
 
     Raises:
-      UserError: also where it distorts, since a surface would be bent by it.
+      UserError: as for `read_camera`; also if the camera has distortion, which would bend a surface.
     """
     lens = read_camera(text, full_size, size)
     if lens.distorted:
@@ -90,7 +90,7 @@ def _reason(error: Exception) -> str:
 
 
 def _fitted(lens: Lens, stated: Size, full_size: Size, size: Size, path: Path) -> Lens:
-    """The lens for frames of `size`; frames may be a smaller copy of what was calibrated, but not another cut of it."""
+    """The lens for frames of `size`; frames may be a scaled copy of the calibrated image, but not another crop."""
     ratio = (full_size[0] / stated[0]) / (full_size[1] / stated[1])
     if not 0.98 < ratio < 1.02:
         raise UserError(
@@ -191,7 +191,7 @@ def _named_distortion(values: dict[str, Any], fisheye: bool) -> tuple[float, ...
 
 
 def _padded(coefficients: tuple[float, ...], fisheye: bool) -> tuple[float, ...]:
-    """Fills up one, two or three coefficients: the first radial ones, the others 0."""
+    """Pads one, two or three coefficients: they are the first radial ones, and the others are 0."""
     if fisheye and len(coefficients) > 4 and not any(coefficients[4:]):  # OpenCV's storage of an unused tail
         return coefficients[:4]
     return coefficients + (0.0,) * (4 - len(coefficients))
@@ -215,7 +215,7 @@ def _omnidirectional(values: dict[str, Any], size: Size) -> Lens:
 
 
 def _of_colmap(content: str, path: Path) -> tuple[Lens | None, Size | None]:
-    """The camera of a `cameras.txt`; None where the text is no such file."""
+    """The camera in a `cameras.txt`; None if the text is not such a file."""
     lines = [line.split() for line in content.splitlines() if line.strip() and not line.startswith("#")]
     if not lines or len(lines[0]) < 5 or not lines[0][1].isupper():
         return None, None

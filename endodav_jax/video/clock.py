@@ -1,4 +1,4 @@
-"""Times of frames that only ever grow, whatever a container says."""
+"""Frame times that always increase, whatever the container says."""
 
 from fractions import Fraction
 
@@ -10,11 +10,11 @@ _LEAST_STEP = 1e-3
 class Clock:
     """Turns the time stamps of decoded frames into seconds since the first, strictly increasing.
 
-    Recordings that were joined start again at their first time stamp: the clock then goes on by one frame, and later
-    frames follow from there.  A single frame that is a little early is shown a moment after the one before it.
+    In joined recordings the time stamps start over at the join: the clock then advances by one frame, and later
+    frames follow from there.  A single frame that is a little early is shown just after the one before it.
 
     Attributes:
-      restarts: how often it had to go on by itself.
+      restarts: how many times the stamps started over.
     """
 
     def __init__(self, fps: Fraction):
@@ -27,7 +27,7 @@ class Clock:
         self._seen = 0
 
     def __call__(self, stamp: float | None) -> float:
-        """Returns the seconds of the next frame; `stamp` is its own time, None where the stream carries none."""
+        """Returns the time of the next frame in seconds; `stamp` is its own time, or None if the stream has none."""
         time = self._unstamped() if stamp is None else self._stamped(stamp)
         self._last = time
         self._seen += 1

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def colour_table(name: str) -> np.ndarray:
-    """Returns the 256 colours of a map, uint8 [256, 3] RGB, dark to bright (`turbo`: blue to red)."""
+    """Returns the 256 colours of a colour map, uint8 [256, 3] RGB, dark to bright (`turbo`: blue to red)."""
     levels = np.arange(256, dtype=np.uint8)[:, None]
     if name == "gray":
         return np.repeat(levels, 3, axis=1)
@@ -13,14 +13,14 @@ def colour_table(name: str) -> np.ndarray:
 
 
 def colourise(values: np.ndarray, low: float, high: float, table: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
-    """Colours values between `low` and `high`, clipped to them.
+    """Colours values, clipped to the range from `low` to `high`.
 
     Levels are floor((v - low) / (high - low) * 255), as Video-Depth-Anything takes them; a flat clip is level 0.
 
     Args:
       values: float32 [H, W].
       table: uint8 [256, 3].
-      inside: bool [H, W]; black outside.  None: all of it.
+      inside: bool [H, W]; pixels outside are black.  None: every pixel is inside.
 
     Returns:
       uint8 [H, W, 3].

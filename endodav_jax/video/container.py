@@ -1,4 +1,4 @@
-"""Opening what FFmpeg reads, and choosing which of its streams is the video."""
+"""Opens whatever FFmpeg can read, and chooses the stream that is the video."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,32 +10,32 @@ from av.stream import Disposition
 
 from endodav_jax.errors import UserError
 
-# FFmpeg's own messages would end up between ours; what matters of them comes back as an exception.
+# FFmpeg's own messages would be mixed with ours; the ones that matter are raised as exceptions anyway.
 av.logging.set_level(None)
 
 REPAIR = "copy the file anew, or repair it: ffmpeg -i BROKEN -c:v libx264 -crf 12 REPAIRED.mp4"
-# A damaged header may announce a picture of any size, and FFmpeg would make room for it: no more than 8K (7680x4320).
+# A damaged header may announce a picture of any size, and FFmpeg would allocate it: allow at most 8K (7680x4320).
 LARGEST_PICTURE = 7680 * 4320
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 _NO_DECODER = "its video is of a kind that FFmpeg cannot decode; export it anew, as H.264 or HEVC"
-_PREVIEW = 0.25  # a track with less than such a part of another's pixels is a preview of it
-# Older PyAV raises where a title is not UTF-8, unless told otherwise; since 19 it
-# replaces them by itself and takes no such word.
+_PREVIEW = 0.25  # a track with fewer pixels than this share of another's is a preview of it
+# Older PyAV raises on a title that is not UTF-8 unless told otherwise; since 19 it
+# replaces bad bytes by itself and no longer has the option.
 _LENIENT_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STILL_CODECS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")
 
 
 def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.container.InputContainer:
-    """Opens anything that FFmpeg reads and that holds a video stream.
+    """Opens anything that FFmpeg can read and that holds a video stream.
 
     Args:
-      target: a file's `Path`, whatever characters it has; an open file; or text for FFmpeg, such as an address.
+      target: the `Path` of a file, with any characters; an open file; or text for FFmpeg, such as an address.
 
     Raises:
-      UserError: one line with the reason and the cure.
+      UserError: it cannot be opened; one line gives the reason and the cure.
     """
-    # FFmpeg takes what stands before a colon for a protocol, except in a path that begins at the root.
+    # FFmpeg takes anything before a colon as a protocol, except in an absolute path.
     place = str(target.absolute()) if isinstance(target, Path) else target
     options = {"max_pixels": str(LARGEST_PICTURE)} | how.pop("options", {})
     try:
@@ -55,16 +55,17 @@ def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.contai
 
 
 def video_track(container: av.container.InputContainer, name: str, track: int | None) -> av.VideoStream:
-    """Returns the stream that is the video: the one asked for, or the likeliest.
+    """Returns the video stream: the one asked for, or the most likely one.
 
-    Pictures of a cover and thumbnails are none.  Of the others the default one counts, where that is one alone and no
-    preview (muxers mark the first track, whatever it is), or else the largest; the first of several as large.
+    Cover pictures and thumbnails never count as video.  Of the other streams, the default one is chosen if only one is
+    marked as such and it is not a preview (muxers mark the first track, whatever it is).  Otherwise the largest is
+    chosen, and the first among equals.
 
     Args:
-      track: number among the video streams, from 0; None chooses.
+      track: number among the video streams, from 0; None chooses automatically.
 
     Raises:
-      UserError: there is no such track, or there are pictures alone.
+      UserError: there is no such track, or there are only still pictures.
     """
     streams = container.streams.video
     if track is not None:
@@ -89,9 +90,9 @@ def video_track(container: av.container.InputContainer, name: str, track: int | 
 
 
 def packets_of(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    """Yields the packets of a stream, and at its end an empty one."""
-    # PyAV looks for streams that began in the middle of a file (a joined transport stream) among those of its
-    # beginning, after it has given everything of ours.
+    """Yields the packets of a stream, followed by an empty one."""
+    # After the last packet of our stream, PyAV fails on streams that began in the middle of the file (as in a joined
+    # transport stream), since it looks them up among the streams known at the beginning.
     with contextlib.suppress(IndexError):
         yield from container.demux(stream)
 
@@ -103,7 +104,7 @@ def described_tracks(container: av.container.InputContainer) -> str:
 
 
 def track_note(container: av.container.InputContainer, stream: av.VideoStream, asked: int | None) -> str | None:
-    """Returns a line where another stream than the chosen one might be meant, or None."""
+    """Returns a line if a stream other than the chosen one might be meant, or None."""
     others = [other for other in container.streams.video if other.index != stream.index and not _is_picture(other)]
     if asked is not None or not others:
         return None
@@ -112,7 +113,7 @@ def track_note(container: av.container.InputContainer, stream: av.VideoStream, a
 
 
 def seconds_of(stream: av.VideoStream) -> float | None:
-    """Returns how long a stream lasts by its own header, None where it does not say."""
+    """Returns the duration of a stream according to its own header, None if it does not say."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION")  # Matroska: 00:01:23.456000000
@@ -139,7 +140,7 @@ def _area(stream: av.VideoStream) -> int:
 
 
 def _is_still(stream: av.VideoStream) -> bool:
-    """Whether a stream is one picture: it has a picture's codec, and by its header one frame or hardly a duration."""
+    """Whether a stream is a single picture: it has an image codec, and its header says one frame or almost no time."""
     if stream.codec_context is None or stream.codec_context.name not in _STILL_CODECS:
         return False
     if stream.disposition & Disposition.still_image or stream.frames == 1:

@@ -13,27 +13,28 @@ from endodav_jax.video.deinterlace import Deinterlacer
 from endodav_jax.video.frames import Deinterlace, Frame, ReadingStopped
 from endodav_jax.video.upright import UprightRgb
 
-# What a disk or a download that lost a block leaves; decoders make a picture of it without a word.
+# What a disk or a download leaves in place of a lost block; decoders turn it into a picture without reporting anything.
 HOLE = bytes(16)
 
-# Everything that PyAV raises for data that make no sense.
+# Everything that PyAV raises for invalid data.
 DATA_ERRORS = (av.error.FFmpegError, OSError, ValueError, OverflowError, MemoryError)
 
 
 class Decoding:
-    """One pass over a video stream; iterating gives its frames until the end or the first damage.
+    """One pass over a video stream; iterating yields its frames until the end or the first damage.
 
-    FFmpeg conceals damage by painting over it, which would pass for tissue: reading ends at the first frame that the
-    decoder marks, at data that it refuses, and at a packet that the file ends inside of.  What a demuxer doubts (a
-    transport stream that was joined of several counts its packets anew) is no damage as long as the decoder has none.
+    FFmpeg conceals damage by painting over it, and the result could pass for tissue.  Reading therefore ends at the
+    first frame that the decoder marks as damaged, at data that it rejects, and at a packet that is cut off by the end
+    of the file.  A complaint by the demuxer alone is not damage (in a transport stream joined from several, for
+    example, the packet counter starts over) as long as the decoder has none.
 
     Attributes:
-      index: frames given so far.
-      time: seconds of the last one.
-      packets: packets with data that were read.
-      end: where in the file the last of them ends, in bytes.
+      index: number of frames yielded so far.
+      time: time of the last one in seconds.
+      packets: number of packets with data that were read.
+      end: position in the file where the last of them ends, in bytes.
       interlaced: whether frames were deinterlaced.
-      notes: what the user should know, by subject.
+      notes: what the user should be told, by subject.
     """
 
     def __init__(
@@ -51,12 +52,12 @@ class Decoding:
         """Args:
         stream: of an open container.
         name: for messages.
-        fps: how far apart frames are whose times do not say it.
-        count: how many are expected, for messages.
-        size: (height, width) that frames must have; None takes the first one's.
-        deinterlace: which frames.
+        fps: frame rate used to space frames that carry no times.
+        count: number of frames expected, for messages.
+        size: (height, width) that frames must have; None takes the size of the first one.
+        deinterlace: which frames to deinterlace.
         ends_early: the file is known to end before the video does; what its last packets lack shows in their times.
-        hold_last: the last packet is then a part of one, and not decoded.
+        hold_last: in that case the last packet is incomplete and is not decoded.
         """
         self.index, self.time, self.packets, self.end, self.interlaced = 0, 0.0, 0, 0, False
         self.notes: dict[str, str] = {}
@@ -67,15 +68,15 @@ class Decoding:
         self._upright = UprightRgb()
         self._filter: Deinterlacer | None = None
         self._filterable = deinterlace != "off"
-        self._held: deque[float | None] = deque()  # times of the frames inside the filter
+        self._held: deque[float | None] = deque()  # times of the frames held in the filter
         self._first_stamp: float | None = None
         self._early = 0  # frames and packets before the first key frame
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields the frames in the order of display.
+        """Yields the frames in display order.
 
         Raises:
-          ReadingStopped: at damage, or where the size of the frames changes.
+          ReadingStopped: at damage, or when the frame size changes.
         """
         context = self._stream.codec_context
         # H.264 and H.265 forbid three zero bytes in a row where NAL units carry their length, as in .mp4 and .mkv.
@@ -113,7 +114,7 @@ class Decoding:
                 if not self._started and not starts_with_key:
                     self._early += 1
                     continue
-                # What the decoder still holds is not asked for: it may be made of the damaged frame.
+                # Frames still in the decoder are not requested: they may be predicted from the damaged one.
                 yield from self._rest()
                 raise self.stopped(_reason(error)) from error
             yield from self._good(decoded)
@@ -121,13 +122,13 @@ class Decoding:
         self._note_what_was_missed()
 
     def stopped(self, why: str, cure: str = REPAIR) -> ReadingStopped:
-        """Returns the line that says how far reading came, why it ended and what helps."""
+        """Returns a line that tells how far reading got, why it stopped and what to do about it."""
         of = f" of about {self._count}" if self._count else ""
         return ReadingStopped(f"{self._name}: reading stopped after {self.index}{of} frames ({why}); {cure}")
 
     @property
     def swapped(self) -> bool:
-        """Whether frames are turned by a quarter."""
+        """Whether frames are rotated by a quarter turn."""
         return self._upright.swapped
 
     @property
@@ -135,13 +136,13 @@ class Decoding:
         return bool(self.index or self._held)
 
     def _packets(self) -> Iterator[av.Packet]:
-        """Yields the packets of the stream, and at its end an empty one, which empties the decoder.
+        """Yields the packets of the stream, followed by an empty one, which flushes the decoder.
 
-        A packet that the demuxer could not read to its end is damaged where it is the last of the file.
+        A packet that the demuxer could not read completely counts as damaged if it is the last in the file.
         """
         container = self._stream.container
         assert isinstance(container, av.container.InputContainer)
-        # Packets of DV have one size, and its demuxer fills up the last one.
+        # DV packets all have the same size, and the demuxer pads the last one.
         size = container.size if container.format.name == "dv" else None
         waiting: av.Packet | None = None
         cut = False
@@ -162,7 +163,7 @@ class Decoding:
             raise _CutShort
 
     def _good(self, decoded: list[av.VideoFrame]) -> Iterator[Frame]:
-        """Yields decoded frames up to the first damaged one."""
+        """Yields the decoded frames before the first damaged one."""
         for frame in decoded:
             if frame.is_corrupt:
                 if not self._started:
@@ -182,7 +183,7 @@ class Decoding:
             yield from self._whole(frame)
 
     def _whole(self, frame: av.VideoFrame) -> Iterator[Frame]:
-        """Passes a good frame on, through the filter from the first frame on that needs it."""
+        """Passes on a good frame, through the filter once a frame has needed it."""
         stamp = self._seconds(frame)
         if self._first_stamp is None:
             self._first_stamp = stamp
@@ -208,7 +209,7 @@ class Decoding:
             self.notes["interlaced"] = "frames are interlaced, and too small or of a format that cannot be deinterlaced"
 
     def _rest(self) -> Iterator[Frame]:
-        """Yields what the filter holds back: frames before whatever comes now."""
+        """Yields the frames that the filter still holds, which precede whatever comes next."""
         if self._filter is not None:
             for ready in self._filter.flush():
                 if self._held:
@@ -216,9 +217,9 @@ class Decoding:
             self._filter = None
 
     def _held_by_decoder(self) -> Iterator[Frame]:
-        """Yields what the decoder holds back to put frames in order, up to the place of one that is missing.
+        """Yields the frames that the decoder holds for reordering, up to the place of a missing one.
 
-        All of it comes from good packets, but the frame of a damaged or missing one may belong in between.
+        They all come from good packets, but the frame of a damaged or missing packet may belong between them.
         """
         with contextlib.suppress(ReadingStopped, *DATA_ERRORS):
             for frame in self._stream.codec_context.decode(None):
@@ -245,7 +246,7 @@ class Decoding:
         return numbered
 
     def _seconds(self, frame: av.VideoFrame) -> float | None:
-        """Returns a frame's own time; `frame.time` is not a number for frames that are not asked of a packet."""
+        """Returns a frame's own time; `frame.time` is not a number for frames that were not decoded from a packet."""
         return None if frame.pts is None or self._tick is None else float(frame.pts * self._tick)
 
     def _note_what_was_missed(self) -> None:
@@ -256,7 +257,7 @@ class Decoding:
 
 
 class _CutShort(av.error.InvalidDataError):
-    """The file ends inside of a packet."""
+    """The file ends in the middle of a packet."""
 
     def __init__(self):
         super().__init__(0, "the file was cut short")

@@ -1,4 +1,4 @@
-"""Frames of two fields, one line each in turn, made into whole pictures by FFmpeg's bwdif."""
+"""Turns frames of two interlaced fields into whole pictures with FFmpeg's bwdif."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -6,18 +6,18 @@ from fractions import Fraction
 import av
 import av.filter
 
-# The clock of the filter; the times of frames are kept beside it, since it may count in halves of them.
+# The filter's time base; frame times are kept separately, since the filter may count in half frames.
 _TICK = Fraction(1, 1000)
 
 
 class Deinterlacer:
-    """A filter that gives one whole picture for each frame, in order, one frame late.
+    """A filter that yields one whole picture for each frame, in order and one frame late.
 
-    A frame that passes untouched comes out as it went in.
+    Frames that need no deinterlacing come out unchanged.
     """
 
     def __init__(self, template: av.VideoFrame, every: bool):
-        """`template` is the first frame; `every` deinterlaces frames that are not marked as interlaced as well."""
+        """`template` is the first frame; `every` also deinterlaces frames that are not marked as interlaced."""
         self._graph = av.filter.Graph()
         buffer = self._graph.add_buffer(
             width=template.width, height=template.height, format=template.format, time_base=_TICK
@@ -28,14 +28,14 @@ class Deinterlacer:
         self._pushed = 0
 
     def push(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
-        """Takes the next frame and yields those that are ready."""
+        """Accepts the next frame and yields those that are ready."""
         frame.time_base, frame.pts = _TICK, self._pushed
         self._pushed += 1
         self._graph.vpush(frame)
         yield from self._ready()
 
     def flush(self) -> Iterator[av.VideoFrame]:
-        """Yields what is held back; nothing can be pushed after it."""
+        """Yields the remaining frames; nothing can be pushed afterwards."""
         self._graph.vpush(None)
         yield from self._ready()
 
@@ -45,6 +45,6 @@ class Deinterlacer:
                 frame = self._graph.vpull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-            # The graph was not told the colours' matrix and range, and must not change them.
+            # The graph was not told the colour matrix and range, and must not change them.
             frame.colorspace, frame.color_range = self._colour
             yield frame

@@ -1,4 +1,4 @@
-"""Lossless depth: one .npz for the clip, or a folder with a file a frame (16-bit PNG, .npy, EXR, TIFF)."""
+"""Lossless depth: one .npz per clip, or a folder with one file per frame (16-bit PNG, .npy, EXR, TIFF)."""
 
 import contextlib
 import dataclasses
@@ -21,14 +21,14 @@ PNG_LARGEST = 65535
 
 @dataclasses.dataclass(frozen=True)
 class DepthFrame:
-    """One frame of the result, as writers receive it.
+    """One frame of the result, as passed to the writers.
 
     Attributes:
-      index: number in the source.
-      disparity: float32 [H, W], not negative, 0 outside the view.
+      index: frame number in the source.
+      disparity: float32 [H, W], nonnegative, 0 outside the view.
       depth: float32 [H, W], positive, 0 outside the view.
-      rgb: uint8 [H, W, 3]; None where no writer asked for it.
-      shown: bool [H, W], where the frame's own mask and the view show it; None where it has no mask of its own.
+      rgb: uint8 [H, W, 3]; None if no writer asked for it.
+      shown: bool [H, W], true inside both the frame's own mask and the view; None if the frame has no mask.
     """
 
     index: int
@@ -49,17 +49,17 @@ def write_npz(
     fps: Fraction,
     intrinsics: np.ndarray,
 ) -> None:
-    """Writes an .npz frame by frame; `np.load` reads it like any other, memory does not grow with its length.
+    """Writes an .npz frame by frame, in constant memory; `np.load` reads it like any other.
 
     Keys: those of `maps`, float32 [N, H, W]; `fps` float64; `intrinsics` float64 [4] (fx, fy, cx, cy in pixels);
     `frame_index` int64 [N].
 
     Args:
-      maps: for each key a function that gives the N maps anew, float32 [H, W].
+      maps: for each key, a function that returns the N maps, float32 [H, W], from the first each time it is called.
     """
     with whole_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for key, frames in maps.items():
-            # The size of a member over 2 GiB must be announced before it is written.
+            # A member over 2 GiB must have its size announced before it is written.
             with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
                 header = {"descr": "<f4", "fortran_order": False, "shape": (len(indices), *size)}
                 np.lib.format.write_array_header_1_0(member, header)
@@ -72,16 +72,16 @@ def write_npz(
 
 
 def png_scale(deepest: float) -> float:
-    """Returns the largest power of two by which a clip's greatest depth still fits into 16 bits."""
+    """Returns the largest power of two that keeps a clip's greatest depth within 16 bits."""
     return float(2.0 ** np.floor(np.log2(PNG_LARGEST / deepest)))
 
 
 @contextlib.contextmanager
 def png_writer(folder: Path, scale: float, unit: str = "up to scale") -> Iterator[Write]:
-    """Gives a function that writes `frame_00000.png`, uint16 round(depth * scale), 0 outside the view.
+    """Returns a function that writes `frame_00000.png`, uint16 round(depth * scale), 0 outside the view.
 
-    `scale.json` in the folder says the scale, so that the files can be read without anything else.  What is nearer
-    than one step is 1, what is farther than 65,535 steps is 65,535.
+    `scale.json` in the folder records the scale, so that the files are self-contained.  Depths below one step are
+    written as 1, depths above 65,535 steps as 65,535.
     """
     with whole_file(folder) as part:
         part.mkdir()
@@ -98,7 +98,7 @@ def png_writer(folder: Path, scale: float, unit: str = "up to scale") -> Iterato
 
 @contextlib.contextmanager
 def npy_writer(folder: Path) -> Iterator[Write]:
-    """Gives a function that writes `frame_00000.npy`, the depth as float32 [H, W]."""
+    """Returns a function that writes `frame_00000.npy`, the depth as float32 [H, W]."""
     with whole_file(folder) as part:
         part.mkdir()
         yield lambda frame: np.save(part / f"{frame_name(frame)}.npy", frame.depth)
@@ -106,21 +106,21 @@ def npy_writer(folder: Path) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def tiff_writer(folder: Path) -> Iterator[Write]:
-    """Gives a function that writes `frame_00000.tiff`, the depth as float32 [H, W]."""
+    """Returns a function that writes `frame_00000.tiff`, the depth as float32 [H, W]."""
     with whole_file(folder) as part:
         part.mkdir()
         yield lambda frame: tifffile.imwrite(part / f"{frame_name(frame)}.tiff", frame.depth)
 
 
 def need_exr() -> None:
-    """Raises a `UserError` where the optional package is missing."""
+    """Raises a `UserError` if the optional package is missing."""
     if importlib.util.find_spec("OpenEXR") is None:
         raise UserError("--save exr: needs the package OpenEXR; install it with: pip install 'endodav-jax[exr]'")
 
 
 @contextlib.contextmanager
 def exr_writer(folder: Path) -> Iterator[Write]:
-    """Gives a function that writes `frame_00000.exr`, the depth as channel Z, 32-bit float."""
+    """Returns a function that writes `frame_00000.exr`, the depth as channel Z, 32-bit float."""
     import OpenEXR
 
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
@@ -140,5 +140,5 @@ def exr_writer(folder: Path) -> Iterator[Write]:
 
 
 def frame_name(frame: DepthFrame) -> str:
-    """Returns the stem of a frame's file, with at least five digits as Video-Depth-Anything has them."""
+    """Returns the stem of a frame's file, with at least five digits as in Video-Depth-Anything."""
     return f"frame_{frame.index:05d}"

@@ -1,4 +1,4 @@
-"""Endoscopy as archives keep it: DICOM around a video, around many frames, or a series of single ones."""
+"""Endoscopy as archives store it: DICOM files of a video or of many frames, or a series of single-frame files."""
 
 import io
 import os
@@ -21,10 +21,10 @@ _DAMAGED = "its pictures are damaged or cut short; export it anew"
 
 
 def open_dicom(path: Path, name: str, reading: Reading, notes: Sequence[str] = ()) -> FrameSource:
-    """Opens one DICOM file: the video inside of it, or its frames.
+    """Opens one DICOM file: the video inside it, or its frames.
 
     Args:
-      notes: what the user should know of the choice of the file.
+      notes: what the user should know about how the file was chosen.
 
     Raises:
       UserError: pydicom or a decoder is missing, the file is damaged, or it holds no pictures.
@@ -38,8 +38,8 @@ def open_dicom(path: Path, name: str, reading: Reading, notes: Sequence[str] = (
 def series_in(paths: Sequence[Path]) -> tuple[list[list[Path]], list[Path]]:
     """Returns the recordings among DICOM files, and the files that hold no pictures.
 
-    A video and a file of several frames is a recording; files of one frame that belong to one series are one together,
-    in the order of their numbers.
+    A video or a file of several frames is a recording by itself; single-frame files of the same series form one
+    recording, in the order of their numbers.
 
     Raises:
       UserError: pydicom is missing, or a file cannot be read.
@@ -58,11 +58,11 @@ def series_in(paths: Sequence[Path]) -> tuple[list[list[Path]], list[Path]]:
 
 
 class DicomVideo(VideoFile):
-    """A `FrameSource` of a video inside of a DICOM file; it is read where it lies."""
+    """A `FrameSource` for a video inside a DICOM file, which is read in place."""
 
     def __init__(self, path: Path, name: str, reading: Reading, header: DicomHeader, notes: Sequence[str] = ()):
         """Raises:
-        UserError: no video is found, or not one frame of it can be decoded.
+        UserError: there is no video, or no frame of it can be decoded.
         """
         try:
             pieces = video_part(path)
@@ -80,12 +80,12 @@ class DicomVideo(VideoFile):
 
     @property
     def about(self) -> dict:
-        """What the file is, for a description; nothing of it concerns a patient."""
+        """What the file is, for a description; it contains nothing about the patient."""
         return super().about | {"stream": self._format} | self.header.about
 
 
 class DicomImages:
-    """A `FrameSource` of the frames of DICOM files, grey and palettes as RGB, windows applied."""
+    """A `FrameSource` for the frames of DICOM files, with grey and palettes as RGB and windows applied."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class DicomImages:
         notes: Sequence[str] = (),
     ):
         """Raises:
-        UserError: a file holds no pictures, they differ in size, or a decoder for them is missing.
+        UserError: a file holds no pictures, the pictures differ in size, or a decoder for them is missing.
         """
         self.paths, self.name, self.stem = list(paths), name, stem
         self.headers = list(headers or (read_header(path, str(path)) for path in self.paths))
@@ -126,7 +126,7 @@ class DicomImages:
 
     @property
     def about(self) -> dict:
-        """What the files are, for a description; nothing of it concerns a patient."""
+        """What the files are, for a description; it contains nothing about the patient."""
         several = {"files": len(self.paths)} if len(self.paths) > 1 else {}
         return self.headers[0].about | several
 
@@ -134,7 +134,7 @@ class DicomImages:
         """Yields the frames in order.
 
         Raises:
-          ReadingStopped: one cannot be decoded; those before it were good.
+          ReadingStopped: a frame cannot be decoded; those before it were good.
         """
         index = 0
         for path, header, count in zip(self.paths, self.headers, self.counts, strict=True):
@@ -161,7 +161,7 @@ class DicomImages:
                 if frame.index in places:
                     frames.append(frame.rgb)
         except ReadingStopped:
-            pass  # told when the frames are read in earnest
+            pass  # reported when all frames are read
         return frames
 
     def _stopped(self, index: int) -> ReadingStopped:
@@ -169,7 +169,7 @@ class DicomImages:
 
 
 class _Pieces(io.RawIOBase):
-    """Parts of a file as one that can be read and searched."""
+    """Presents parts of a file as one seekable file."""
 
     def __init__(self, path: Path, pieces: Sequence[tuple[int, int]]):
         self._file = os.open(path, os.O_RDONLY)
@@ -222,7 +222,7 @@ def _frames_of(path: Path, header: DicomHeader, count: int) -> Iterator[np.ndarr
                 if values is None:
                     return
                 rgb = to_rgb(values, described)
-        except Exception:  # decoders raise what they like, and quote what they read
+        except Exception:  # decoders raise all kinds of errors, and quote what they read
             raise UserError(f"{path}: {_DAMAGED}") from None
         if header.flip:
             rgb = rgb[:, ::-1]

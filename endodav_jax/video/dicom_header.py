@@ -1,4 +1,4 @@
-"""What DICOM files say of themselves, as far as it concerns pictures and never the patient."""
+"""Reads what DICOM headers say about the pictures, and nothing about the patient."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,7 @@ DICOM_SUFFIXES = (".dcm", ".dic", ".dicom")
 _PREAMBLE = 128
 
 # The only attributes that are read.  Names, dates and identifiers of a patient or an examination are not among them;
-# the series' identifier serves to tell series apart and goes no further.
+# the series identifier is used to tell series apart and is never passed on.
 _ATTRIBUTES = (
     "BitsAllocated", "BitsStored", "Columns", "CineRate", "FrameTime", "FrameTimeVector", "ImageHorizontalFlip",
     "ImageRotation", "ImagerPixelSpacing", "InstanceNumber", "NominalScannedPixelSpacing", "NumberOfFrames",
@@ -32,21 +32,21 @@ _CODES = {"A", "P", "R", "L", "H", "F"}
 
 @dataclasses.dataclass(frozen=True)
 class DicomHeader:
-    """What a DICOM file says of its pictures.
+    """What a DICOM file says about its pictures.
 
     Attributes:
-      frames: how many it announces.
-      size: (height, width) as stored; None where the file holds no pictures.
+      frames: the number of frames it announces.
+      size: (height, width) as stored; None if the file holds no pictures.
       is_video: whether the pictures are one stream of video.
       syntax: name of the transfer syntax.
-      times: seconds from each frame to the next one, or one number for all of them; None where nothing tells.
-      spacing_mm: distance of neighbouring rows and columns in mm; None where it is not given.
+      times: seconds from each frame to the next, or one number for all of them; None if unknown.
+      spacing_mm: distance between neighbouring rows and columns in mm; None if not given.
       pixel_aspect: width over height of a pixel.
-      orientation: where rows and columns lead, in letters (A, P, R, L, H, F); None where it is not given.
-      quarter_turns: how often pictures are to be turned by 90 degrees clockwise.
-      flip: whether they are to be mirrored left to right before.
+      orientation: directions of rows and columns, in letters (A, P, R, L, H, F); None if not given.
+      quarter_turns: how many times to rotate pictures by 90 degrees clockwise.
+      flip: whether to mirror them left to right first.
       series: tells series apart within one run.
-      number: place in the series.
+      number: position in the series.
     """
 
     frames: int
@@ -64,7 +64,7 @@ class DicomHeader:
 
     @property
     def about(self) -> dict:
-        """What of it goes into a description."""
+        """The part that goes into a description."""
         about: dict = {"container": "DICOM", "transfer_syntax": self.syntax}
         if self.spacing_mm is not None:
             about["pixel_spacing_mm"] = list(self.spacing_mm)
@@ -74,7 +74,7 @@ class DicomHeader:
 
 
 def is_dicom(path: Path) -> bool:
-    """Returns whether a file begins as DICOM files do, whatever its suffix."""
+    """Returns whether a file begins like a DICOM file, whatever its suffix."""
     try:
         with path.open("rb") as file:
             file.seek(_PREAMBLE)
@@ -84,14 +84,14 @@ def is_dicom(path: Path) -> bool:
 
 
 def need_pydicom(name: str) -> None:
-    """Raises a `UserError` where the optional package is missing."""
+    """Raises a `UserError` if the optional package is missing."""
     if importlib.util.find_spec("pydicom") is None:
         raise UserError(f"{name}: is DICOM, which needs the package pydicom; pip install 'endodav-jax[dicom]'")
 
 
 @contextlib.contextmanager
 def discreet() -> Iterator[None]:
-    """Keeps pydicom from saying anything: its warnings quote values, which may be the patient's."""
+    """Silences pydicom: its warnings quote values, which may be the patient's."""
     logger = logging.getLogger("pydicom")
     disabled, logger.disabled = logger.disabled, True
     try:
@@ -103,7 +103,7 @@ def discreet() -> Iterator[None]:
 
 
 def read_header(path: Path, name: str) -> DicomHeader:
-    """Reads what a DICOM file says of its pictures; the pictures themselves are not read.
+    """Reads what a DICOM file says about its pictures, but not the pictures themselves.
 
     Raises:
       UserError: pydicom is missing, or the file cannot be read.
@@ -119,7 +119,7 @@ def read_header(path: Path, name: str) -> DicomHeader:
             return _header(values, syntax)
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror or 'its end is missing'}); copy it anew") from None
-    except Exception:  # pydicom raises what parsing raises, with the values at fault in the text
+    except Exception:  # pydicom raises whatever parsing raises, with the offending values in the text
         raise UserError(f"{name}: its DICOM header is damaged; export it anew") from None
 
 
@@ -149,7 +149,7 @@ def _header(values, syntax) -> DicomHeader:
 def _times(values) -> float | tuple[float, ...] | None:
     vector = values.get("FrameTimeVector")
     if vector and not isinstance(vector, (str, float, int)) and len(vector) > 1:
-        steps = tuple(float(step) / 1000 for step in vector[1:])  # the first is the first frame's own, 0
+        steps = tuple(float(step) / 1000 for step in vector[1:])  # the first belongs to the first frame and is 0
         if all(step > 0 for step in steps):
             return steps
     for keyword, seconds in (
@@ -191,10 +191,10 @@ def _integer(value) -> int | None:
 def video_part(path: Path) -> list[tuple[int, int]]:
     """Returns (offset, length) of each piece of the video in a DICOM file, in order.
 
-    The value is a sequence of items, the first of them a table of offsets; or, rarely, bytes of one known length.
+    The value is a sequence of items, the first of which is a table of offsets, or (rarely) bytes of known length.
 
     Raises:
-      ValueError: the file is no such sequence.
+      ValueError: the value is not such a sequence.
     """
     import pydicom
 

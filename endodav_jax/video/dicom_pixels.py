@@ -6,17 +6,17 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def to_rgb(values: np.ndarray, described) -> np.ndarray:
-    """Returns uint8 [H, W, 3] of one frame.
+    """Returns one frame as uint8 [H, W, 3].
 
-    Colour comes as RGB already.  Grey goes through its rescaling and its window, where there is one, or else the range
-    of its bits; MONOCHROME1 is bright where the value is low.
+    Colour is already RGB.  Grey is rescaled and then windowed, using the range of its bits if there is no window;
+    MONOCHROME1 is bright where the value is low.
 
     Args:
       values: integers [H, W] or [H, W, 3], decoded.
-      described: the data set with the attributes of its pixels (group 0028).
+      described: the data set with the pixels' attributes (group 0028).
 
     Raises:
-      ValueError: pixels of another form.
+      ValueError: the pixels have another form.
     """
     kind = described.get("PhotometricInterpretation", "")
     if kind == "PALETTE COLOR":
@@ -35,7 +35,7 @@ def to_rgb(values: np.ndarray, described) -> np.ndarray:
 
 
 def _grey(values: np.ndarray, described, bits: int) -> np.ndarray:
-    """Returns uint8 [H, W]; the window is that of PS3.3 C.11.2.1.2, the first where there are several."""
+    """Returns uint8 [H, W]; the window is that of PS3.3 C.11.2.1.2, the first if there are several."""
     centre, width = (_first(described.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
     if centre is None or width is None or width < 1:
         signed = int(described.get("PixelRepresentation") or 0)
@@ -48,7 +48,7 @@ def _grey(values: np.ndarray, described, bits: int) -> np.ndarray:
 
 
 def _eight_bits(values: np.ndarray, bits: int) -> np.ndarray:
-    """Returns integers of 0..2**bits - 1 as 0..255, rounded."""
+    """Maps integers from 0..2**bits - 1 to 0..255, rounded."""
     if bits == 8:
         return np.clip(values, 0, 255).astype(np.uint8)
     largest = (1 << bits) - 1

@@ -1,4 +1,4 @@
-"""Frames into an H.264 file that any player shows."""
+"""Encodes frames as an H.264 file that any player shows."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
 from endodav_jax.video.frames import SQUARE
 
-# The published programs' quality.  The preset takes half the time and a third less memory of the default one, for files
-# of the same size; three videos are written at once, beside the network.
+# The quality of the published programs.  The preset takes half the time and a third less memory than the default, for
+# files of the same size; three videos are written at once while the network runs.
 X264 = {"crf": "18", "preset": "veryfast"}
 _TICK = Fraction(1, 90000)
 _BT709 = 1  # the number of BT.709 in H.264 for primaries, transfer and matrix; without it players guess by size
@@ -22,22 +22,22 @@ _BT709 = 1  # the number of BT.709 in H.264 for primaries, transfer and matrix; 
 
 @contextlib.contextmanager
 def mp4_writer(path: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE) -> Iterator[Callable[..., None]]:
-    """Gives a function `write(rgb, time=None)` that appends a frame, uint8 [H, W, 3]; the first decides the size.
+    """Yields a function `write(rgb, time=None)` that appends a frame, uint8 [H, W, 3]; the first sets the size.
 
-    Frames are spaced evenly, or shown at `time` in seconds where all are given one, as a live source needs.
+    Frames are spaced evenly, or shown at `time` in seconds if all of them have one, as a live source needs.
     `pixel_aspect`, width over height of a pixel, is passed on to players.
-    yuv420p holds two by two pixels in one, so an odd width or height is made even by repeating the last column or row.
+    yuv420p shares colour among 2x2 pixels, so an odd width or height is made even by repeating the last column or row.
 
     Raises:
       UserError: the file cannot be written, or this FFmpeg has no H.264 encoder.
     """
     with whole_file(path) as part:
-        # A path from the root, since FFmpeg takes what stands before a colon for a protocol.
+        # An absolute path, since FFmpeg takes anything before a colon as a protocol.
         container = av.open(str(part.absolute()), "w", format="mp4")
         stream = _stream(container, fps)
         if pixel_aspect != SQUARE:
             stream.codec_context.sample_aspect_ratio = pixel_aspect.limit_denominator(255)
-        converter = VideoReformatter()  # a frame's own would start threads for each
+        converter = VideoReformatter()  # a converter per frame would start threads each time
 
         def write(rgb: np.ndarray, time: float | None = None) -> None:
             if rgb.shape[0] % 2 or rgb.shape[1] % 2:
@@ -59,7 +59,7 @@ def mp4_writer(path: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE) -> It
             if stream.codec_context.is_open:
                 container.mux(stream.encode(None))
         except BaseException:
-            # The first error tells what happened; closing a file on a full disk only says it again.
+            # The first error tells what happened; closing a file on a full disk only repeats it.
             with contextlib.suppress(OSError, av.error.FFmpegError):
                 container.close()
             raise

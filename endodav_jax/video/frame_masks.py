@@ -1,8 +1,8 @@
-"""Masks of single frames: what moves over the scene and is no part of it, such as instruments, smoke and captions.
+"""Masks of single frames, for what passes in front of the scene, such as instruments, smoke and captions.
 
-Beside a video or a folder of images lies a folder or a video of masks; where a mask is 0, the frame is left out.  Which
-mask belongs to which frame, names say (`000012.png` and `000012.jpg`), or else the numbers in them, or else their order
-where there are as many masks as frames.
+The masks are a folder or a video next to the video or folder of images; pixels where a mask is 0 are left out.  Masks
+are matched to frames by name (`000012.png` and `000012.jpg`), else by the numbers in the names, else by order if there
+are as many masks as frames.
 """
 
 import re
@@ -20,21 +20,21 @@ NAME = "masks"
 _VIDEO_LEVEL = 127  # a lossy video blurs 0 and 255; brighter than half counts
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".mts", ".m2ts")
 
-MaskOf = Callable[[int], np.ndarray | None]  # bool [H, W] of a frame by its number; None: all of it counts
+MaskOf = Callable[[int], np.ndarray | None]  # bool [H, W] for a frame number; None: the whole frame counts
 
 
 def is_named_masks(path: Path) -> bool:
-    """Whether a file or folder holds masks by its name: `masks`, `NAME_masks`."""
+    """Whether the name of a file or folder says that it holds masks: `masks`, `NAME_masks`."""
     stem = path.stem if path.suffix.lower() in _VIDEO_SUFFIXES else path.name
     return stem == NAME or stem.endswith(f"_{NAME}")
 
 
 def masks_beside(source: Path) -> Path | None:
-    """Returns the masks that lie beside a video or a folder of images, or None.
+    """Returns the masks found next to a video or a folder of images, or None.
 
-    For `clip.mp4` these are `clip_masks/`, `clip_masks.mp4` (or of another suffix), `masks/clip/`, `masks/clip.mp4`,
-    and `masks/` or `masks.mp4` where the folder has no other video; for a folder `masks/` or `masks.mp4` in it, or
-    beside it where it is called `frames` or `images`, and `FOLDER_masks` beside it.
+    For `clip.mp4` these are `clip_masks/`, `clip_masks.mp4` (or another suffix), `masks/clip/`, `masks/clip.mp4`, and,
+    if the folder has no other video, `masks/` or `masks.mp4`.  For a folder they are `masks/` or `masks.mp4` in it (or
+    next to it, if it is called `frames` or `images`), and `FOLDER_masks` next to it.
     """
     if source.is_dir():
         places = [source / NAME]
@@ -66,18 +66,18 @@ class FrameMasks:
 
     Attributes:
       path: the folder or the video.
-      odd: one line for what a user should know, such as frames without a mask.
+      odd: one line on what the user should know, such as frames without a mask.
     """
 
     def __init__(self, path: Path, frames: Sequence[tuple[int, str]] | None):
-        """Finds which mask belongs to which frame.
+        """Matches masks to frames.
 
         Args:
-          path: a folder of images, or a video with a frame for each of the source's.
+          path: a folder of images, or a video with one frame for each frame of the source.
           frames: (number, stem of its file) of each frame, in order; None for a video, whose frames count from 0.
 
         Raises:
-          UserError: no masks there, or none that fits a frame.
+          UserError: there are no masks, or none matches a frame.
         """
         self.path = path
         self.odd: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class FrameMasks:
         """Returns a function from a frame's number to its mask, to be called with increasing numbers.
 
         Raises:
-          UserError: (the function) a mask that cannot be read, or a video of masks that ends too early.
+          UserError: (from the function) a mask cannot be read, or a video of masks ends too early.
         """
         if self._files is not None:
             files = self._files
@@ -116,12 +116,12 @@ class FrameMasks:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Returns bool [H, W], true where an image is not 0."""
+    """Returns bool [H, W], true where an image is nonzero."""
     return read_rgb(path).max(axis=-1) > 0
 
 
 def shrunk_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns a mask at `size` (height, width), true where all that it covers is."""
+    """Returns a mask at `size` (height, width), true where every pixel that it covers is true."""
     if mask.shape == tuple(size):
         return mask
     if mask.all():
@@ -133,16 +133,16 @@ def shrunk_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def fitted_mask(
     mask: np.ndarray, window: np.ndarray | tuple | slice, source_size, full_size, size, name: Path
 ) -> np.ndarray:
-    """Returns a mask for frames as they are worked on: one view cut out, made smaller.
+    """Returns a mask for frames as they are processed: cropped to one view, then downsized.
 
     Args:
-      mask: bool [H, W] of the source's size, or of one view's.
-      window: index that cuts the view out of a frame of the source.
+      mask: bool [H, W], of the size of the source or of one view.
+      window: index that crops a source frame to the view.
       source_size, full_size, size: (height, width) of the source, of the view, and of the frames.
       name: for the message.
 
     Raises:
-      UserError: a mask of another size.
+      UserError: the mask has another size.
     """
     if mask.shape == tuple(source_size):
         mask = mask[window]
@@ -155,7 +155,7 @@ def fitted_mask(
 
 
 def _numbers(files: list[Path]) -> list[int] | None:
-    """The number in each name; None where one has none, or two have the same."""
+    """The number in each name; None if a name has none, or two share one."""
     numbers = [number for number in (_number(path.stem) for path in files) if number is not None]
     return numbers if len(numbers) == len(files) == len(set(numbers)) else None
 
@@ -163,12 +163,12 @@ def _numbers(files: list[Path]) -> list[int] | None:
 def _paired(folder: Path, files: list[Path], frames: Sequence[tuple[int, str]] | None) -> dict[int, Path]:
     if not files:
         raise UserError(f"{folder}: holds no images; give a mask for every frame")
-    if frames is None:  # of a video: numbers from 0
+    if frames is None:  # a video: numbers from 0
         numbers = _numbers(files)
         if numbers is None:
             return dict(enumerate(files))
         first = min(numbers)
-        # Files that are numbered from 1 without a gap are the frames from 0 on.
+        # Files numbered from 1 without gaps are frames 0, 1, ...
         shift = first if first == 1 and sorted(numbers) == list(range(1, len(files) + 1)) else 0
         return {number - shift: path for number, path in zip(numbers, files, strict=True)}
     by_stem = {stem: number for number, stem in frames}

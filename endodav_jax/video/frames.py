@@ -1,4 +1,4 @@
-"""What every source of frames gives, how it is asked for, and how it says that it cannot go on."""
+"""The interface of every source of frames: frames, reading options, and the error for a source that breaks off."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Frame:
 
     Attributes:
       rgb: uint8 [H, W, 3].
-      index: place in the source, from 0; frames that were left out keep their numbers.
+      index: position in the source, from 0; skipping a frame does not renumber the others.
       time: seconds since the first frame, strictly increasing.
     """
 
@@ -31,7 +31,7 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How a source is to be read, as far as the user decides.
+    """The user's options for reading a source.
 
     Attributes:
       deinterlace: `auto` deinterlaces the frames that the file marks as two fields, `on` all, `off` none.
@@ -51,20 +51,20 @@ class ReadingStopped(UserError):
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """A video or a sequence of images, upright, before anything is cut or resized.
+    """A video or a sequence of images, upright, before any cropping or resizing.
 
-    Iterating starts at the first frame every time and holds one frame at a time.
+    Each iteration starts at the first frame and holds one frame at a time.
 
     Attributes:
       name: for messages.
-      stem: what output files are named after.
+      stem: base name for output files.
       size: (height, width), the same for every frame.
-      fps: average frames a second.
-      count: how many frames there are: exact for images, about as many for video, None where nothing tells.
+      fps: average frames per second.
+      count: number of frames: exact for images, approximate for video, None if unknown.
       timed: whether the frames carry times of their own (images do not).
-      pixel_aspect: width over height of a pixel as it is meant to be shown.
-      about: what else is known and means something for the result, by name; what JSON holds.
-      notes: one line for each thing that the user should know; complete when the source was read to its end.
+      pixel_aspect: width over height of a pixel when displayed.
+      about: other facts that matter for the result, by name; JSON-serialisable.
+      notes: one line for each thing that the user should know; complete once the source has been read to its end.
     """
 
     name: str

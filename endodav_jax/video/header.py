@@ -1,4 +1,4 @@
-"""What a container says of a video before it is read: hints, each checked against what it cannot be."""
+"""What a container says about a video before it is read: hints, each checked for plausibility."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -8,11 +8,11 @@ import av
 from endodav_jax.video.container import packets_of, seconds_of
 from endodav_jax.video.frames import SQUARE
 
-DEFAULT_FPS = Fraction(25)  # where the container does not say
-# Packets with their place in the container take at least this: an empty frame of an AVI and its entry in the index
-# take 24 bytes, the shortest sample of an MP4 and its entries in the tables as many.
+DEFAULT_FPS = Fraction(25)  # if the container does not say
+# The least that a packet and its bookkeeping take in a container: an empty frame of an AVI and its index entry take
+# 24 bytes, and so do the shortest sample of an MP4 and its table entries.
 _BYTES_PER_FRAME = 8
-_WILD = 4  # rates, or counts, this many times apart are not both true
+_WILD = 4  # two rates or counts that differ by this factor cannot both be true
 _MEASURED_PACKETS = 256
 _ASPECTS = Fraction(1, 4), Fraction(4)  # no camera or format has pixels beyond these
 
@@ -20,13 +20,12 @@ Reopen = Callable[[], "tuple[av.container.InputContainer, av.VideoStream]"]
 
 
 def average_rate(stream: av.VideoStream, reopen: Reopen | None = None) -> Fraction:
-    """Returns the average frames a second of a stream, `DEFAULT_FPS` where it does not say.
+    """Returns the average frames per second of a stream, `DEFAULT_FPS` if it does not say.
 
-    An average that is higher than the rate at which every frame has its place in time, or far lower, is held against
-    the times of the first frames.
+    An average above the stream's base frame rate, or far below it, is checked against the times of the first frames.
 
     Args:
-      reopen: opens the video once more to read times from it; None for what can be read only once.
+      reopen: opens the video again to read times from it; None for a source that can be read only once.
     """
     average, guess = _sensible(stream.average_rate), _sensible(stream.guessed_rate)
     if average is None or guess is None:
@@ -41,15 +40,15 @@ def average_rate(stream: av.VideoStream, reopen: Reopen | None = None) -> Fracti
 
 
 def expected_count(stream: av.VideoStream, fps: Fraction, size: int, reopen: Reopen) -> int | None:
-    """Returns about how many frames a file holds: by its header where that can be, or else its packets, counted.
+    """Returns roughly how many frames a file holds: from its header if plausible, else by counting its packets.
 
     Args:
-      size: bytes of the file; no more frames than fit into it are believed.
-      reopen: opens the video once more, to count.
+      size: file size in bytes, which limits the number of frames that is plausible.
+      reopen: opens the video again, for counting.
     """
     seconds = seconds_of(stream)
     by_time = max(1, round(seconds * float(fps))) if seconds else None
-    # ASF knows how long the file lasts, not how long its picture does.
+    # ASF stores the duration of the file, not of its video.
     shared = stream.container.format.name == "asf" and len(stream.container.streams) > 1
     count = stream.frames if stream.frames > 0 else None if shared else by_time
     if count is not None and count <= size // _BYTES_PER_FRAME:
@@ -60,7 +59,7 @@ def expected_count(stream: av.VideoStream, fps: Fraction, size: int, reopen: Reo
 
 
 def counted_packets(reopen: Reopen) -> int | None:
-    """Returns how many packets of the video a file has, None where it has none; reads it to its end."""
+    """Returns the number of video packets in a file, None if there are none; reads the file to its end."""
     count = 0
     container, stream = reopen()
     with container:
@@ -68,12 +67,12 @@ def counted_packets(reopen: Reopen) -> int | None:
             for packet in packets_of(container, stream):
                 count += packet.size > 0
         except (av.error.FFmpegError, OSError):
-            pass  # what comes after is damaged: where the frames end is seen when they are decoded
+            pass  # the rest is damaged: decoding will show where the frames end
     return count or None
 
 
 def pixel_aspect(stream: av.VideoStream) -> Fraction:
-    """Returns width over height of a pixel as the container and the codec have it, 1 where they say nothing."""
+    """Returns width over height of a pixel according to the container and the codec, 1 if they do not say."""
     aspect = stream.sample_aspect_ratio
     if aspect is None or not _ASPECTS[0] <= aspect <= _ASPECTS[1]:
         return SQUARE
@@ -85,7 +84,7 @@ def _sensible(rate: Fraction | None) -> Fraction | None:
 
 
 def _measured_rate(reopen: Reopen) -> Fraction | None:
-    """Returns the rate of the first packets by their times, None for fewer than three."""
+    """Returns the frame rate given by the times of the first packets, None for fewer than three."""
     container, stream = reopen()
     times: set[int] = set()
     with container:

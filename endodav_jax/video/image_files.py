@@ -1,4 +1,4 @@
-"""Images as frames: found by folder or pattern, in natural order, upright, as 8-bit RGB."""
+"""Images as frames: found by folder or pattern, in natural order, and read upright as 8-bit RGB."""
 
 import contextlib
 import glob
@@ -22,11 +22,11 @@ from endodav_jax.video.upright import over_black
 
 SUFFIXES = (".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
             ".webp")  # fmt: skip
-# Where frames lie inside of a sequence's folder, in this order.
+# Subfolders of a sequence that may hold its frames, in this order.
 FRAME_FOLDERS = ("frames", "images", "color", "colour", "rgb", "image", "imgs", "img")
 EXIF_ORIENTATION = 0x0112
-TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
-# A damaged header may announce any size; no camera makes more than this.
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+# A damaged header may announce any size; no camera produces more than this.
 LARGEST_IMAGE = 1 << 27
 
 # What Pillow and tifffile raise for damaged files, by format.
@@ -36,18 +36,18 @@ _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexE
 
 
 class ImageSequence:
-    """A `FrameSource` of images of one size; of files that hold several, each is a frame."""
+    """A `FrameSource` for images of one size; in files that hold several images, each is a frame."""
 
     pixel_aspect = SQUARE
 
     def __init__(self, paths: Sequence[Path], name: str, stem: str, notes: Sequence[str] = ()):
-        """Looks at the header of every image, so that a misfit is known before any work.
+        """Reads the header of every image, so that a mismatch is found before any work is done.
 
         Args:
-          notes: what the user should know of the choice of images.
+          notes: what the user should know about how the images were chosen.
 
         Raises:
-          UserError: no images, one that is no image, or sizes that differ.
+          UserError: there are no images, a file is not an image, or sizes differ.
         """
         if not paths:
             raise UserError(f"{name}: holds no images ({', '.join(SUFFIXES)}); name a video or another folder")
@@ -76,14 +76,14 @@ class ImageSequence:
 
     @property
     def about(self) -> dict:
-        """How many files hold the images, where they are not one a file."""
+        """The number of files that hold the images, if it is not one image per file."""
         return {"files": len(self.paths)} if self.count != len(self.paths) else {}
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields the images in order.
 
         Raises:
-          ReadingStopped: one cannot be decoded; those before it were good.
+          ReadingStopped: an image cannot be decoded; those before it were good.
         """
         index = 0
         for path, pages in zip(self.paths, self.pages, strict=True):
@@ -109,7 +109,7 @@ class ImageSequence:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Returns the images of a folder (not of its subfolders) in natural order, hidden files left out."""
+    """Returns the images of a folder (not of its subfolders) in natural order, without hidden files."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     return in_order(path for path in found if path.is_file())
 
@@ -121,7 +121,7 @@ def images_matching(pattern: str) -> list[Path]:
 
 
 def frames_in(path: Path) -> int:
-    """Returns how many frames a file of images holds, 1 for what cannot be read."""
+    """Returns the number of frames in an image file, 1 if it cannot be read."""
     try:
         return len(_header(path)[1])
     except UserError:
@@ -129,11 +129,11 @@ def frames_in(path: Path) -> int:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Reads an image as uint8 [H, W, 3]: turned by its EXIF orientation, palette and grey expanded, 16 bits scaled
-    from 0..65535 to 0..255, alpha laid over black.  Of several in a file it is the first.
+    """Reads an image as uint8 [H, W, 3]: rotated by its EXIF orientation, palette and grey expanded, 16 bits scaled
+    from 0..65535 to 0..255, alpha composited over black.  If a file holds several, the first is read.
 
     Raises:
-      UserError: missing, damaged, or with floating-point values, whose range nothing tells.
+      UserError: missing, damaged, or with floating-point values, whose range is unknown.
     """
     return next(_images_of(path, ONE))
 
@@ -159,7 +159,7 @@ def _images_of(path: Path, pages: Pages) -> Iterator[np.ndarray]:
                     rgb = _image_as_rgb(stored, path)
                 yield rgb
     except UnidentifiedImageError as error:
-        if path.suffix.lower() not in TIFF_SUFFIXES:  # Pillow knows no colour TIFFs of 16 bits
+        if path.suffix.lower() not in TIFF_SUFFIXES:  # Pillow cannot read 16-bit colour TIFFs
             raise _unreadable(path, error) from error
         try:
             for number in pages.numbers:
@@ -213,7 +213,7 @@ def _header(path: Path) -> tuple[tuple[int, int], Pages]:
         with _hushed(), Image.open(path) as image:
             width, height = image.size
             _check_size(path, width, height)
-            # Pillow decodes a whole PNG to look for EXIF behind the pixels.
+            # Pillow decodes a whole PNG to look for EXIF after the pixels.
             exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
             size = (width, height) if exif.get(EXIF_ORIENTATION) in TURNED else (height, width)
             return size, pages_of(path, image)
@@ -229,12 +229,12 @@ def _header(path: Path) -> tuple[tuple[int, int], Pages]:
 
 
 def _times_of_stack(path: Path, pages: Pages) -> list[float] | None:
-    """Returns when each frame of an animation is shown, and when it ends; None where nothing says it."""
+    """Returns when each frame of an animation is shown, and when it ends; None if the files do not say."""
     try:
         with _hushed():
             seconds = seconds_of_pages(path, pages)
     except _DECODING_ERRORS:
-        return None  # reading will come to the damaged place and stop there
+        return None  # reading will reach the damage and stop there
     return None if seconds is None else [0.0, *np.cumsum(seconds).tolist()]
 
 
@@ -245,7 +245,7 @@ def _opened(path: Path) -> Image.Image:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    """Keeps Pillow's warnings, of metadata that it does not like, off the user's screen."""
+    """Keeps Pillow's warnings about malformed metadata off the user's screen."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""In which order images follow each other by their names, and which number each has."""
+"""The order of images, and the number of each, from their names."""
 
 import itertools
 import re
@@ -6,22 +6,22 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-_NUMBER = re.compile(r"(?<![0-9]\.)(?<!\d)\d+")  # not what follows a number and a point, which is a fraction
+_NUMBER = re.compile(r"(?<![0-9]\.)(?<!\d)\d+")  # digits after a number and a point are a fraction and do not count
 _STAMP = re.compile(r"(\D*)(\d+)\.(\d+)")
-_LARGEST_NUMBER = 2**31 - 1  # what a record holds; nanoseconds since 1970 are no numbers of frames
+_LARGEST_NUMBER = 2**31 - 1  # the largest a record can hold; nanoseconds since 1970 are not frame numbers
 
 
 def natural_order(path: Path) -> list:
-    """A sorting key by which `frame2` comes before `frame10`."""
+    """A sort key that puts `frame2` before `frame10`."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", str(path))]
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Returns files in natural order.
 
-    Names of seconds and a fraction whose lengths differ can be meant in two ways: 12.5 is half a second past 12 where
-    a program wrote a number, five units past where it wrote two integers (as some ROS exports do, without leading
-    zeros).  The way by which the times are more even counts.
+    Names that are times whose fractions differ in length are ambiguous: 12.5 is half a second past 12 if a program
+    wrote one number, but five units past 12 if it wrote two integers (as some ROS exports do, without leading zeros).
+    The reading that spaces the times more evenly is used.
     """
     ordered = sorted(paths, key=natural_order)
     stamps = [stamp for path in ordered if (stamp := _STAMP.fullmatch(path.stem)) is not None]
@@ -38,10 +38,10 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def frame_numbers(paths: Sequence[Path]) -> list[int] | None:
-    """Returns the frame number in each name, or None where no part of the names can be one.
+    """Returns the frame number in each name, or None if no part of the names can be one.
 
-    It is the last number that grows from every name to the next, in the order given: a width, a date or the like is
-    the same in all of them.
+    It is the last number that increases from each name to the next, in the order given: a width, a date or the like
+    is the same in all of them.
 
     Args:
       paths: in order.

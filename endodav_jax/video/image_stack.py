@@ -1,4 +1,4 @@
-"""Files that hold several images: TIFFs of many pages, animated PNG and WebP."""
+"""Files that hold several images: multi-page TIFF, animated PNG and WebP."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ class Pages:
     """Which images of a file are frames.
 
     Attributes:
-      numbers: of the images among all of the file.
-      left_out: how many others there are, smaller copies among them.
-      contiguous: the file is ImageJ's, which describes the first of many images and stores the others behind it.
-      channels: how many numbers in a row make a frame, each a colour.
+      numbers: indices of the frames among all images in the file.
+      left_out: how many other images there are, including smaller copies.
+      contiguous: the file is ImageJ's, which describes only the first of many images and stores the others after it.
+      channels: how many consecutive numbers make up a frame, one for each colour.
     """
 
     numbers: tuple[int, ...] = (0,)
@@ -41,10 +41,10 @@ def pages_of(path: Path, image: Image.Image | None) -> Pages:
     """Returns which images of a file are frames.
 
     Args:
-      image: the opened file; None where Pillow cannot open it, which then is a TIFF.
+      image: the opened file; None if Pillow cannot open it, in which case it is a TIFF.
 
     Raises:
-      UserError: a TIFF whose pages are channels of something else than colour.
+      UserError: a TIFF whose pages are channels of something other than colour.
     """
     if path.suffix.lower() in TIFF_SUFFIXES:
         return _tiff_pages(path)
@@ -52,14 +52,14 @@ def pages_of(path: Path, image: Image.Image | None) -> Pages:
     if image is None or count == 1:
         return ONE
     if image.format in ("PNG", "WEBP", "GIF"):
-        # An APNG may show a picture of its own where animations are not known.
+        # An APNG may have a separate picture for viewers that do not support animations.
         first = 1 if getattr(image, "default_image", False) else 0
         return Pages(tuple(range(first, count)), left_out=first)
     return Pages(left_out=count - 1)  # a camera's JPEG with a preview or a second view
 
 
 def seconds_of_pages(path: Path, pages: Pages) -> list[float] | None:
-    """Returns how long each image of an animation is shown; None where the file does not say."""
+    """Returns how long each image of an animation is shown; None if the file does not say."""
     if path.suffix.lower() in TIFF_SUFFIXES or len(pages) == 1:
         return None
     seconds = []
@@ -90,7 +90,7 @@ def _tiff_pages(path: Path) -> Pages:
         shape = dict(zip(series.axes, series.shape, strict=True)) if series is not None else {}
         channels = shape.pop("C", 1)
         others = int(np.prod([length for axis, length in shape.items() if axis not in "YXS"], dtype=np.int64))
-        if others == 1 and channels != 3:  # images in a row whose axis nobody named
+        if others == 1 and channels != 3:  # a row of images along an unnamed axis
             others, channels = channels, 1
         alone = file.is_imagej and len(pages) == 1
         if alone and others * channels > 1 and series is not None and series.dataoffset is not None:

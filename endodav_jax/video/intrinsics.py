@@ -11,7 +11,7 @@ from endodav_jax.video.frames import SQUARE
 
 # Endoscopes see 60 to 140 degrees; 0.82 of the width (63 degrees across) is what the published training on SCARED uses.
 GUESSED_FOCAL = 0.82
-# Monodepth2 and its kin write K divided by the image's size; no focal length in pixels is this small.
+# Monodepth2 and its descendants write K divided by the image size; no focal length in pixels is this small.
 NORMALISED_BELOW = 5.0
 
 Size = tuple[int, int]
@@ -20,7 +20,7 @@ Size = tuple[int, int]
 def read_intrinsics(text: str, full_size: Size, size: Size) -> np.ndarray:
     """Reads `fx,fy,cx,cy` or a file, for frames of `full_size`, and returns them for frames resized to `size`.
 
-    Two numbers are fx and fy, the camera looking through the centre of the frame.
+    Two numbers are fx and fy, with the principal point at the centre of the frame.
     Files: text with 4 numbers or a 3x3 matrix; .npy of either; .npz with one of them under `intrinsics` or `K`;
     .json with `fx`, `fy`, `cx`, `cy` or one of them under `intrinsics`, `K` or `camera_matrix`.  Pixels: integer
     coordinates are pixel centres.  Numbers that are all below 5 are taken as fractions of width and height.
@@ -29,7 +29,7 @@ def read_intrinsics(text: str, full_size: Size, size: Size) -> np.ndarray:
       float64 [4], (fx, fy, cx, cy).
 
     Raises:
-      UserError: unreadable, not 4 or 9 numbers, or a focal length that is not positive.
+      UserError: the file is unreadable, there are not 4 or 9 numbers, or a focal length is not positive.
     """
     try:
         values = [float(part) for part in text.split(",")]
@@ -53,13 +53,13 @@ def read_intrinsics(text: str, full_size: Size, size: Size) -> np.ndarray:
 
 
 def guessed_intrinsics(size: Size, pixel_aspect: Fraction = SQUARE) -> np.ndarray:
-    """Returns the centre of the frame, and a focal length of 0.82 of its longer side as it is shown.
+    """Returns a principal point at the centre of the frame, and a focal length of 0.82 of its longer displayed side.
 
     Args:
       pixel_aspect: width over height of a pixel.
     """
     aspect = float(pixel_aspect)
-    focal = GUESSED_FOCAL * max(size[0], size[1] * aspect)  # in heights of a pixel
+    focal = GUESSED_FOCAL * max(size[0], size[1] * aspect)  # in units of the pixel height
     return np.array([focal / aspect, focal, (size[1] - 1) / 2, (size[0] - 1) / 2])
 
 

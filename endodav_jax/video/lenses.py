@@ -1,7 +1,7 @@
-"""Cameras of wide endoscopes: which ray each pixel sees, and which pixel sees a ray.
+"""Camera models for wide-angle endoscopes: the ray of each pixel, and the pixel of each ray.
 
 Four kinds: the pinhole, OpenCV's pinhole with distortion coefficients, OpenCV's fisheye (Kannala and Brandt 2006) and
-the omnidirectional camera of Scaramuzza, Martinelli and Siegwart (ICVS 2006), which Matlab calibrates and C3VD has.
+the omnidirectional camera of Scaramuzza, Martinelli and Siegwart (ICVS 2006), which Matlab calibrates and C3VD uses.
 COLMAP's models are the first three under other names.  Pixels: integer coordinates are pixel centres.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from endodav_jax.errors import UserError
 
-# COLMAP's models -> where fx, fy, cx, cy stand among their parameters, whether they are fisheyes, and where k1, k2, p1,
-# p2, ... (k1 ... k4 of a fisheye) stand; None is 0.
+# COLMAP's models -> positions of fx, fy, cx, cy among their parameters, whether they are fisheyes, and positions of k1,
+# k2, p1, p2, ... (k1 ... k4 for a fisheye); None stands for 0.
 _COLMAP: dict[str, tuple[tuple[int, ...], bool, tuple[int | None, ...], int]] = {
     "SIMPLE_PINHOLE": ((0, 0, 1, 2), False, (), 3),
     "PINHOLE": ((0, 1, 2, 3), False, (), 4),
@@ -29,49 +29,49 @@ _COLMAP: dict[str, tuple[tuple[int, ...], bool, tuple[int | None, ...], int]] = 
 }
 COLMAP_MODELS = tuple(_COLMAP)
 
-BROWN_COUNTS = (4, 5, 8, 12, 14)  # how many coefficients OpenCV takes
-_SAMPLES = 20001  # of tables over the radius
+BROWN_COUNTS = (4, 5, 8, 12, 14)  # numbers of coefficients that OpenCV accepts
+_SAMPLES = 20001  # entries of the tables over the radius
 _WIDEST = 20.0  # tangent of 87 degrees: a ray farther off the axis has no useful depth along it
 _NEWTON_STEPS = 12
 _SAME_PX = 1e-3
 
 
 class Lens(abc.ABC):
-    """A camera whose pixels see rays through one centre.
+    """A central camera: the rays of all its pixels pass through one point.
 
     Attributes:
-      intrinsics: float64 [4], fx, fy, cx, cy of the pinhole that it is near its axis.
+      intrinsics: float64 [4], fx, fy, cx, cy of the pinhole that approximates it near its axis.
     """
 
     intrinsics: np.ndarray
 
     @property
     def distorted(self) -> bool:
-        """Whether it is no pinhole."""
+        """Whether it differs from a pinhole."""
         return True
 
     @abc.abstractmethod
     def rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Returns the directions [..., 3] with z = 1 in which pixels [..., 2] look; inf where that is not forward."""
+        """Returns the ray directions [..., 3] with z = 1 of pixels [..., 2]; inf where a ray does not point forward."""
 
     @abc.abstractmethod
     def pixels(self, rays: np.ndarray) -> np.ndarray:
-        """Returns the pixels [..., 2] that see directions [..., 3] with z > 0; NaN where the lens does not look."""
+        """Returns the pixels [..., 2] that see directions [..., 3] with z > 0; NaN outside the field of view."""
 
     @abc.abstractmethod
     def scaled(self, sx: float, sy: float) -> "Lens":
-        """Returns the camera of images resized by these factors."""
+        """Returns the camera for images resized by these factors."""
 
     @abc.abstractmethod
     def cut(self, left: float, top: float) -> "Lens":
-        """Returns the camera of images whose first `left` columns and `top` rows are cut off."""
+        """Returns the camera for images without their first `left` columns and `top` rows."""
 
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Returns what `lens_from_json` takes."""
+        """Returns the camera in the form that `lens_from_json` reads."""
 
     def ray_grid(self, size: tuple[int, int]) -> np.ndarray:
-        """Returns the rays [H, W, 3] of an image of `size` (height, width)."""
+        """Returns the rays [H, W, 3] for an image of `size` (height, width)."""
         return self.rays(pixel_grid(size))
 
 
@@ -83,7 +83,7 @@ def pixel_grid(size: tuple[int, int]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pinhole(Lens):
-    """No distortion."""
+    """A camera without distortion."""
 
     intrinsics: np.ndarray
 
@@ -115,8 +115,8 @@ class OpenCVLens(Lens):
 
     Attributes:
       intrinsics: float64 [4], of the camera matrix.
-      distortion: k1, k2, p1, p2, k3, ... as OpenCV orders them; k1 to k4 of a fisheye.
-      fisheye: which of the two.
+      distortion: k1, k2, p1, p2, k3, ... in OpenCV's order; k1 to k4 for a fisheye.
+      fisheye: whether it is the fisheye.
     """
 
     intrinsics: np.ndarray
@@ -174,7 +174,7 @@ class OpenCVLens(Lens):
 
     @property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Distorted radius by the slope's length, as far out as it grows: beyond, the polynomial folds back."""
+        """Distorted radius by the length of the slope, as far as it grows: beyond that the polynomial folds back."""
         if self.fisheye:
             slope = np.tan(np.linspace(0.0, np.arctan(_WIDEST), _SAMPLES))
             theta = np.arctan(slope)
@@ -196,7 +196,7 @@ class OpenCVLens(Lens):
         return float(self._table[0][-1])
 
     def _undistorted(self, wanted: np.ndarray) -> np.ndarray:
-        """Slopes [N, 2] of distorted coordinates [N, 2]: the radial table, then Newton for what is not radial."""
+        """Slopes [N, 2] of distorted coordinates [N, 2]: the radial table, then Newton for the nonradial part."""
         slope, distorted = self._table
         radius = np.linalg.norm(wanted, axis=-1, keepdims=True)
         start = wanted / np.maximum(radius, 1e-12) * np.interp(radius, distorted, slope)
@@ -232,7 +232,7 @@ class OpenCVLens(Lens):
 
 @dataclasses.dataclass(frozen=True)
 class ScaramuzzaCamera(Lens):
-    """Parameters in pixels of an image of `width` x `height`; `polynomial` is a0, a1, ... of the ray's z by radius.
+    """Parameters in pixels of a `width` x `height` image; `polynomial` is a0, a1, ... of the ray's z over the radius.
 
     A pixel (u, v) looks along the ray (x, y, a0 + a2 r^2 + a3 r^3 + a4 r^4) with (x, y) = A^-1 (u - cx, v - cy),
     A = [[c, d], [e, 1]] and r^2 = x^2 + y^2.
@@ -260,7 +260,7 @@ class ScaramuzzaCamera(Lens):
             return np.where(z[..., None] > 0, rays / z[..., None], np.inf)
 
     def pixels(self, rays: np.ndarray) -> np.ndarray:
-        """As `Lens.pixels`, inverting r / z(r) by a fine table."""
+        """As `Lens.pixels`; inverts r / z(r) with a fine table."""
         radius = np.linspace(0.0, np.hypot(self.width, self.height), _SAMPLES)
         z = np.polynomial.polynomial.polyval(radius, self.polynomial)
         forward = np.argmax(z <= 0) or len(z)
@@ -273,7 +273,7 @@ class ScaramuzzaCamera(Lens):
         return xy @ np.array([[self.c, self.d], [self.e, 1.0]]).T + (self.cx, self.cy)
 
     def resized(self, width: int, height: int) -> "ScaramuzzaCamera":
-        """Returns the camera of images resized to `width` x `height`.
+        """Returns the camera for images resized to `width` x `height`.
 
         Radii and z scale together by s: a0 s, a2 / s, a3 / s^2, ...; unequal scales go into the affine part.
         """
@@ -299,7 +299,7 @@ class ScaramuzzaCamera(Lens):
 
 
 def lens_from_json(values: dict[str, Any]) -> Lens:
-    """Returns the lens of which `values` are what `Lens.to_json` gave."""
+    """Returns the lens for which `Lens.to_json` returned `values`."""
     values = dict(values)
     model = values.pop("model")
     if model == "omnidirectional":
@@ -311,10 +311,10 @@ def lens_from_json(values: dict[str, Any]) -> Lens:
 
 
 def lens_of(intrinsics: np.ndarray, distortion: tuple[float, ...], fisheye: bool) -> Lens:
-    """Returns OpenCV's camera; a pinhole where it has no distortion.
+    """Returns OpenCV's camera, or a pinhole if it has no distortion.
 
     Raises:
-      ValueError: OpenCV has no model with so many coefficients.
+      ValueError: OpenCV has no model with this number of coefficients.
     """
     if not fisheye and not any(distortion):
         return Pinhole(intrinsics)
@@ -322,10 +322,10 @@ def lens_of(intrinsics: np.ndarray, distortion: tuple[float, ...], fisheye: bool
 
 
 def lens_of_colmap(model: str, parameters: np.ndarray) -> Lens:
-    """Returns the lens of one of COLMAP's models; its pixel centres lie at halves and are moved to integers.
+    """Returns the lens of one of COLMAP's models; its pixel centres at half-integers are moved to integers.
 
     Raises:
-      UserError: a model that is not known here, or another number of parameters.
+      UserError: the model is unknown, or the number of parameters is wrong.
     """
     if model not in _COLMAP:
         raise UserError(f"camera model {model}; known are {', '.join(COLMAP_MODELS)}")

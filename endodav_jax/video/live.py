@@ -1,4 +1,4 @@
-"""Frames that come once, as they happen: a capture device, a pipe, a network address."""
+"""Live frames, which can be read only once: a capture device, a pipe, a network address."""
 
 import itertools
 import sys
@@ -17,20 +17,20 @@ from endodav_jax.video.header import DEFAULT_FPS, average_rate, pixel_aspect
 from endodav_jax.video.reader import open_source
 from endodav_jax.video.video_file import decode_live
 
-# How FFmpeg names the first, second ... camera of each system.
+# FFmpeg's names for the first, second, ... camera on each system.
 CAPTURE = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 LATEST_ONLY = {"fflags": "nobuffer", "flags": "low_delay"}
 
 
 class LiveSource:
-    """A `FrameSource` that can be iterated once.  It waits for its first frame, to know the size."""
+    """A `FrameSource` that can be iterated once.  It waits for the first frame to learn the size."""
 
     timed = True
     count = None
 
     def __init__(self, frames: Iterable[Frame], name: str, stem: str, fps: Fraction, pixel_aspect: Fraction = SQUARE):
         """Raises:
-        UserError: not one frame comes.
+        UserError: no frame arrives.
         """
         self._decoding = frames if isinstance(frames, Decoding) else None
         frames = iter(frames)
@@ -44,7 +44,7 @@ class LiveSource:
 
     @property
     def about(self) -> dict:
-        """Whether the frames are deinterlaced, where a decoder knows."""
+        """Whether the frames are deinterlaced, if a decoder knows."""
         return {} if self._decoding is None else {"deinterlaced": self._decoding.interlaced}
 
     @property
@@ -53,11 +53,11 @@ class LiveSource:
         return [] if self._decoding is None else list(self._decoding.notes.values())
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields each frame as it comes."""
+        """Yields each frame as it arrives."""
         return self._frames
 
     def samples(self, count: int) -> list[np.ndarray]:
-        """A live source cannot be searched."""
+        """A live source cannot be sampled."""
         raise UserError(f"{self.name}: frames that come once cannot be looked at beforehand")
 
 
@@ -65,12 +65,12 @@ def open_live(name: str, raw_size: tuple[int, int] | None, pipe: BinaryIO, readi
     """Opens `0`, `1` ... (a capture device), `-` (a pipe), an address with `://`, or whatever `open_source` opens.
 
     Args:
-      raw_size: (height, width) where the pipe holds nothing but RGB24 pixels; None where it holds a video.
-      pipe: what `-` stands for.
+      raw_size: (height, width) if the pipe carries bare RGB24 pixels; None if it carries a video.
+      pipe: the stream that `-` stands for.
       reading: which track, and whether to deinterlace.
 
     Raises:
-      UserError: it cannot be opened or gives no frames.
+      UserError: it cannot be opened or yields no frames.
     """
     if name == "-" and raw_size is not None:
         return LiveSource(raw_frames(pipe, raw_size, DEFAULT_FPS), "standard input", "stdin", DEFAULT_FPS)
@@ -88,7 +88,7 @@ def open_live(name: str, raw_size: tuple[int, int] | None, pipe: BinaryIO, readi
 
 
 def raw_frames(pipe: BinaryIO, size: tuple[int, int], fps: Fraction) -> Iterator[Frame]:
-    """Yields frames of RGB24 pixels until the pipe ends; a last part of a frame is dropped."""
+    """Yields frames of RGB24 pixels until the pipe ends; an incomplete last frame is dropped."""
     length = 3 * size[0] * size[1]
     for index in itertools.count():
         data = pipe.read(length)

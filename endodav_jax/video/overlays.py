@@ -1,6 +1,6 @@
-"""What a recorder draws over or beside an endoscope's picture: text and logos, and pictures in the picture.
+"""Finds what a recorder draws over or next to the endoscope's picture: text, logos, and pictures in the picture.
 
-While the endoscope moves, no pixel of tissue keeps its colour over a whole clip; what does was burnt in.
+While the endoscope moves, no pixel of tissue keeps its colour over a whole clip; any that does was burnt in.
 """
 
 import dataclasses
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-FEWEST = 4  # frames from which it can be told what moves
+FEWEST = 4  # frames needed to tell what moves
 STILL = 10  # a burnt-in pixel changes less, of 255, by compression and noise
-MOVING = 0.3  # share of the frame that must move, or else the endoscope stands still and nothing can be told
+MOVING = 0.3  # share of the frame that must move; otherwise the endoscope stands still and nothing can be told
 DRAWN = 60  # burnt-in text is brighter than this; what is darker is border
-MARGIN = 0.2  # over the picture text is looked for in such an outer part of the frame alone
+MARGIN = 0.2  # text over the picture is looked for only in this outer part of the frame
 HALO = 3  # pixels around text that compression and antialiasing spoil
-OUTLINE = 25  # of 255: what is drawn is set off from the picture by so much
-SHARP_SHARE = 0.7  # along so much of its outline
-INSET = (0.01, 0.4)  # least and largest share of the frame of a picture in the picture
-STRAIGHT = 0.75  # share of its sides along which such a picture has an edge
-LEAST_STRAIGHT = 0.5  # and of each side
-EDGE = 8  # of 255, between neighbouring pixels in the mean over the clip
-SHARPER = 3  # and so many times the mean edge of the frame
+OUTLINE = 25  # of 255: drawn pixels stand out from the picture by this much
+SHARP_SHARE = 0.7  # along this share of their outline
+INSET = (0.01, 0.4)  # smallest and largest share of the frame that a picture in the picture takes
+STRAIGHT = 0.75  # share of its outline along which such a picture has an edge
+LEAST_STRAIGHT = 0.5  # and share of each single side
+EDGE = 8  # of 255, mean difference of neighbouring pixels over the clip
+SHARPER = 3  # and at least this many times the mean edge of the frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Overlays:
     """What was found.
 
     Attributes:
-      drawn: bool [H, W], burnt-in text, logos and panels, with their halo; None where nothing was found.
+      drawn: bool [H, W], burnt-in text, logos and panels, with their halo; None if nothing was found.
       insets: (left, top, width, height) in pixels of each picture in the picture.
     """
 
@@ -46,7 +46,7 @@ class Overlays:
 
 
 def find_overlays(frames: Sequence[np.ndarray]) -> Overlays:
-    """Looks for what is constant over frames, uint8 [H, W, 3] each, spread over the clip; nothing in a still clip."""
+    """Finds what is constant across frames, uint8 [H, W, 3] each, spread over the clip; nothing in a still clip."""
     if len(frames) < FEWEST:
         return Overlays()
     most, least = frames[0], frames[0]
@@ -68,7 +68,7 @@ def find_overlays(frames: Sequence[np.ndarray]) -> Overlays:
 
 
 def _cleaned(drawn: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Joins letters, drops specks and what has no sharp outline (still tissue, a view's bright rim); adds the halo.
+    """Joins letters, drops specks and anything without a sharp outline (still tissue, a bright rim), adds the halo.
 
     Args:
       drawn: bool [H, W].
@@ -93,7 +93,7 @@ def _cleaned(drawn: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndar
 def near_the_edge(drawn: np.ndarray) -> np.ndarray:
     """Returns the parts of `drawn`, bool [H, W], that lie in the outer part of the frame or reach its edge.
 
-    What is constant in the middle of the picture may be a reflection, and stays.
+    Anything constant in the middle of the picture may be a reflection, and stays in the view.
     """
     height, width = drawn.shape
     count, labels, stats, _ = cv2.connectedComponentsWithStats(drawn.astype(np.uint8), connectivity=8)
@@ -108,9 +108,9 @@ def near_the_edge(drawn: np.ndarray) -> np.ndarray:
 
 
 def _insets(across: np.ndarray, down: np.ndarray, moving: np.ndarray) -> tuple[tuple[int, int, int, int], ...]:
-    """Rectangles whose four sides are edges in (nearly) every frame, and inside of which something moves."""
+    """Rectangles whose four sides are edges in (nearly) every frame, and inside which something moves."""
     height, width = moving.shape
-    # Edges of tissue move, so that their mean over the clip is low and alike everywhere.
+    # Edges of tissue move, so their mean over the clip is low and about the same everywhere.
     upright, level = (edge > max(EDGE, SHARPER * float(np.median(edge))) for edge in (across, down))
     edges = np.zeros((height, width), np.uint8)
     edges[:, :-1] |= upright
@@ -133,7 +133,7 @@ def _insets(across: np.ndarray, down: np.ndarray, moving: np.ndarray) -> tuple[t
 
 
 def _is_rectangle(edges: np.ndarray, left: int, top: int, wide: int, high: int) -> bool:
-    """Whether every side that is not the frame's own is an edge along most of its length."""
+    """Whether every side that is not a border of the frame is an edge along most of its length."""
     height, width = edges.shape
     thick = cv2.dilate(edges, np.ones((3, 3), np.uint8))
     right, bottom = left + wide - 1, top + high - 1

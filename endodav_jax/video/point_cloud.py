@@ -17,15 +17,15 @@ _VERTEX = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("g
 def ply_writer(
     folder: Path, intrinsics: np.ndarray, comment: str, rays: np.ndarray | None = None, unit: str = "up to scale"
 ) -> Iterator[Write]:
-    """Gives a function that writes `frame_00000.ply`, binary: one coloured point for each pixel that has a disparity.
+    """Returns a function that writes a binary `frame_00000.ply`: one coloured point per pixel that has a disparity.
 
     Camera coordinates: x right, y down, z forward, in the depth's own unit.
 
     Args:
       intrinsics: (fx, fy, cx, cy) in pixels of the frames.
       comment: one line for the header, such as where the intrinsics come from.
-      rays: [H, W, 3] with z = 1 in which a distorted lens looks, inf where not forward; None for a pinhole.
-      unit: of depth, for the header.
+      rays: [H, W, 3] with z = 1, the rays of a distorted lens, inf where not forward; None for a pinhole.
+      unit: the unit of depth, for the header.
     """
     comments = [comment, f"camera coordinates: x right, y down, z forward; depth is {unit}"]
     with whole_file(folder) as part:
@@ -41,8 +41,8 @@ def ply_writer(
 def points_of(frame: DepthFrame, intrinsics: np.ndarray, rays: np.ndarray | None = None) -> np.ndarray:
     """Returns the frame's points, [P] of (x, y, z, red, green, blue).
 
-    X = depth * ((u - cx) / fx, (v - cy) / fy, 1).  A disparity of 0 is outside the view or as far as can be: no point.
-    With `rays` [H, W, 3] of a distorted lens, X = depth * ray.
+    X = depth * ((u - cx) / fx, (v - cy) / fy, 1).  Where disparity is 0, outside the view or at infinity, there is no
+    point.  With `rays` [H, W, 3] of a distorted lens, X = depth * ray.
     """
     if frame.rgb is None:
         raise ValueError(f"frame {frame.index}: points need its colours")

@@ -1,4 +1,4 @@
-"""The frames that a job works on: opened by name, one eye cut out, thinned to a rate, made smaller."""
+"""The frames that a job works on: opened by name, cropped to one eye, reduced in rate and size."""
 
 import glob
 import itertools
@@ -24,14 +24,14 @@ Stereo = Literal["none", "top", "bottom", "left", "right"]
 def open_source(name: str, reading: Reading = AS_IT_IS) -> FrameSource:
     """Opens a video, a DICOM file, a folder of images, a pattern of images (`frames/*.png`) or one image.
 
-    Of a folder it is the images, or else its only video or DICOM recording; what else might be meant is named in the
-    source's notes.
+    A folder gives its images, or else its only video or DICOM recording; anything else that might be meant is named in
+    the source's notes.
 
     Args:
       reading: which track of a video, and whether to deinterlace.
 
     Raises:
-      UserError: missing, unreadable, neither video nor image, without frames, or images of several sizes.
+      UserError: missing, unreadable, neither video nor image, without frames, or with images of several sizes.
     """
     path = Path(name)
     try:
@@ -74,15 +74,15 @@ def _open_folder(folder: Path, name: str, reading: Reading) -> FrameSource:
 
 
 class FrameReader:
-    """Frames of a source after its cut, rate and size; may be iterated again and again, one frame in memory.
+    """Frames of a source, cropped, thinned and resized; can be iterated repeatedly, with one frame in memory.
 
     Attributes:
       source: the `FrameSource` underneath.
       size: (height, width) of the frames that come out.
       full_size: the same before `max_res`.
-      fps: frames a second of a video made of all that come out.
-      count: how many will come, or None where the source does not say; an estimate for video.
-      pixel_aspect: width over height of a pixel as it is meant to be shown; resizing leaves it as it is.
+      fps: frames per second of a video made from the frames that come out.
+      count: how many frames will come out, or None if the source does not say; an estimate for video.
+      pixel_aspect: width over height of a pixel when displayed; resizing does not change it.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class FrameReader:
         """Zero means no limit.
 
         Args:
-          stereo: which half of frames that hold two views, one above or beside the other.
-          max_len: how many frames at most.
-          target_fps: at most so many frames a second, chosen by their times; none is repeated.  Images have no times:
-            all are taken, and the output shows so many a second.
-          max_res: the longer side at most, in pixels.
+          stereo: which half to take of frames that hold two views, one above the other or side by side.
+          max_len: maximum number of frames.
+          target_fps: maximum frames per second, chosen by their times; none is repeated.  Images have no times: all
+            are taken, and the output shows this many per second.
+          max_res: maximum length of the longer side, in pixels.
         """
         self.source, self.stereo, self.max_len = source, stereo, max_len
         self.full_size = _half_size(source.size, stereo)
@@ -112,7 +112,7 @@ class FrameReader:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Index that cuts the wanted view out of a frame of the source."""
+        """Index that crops a source frame to the wanted view."""
         height, width = self.full_size
         top = self.source.size[0] - height if self.stereo == "bottom" else 0
         left = self.source.size[1] - width if self.stereo == "right" else 0
@@ -120,7 +120,7 @@ class FrameReader:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """(vertical, horizontal) size over full size."""
+        """(vertical, horizontal) ratio of size to full size."""
         return self.size[0] / self.full_size[0], self.size[1] / self.full_size[1]
 
     def __iter__(self) -> Iterator[Frame]:
@@ -138,7 +138,7 @@ class FrameReader:
         return [self._shape(rgb) for rgb in self.source.samples(count)]
 
     def _thin(self, frames) -> Iterator[Frame]:
-        """Yields the frame nearest to each tick of the target rate, or none where the source has a gap."""
+        """Yields the frame nearest to each tick of the target rate, and none where the source has a gap."""
         half_frame = 0.5 / float(self.source.fps)
         rate = float(self.fps)
         tick = 0
@@ -167,7 +167,7 @@ def _half_size(size: tuple[int, int], stereo: Stereo) -> tuple[int, int]:
 
 
 def _limited(size: tuple[int, int], max_res: int) -> tuple[int, int]:
-    """Returns the size with its longer side at most `max_res`, in even numbers as Video-Depth-Anything does."""
+    """Returns the size with its longer side at most `max_res`, rounded to even numbers as in Video-Depth-Anything."""
     if not max_res or max(size) <= max_res:
         return size
     height, width = (max(2, round(n * max_res / max(size))) for n in size)
@@ -175,6 +175,6 @@ def _limited(size: tuple[int, int], max_res: int) -> tuple[int, int]:
 
 
 def _stem_of_pattern(path: Path) -> str:
-    """Returns the name of the nearest folder above a pattern that holds no pattern itself."""
+    """Returns the name of the nearest parent folder of a pattern that contains no wildcard itself."""
     parents = [parent for parent in path.parents if not glob.has_magic(str(parent))]
     return parents[0].resolve().name or "images"

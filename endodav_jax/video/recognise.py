@@ -1,4 +1,4 @@
-"""What a file is, and what a folder holds: the one rule for every command."""
+"""Recognises what a file is and what a folder holds, by one rule for every command."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ VIDEO_SUFFIXES = frozenset((
     ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nsv", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm",
     ".rmvb", ".tod", ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 ))  # fmt: skip
-# Files that lie beside recordings and hold something else.  All other suffixes are looked into.
+# Files next to recordings that hold something else.  Files with any other suffix are looked into.
 _OTHERS = frozenset((
     ".7z", ".aac", ".bib", ".bin", ".bup", ".c", ".cfg", ".conf", ".cpp", ".csv", ".doc", ".docx", ".exr",
     ".flac", ".gz", ".h", ".h5", ".hdf5", ".html", ".idx", ".ifo", ".ini", ".ipynb", ".jsn", ".json", ".jsonl",
@@ -28,9 +28,9 @@ _OTHERS = frozenset((
     ".rtf", ".safetensors", ".sav", ".sh", ".srt", ".stl", ".sub", ".sup", ".tar", ".tex", ".tgz", ".thm",
     ".toml", ".tsv", ".txt", ".vtt", ".wav", ".wma", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip",
 ))  # fmt: skip
-# What lies beside frames and is no recording.
+# Folders next to frames that are not recordings.
 COMPANIONS = ("depth", "depths", "intrinsic", "intrinsics", "mask", "masks", "pose", "poses", "sparse")
-MASK = "mask"  # stem of the image of the view, which is no frame
+MASK = "mask"  # stem of the image of the view, which is not a frame
 _IMAGES_NOT_READ = frozenset((
     ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".ico", ".jxl", ".nef", ".psd", ".raw", ".svg",
     ".tga",
@@ -42,11 +42,11 @@ class Contents:
     """What a folder holds, each in natural order.
 
     Attributes:
-      images: files of one image or several.
-      videos: files of video.
+      images: files of one or several images.
+      videos: video files.
       dicom: DICOM files.
       folders: subfolders.
-      left_out: files that may be meant as frames and are not read, and why.
+      left_out: files that may be meant as frames but are not read, with the reason.
     """
 
     images: list[Path]
@@ -57,7 +57,7 @@ class Contents:
 
 
 def contents(folder: Path) -> Contents:
-    """Returns what a folder holds, by suffix, and by looking into files of unknown suffix."""
+    """Returns what a folder holds, judging by suffix and looking into files of unknown suffix."""
     found = Contents([], [], [], [], {})
     for path in folder.iterdir():
         if path.is_dir():
@@ -68,7 +68,7 @@ def contents(folder: Path) -> Contents:
         if kind is not None and path.name.startswith("."):
             found.left_out[path] = "hidden"
         elif (kind == "image" and path.stem == MASK) or (kind is not None and is_named_masks(path)):
-            continue  # they lie beside frames and are none
+            continue  # these accompany frames but are not frames
         elif kind == "image":
             found.images.append(path)
         elif kind == "video":
@@ -87,7 +87,7 @@ def contents(folder: Path) -> Contents:
 
 
 def kind_of(path: Path) -> str | None:
-    """Returns `image`, `video` or `dicom`, or None for all that is none of them."""
+    """Returns `image`, `video` or `dicom`, or None for anything else."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return "image"
@@ -103,7 +103,7 @@ def kind_of(path: Path) -> str | None:
 
 
 def frames_of_folder(folder: Path) -> Contents:
-    """Returns what a folder holds, or, where that is nothing, what its `frames/`, `color/` ... holds."""
+    """Returns what a folder holds, or, if that is nothing, what its `frames/`, `color/` ... holds."""
     own = contents(folder)
     if own.images or own.videos or own.dicom:
         return own
@@ -117,12 +117,12 @@ def frames_of_folder(folder: Path) -> Contents:
 
 
 def is_companion(folder: Path) -> bool:
-    """Returns whether a folder lies beside frames and is no recording, by its name."""
+    """Returns whether the name of a folder says that it accompanies frames and is not a recording."""
     return folder.name.lower() in COMPANIONS or is_named_masks(folder)
 
 
 def holds_recordings(folder: Path) -> bool:
-    """Returns whether a folder that is no companion of frames holds images or recordings."""
+    """Returns whether a folder holds images or recordings and does not just accompany frames."""
     if is_companion(folder):
         return False
     found = contents(folder)
@@ -130,7 +130,7 @@ def holds_recordings(folder: Path) -> bool:
 
 
 def left_out_notes(left_out: dict[Path, str]) -> list[str]:
-    """Returns one line that names all that is left out, with the reasons, or no line for nothing."""
+    """Returns one line that names everything left out, with the reasons, or no line if that is nothing."""
     by_reason: dict[str, list[str]] = {}
     for path, reason in left_out.items():
         by_reason.setdefault(reason, []).append(path.name)
@@ -139,7 +139,7 @@ def left_out_notes(left_out: dict[Path, str]) -> list[str]:
 
 
 def _is_video_inside(path: Path) -> bool:
-    """Whether FFmpeg finds a video by the content; text and single pictures, which it also shows, are none."""
+    """Whether FFmpeg finds a video in the content; text and single pictures, which it also decodes, do not count."""
     try:
         with path.open("rb") as file:
             head = file.read(64)

@@ -8,18 +8,18 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from endodav_jax.errors import UserError
 
-_RATE = Fraction(25)  # frames a second, which decide how x264 spends its bits
+_RATE = Fraction(25)  # frames per second, which determine how x264 spends its bits
 _ENCODERS = {"h264": "libx264", "mjpeg": "mjpeg"}
 _FORMATS = {"h264": ("yuv420p", ColorRange.MPEG), "mjpeg": ("yuvj420p", ColorRange.JPEG)}
-# Quality 1 and 100 as the encoders' own scales have them: x264's rate factor, and the quantiser of JPEG's tables.
+# Quality 1 and 100 on the encoders' own scales: x264's rate factor, and the quantiser of JPEG's tables.
 _SCALES = {"h264": (51.0, 10.0), "mjpeg": (31.0, 2.0)}
 
 
 class RoundTrip:
-    """Takes frames uint8 [H, W, 3] of one size and gives back as many, in order, up to a few dozen behind.
+    """Accepts frames uint8 [H, W, 3] of one size and returns as many, in order, with a delay of up to a few dozen.
 
-    One thread each way, so that every machine gives the same frames.  Odd sizes are made even by repeating the last
-    row or column, which is cut off again.
+    Uses one thread each way, so that every machine produces the same frames.  Odd sizes are made even by repeating the
+    last row or column, which is cropped again.
     """
 
     def __init__(self, codec: str, quality: int):
@@ -38,7 +38,7 @@ class RoundTrip:
             raise UserError(f"{codec}: this build of PyAV cannot write it; install PyAV from its wheel") from error
         worst, best = _SCALES[codec]
         level = worst + (best - worst) * (quality - 1) / 99
-        assert isinstance(encoder, av.VideoCodecContext)  # both are codecs of video
+        assert isinstance(encoder, av.VideoCodecContext)  # both are video codecs
         assert isinstance(decoder, av.VideoCodecContext)
         self._encoder, self._decoder = encoder, decoder
         encoder.thread_count = decoder.thread_count = 1
@@ -53,7 +53,7 @@ class RoundTrip:
         self._sent = 0
 
     def send(self, rgb: np.ndarray) -> list[np.ndarray]:
-        """Records a frame and returns those that have come back."""
+        """Records a frame and returns the frames that are ready."""
         self._shape = rgb.shape[:2]
         even = np.pad(rgb, ((0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)), mode="edge")
         if not self._encoder.is_open:
@@ -69,7 +69,7 @@ class RoundTrip:
         return self._decoded(self._encoder.encode(frame))
 
     def rest(self) -> list[np.ndarray]:
-        """Ends the recording and returns what had not come back yet."""
+        """Ends the recording and returns the remaining frames."""
         return self._decoded([*self._encoder.encode(None), None]) if self._sent else []
 
     def _decoded(self, packets: list) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Disparities of a whole clip on disk, until the clip's range is known."""
+"""Keeps the disparities of a whole clip on disk until their range is known."""
 
 import contextlib
 import math
@@ -14,16 +14,16 @@ HISTOGRAM_BINS = 1 << 16
 
 
 class DisparitySpool:
-    """A temporary file of float32 maps with their numbers, and their least and greatest value.
+    """A temporary file of float32 maps with their frame numbers and their minimum and maximum.
 
-    Which colour a value gets depends on the whole clip's range, and an .npz says how many frames it holds before the
-    first of them; both are known only at the end, when a long video's maps no longer fit into memory.  The file is
-    read and written, not mapped, since mapped pages count as the process's memory.  It has no name, so nothing is
-    left behind whatever happens.
+    The colour of a value depends on the range of the whole clip, and an .npz states its number of frames before the
+    first of them.  Both are known only at the end, and by then the maps of a long video no longer fit in memory.  The
+    file is read and written, not memory-mapped, since mapped pages count towards the memory of the process.  It has no
+    name, so nothing is left behind whatever happens.
     """
 
     def __init__(self, folder: Path, size: tuple[int, int], inside: np.ndarray | None):
-        """`inside`, bool [H, W], is where values count in every frame; outside they are set to 0.
+        """`inside`, bool [H, W], marks where values count in every frame; outside it they are set to 0.
 
         Raises:
           UserError: `folder` cannot be written.
@@ -40,14 +40,14 @@ class DisparitySpool:
         return self
 
     def __exit__(self, *_) -> None:
-        with contextlib.suppress(OSError):  # a full disk refuses the last bytes of a file that is thrown away
+        with contextlib.suppress(OSError):  # a full disk rejects the last bytes of a file that is discarded anyway
             self._file.close()
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def append(self, index: int, disparity: np.ndarray, counted: np.ndarray | None = None) -> None:
-        """Adds the map float32 [H, W] of frame `index`; where `counted`, bool [H, W], is given, the rest becomes NaN.
+        """Adds the map float32 [H, W] of frame `index`; if `counted`, bool [H, W], is given, the rest becomes NaN.
 
         Raises:
           UserError: no space left, or values that are not finite.
@@ -61,7 +61,7 @@ class DisparitySpool:
             seen = disparity
         if counted is not None:
             seen = disparity[counted if self.inside is None else counted & self.inside]
-        # A frame of which nothing counts says nothing of the range.
+        # A frame in which nothing counts does not affect the range.
         low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
         if not (math.isfinite(low) and math.isfinite(high)):
             raise UserError(
@@ -89,7 +89,7 @@ class DisparitySpool:
             yield index, np.frombuffer(self._file.read(4 * height * width), np.float32).reshape(self.size)
 
     def quantiles(self, low: float, high: float) -> tuple[float, float]:
-        """Returns two quantiles of all values inside, from a histogram of 65,536 steps over their range."""
+        """Returns two quantiles of all values inside, from a histogram with 65,536 bins over their range."""
         if self.high <= self.low:
             return self.low, self.high
         counts = np.zeros(HISTOGRAM_BINS, np.int64)

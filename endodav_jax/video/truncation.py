@@ -1,6 +1,6 @@
-"""Evidence that a file ends too early: its structure goes on beyond its last byte.
+"""Evidence that a file ends too early: its structure extends beyond its last byte.
 
-Headers also say how many frames or seconds there are, but recorders estimate these, write them beforehand or never
+Headers also give the number of frames or seconds, but recorders estimate these, write them beforehand or never
 correct them; sizes and indices are what players rely on.
 """
 
@@ -11,33 +11,33 @@ from typing import BinaryIO
 
 _TAIL = 1 << 18
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
-_UNCLOSED_RIFF = 0x7FFFFFFF  # placeholders begin here, and no writer makes chunks as long
+_UNCLOSED_RIFF = 0x7FFFFFFF  # placeholders begin here, and no writer makes chunks this long
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101")
 
 
 def ends_early(file: BinaryIO, size: int, format_name: str) -> bool:
-    """Returns whether the structure of a file goes on beyond its end.
+    """Returns whether the structure of a file extends beyond its end.
 
     Args:
-      file: open for reading, at any place.
-      size: its bytes.
-      format_name: FFmpeg's name of the container.  Of those not known here nothing is said.
+      file: open for reading, at any position.
+      size: its size in bytes.
+      format_name: FFmpeg's name for the container.  Unknown containers never count as truncated.
     """
     for names, check in _CHECKS:
         if format_name in names:
             try:
                 return check(file, size)
             except (struct.error, IndexError):
-                return False  # not the structure it should have: the demuxer has the word
+                return False  # not the structure it should have: left to the demuxer
     return False
 
 
 def joined_at(file: BinaryIO, size: int, format_name: str) -> int | None:
-    """Returns where the last of several recordings begins that were joined to one file; None for one alone.
+    """Returns where the last of several recordings joined into one file begins; None for a single recording.
 
-    Formats that are made to be joined, such as transport streams, have no such place.
+    Formats that are designed to be joined, such as transport streams, have no such position.
     """
     finders = {"matroska,webm": lambda: _walk_matroska(file, size)[1], "asf": lambda: _asf_headers(file, size)}
     find = finders.get(format_name, (lambda: _movies(file, size)) if format_name.startswith("mov,") else None)
@@ -51,7 +51,7 @@ def joined_at(file: BinaryIO, size: int, format_name: str) -> int | None:
 
 
 def _avi(file: BinaryIO, size: int) -> bool:
-    """Chunks `RIFF`, one after the other; a recorder that never closed the file left their sizes 0."""
+    """A sequence of `RIFF` chunks; a recorder that never closed the file left their sizes at 0."""
     place = 0
     while place + 12 <= size:
         file.seek(place)
@@ -67,9 +67,9 @@ def _matroska(file: BinaryIO, size: int) -> bool:
 
 
 def _walk_matroska(file: BinaryIO, size: int) -> tuple[bool, list[int]]:
-    """Returns whether the file ends inside of an element, and where its segments begin.
+    """Returns whether the file ends inside an element, and where its segments begin.
 
-    Elements say their sizes; only a segment or cluster of a live recording is walked through, having none.
+    Elements state their sizes; only a segment or cluster of a live recording has none and is walked through.
     """
     place = 0
     segments: list[int] = []
@@ -100,7 +100,7 @@ def _walk_matroska(file: BinaryIO, size: int) -> tuple[bool, list[int]]:
 
 
 def _movies(file: BinaryIO, size: int) -> list[int]:
-    """Returns where the boxes `ftyp` lie, with which the recordings of an MP4 or QuickTime file begin."""
+    """Returns the positions of the `ftyp` boxes, with which each recording in an MP4 or QuickTime file begins."""
     place = 0
     found: list[int] = []
     while place + 8 <= size:
@@ -117,7 +117,7 @@ def _movies(file: BinaryIO, size: int) -> list[int]:
 
 
 def _asf_headers(file: BinaryIO, size: int) -> list[int]:
-    """Returns where the headers of ASF recordings lie, by the size that each says of its own."""
+    """Returns the positions of the headers of ASF recordings, from the size that each recording states."""
     found: list[int] = []
     place = 0
     while place + 100 < size:
@@ -132,7 +132,7 @@ def _asf_headers(file: BinaryIO, size: int) -> list[int]:
 
 
 def _asf(file: BinaryIO, size: int) -> bool:
-    """The header's size of the file, unless it is marked as a broadcast, which does not know it."""
+    """The file size according to the header, unless it is marked as a broadcast, which does not know it."""
     file.seek(0)
     head = file.read(1 << 16)
     place = head.find(_ASF_FILE)
@@ -144,11 +144,11 @@ def _asf(file: BinaryIO, size: int) -> bool:
 
 
 def _transport_stream(file: BinaryIO, size: int) -> bool:
-    """Packets of 188 bytes (192 with a time stamp before, 204 with a check behind), the last one incomplete."""
+    """Packets of 188 bytes (192 with a leading time stamp, 204 with a trailing checksum), the last one incomplete."""
     tail = _tail(file, size)
     for length, lead, behind in ((188, 0, 0), (192, 4, 0), (204, 0, 0)):
         for missing in range(length):
-            # Where the packet begins that would end `missing` bytes after the end of the file.
+            # The start of a packet that would end `missing` bytes after the end of the file.
             begin = len(tail) + missing - length
             marks = [begin + lead - k * length for k in range(0 if begin + lead < len(tail) else 1, 6)]
             if marks[-1] >= 0 and all(tail[mark] == 0x47 for mark in marks):
@@ -197,7 +197,7 @@ def _ogg(file: BinaryIO, size: int) -> bool:
 
 
 def _mxf(file: BinaryIO, size: int) -> bool:
-    """The first partition says where the last one begins, 0 in a file that was never closed."""
+    """The first partition states where the last one begins, 0 in a file that was never closed."""
     file.seek(0)
     head = file.read(1 << 16)
     place = head.find(_MXF_PARTITION)

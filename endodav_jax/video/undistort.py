@@ -1,4 +1,4 @@
-"""A wide lens's frames resampled once to a pinhole of the same centre, and maps of the result taken back."""
+"""Resamples frames of a wide-angle lens to a pinhole with the same centre, and maps results back to the lens."""
 
 import dataclasses
 import functools
@@ -8,15 +8,15 @@ import numpy as np
 
 from endodav_jax.video.lenses import Lens, Pinhole, lens_from_json
 
-_FAR_OUTSIDE = -10.0  # where pixels are sent that the other camera does not see
+_FAR_OUTSIDE = -10.0  # where pixels that the other camera does not see are sent
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Undistorter:
-    """Between a lens and a pinhole that share their centre; depth along the axis is the same in both.
+    """Converts between a lens and a pinhole that share a centre; depth along the axis is the same in both.
 
     Attributes:
-      lens: of the frames as they are.
+      lens: the lens of the original frames.
       pinhole: float64 [4], the camera of the resampled frames.
       size: (height, width) of both.
     """
@@ -27,39 +27,39 @@ class Undistorter:
 
     @classmethod
     def of(cls, lens: Lens, size: tuple[int, int]) -> "Undistorter":
-        """The pinhole that the lens is near its axis, so that the middle keeps its resolution; the rim is lost."""
+        """Uses the pinhole that matches the lens near its axis: the middle keeps its resolution and the rim is lost."""
         return cls(lens, np.array(lens.intrinsics, np.float64), size)
 
     @classmethod
     def from_json(cls, values: dict) -> "Undistorter":
-        """Builds one of what `to_json` gave."""
+        """Builds one from what `to_json` returned."""
         return cls(lens_from_json(values["lens"]), np.asarray(values["pinhole"], np.float64), tuple(values["size"]))
 
     def to_json(self) -> dict:
-        """Returns all of it as JSON can hold it: the way back is computed from these numbers."""
+        """Returns a JSON-serialisable description, from which the way back can be computed."""
         return {"lens": self.lens.to_json(), "pinhole": self.pinhole.tolist(), "size": list(self.size)}
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        """Returns a frame [H, W, 3] of the lens resampled linearly, black where it does not see."""
+        """Returns a frame [H, W, 3] of the lens, resampled linearly; black where the lens does not see."""
         return cv2.remap(image, *self._from_lens, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def depth(self, depth: np.ndarray) -> np.ndarray:
-        """Returns depth along the axis, [H, W], of the nearest pixel (Z stays, as the centre does), 0 outside."""
+        """Returns depth along the axis, [H, W], from the nearest pixel, 0 outside; sharing a centre, Z is unchanged."""
         return cv2.remap(depth, *self._from_lens, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
 
     def mask(self, mask: np.ndarray | None) -> np.ndarray:
-        """Returns bool [H, W]: where all that goes into the colour is inside the frame and `mask` (None: all of it)."""
+        """Returns bool [H, W], true where all pixels that the colour depends on lie in the frame and in `mask`."""
         whole = np.full(self.size, 255, np.uint8) if mask is None else np.where(mask, 255, 0).astype(np.uint8)
         return cv2.remap(whole, *self._from_lens, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) == 255
 
     def points(self, uv: np.ndarray) -> np.ndarray:
-        """Returns the pinhole's pixels [..., 2] of the lens's pixels [..., 2]; inf where it does not look forward."""
+        """Returns the pinhole pixels [..., 2] of lens pixels [..., 2]; inf where the lens does not look forward."""
         rays = self.lens.rays(uv)
         seen = np.isfinite(rays).all(axis=-1, keepdims=True)
         return np.where(seen, Pinhole(self.pinhole).pixels(np.where(seen, rays, 1.0)), np.inf)
 
     def back(self, values: np.ndarray, interpolation: int = cv2.INTER_NEAREST) -> np.ndarray:
-        """Returns values [H, W, ...] of the pinhole's pixels at the pixels of the lens, 0 where it does not see.
+        """Returns values [H, W, ...] given at the pinhole's pixels at those of the lens, 0 where it does not see.
 
         Depth and masks take the nearest pixel; pass `cv2.INTER_LINEAR` for colour.
         """
@@ -68,17 +68,17 @@ class Undistorter:
         return taken.astype(values.dtype)
 
     def lost(self, view: np.ndarray | None) -> float:
-        """Returns the share of the view's pixels (None: of all) that the pinhole does not show."""
+        """Returns the share of the view's pixels (None: of all pixels) that the pinhole does not show."""
         seen = self.back(np.ones(self.size, bool))
         return float(1.0 - (seen.mean() if view is None else seen[view].mean()))
 
     def angles(self) -> tuple[float, float]:
-        """Returns the whole angle of view across the frame's width, in degrees: of the lens, and of the pinhole."""
+        """Returns the full angle of view across the width of the frame, in degrees, for the lens and the pinhole."""
         row = np.stack([np.arange(self.size[1], dtype=np.float64), np.full(self.size[1], self.pinhole[3])], axis=-1)
         return _across(self.lens.rays(row)), _across(Pinhole(self.pinhole).rays(row))
 
     def loss_line(self, view: np.ndarray | None) -> str:
-        """One line that says what resampling costs."""
+        """One line on what resampling costs."""
         lens, pinhole = self.angles()
         return (
             f"undistorted to a pinhole: {pinhole:.0f} of {lens:.0f} degrees across, {100 * self.lost(view):.1f}% of "

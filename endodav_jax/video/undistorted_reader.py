@@ -10,11 +10,11 @@ class UndistortedReader(FrameReader):
     """The frames of another reader, resampled one by one.
 
     Attributes:
-      undistorter: for frames of the reader's size.
+      undistorter: the resampling, for frames of the reader's size.
     """
 
     def __init__(self, reader: FrameReader, undistorter: Undistorter):
-        """Takes the reader of the frames as they are; it stays as it was."""
+        """Takes the reader of the original frames, which is left unchanged."""
         self.__dict__.update(reader.__dict__)
         self.undistorter = undistorter
 

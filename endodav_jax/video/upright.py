@@ -6,11 +6,11 @@ from av.video.reformatter import VideoReformatter
 
 
 class UprightRgb:
-    """Turns the decoded frames of one stream into uint8 [H, W, 3], alpha over black, as their display matrix says.
+    """Converts the decoded frames of one stream to uint8 [H, W, 3], alpha over black, following the display matrix.
 
-    One converter serves them all: a frame's own would start threads for each.  The display matrix is the stream's and
-    looked at once: PyAV ties a frame to its side data in a cycle, which keeps its picture in memory until Python
-    next looks for cycles.
+    One converter serves all frames, since one per frame would start threads each time.  The display matrix belongs to
+    the stream and is read once: PyAV ties a frame to its side data in a reference cycle, which keeps the picture in
+    memory until Python's next garbage collection.
     """
 
     def __init__(self):
@@ -18,18 +18,18 @@ class UprightRgb:
         self._turn: tuple[bool, bool, bool] | None = None
 
     def look_at(self, frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-        """Reads the display matrix, from the first frame as the decoder gives it."""
+        """Reads the display matrix from the first frame, as decoded."""
         if self._turn is None:
             self._turn = _display_turn(frame)
         return self._turn
 
     @property
     def swapped(self) -> bool:
-        """Whether height and width are exchanged."""
+        """Whether height and width are swapped."""
         return self._turn is not None and self._turn[0]
 
     def size_of(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Returns (height, width) of what a frame becomes."""
+        """Returns (height, width) of a frame after conversion."""
         self.look_at(frame)
         return (frame.width, frame.height) if self.swapped else (frame.height, frame.width)
 
@@ -45,10 +45,10 @@ class UprightRgb:
 
 
 def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Returns whether axes are exchanged, and then x and y mirrored; only quarter turns and mirrorings are kept."""
+    """Returns whether to swap the axes, and then whether to mirror x and y; other transformations are dropped."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV does not know all kinds of side data, EXIF for one, and then names none
+    except ValueError:  # PyAV does not know every kind of side data (EXIF, for one), and then lists none at all
         return _turn_by_angle(frame)
     if matrix is None:
         return False, False, False
@@ -58,7 +58,7 @@ def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def _turn_by_angle(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Returns the same from the rotation alone, in degrees counter-clockwise; it tells of no mirroring."""
+    """Returns the same from the rotation alone, in degrees counter-clockwise, which cannot express mirroring."""
     turns = {0: (False, False, False), 1: (True, False, True), 2: (False, True, True), 3: (True, True, False)}
     return turns[round(frame.rotation / 90) % 4]
 

@@ -18,22 +18,22 @@ from endodav_jax.video.header import average_rate, expected_count, pixel_aspect
 from endodav_jax.video.truncation import ends_early, joined_at
 from endodav_jax.video.upright import UprightRgb
 
-# Formats whose demuxer gives a last packet that the file ends inside of for a whole one.
+# Formats whose demuxer returns a last packet that is cut off by the end of the file as if it were whole.
 _LAST_MAY_BE_PART = ("mpegts", "gif", "mjpeg")
-# Formats whose header was written when the video was whole; others estimate their length from the file.
+# Formats whose header was written when the video was complete; others estimate their length from the file.
 _KNOW_THEIR_LENGTH = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mxf")
-# So much of a transport stream after its last frame is said; sound and tables take less.
+# This much of a transport stream after its last frame is reported; sound and tables take less.
 _REST_BYTES, _REST_SHARE = 100_000, 0.2
 SPLIT = "split it there and run the parts one by one"
-# Streams without a container, and so without times.
+# Streams without a container, and therefore without times.
 _BARE = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "vc1", "obu")
 
 
 class VideoFile:
-    """A `FrameSource` of one video stream; rotated and mirrored as its metadata asks, alpha laid over black.
+    """A `FrameSource` for one video stream; rotated and mirrored as its metadata asks, alpha composited over black.
 
-    What a header announces is a hint: frames are numbered by decoding them, and a file counts as cut short only where
-    its structure goes on beyond its end.  Reading ends at the first frame that is damaged (see `Decoding`).
+    What a header announces is only a hint: frames are numbered by decoding them, and a file counts as truncated only if
+    its structure extends beyond its end.  Reading ends at the first damaged frame (see `Decoding`).
     """
 
     timed = True
@@ -46,16 +46,16 @@ class VideoFile:
         open_file: Callable[[], BinaryIO] | None = None,
         unstamped_fps: Fraction | None = None,
     ):
-        """Decodes the first frame of `path`, to know the size and that there is one.
+        """Decodes the first frame of `path`, to learn the size and make sure that there is a frame.
 
         Args:
           reading: which track, and whether to deinterlace.
-          notes: what the user should know of the choice of the file.
-          open_file: opens the video's bytes, where they are only a part of the file.
-          unstamped_fps: frames a second of a video that does not tell its own rate.
+          notes: what the user should know about how the file was chosen.
+          open_file: opens the bytes of the video, if they are only a part of the file.
+          unstamped_fps: frames per second for a video that does not state its own rate.
 
         Raises:
-          UserError: missing, unreadable, not a video, or no frame in it.
+          UserError: missing, unreadable, not a video, or without frames.
         """
         self.path, self.reading = Path(path), reading
         self.name, self.stem = str(path), self.path.stem
@@ -108,10 +108,10 @@ class VideoFile:
         }
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields every frame in the order of display.
+        """Yields every frame in display order.
 
         Raises:
-          ReadingStopped: damaged data, a truncated file, or another size of frame, after the good frames before it.
+          ReadingStopped: damaged data, a truncated file, or a change of frame size, after the good frames before it.
         """
         container, stream = self._open()
         with container:
@@ -120,7 +120,7 @@ class VideoFile:
                 yield from decoding
             finally:
                 self._keep(decoding)
-            if decoding.index == 0:  # with several threads a decoder is not always of one mind about damage
+            if decoding.index == 0:  # a decoder with several threads does not always report the same damage
                 raise decoding.stopped("the data are damaged")
             if self._lacks_its_end(stream, decoding):
                 raise decoding.stopped("the file was cut short")
@@ -137,11 +137,11 @@ class VideoFile:
                 self._notes["count"] = f"its header announces {announced} frames, {decoding.index} can be shown"
 
     def counted(self) -> int:
-        """Returns how many frames can be read; decodes them all."""
+        """Returns the number of readable frames, by decoding them all."""
         return sum(1 for _ in _until_damage(self))
 
     def samples(self, count: int) -> list[np.ndarray]:
-        """Returns up to `count` frames spread over the video; where it cannot be searched, its first ones."""
+        """Returns up to `count` frames spread over the video, or its first ones if it is not seekable."""
         frames: list[np.ndarray] = []
         upright = UprightRgb()
         container, stream = self._open()
@@ -182,7 +182,7 @@ class VideoFile:
         self._interlaced |= decoding.interlaced
 
     def _structure(self) -> tuple[bool, int | None]:
-        """Returns whether the file ends early, and where a further recording begins that is joined to it."""
+        """Returns whether the file ends early, and where another recording that is joined to it begins."""
         try:
             with self.path.open("rb") if self._open_file is None else self._open_file() as file:
                 return ends_early(file, self._bytes, self._format), joined_at(file, self._bytes, self._format)
@@ -192,7 +192,7 @@ class VideoFile:
     def _lacks_its_end(self, stream: av.VideoStream, decoding: Decoding) -> bool:
         """Whether the file ends before the video does.
 
-        A file that lost its last bytes may still hold every frame: its header then has as many, or lasts as long.
+        A file that lost its last bytes may still hold every frame: the count or duration in its header then agrees.
         """
         if self._format == "yuv4mpegpipe":
             cut = 0 < decoding.end < self._bytes
@@ -210,17 +210,17 @@ class VideoFile:
 
 
 def decode_live(stream: av.VideoStream, name: str, reading: Reading, fps: Fraction) -> Decoding:
-    """Returns the frames of an opened device or pipe as they come; ends with `ReadingStopped` as `VideoFile` does."""
+    """Returns the frames of an open device or pipe as they arrive; ends with `ReadingStopped` as `VideoFile` does."""
     prepare_decoder(stream)
     return Decoding(stream, name, fps, deinterlace=reading.deinterlace)
 
 
 def prepare_decoder(stream: av.VideoStream) -> None:
-    """Sets what each decoder needs for speed, or to admit damage."""
+    """Sets what each decoder needs for speed, or to report damage."""
     context = stream.codec_context
-    # FFV1's decoder, run on several frames at once, may spoil the good frame before a damaged one.
+    # With several frames in flight, FFV1's decoder may corrupt the good frame before a damaged one.
     context.thread_type = "SLICE" if context.name == "ffv1" else "AUTO"
-    if context.name == "mjpeg":  # the one common decoder that paints over damage and does not mark the frame
+    if context.name == "mjpeg":  # the one common decoder that paints over damage without marking the frame
         context.options = {"err_detect": "explode"}
 
 

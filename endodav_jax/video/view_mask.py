@@ -1,4 +1,4 @@
-"""The part of the frame that shows tissue: found from the frames, or read from a file."""
+"""The part of the frame that shows tissue, detected from the frames or read from a file."""
 
 import contextlib
 import itertools
@@ -15,31 +15,31 @@ from endodav_jax.video.image_files import read_rgb
 from endodav_jax.video.overlays import FEWEST, find_overlays, near_the_edge
 from endodav_jax.video.reader import FrameReader
 
-SAMPLES = 16  # frames looked at
-EVERY = 5  # so many frames lie between those that are decoded where key frames are too few
+SAMPLES = 16  # frames examined
+EVERY = 5  # step between the frames that are decoded if there are too few key frames
 DARK = 48  # a border is never brighter than this, of 255
-CONTRAST = 12  # and the view is brighter than the border by this, in some frame
+CONTRAST = 12  # and the view is brighter than the border by this much in some frame
 FULL = 0.985  # a view larger than this share of the frame is the whole frame
 SMALLEST = 0.1
-ROUND = 0.985  # share of overlap from which a view counts as a (cut) circle
-NOTCH = 12  # shadows at the rim narrower than two such parts of the frame belong to the view
-RIM = 160  # such a part of the frame is taken off all around
+ROUND = 0.985  # overlap from which a view counts as a (cropped) circle
+NOTCH = 12  # shadows at the rim narrower than two of this many parts of the frame belong to the view
+RIM = 160  # one of this many parts of the frame is trimmed all around
 
 
 def view_of(reader: FrameReader, how: str) -> np.ndarray | None:
-    """Returns the view, bool [H, W], of `none` (None, all of it), `auto` (see `detect_view`) or a mask image's name.
+    """Returns the view, bool [H, W], for `none` (None: everything), `auto` (see `detect_view`) or a mask image's name.
 
     Raises:
-      UserError: see `read_view`; or `auto` for a live source, which cannot be looked at beforehand.
+      UserError: see `read_view`; or `auto` for a live source, which cannot be sampled in advance.
     """
     return find_view(reader, how)[0]
 
 
 def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Returns what `view_of` does, and with `auto` one line for each picture in the picture.
+    """Returns what `view_of` does and, with `auto`, one line for each picture in the picture.
 
     Raises:
-      UserError: as of `view_of`.
+      UserError: as for `view_of`.
     """
     if how == "none":
         return None, ()
@@ -51,10 +51,10 @@ def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[s
 
 
 def varied(samples: list[np.ndarray], decoded: Callable[[], Iterable[np.ndarray]]) -> list[np.ndarray]:
-    """Returns samples of which enough differ to tell what moves.
+    """Returns samples, enough of which differ to tell what moves.
 
-    A video is sampled at its key frames; where it has too few, frames are decoded from its beginning on, which
-    `decoded` gives.
+    A video is sampled at its key frames; if it has too few, frames decoded from its beginning are used, which
+    `decoded` provides.
     """
     different = list({zlib.crc32(sample.tobytes()): sample for sample in samples}.values())
     if len(different) >= FEWEST:
@@ -65,21 +65,21 @@ def varied(samples: list[np.ndarray], decoded: Callable[[], Iterable[np.ndarray]
 
 
 def detect_view(frames: Sequence[np.ndarray], moved: Sequence[np.ndarray] | None = None) -> np.ndarray | None:
-    """Finds the view inside a dark border and what is burnt in; None where the frames have neither.
+    """Finds the view inside a dark border and without burnt-in parts; None if the frames have neither.
 
-    Text, logos and panels that are constant over the clip (`overlays`) are no part of the view where they lie outside
-    of it or in the outer part of the frame.
+    Text, logos and panels that are constant over the clip (`overlays`) are excluded from the view if they lie outside
+    it or in the outer part of the frame.
 
-    The brightest value that a pixel ever takes separates the border, dark in every frame, from a lumen that is dark
-    in some.  Of the bright regions the largest counts, which leaves out text beside the view; its holes and its
-    narrow notches are filled, and where a circle fits it well the circle stands for it.
+    The brightest value that a pixel ever takes separates the border, dark in every frame, from a lumen, dark only in
+    some.  The largest bright region is taken, which excludes text next to the view; its holes and narrow notches are
+    filled, and if a circle fits it well, the circle is used instead.
 
     Args:
       frames: uint8 [H, W, 3] each, spread over the video.
-      moved: others by which to tell what is burnt in, where those are too few or alike; see `varied`.
+      moved: other frames for telling what is burnt in, if those are too few or too similar; see `varied`.
 
     Returns:
-      bool [H, W], true inside; None where all of the frame is the view.
+      bool [H, W], true inside; None if the view is the whole frame.
     """
     return _view_without(frames, find_overlays(frames if moved is None else moved).drawn)
 
@@ -95,7 +95,7 @@ def _view_without(frames: Sequence[np.ndarray], drawn: np.ndarray | None) -> np.
 
 
 def _inside_border(frames: Sequence[np.ndarray], drawn: np.ndarray | None) -> np.ndarray | None:
-    """The view inside a dark border, where what is drawn counts as border."""
+    """The view inside a dark border; whatever is drawn counts as border."""
     brightest = cv2.medianBlur(np.max([frame.max(axis=-1) for frame in frames], axis=0), 5)
     if drawn is not None:
         brightest[drawn] = 0
@@ -126,13 +126,13 @@ def _inside_border(frames: Sequence[np.ndarray], drawn: np.ndarray | None) -> np
 
 
 def read_view(path: str, size: tuple[int, int], full_size: tuple[int, int]) -> np.ndarray:
-    """Reads a mask image, not 0 where the view is, for frames of `size` that were `full_size` before resizing.
+    """Reads a mask image, nonzero inside the view, for frames of `size` that were `full_size` before resizing.
 
     Returns:
       bool [H, W] of `size`.
 
     Raises:
-      UserError: unreadable, of another size, or nothing inside.
+      UserError: the image is unreadable, has another size, or is 0 everywhere.
     """
     view = read_rgb(Path(path)).max(axis=-1) > 0
     if view.shape == full_size and full_size != size:
@@ -152,7 +152,7 @@ def _disc(radius: int) -> np.ndarray:
 
 
 def _circle_like(filled: np.ndarray, outline: np.ndarray) -> np.ndarray | None:
-    """Returns the circle through the outline's points inside the frame as bool [H, W], if it is the view's shape.
+    """Returns the circle through the points of the outline inside the frame as bool [H, W], if the view is circular.
 
     Least squares on x^2 + y^2 = 2 a x + 2 b y + c; points at the frame's edge are where the circle is cut off.
     """
