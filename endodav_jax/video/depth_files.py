@@ -78,7 +78,7 @@ def png_scale(deepest: float) -> float:
 
 @contextlib.contextmanager
 def png_writer(folder: Path, scale: float, unit: str = "up to scale") -> Iterator[Write]:
-    """Returns a function that writes `frame_00000.png`, uint16 round(depth * scale), 0 outside the view.
+    """Yields a function that writes `frame_00000.png`, uint16 round(depth * scale), 0 outside the view.
 
     `scale.json` in the folder records the scale, so that the files are self-contained.  Depths below one step are
     written as 1, depths above 65,535 steps as 65,535.
@@ -98,7 +98,7 @@ def png_writer(folder: Path, scale: float, unit: str = "up to scale") -> Iterato
 
 @contextlib.contextmanager
 def npy_writer(folder: Path) -> Iterator[Write]:
-    """Returns a function that writes `frame_00000.npy`, the depth as float32 [H, W]."""
+    """Yields a function that writes `frame_00000.npy`, the depth as float32 [H, W]."""
     with whole_file(folder) as part:
         part.mkdir()
         yield lambda frame: np.save(part / f"{frame_name(frame)}.npy", frame.depth)
@@ -106,7 +106,7 @@ def npy_writer(folder: Path) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def tiff_writer(folder: Path) -> Iterator[Write]:
-    """Returns a function that writes `frame_00000.tiff`, the depth as float32 [H, W]."""
+    """Yields a function that writes `frame_00000.tiff`, the depth as float32 [H, W]."""
     with whole_file(folder) as part:
         part.mkdir()
         yield lambda frame: tifffile.imwrite(part / f"{frame_name(frame)}.tiff", frame.depth)
@@ -120,7 +120,7 @@ def need_exr() -> None:
 
 @contextlib.contextmanager
 def exr_writer(folder: Path) -> Iterator[Write]:
-    """Returns a function that writes `frame_00000.exr`, the depth as channel Z, 32-bit float."""
+    """Yields a function that writes `frame_00000.exr`, the depth as channel Z, 32-bit float."""
     import OpenEXR
 
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
