@@ -1,4 +1,4 @@
-"""Readers of every data set as people have it on disk."""
+"""Readers for every data set in the forms found on users' disks."""
 
 from endodav_jax.data.sources.base import BadFrame, FrameStream, SequenceInfo, Source, SourceFrame
 

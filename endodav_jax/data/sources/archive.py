@@ -1,9 +1,9 @@
 """Members of a `.tar.gz` by frame index, read once from front to back in bounded memory.
 
-Archives of SCARED hold up to 70 GB unpacked, so they are neither unpacked nor kept: members are decoded as they
-come by.  A member that comes before its turn waits as an `.npy` file in a temporary folder (a sorted archive needs
-none; a shuffled one needs room there for its decoded maps).  While an archive has been sorted so far, a member that
-`LOOKAHEAD` later ones have overtaken is taken to be missing.
+SCARED's archives hold up to 70 GB unpacked, so they are neither unpacked nor kept: members are decoded as they are
+read.  A member that comes before its turn waits as an `.npy` file in a temporary folder (a sorted archive needs
+none; a shuffled one needs room there for its decoded maps).  As long as an archive has been sorted, a member that is
+overtaken by `LOOKAHEAD` later ones is taken to be missing.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def indexed_members(file: IO[bytes], name: str, pattern: str) -> Generator[tuple
         expanded = gzip.GzipFile(fileobj=file) if name.endswith("gz") else contextlib.nullcontext(file)
         with expanded as plain, tarfile.open(fileobj=plain, mode="r|", bufsize=1 << 20) as tar:
             for member in tar:
-                tar.members = []  # type: ignore[attr-defined]  # or the list of all members would grow
+                tar.members = []  # type: ignore[attr-defined]  # otherwise the list of all members would grow
                 match = re.search(pattern, Path(member.name).name)
                 if not member.isfile() or match is None or Path(member.name).name.startswith("."):
                     continue
@@ -55,7 +55,7 @@ class OrderedArchive:
     """Decoded members of an archive, asked for by ascending index."""
 
     def __init__(self, file: IO[bytes], name: str, pattern: str, decode: Callable[[bytes, str], np.ndarray]):
-        """Starts to read.
+        """Starts reading.
 
         Args:
           file: the archive.
@@ -73,7 +73,7 @@ class OrderedArchive:
         self._end: str | None = None
 
     def get(self, index: int) -> np.ndarray:
-        """Returns the member of an index not below those asked for before.
+        """Returns the member with an index, which must not be below earlier ones.
 
         Raises:
           Unreadable: it is missing or damaged, or the archive breaks off before it.
@@ -98,7 +98,7 @@ class OrderedArchive:
         raise Unreadable(self._end or f"{self._name} has no member for it")
 
     def close(self) -> None:
-        """Removes what waits on disk."""
+        """Removes the members waiting on disk."""
         self._members.close()
         if self._scratch is not None:
             self._scratch.cleanup()

@@ -1,8 +1,8 @@
-"""What every data set answers alike: sequences, a description of each, and its frames streamed in order.
+"""The common interface of every data set: sequences, a description of each, and its frames streamed in order.
 
-A source reads a copy as it lies on disk and keeps nothing but the frame in hand, so that memory does not depend
-on the length of a sequence.  What is wrong with one frame is a `BadFrame` in the stream; `FrameStream` turns it into
-a `UserError` or counts and skips it.
+A source reads a copy in place and keeps only the current frame, so that memory does not depend on the length of a
+sequence.  A problem with one frame is a `BadFrame` in the stream; `FrameStream` turns it into a `UserError`, or counts
+and skips it.
 """
 
 import abc
@@ -30,7 +30,7 @@ class SourceFrame:
       sequence: name of the sequence.
       view_mask: bool [H, W], true where the scene is seen; None when the whole frame shows it.
       frame_mask: bool [H, W], false where this frame shows something in front of the scene, such as an instrument, that
-        is to count in no error; None without such masks.
+        must be excluded from all errors; None without such masks.
     """
 
     frame: np.ndarray
@@ -45,7 +45,7 @@ class SourceFrame:
 
 @dataclasses.dataclass(frozen=True)
 class SequenceInfo:
-    """What a sequence has, found without decoding it.
+    """What a sequence contains, determined without decoding it.
 
     Attributes:
       name: name of the sequence.
@@ -58,8 +58,8 @@ class SequenceInfo:
       depth_frames: number of depth maps; None where counting them means unpacking an archive.
       pose_frames: number of poses.
       expected_frames: the published number of frames; None where there is none.
-      layout: which form of the data set this copy has.
-      odd: one line for everything that differs from the documentation, or that a reader should know.
+      layout: the form of the data set that this copy has.
+      odd: one line for each thing that differs from the documentation, or that a reader should know.
       has_frame_masks: whether frames come with masks of their own.
       undistortion: what `video.undistort.Undistorter.from_json` takes, where frames are resampled.
       notes: one line for what was done to the frames on request, such as how much of the view that costs.
@@ -84,7 +84,7 @@ class SequenceInfo:
 
 @dataclasses.dataclass(frozen=True)
 class BadFrame:
-    """A frame that cannot be used, and why, in words that follow 'SEQUENCE, frame N:'."""
+    """A frame that cannot be used, and the reason, worded to follow 'SEQUENCE, frame N:'."""
 
     frame_index: int
     reason: str
@@ -101,7 +101,7 @@ class Source(Protocol):
         """Names of a split's sequences in the published order, whether or not this copy holds them."""
 
     def describe(self, sequence: str) -> SequenceInfo:
-        """What the copy holds of a sequence; `UserError` when it is missing."""
+        """What the copy contains of a sequence; `UserError` if it is missing."""
 
     def read(
         self, sequence: str, *, on_bad_frame: OnBadFrame = "error", only: Container[int] | None = None
@@ -147,13 +147,13 @@ class FrameStream(Iterator[SourceFrame]):
             self.skipped.append(line)
 
     def close(self) -> None:
-        """Frees the files and temporary folders of a stream that is not read to its end."""
+        """Releases the files and temporary folders of a stream that was not read to its end."""
         if hasattr(self._items, "close"):
             self._items.close()
 
 
 class SequenceSource(abc.ABC):
-    """The part of `Source` that is the same for every data set."""
+    """The part of `Source` shared by all data sets."""
 
     name: str
     splits: tuple[str, ...]

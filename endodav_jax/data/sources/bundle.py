@@ -26,7 +26,7 @@ class Bundle(Protocol):
     def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]: ...
 
     def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
-        """A path on disk of a file, a temporary copy when it lies in a zip file (for readers that must seek)."""
+        """The path of a file on disk, which is a temporary copy if it lies in a zip file (for readers that seek)."""
 
 
 class FolderBundle:
@@ -88,7 +88,7 @@ def zip_names(path: Path) -> set[str]:
     """Returns the names of all files in a zip file.
 
     Raises:
-      UserError: the zip file is truncated or none.
+      UserError: the file is truncated or not a zip file.
     """
     try:
         with zipfile.ZipFile(path) as archive:

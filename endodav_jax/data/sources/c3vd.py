@@ -4,8 +4,8 @@ Per clip `NNNN_color.png` (older copies: not padded), `NNNN_depth.tiff` (uint16 
 axis; 0 and 65535 are invalid) and `pose.txt`.  A line of `pose.txt` is a camera-to-world matrix in mm in OpenCV's axes,
 written column by column although its documentation says by rows: it is transposed.
 
-Images are fisheye: `FISHEYE` is the published model.  As they stand they come with the pinhole approximation that
-published work uses, poor at the rim; `undistort=True` resamples images and depth to a true pinhole camera.
+Images are fisheye: `FISHEYE` is the published model.  By default they come with the pinhole approximation that
+published work uses, which is poor at the rim; `undistort=True` resamples images and depth to a true pinhole camera.
 """
 
 import re
@@ -165,16 +165,16 @@ class C3vdSource(SequenceSource):
 
 
 def depth_mm(path: Path) -> np.ndarray:
-    """Returns float32 [H, W] of mm along the optical axis; 0 where invalid (stored as 0 or 65535)."""
+    """Returns float32 [H, W], mm along the optical axis; 0 where invalid (stored as 0 or 65535)."""
     values = read_uint16(path)
     return np.where(values == INVALID, 0, values * np.float32(MAX_DEPTH_MM / 65535)).astype(np.float32)
 
 
 def read_poses(path: Path) -> np.ndarray:
-    """Returns the lines of `pose.txt` as world_from_cam, float64 [N, 4, 4]; no line when there is no such file.
+    """Returns the lines of `pose.txt` as world_from_cam, float64 [N, 4, 4]; N is 0 if there is no such file.
 
     Raises:
-      UserError: a line has other than 16 numbers.
+      UserError: a line does not have 16 numbers.
     """
     if not path.is_file():
         return np.zeros((0, 4, 4))

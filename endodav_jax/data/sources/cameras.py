@@ -1,4 +1,4 @@
-"""Intrinsics (fx, fy, cx, cy) under resizing and cutting, and poses in their several published forms.
+"""Intrinsics (fx, fy, cx, cy) under resizing and cropping, and poses in their various published forms.
 
 Integer coordinates are pixel centres, so the left edge of the image is at -1/2: resizing by s maps a coordinate
 u to (u + 1/2) s - 1/2.
@@ -26,7 +26,7 @@ def resized_intrinsics(intrinsics: np.ndarray, from_size: tuple[int, int], to_si
 
 
 def cut_intrinsics(intrinsics: np.ndarray, left: float, top: float) -> np.ndarray:
-    """Returns intrinsics [4] of an image after `left` columns and `top` rows are cut off."""
+    """Returns intrinsics [4] of an image after its first `left` columns and `top` rows are cropped."""
     return np.asarray(intrinsics, np.float64) - (0, 0, left, top)
 
 
@@ -46,7 +46,7 @@ def inverse_rigid(pose: np.ndarray) -> np.ndarray:
 
 
 def rotation_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    """Returns rotation matrices [..., 3, 3] of quaternions [..., 4] in the order x, y, z, w, of any length but 0."""
+    """Returns rotation matrices [..., 3, 3] of quaternions [..., 4] in the order x, y, z, w, of any nonzero norm."""
     quaternion = np.asarray(quaternion, np.float64)
     x, y, z, w = np.moveaxis(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True), -1, 0)
     rows = [
@@ -69,7 +69,7 @@ def rigid(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
 def is_rigid(pose: np.ndarray, tolerance: float = 1e-2) -> bool:
     """Whether a matrix is [4, 4], finite, with a rotation (orthonormal, not mirrored) and a last row 0, 0, 0, 1.
 
-    The tolerance lets poses through that were written with few digits.
+    The tolerance admits poses that were written with few digits.
     """
     if pose.shape != (4, 4) or not np.isfinite(pose).all():
         return False

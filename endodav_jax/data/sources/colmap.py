@@ -12,16 +12,16 @@ from endodav_jax.video.lenses import Lens, lens_of_colmap
 
 
 def read_colmap(folder: Path, names: list[str]) -> Geometry:
-    """Reads a COLMAP text model: `cameras.txt`, `images.txt` and, if there, `points3D.txt`.
+    """Reads a COLMAP text model: `cameras.txt`, `images.txt` and, if present, `points3D.txt`.
 
     COLMAP's pixel centres are at halves; they are moved to integers.
 
     Args:
-      folder: of the model.
-      names: file names of the frames in order; images of other names are left out.
+      folder: the folder of the model.
+      names: file names of the frames in order; images with other names are left out.
 
     Raises:
-      UserError: a file is missing or cannot be read, an unknown camera model, or no image of these names.
+      UserError: a file is missing or cannot be read, the camera model is unknown, or no image has one of these names.
     """
     cameras = dict(_colmap_cameras(folder / "cameras.txt"))
     xyz = dict(_colmap_points(folder / "points3D.txt"))

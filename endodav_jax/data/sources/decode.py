@@ -1,4 +1,4 @@
-"""Bytes on disk to arrays: colour images, 16-bit depth, TIFF point maps; what cannot be decoded is `Unreadable`."""
+"""Decodes files to arrays: colour images, 16-bit depth, TIFF point maps; `Unreadable` is raised for the rest."""
 
 import io
 import re
@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = image_files.SUFFIXES
 
 
 class Unreadable(Exception):
-    """A file of one frame is missing or damaged; the text names the file and follows 'SEQUENCE, frame N:'."""
+    """A file of one frame is missing or damaged; the text names the file, worded to follow 'SEQUENCE, frame N:'."""
 
 
 def numbered_files(folder: Path, suffixes: tuple[str, ...], pattern: str = r"(\d+)\D*$") -> dict[int, Path]:
@@ -87,12 +87,12 @@ def read_rgb16(path: Path) -> np.ndarray:
 
 
 def read_z_map(source: Path | bytes, name: str) -> np.ndarray:
-    """Returns Z of the left view of a point map: float32 [H, W], mm, 0 where invalid.
+    """Returns the Z of the left view of a point map: float32 [H, W], mm, 0 where invalid.
 
     A TIFF of float32 [H, W, 3] holds X, Y, Z in that order (OpenCV, which reads BGR, shows Z as channel 0).  Two
     views are stacked when the map is taller than wide, the left one on top, and only its rows are read.  Invalid is
     0 in sequences and nan in keyframe maps; both become 0, and so does all that is not in front of the camera.
-    An `.npy` of [H, W] or [H, W, 3] is read alike.
+    An `.npy` of [H, W] or [H, W, 3] is read in the same way.
 
     Args:
       source: the file, or its bytes.
@@ -121,7 +121,7 @@ def read_float_map(path: Path) -> np.ndarray:
 
 
 def valid_depth(depth: np.ndarray) -> np.ndarray:
-    """Returns depth as float32 with 0 for all that is not finite and positive."""
+    """Returns depth as float32, with 0 for values that are not finite and positive."""
     depth = np.array(depth, np.float32)
     depth[~(np.isfinite(depth) & (depth > 0))] = 0
     return depth
@@ -142,7 +142,7 @@ def _tiff_array(source: Path | bytes, name: str) -> np.ndarray:
         if isinstance(source, Path):
             return np.memmap(source, dtype, "r", offset, shape)
         return np.frombuffer(source, dtype, int(np.prod(shape)), offset).reshape(shape)
-    except Exception as error:  # tifffile raises what struct, zlib and mmap raise
+    except Exception as error:  # tifffile raises whatever struct, zlib and mmap raise
         raise Unreadable(f"{name} is truncated or no TIFF ({_one_line(error)})") from error
 
 
@@ -161,7 +161,7 @@ def _decode_image(path: Path) -> Image.Image:
     data = _bytes(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata Pillow does not like
+            warnings.simplefilter("ignore")  # about metadata that Pillow rejects
             image = Image.open(io.BytesIO(data))
             image.load()
     except (OSError, SyntaxError, ValueError, EOFError) as error:

@@ -1,7 +1,7 @@
-"""EndoNeRF: two da Vinci clips with tool masks; depth by a stereo network (not measured), a camera that stands still.
+"""EndoNeRF: two da Vinci clips with tool masks, depth from a stereo network (not measured), and a static camera.
 
 `<scene>/{images,masks,depth}/`, `poses_bounds.npy` (also called `pose_bounds.npy`): N x 17, 3x5 [R | t | H, W, f] and
-two bounds; columns 1 and 2 of R change their sign to become OpenCV's axes.  Masks are 255 on tools.  The lowest rows
+two bounds; columns 1 and 2 of R are negated to get OpenCV's axes.  Masks are 255 on tools.  The lowest rows
 show the console's graphics.
 """
 
@@ -153,7 +153,7 @@ class EndonerfSource(SequenceSource):
 
 
 def evaluation_frames(count: int) -> range:
-    """Returns the indices that published work evaluates on, of a scene of `count` frames."""
+    """Returns the frame indices that published work evaluates on, for a scene of `count` frames."""
     return range(TEST_OFFSET, count, TEST_EVERY)
 
 

@@ -1,19 +1,19 @@
-"""A user's own endoscope (`frames`): videos or folders of images, with whatever is known of camera, depth and motion.
+"""A user's own recordings (`frames`): videos or folders of images, with whatever camera, depth and motion is known.
 
-A sequence is a video, a DICOM recording, a file of many images, or a folder that holds images, in itself or in
-`frames/`, `images/`, `color/`, `rgb/`.  Beside images, or a recording alone in its folder, there may lie
+A sequence is a video, a DICOM recording, a file of many images, or a folder that holds images, directly or in
+`frames/`, `images/`, `color/`, `rgb/`.  Next to images, or to a recording alone in its folder, there may be
 
 - `intrinsics.json`, `.txt`, `.yaml`, `.npy` (or `camera.*`): fx, fy, cx, cy or a 3x3 matrix, and distortion (see
   `video.camera_files`);
 - `mask.png`: not 0 where the scene is seen;
 - `masks/` or `masks.mp4`: a mask for each frame, 0 where it is left out (see `video.frame_masks`);
-- `depth/`: one PNG or TIFF of integers, or `.npy` or TIFF of floats, a frame;
+- `depth/`: one file per frame, a PNG or TIFF of integers, or an `.npy` or TIFF of floats;
 - `poses.txt`: KITTI (12 numbers) or TUM (t tx ty tz qx qy qz qw) lines, camera to world;
 - `geometry.npz`: `intrinsics` [3, 3], `world_to_camera` [N, 4, 4], `sparse_depth` rows (frame, point, u, v, z);
-- a COLMAP text model (`cameras.txt`, `images.txt`, `points3D.txt`), in itself or in `sparse/`, `sparse/0/`.
+- a COLMAP text model (`cameras.txt`, `images.txt`, `points3D.txt`), directly or in `sparse/`, `sparse/0/`.
 
-Options name such files explicitly.  Units are the user's: `unit_mm` and `depth_unit_mm` make them millimetres; without
-a known unit "mm" means the unit of the reconstruction.
+Such files can also be given explicitly by options.  Units are the user's: `unit_mm` and `depth_unit_mm` convert them to
+millimetres; without a known unit, "mm" means the unit of the reconstruction.
 """
 
 import dataclasses
@@ -201,7 +201,7 @@ class FramesSource(SequenceSource):
                 yield BadFrame(index, str(error))
 
     def _colour(self, sequence: str, known: "_Known") -> Iterator[tuple[int, int, np.ndarray | Path | Unreadable]]:
-        """Yields (position, frame index, frame, file or fault); after damage in a video the rest of it is at fault."""
+        """Yields (position, frame index, frame, file or fault); after damage in a video, all its later frames fail."""
         place = self._place(sequence)
         if place.video is None:
             for position, (number, path) in enumerate(place.images.items()):
@@ -326,7 +326,7 @@ class FramesSource(SequenceSource):
         )
 
     def _count(self, place: SequencePlace, recording: FrameSource) -> int:
-        """Returns how many frames a recording has: decoded and counted where something has to fit them one by one."""
+        """Returns the number of frames in a recording, by decoding it if other files must match them one to one."""
         paired = (self._depth_folder, self._poses_file, self._geometry_path) != (None, None, None)
         paired = (
             paired or file_beside(place, ("depth", "poses.txt", "geometry.npz", "images.txt", "sparse")) is not None
@@ -404,11 +404,11 @@ class _Known:
 
 
 def sparse_depth(points: np.ndarray, from_size: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
-    """Returns float32 [H, W] with Z at the pixel nearest to each point, the nearer of two, and 0 elsewhere.
+    """Returns float32 [H, W] with the Z of each point at its nearest pixel (the smaller of two), and 0 elsewhere.
 
     Args:
-      points: [n, 3] of u, v, Z.
-      from_size: (width, height) of the image that u and v are in; None for `size`.
+      points: [n, 3], u, v and Z.
+      from_size: (width, height) of the image that u and v refer to; None for `size`.
       size: (H, W).
     """
     height, width = size

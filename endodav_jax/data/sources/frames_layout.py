@@ -1,4 +1,4 @@
-"""Where a user's own sequences lie below a path; all that may be meant as one is taken, or named as left out."""
+"""Finds a user's own sequences below a path; every candidate is either taken or named as left out."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,7 @@ from endodav_jax.video.image_order import frame_numbers
 from endodav_jax.video.reader import open_source
 from endodav_jax.video.recognise import Contents, contents, holds_recordings, is_companion, left_out_notes
 
-# Files beside a recording that belong to one only; see `data.sources.frames`.
+# Files next to recordings that can belong to only one of them; see `data.sources.frames`.
 _OF_ONE = ("depth", "poses.txt", "geometry.npz", "mask.png", "sparse", "images.txt")
 
 
@@ -20,11 +20,11 @@ class SequencePlace:
     """Where a sequence lies.
 
     Attributes:
-      video: file of a video, of many images, or the first of a DICOM series; None for images of a file each.
-      images: the files of images, by their number.
-      beside: folder of its companions (camera, depth, ...); None for none.
+      video: the video, the file of many images, or the first file of a DICOM series; None for one image per file.
+      images: the image files, by their number.
+      beside: folder of its companions (camera, depth, ...); None if it has none.
       series: all files of a DICOM series, in order.
-      left_out: lines that name what lies there and is not read.
+      left_out: lines that name files there that are not read.
     """
 
     video: Path | None
@@ -34,7 +34,7 @@ class SequencePlace:
     left_out: tuple[str, ...] = ()
 
     def open(self, reading: Reading) -> FrameSource:
-        """Opens what is no folder of images."""
+        """Opens a sequence that is not a folder of images."""
         assert self.video is not None
         if len(self.series) > 1:
             return DicomImages(self.series, str(self.video.parent), self.video.parent.name)
@@ -42,7 +42,7 @@ class SequencePlace:
 
 
 def find_sequences(root: Path) -> dict[str, SequencePlace]:
-    """Returns the sequences below a path by name; one is called after its folder or file, and the folders above it.
+    """Returns the sequences below a path by name; each is named after its folder or file and the folders above it.
 
     Raises:
       UserError: there are none.
@@ -65,7 +65,7 @@ def find_sequences(root: Path) -> dict[str, SequencePlace]:
 
 
 def _collect(folder: Path, name: str, found: dict[str, SequencePlace]) -> list[str]:
-    """Adds the sequences of a folder to `found`, and returns lines on what belongs to none of them."""
+    """Adds the sequences of a folder to `found`, and returns lines on whatever belongs to none of them."""
     own = contents(folder)
     inner = _inner_images(folder, own)
     images = own.images if inner is None else inner.images
@@ -107,7 +107,7 @@ def _collect(folder: Path, name: str, found: dict[str, SequencePlace]) -> list[s
 
 
 def _inner_images(folder: Path, own: Contents) -> Contents | None:
-    """Returns what the folder of frames inside of a folder holds, if it has one with images."""
+    """Returns the contents of the folder of frames inside a folder, if it has one with images."""
     by_name = {path.name.lower(): path for path in own.folders}
     for name in FRAME_FOLDERS:
         if name in by_name:
@@ -138,7 +138,7 @@ def _add(found: dict[str, SequencePlace], name: str, place: SequencePlace, left_
 
 
 def file_beside(place: SequencePlace, names: tuple[str, ...]) -> Path | None:
-    """Returns the first of some companions that lies beside a sequence."""
+    """Returns the first of several possible companions that exists next to a sequence."""
     if place.beside is None:
         return None
     return next((path for name in names if (path := place.beside / name).exists()), None)

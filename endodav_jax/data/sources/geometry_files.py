@@ -1,4 +1,4 @@
-"""What is known of a user's own sequence beside its frames: camera, poses, points; and `geometry.npz`.
+"""Geometry that accompanies a user's own sequence: camera, poses, points; and `geometry.npz`.
 
 Everything is keyed by the position of a frame in its sequence, from 0.  Units are the file's; `frames` scales them.
 """
@@ -40,10 +40,10 @@ class Geometry:
 
 
 def read_geometry_npz(path: Path, frames: int) -> Geometry:
-    """Reads what there is of `intrinsics` [3, 3], `world_to_camera` [N, 4, 4], `sparse_depth` (frame, point, u, v, z).
+    """Reads `intrinsics` [3, 3], `world_to_camera` [N, 4, 4] and `sparse_depth` (frame, point, u, v, z), if present.
 
     Raises:
-      UserError: unreadable, an array of another shape, or other than one pose a frame.
+      UserError: the file is unreadable, an array has another shape, or there is not exactly one pose per frame.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

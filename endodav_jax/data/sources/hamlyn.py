@@ -1,8 +1,8 @@
 """Hamlyn (`hamlyn_video`), rectified by Endo-Depth-and-Motion: in-vivo stereo, depth by LIBELAS, no poses.
 
-Depth is uint16 PNG of whole millimetres, 0 where invalid (it looks black in a viewer); 1 to 300 mm is the valid
-range by its authors, published evaluations keep 1e-3 to 150 mm.  Numbers can have gaps, so that images and depth are
-paired by their names.  EndoDAV's video evaluation reads image01 and depth01 and cuts nothing; its frame-wise loader
+Depth is a uint16 PNG in whole millimetres, 0 where invalid (it looks black in a viewer); 1 to 300 mm is the valid
+range according to its authors, published evaluations keep 1e-3 to 150 mm.  Numbers can have gaps, so images and depth
+are paired by name.  EndoDAV's video evaluation reads image01 and depth01 and crops nothing; its frame-wise loader
 cuts columns 180 to 590 of sequences above 13 (720x288, anamorphic, black at the sides).
 """
 

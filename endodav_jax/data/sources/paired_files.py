@@ -1,4 +1,4 @@
-"""Frames that lie as one file each, with depth files paired by number."""
+"""Frames stored as one file each, with depth files paired by number."""
 
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from endodav_jax.errors import UserError
 def read_each(
     files: dict[int, Path], load: Callable[[int, Path], SourceFrame], only: Container[int] | None
 ) -> Iterator[SourceFrame | BadFrame]:
-    """Yields `load(number, path)` of every file, a `BadFrame` where it raises `Unreadable`."""
+    """Yields `load(number, path)` for every file, or a `BadFrame` if it raises `Unreadable`."""
     for number, path in files.items():
         if only is not None and number not in only:
             continue

@@ -2,7 +2,7 @@
 
 The left view of every frame, Z in mm in the *distorted* left image (nobody undistorts it), the pose as published
 (world to camera, mm) and either each frame's own camera or the constant one that the published programs train with.
-At keyframes depth is measured; in between it is the keyframe's cloud moved by the robot's kinematics, so that its
+Depth is measured at keyframes; in between it is the keyframe's point cloud moved by the robot's kinematics, so its
 error grows along a sequence.
 """
 
@@ -165,7 +165,7 @@ class ScaredSource(SequenceSource):
                     )
                 except Unreadable as error:
                     yield BadFrame(index, str(error))
-            # Frames that have a pose or were announced by the video's header, but did not come.
+            # Frames that have a pose or were announced by the video's header, but are missing from the video.
             announced = max([info.frames, *(index + 1 for index in poses.indices[-1:])])
             yield from _missing(range(end, announced), only, f"the images end before it, after frame {end - 1}")
 
@@ -175,7 +175,7 @@ def _missing(indices: range, only: Container[int] | None, reason: str) -> Iterat
 
 
 def _colour_facts(keyframe: Keyframe) -> tuple[int, tuple[int, int], list[str]]:
-    """Returns the number of frames, (height, width) of the left view, and what is odd about them."""
+    """Returns the number of frames, (height, width) of the left view, and anything unusual about them."""
     odd = []
     if keyframe.images is None:
         with keyframe.bundle.local(VIDEO) as path:
@@ -219,7 +219,7 @@ def _open_video(keyframe: Keyframe, path: Path) -> VideoFile:
 
 
 def _first_number(images: dict[int, Path]) -> int:
-    """Returns the number that stands for frame 0: ffmpeg writes images from 1, other tools from 0.
+    """Returns the file number of frame 0: ffmpeg numbers images from 1, other tools from 0.
 
     Depth and poses count from 0 in every copy; image n of a folder that counts from 1 belongs to depth n - 1.
     """
@@ -234,7 +234,7 @@ def _left_view(image: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _depth(keyframe: Keyframe):
-    """Gives a function from ascending frame indices to depth, or None without depth."""
+    """Yields a function from ascending frame indices to depth, or None without depth."""
     if keyframe.depth_files is not None:
         files = keyframe.depth_files
 

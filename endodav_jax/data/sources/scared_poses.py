@@ -1,4 +1,4 @@
-"""`frame_data` of SCARED: a JSON a frame with the camera's pose and calibration.
+"""`frame_data` of SCARED: one JSON file per frame with the camera's pose and calibration.
 
 `camera-pose` maps world points into the camera (world = the keyframe's left camera), in mm: it is used as it stands.
 Some published loaders invert it, or multiply the translation by 1000; both are wrong.
@@ -33,7 +33,7 @@ def parse_frame_data(data: bytes, name: str) -> FrameData:
     """Reads one JSON file.
 
     Raises:
-      Unreadable: no JSON, without a pose or a left camera, or a pose that is no rigid motion.
+      Unreadable: not JSON, without a pose or a left camera, or with a pose that is not a rigid motion.
     """
     try:
         values = json.loads(data)

@@ -125,7 +125,7 @@ class Simcol3dSource(SequenceSource):
 
 
 def depth_mm(path: Path) -> np.ndarray:
-    """Returns float32 [H, W] of mm; 0 where nothing was hit."""
+    """Returns float32 [H, W] in mm; 0 where nothing was hit."""
     return (read_uint16(path) * np.float32(DEPTH_RANGE_MM / DEPTH_STEPS)).astype(np.float32)
 
 
@@ -133,7 +133,7 @@ def read_poses(folder: Path) -> np.ndarray:
     """Returns world_from_cam in OpenCV's axes, float64 [N, 4, 4] in mm; no pose when the files are missing.
 
     Raises:
-      UserError: one of the two files is missing, they differ in length, or hold no numbers.
+      UserError: one of the two files is missing, their lengths differ, or they do not hold numbers.
     """
     kind = folder.name.removeprefix("Frames_")
     paths = [folder.parent / f"SavedPosition_{kind}.txt", folder.parent / f"SavedRotationQuaternion_{kind}.txt"]

@@ -1,4 +1,4 @@
-"""Camera trajectories as text: KITTI's (12 numbers a line) and TUM's (time, position, quaternion)."""
+"""Camera trajectories as text: KITTI's (12 numbers per line) and TUM's (time, position, quaternion)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from endodav_jax.errors import UserError
 
 
 def read_trajectory(path: Path, frame_numbers: list[int]) -> np.ndarray:
-    """Returns the poses of a file as they stand (both forms say camera to world), float64 [N, 4, 4].
+    """Returns the poses of a file as written (both forms mean camera to world), float64 [N, 4, 4].
 
     KITTI: the upper three rows of a matrix, by rows.  TUM: `t tx ty tz qx qy qz qw`.  Lines that begin with # are
     comments.  Line n belongs to frame n; a TUM file with other than N lines is paired by time, where all its times
@@ -20,7 +20,7 @@ def read_trajectory(path: Path, frame_numbers: list[int]) -> np.ndarray:
       frame_numbers: numbers of the N frames.
 
     Raises:
-      UserError: missing, neither form, a pose that is no rigid motion, or not one pose a frame.
+      UserError: missing, in neither form, with a pose that is not a rigid motion, or without one pose per frame.
     """
     rows = _rows(path)
     columns = {len(row) for row in rows}

@@ -16,14 +16,14 @@ NEEDS_LENS = (
 
 
 class Undistorters:
-    """The way to a pinhole for each lens of a sequence; maps are made once a lens."""
+    """The resampling to a pinhole for each lens of a sequence; maps are made once per lens."""
 
     def __init__(self, size: tuple[int, int]):
         self._size = size
         self._made: dict[int, tuple[Lens, Undistorter]] = {}
 
     def of(self, sequence: str, lens: Lens | None) -> Undistorter:
-        """Returns the way of a frame with this lens.
+        """Returns the resampling for a frame with this lens.
 
         Raises:
           UserError: the lens is not known, or has no distortion.
@@ -31,17 +31,17 @@ class Undistorters:
         if lens is None or not lens.distorted:
             raise UserError(f"{sequence}: {NEEDS_LENS}")
         if id(lens) not in self._made:
-            self._made[id(lens)] = lens, Undistorter.of(lens, self._size)  # the lens is kept, so is its id
+            self._made[id(lens)] = lens, Undistorter.of(lens, self._size)  # keeping the lens keeps its id valid
         return self._made[id(lens)][1]
 
 
 def resampled(frame: SourceFrame, undistorter: Undistorter, sparse: bool = False) -> SourceFrame:
-    """Returns a frame as the pinhole sees it: colour, depth and masks; the view ends where the lens does.
+    """Returns a frame as the pinhole sees it: colour, depth and masks; the view ends where the lens's image does.
 
     Args:
-      frame: of the lens.
-      undistorter: the way.
-      sparse: depth is of points, which are the pinhole's already.
+      frame: a frame of the lens.
+      undistorter: the resampling.
+      sparse: the depth is of points, which are already the pinhole's.
     """
     return dataclasses.replace(
         frame,
