@@ -1,4 +1,4 @@
-"""Linear layers with few extra parameters that are trained while the kernel stays frozen.
+"""Linear layers with a few extra parameters, which are trained while the kernel stays frozen.
 
 `ssb` (EndoDAV) scales the layer's inputs and outputs, `lora` adds a low-rank product, `dvlora` (EndoDAC) adds one
 whose two factors are scaled by vectors of their own.  `ADAPTERS` has an entry of each; `docs/extending.md` shows how
@@ -23,7 +23,7 @@ from endodav_jax.models.tensor_names import Leaf, squeezed, turned
 
 
 class ScaleVectors(nnx.Module):
-    """SSB: y = out * (W (in * x)) + b, both vectors one at the start."""
+    """SSB: y = out * (W (in * x)) + b, with both vectors initialised to one."""
 
     def __init__(self, n_in: int, n_out: int):
         self.scale_in = nnx.Param(jnp.ones((n_in,), jnp.float32))
@@ -57,7 +57,7 @@ class LowRank(nnx.Module):
     def __call__(
         self, x: Float[Array, "*batch n_in"], product: Callable[[Array], Array], bias: Float[Array, "n_out"]
     ) -> Float[Array, "*batch n_out"]:
-        """The plain layer's answer and the low-rank product."""
+        """The output of the plain layer plus the low-rank product."""
         down, up = (factor.astype(x.dtype) for factor in _factors(nnx.to_pure_dict(nnx.state(self))))
         low_rank = jnp.matmul(jnp.matmul(x, down, precision=self.precision), up, precision=self.precision)
         return product(x) + bias + low_rank * jnp.asarray(self.scale, x.dtype)
@@ -84,7 +84,7 @@ class AdaptedLinear(nnx.Module):
         self.adapter = adapter.build(n_in, n_out, config, numerics, rngs) if adapter else None
 
     def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
-        """The adapted layer."""
+        """The output of the adapted layer."""
         dtype = self.numerics.dtype
         kernel, bias = self.kernel[...].astype(dtype), self.bias[...].astype(dtype)
 
@@ -162,7 +162,7 @@ register_adapter(
         reads=_reads_scales,
     )
 )
-# The scale is alpha / rank of the published programs: each family has its own for LoRA, DV-LoRA's alpha is the rank.
+# The scale is alpha / rank as in the published programs: each family has its own for LoRA, DV-LoRA's alpha is the rank.
 register_adapter(
     _low_rank_entry(
         "lora",

@@ -25,14 +25,14 @@ def attention(
     """softmax(query key^T / sqrt(D)) value, the softmax in float32.
 
     Args:
-      query: what asks.
-      key: what is asked.
-      value: what is answered; of the same type as the others.
-      chunk: batch elements worked on at a time on a CPU; by default as many as keep their scores in its cache.
-        A GPU takes all at once: cuDNN's fused attention in bfloat16 where the GPU has it, XLA's form otherwise.
+      query: the queries.
+      key: the keys.
+      value: the values; all three have the same dtype.
+      chunk: batch elements processed at a time on a CPU; by default as many as keep their scores in its cache.
+        A GPU processes all at once: with cuDNN's fused attention in bfloat16 if the GPU has it, else with XLA's.
 
     Returns:
-      The answers, in the type of `query`.
+      The weighted values, in the dtype of `query`.
     """
     if on_cpu():
         return _chunked(query, key, value, chunk)
@@ -46,7 +46,7 @@ def attention(
 
 
 def has_fused_attention() -> bool:
-    """Whether programs traced now are meant for this process's GPUs, and cuDNN has fused attention for all of them."""
+    """Whether programs traced now are for this process's GPUs, and cuDNN has fused attention for all of them."""
     if target_platform() != "gpu":
         return False
     capabilities = [compute_capability(device) for device in jax.local_devices()]
@@ -65,9 +65,9 @@ def _fused(query: Array, key: Array, value: Array) -> Array:
 
 @jax.custom_vjp
 def _fused_odd(query: Array, key: Array, value: Array) -> Array:
-    """cuDNN's attention of odd lengths, such as a class token's: JAX (0.10 to 0.12) refuses to differentiate those.
+    """cuDNN's attention for odd lengths (from a class token, say), which JAX (0.10 to 0.12) refuses to differentiate.
 
-    So the derivative, and the forward pass that it goes with, are those of lengths made even, the addition masked.
+    The derivative, and the forward pass that belongs to it, therefore use even lengths and mask the padding.
     """
     return _fused(query, key, value)
 
@@ -93,14 +93,14 @@ def _chunked(query: Array, key: Array, value: Array, chunk: int | None) -> Array
         chunk = max(1, CPU_SCORE_BYTES // (4 * heads * length * key.shape[1]))
     if chunk >= batch:
         return _plain(query, key, value)
-    # The scores are cheap to make again and dear to keep for the backward pass.
+    # The scores are cheap to recompute and expensive to keep for the backward pass.
     return jax.lax.map(
         lambda qkv: jax.checkpoint(_plain)(*qkv), (query, key, value), batch_size=chunk if chunk > 1 else None
     )
 
 
 def _plain(query: Array, key: Array, value: Array) -> Array:
-    """Attention of [..., N, heads, D] with the heads moved before the tokens, where matrix products are quickest."""
+    """Attention on [..., N, heads, D] with the heads moved before the tokens, where matrix products are fastest."""
     query, key, value = (jnp.swapaxes(a, -3, -2) for a in (query, key, value))
     scale = query.shape[-1] ** -0.5
     scores = jnp.einsum("...nd,...md->...nm", query * jnp.asarray(scale, query.dtype), key)

@@ -1,4 +1,4 @@
-"""Depth networks by configuration: with weights, as shapes alone, and with weights of elsewhere put in."""
+"""Builds depth networks from a configuration: with initial weights, as shapes only, or with given weights."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ def build_depth_model(config: DepthModelConfig, rngs: nnx.Rngs, remat: bool = Fa
 
 
 def abstract_depth_model(config: DepthModelConfig, remat: bool = False) -> nnx.Module:
-    """The network of `config` with shapes in place of weights: no memory, no time."""
+    """The network of `config` with shapes in place of weights, which costs no memory and no time."""
     return nnx.eval_shape(lambda: build_depth_model(config, nnx.Rngs(0), remat))
 
 
@@ -39,20 +39,20 @@ def depth_model_with(config: DepthModelConfig, params: dict, remat: bool = False
 
 
 def frame_network(config: DepthModelConfig, params: dict) -> FrameNetwork:
-    """`depth_model_with` of a family that looks at each frame alone."""
+    """`depth_model_with` for a family that processes each frame alone."""
     assert not config.family_entry.windows, config.family
     return cast(FrameNetwork, depth_model_with(config, params))
 
 
 def window_network(config: DepthModelConfig, params: dict) -> WindowNetwork:
-    """`depth_model_with` of a family that looks at windows."""
+    """`depth_model_with` for a family that processes windows."""
     assert config.family_entry.windows, config.family
     return cast(WindowNetwork, depth_model_with(config, params))
 
 
 @functools.cache
 def _abstract_parts(config: DepthModelConfig, remat: bool) -> tuple[nnx.GraphDef, nnx.State]:
-    """A network's structure and shapes.  Kept: building one takes seconds, and every program that is traced asks."""
+    """A network's structure and shapes.  Cached: building one takes seconds, and every trace of a program needs it."""
     return nnx.split(abstract_depth_model(config, remat))
 
 

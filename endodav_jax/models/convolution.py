@@ -1,13 +1,13 @@
 """Convolution that is fast and small on CPUs too, forward and backward.
 
 XLA's CPU compiler has two gaps, measured with jax 0.10 and 0.12, where it falls back to a loop that is a hundred times
-slower.  Maps smaller than the kernel are one: the coarsest levels of small frames (2x3 pixels of 64x96) cost more than
-all others together; there the windows are gathered and multiplied as one matrix.  Derivatives inside of a loop
-(`lax.scan`, `lax.map`) are the other: the compiler brings convolutions to the order of axes that its fast ones ask for
-in the outermost program alone; so they are written in that order here.
+slower.  One is maps smaller than the kernel: the coarsest levels of small frames (2x3 pixels of 64x96) cost more than
+all others together, so their windows are gathered and multiplied as one matrix.  The other is derivatives inside a
+loop (`lax.scan`, `lax.map`): only in the outermost program does the compiler bring convolutions to the axis order that
+its fast ones need, so they are written in that order here.
 
-Where many large frames come together, memory is what time goes to, and there is much of it: a head of 16 channels for
-16 frames of 256x320 takes 720 MB for its windows.  There frames go through one at a time.
+With many large frames, time is spent on memory traffic: the windows of a head of 16 channels for 16 frames of 256x320
+take 720 MB.  Such frames are processed one at a time.
 """
 
 import functools
@@ -63,7 +63,7 @@ def _multiply_windows(images, kernel, strides, padding, out, precision) -> Array
 
 
 def _taps(size: int, k: int, stride: int, padding: tuple[int, int], out: int) -> np.ndarray:
-    """Which of `size` pixels each of `k` taps of each of `out` windows sees: [out,k,size], 1 or 0."""
+    """The pixel (of `size`) that each of `k` taps sees in each of `out` windows, as one-hot [out,k,size]."""
     seen = np.arange(out)[:, None] * stride + np.arange(k) - padding[0]
     return (seen[..., None] == np.arange(size)).astype(np.float32)
 
@@ -93,7 +93,7 @@ def _convolve_backward(strides, padding, precision, residuals, cotangent):
 
 
 def _product(images, kernel, strides, padding, precision) -> Array:
-    """The convolution, by what is fastest and takes least memory."""
+    """The convolution, computed in the way that is fastest and takes the least memory."""
     rows, columns, n_in, n_out = kernel.shape
     plain = functools.partial(_library_product, kernel=kernel, strides=strides, padding=padding, precision=precision)
     windows = images.nbytes * rows * columns // math.prod(strides)
@@ -122,7 +122,7 @@ def _frame_by_frame(function, images) -> Array:
 
 
 def _multiply_and_shift(images, kernel, padding, precision) -> Array:
-    """Every pixel times every tap of the kernel as one matrix product, whose parts are then added where they belong."""
+    """Multiplies every pixel by every tap of the kernel in one matrix product, then shifts and adds the parts."""
     rows, columns, n_in, n_out = kernel.shape
     padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
     height, width = padded.shape[1] - rows + 1, padded.shape[2] - columns + 1
@@ -142,10 +142,10 @@ def _sum_dtype(images) -> jnp.dtype:
 
 
 def _kernel_gradient(images, cotangent, strides, axes, precision) -> Array:
-    """What the kernel's derivative is: each pixel times the cotangent it meets under each tap, [k,l,C,D].
+    """The derivative of the kernel: each pixel times the cotangent it meets under each tap, [k,l,C,D].
 
-    Frame by frame where those are large: turning the axes of all at once, and what the convolution lays out for
-    itself, leave the cache, and a frame at a time is up to three times faster.  Sums are float32 at least.
+    Large frames are processed one at a time, which is up to three times faster: transposing all of them at once, and
+    the convolution's own buffers, would not fit in the cache.  Sums are at least float32.
     """
     pads = [(low, k + (n - 1) * stride - size - low) for size, k, n, stride, (low, _) in axes]
     few = cotangent.shape[3] <= FEW_OUT and strides == (1, 1)

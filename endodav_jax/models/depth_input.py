@@ -1,4 +1,4 @@
-"""From frames in [0, 1] to what an encoder reads."""
+"""Converts frames in [0, 1] to the input of an encoder."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +34,7 @@ def network_input(
 def fill_outside_view(frames: Float[Array, "N H W 3"], view_mask: Bool[Array, "#N H W"]) -> Float[Array, "N H W 3"]:
     """Frames whose pixels outside an endoscope's circular view take the mean colour of the others.
 
-    The black rim is then no edge to the network.  Our addition to the published networks.
+    The network then sees no edge at the black rim.  This is our addition to the published networks.
     """
     shown = view_mask[..., None]
     mean = (frames * shown).sum((1, 2), keepdims=True) / jnp.maximum(shown.sum((1, 2), keepdims=True), 1)

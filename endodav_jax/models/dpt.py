@@ -1,7 +1,7 @@
-"""The DPT head (Ranftl et al. 2021) as Depth Anything has it: four token maps to disparity.
+"""The DPT head (Ranftl et al. 2021) in Depth Anything's variant: four token maps to disparity.
 
-What depends on one frame alone (`frame_features`) is kept apart from what follows the first use of other frames
-(`coarse`, with the temporal modules handed in) and from the fine levels, which are per frame again (`fine`).
+The part that depends on one frame alone (`frame_features`) is separate from the part that first uses other frames
+(`coarse`, with the temporal modules passed in) and from the fine levels, which are per frame again (`fine`).
 """
 
 from collections.abc import Callable
@@ -88,7 +88,7 @@ class OutputConvolutions(nnx.Module):
         self.conv1 = numerics.conv(features, features // 2, 3, rngs)
         self.conv2 = full.conv(features // 2, OUTPUT_WIDTH, 3, rngs)
         self.conv3 = full.conv(OUTPUT_WIDTH, 1, 1, rngs)
-        # A random output is negative everywhere as likely as not, and its ReLU would then let no gradient through.
+        # A random output is as likely as not negative everywhere, and its ReLU would then block all gradients.
         self.conv3.bias = nnx.Param(jnp.ones((1,), jnp.float32))
 
     def __call__(self, x: Float[Array, "N h w F"], shape: Size) -> Float[Array, "N height width"]:
@@ -116,7 +116,7 @@ class DepthHead(nnx.Module):
 
 
 class DPTHead(nnx.Module):
-    """The head without its temporal part, which `coarse` is handed."""
+    """The head without its temporal part, which is passed to `coarse`."""
 
     def __init__(self, config: DepthModelConfig, numerics: Numerics, remat: bool, rngs: nnx.Rngs):
         width, features = config.backbone.width, config.backbone.head_features

@@ -17,10 +17,10 @@ from endodav_jax.models.vit import VisionTransformer
 
 
 class EndoDAC(nnx.Module):
-    """Frames in [0, 1] of any size to disparity, an `interface.FrameNetwork`; clips only hand over many frames.
+    """Frames in [0, 1] of any size to disparity, an `interface.FrameNetwork`; a clip is just a batch of frames.
 
     The finest map is 16/14 of `config.image_shape` with four heads, and `config.image_shape` with a single one.
-    Arguments as of `VideoDepth`.
+    Arguments are as for `VideoDepth`.
     """
 
     def __init__(self, config: DepthModelConfig, rngs: nnx.Rngs, remat: bool = False):
@@ -41,7 +41,7 @@ class EndoDAC(nnx.Module):
     def disparity(
         self, frames: Float[Array, "B T H W 3"], view_mask: Bool[Array, "B H W"] | None = None
     ) -> Float[Array, "B T h w"]:
-        """The finest disparity alone."""
+        """The finest disparity only."""
         frames, view_mask, clips = _flatten(frames, view_mask)
         disparity = self.frame_disparity(frames, view_mask)
         return disparity.reshape(*clips, *disparity.shape[1:])

@@ -29,7 +29,8 @@ class UNetDecoder(nnx.Module):
     """From the coarsest level up: convolve, double, join the encoder's level, convolve; a head on the finest four.
 
     No level mixes frames.  On a CPU the finest two, whose maps are as large as all others together, are run for a few
-    frames at a time and again for the derivative: so they stay in the cache, and none is kept.  The others' are.
+    frames at a time and rerun for the derivative, so that they stay in the cache and need not be kept.  Maps of the
+    other levels are kept.
     """
 
     def __init__(self, encoder: tuple[int, ...], widths: tuple[int, ...], numerics: Numerics, rngs: nnx.Rngs):
@@ -41,7 +42,7 @@ class UNetDecoder(nnx.Module):
         self.before, self.after = nnx.List(before), nnx.List(after)
 
     def __call__(self, features: list[Float[Array, "B _ _ _"]], head: Head) -> tuple[Float[Array, "B _ _ D"], ...]:
-        """What `head(scale, map)` makes of the maps at scales 1, 1/2, 1/4, 1/8 of the image (`scale` 0 to 3)."""
+        """Returns `head(scale, map)` for the maps at scales 1, 1/2, 1/4, 1/8 of the image (`scale` 0 to 3)."""
         x, outputs = features[-1], []
         for i in reversed(range(FINE_LEVELS, len(self.before))):
             x = self._level(i, x, features[i - 1], kept)

@@ -1,6 +1,6 @@
-"""The groups of parameters, one table: what each holds, of which network, and when training changes it.
+"""The table of parameter groups: what each holds, in which network, and when training changes it.
 
-Phases, learning rates, the export of adapters and the printed tables all read it here.  Every parameter is in exactly
+Phases, learning rates, the export of adapters and the printed tables all use this table.  Every parameter is in exactly
 one group.
 """
 
@@ -50,12 +50,12 @@ class Group:
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes it where the network has it and the run does not leave it out."""
+        """Whether training changes it, provided that the network has it and the run does not leave it out."""
         return self.role != "never"
 
     @property
     def exported(self) -> bool:
-        """Whether an adapter file holds it: all of the depth network that training may change."""
+        """Whether an adapter file holds it: everything in the depth network that training may change."""
         return self.trainable and self.network == DEPTH_NETWORK
 
 
@@ -163,7 +163,7 @@ def parameter_table(model: nnx.Module, trained: frozenset[str]) -> list[GroupCou
 
 
 def count_groups(shapes: Iterable[tuple[Path, tuple[int, ...]]], trained: frozenset[str]) -> list[GroupCount]:
-    """The same of (path, shape) of every parameter."""
+    """The same from the (path, shape) of every parameter."""
     sizes: dict[str, list[int]] = {}
     for path, shape in shapes:
         sizes.setdefault(group_of(path), []).append(math.prod(shape))

@@ -1,4 +1,4 @@
-"""What the networks and adapters of every family promise the rest of the package."""
+"""The interfaces through which the package uses the networks and adapters of every family."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -12,10 +12,10 @@ Cache = tuple[Array, ...]
 
 @runtime_checkable
 class DepthNetwork(Protocol):
-    """A depth network, an `nnx.Module`: all that training and evaluation ask of one.
+    """A depth network, an `nnx.Module`, with everything that training and evaluation need.
 
-    Frames are in [0, 1] and of any size, the view mask says which of their pixels show something (None: all), and
-    disparity is float32 and not negative.  h x w is the size of the finest map.
+    Frames are in [0, 1] and of any size, the view mask marks the pixels that show something (None: all), and disparity
+    is float32 and nonnegative.  h x w is the size of the finest map.
     """
 
     config: DepthModelConfig
@@ -29,7 +29,7 @@ class DepthNetwork(Protocol):
     def disparity(
         self, frames: Float[Array, "B T H W 3"], view_mask: Bool[Array, "B H W"] | None = None
     ) -> Float[Array, "B T h w"]:
-        """The finest disparity alone, no more computed than it needs."""
+        """The finest disparity only, computing no more than it needs."""
         ...
 
 
@@ -59,7 +59,7 @@ class WindowNetwork(DepthNetwork, Protocol):
         ...
 
     def decode_coarse(self, features: PyTree[Float[Array, "N ..."]], length: int) -> Float[Array, "N ..."]:
-        """The part in which the frames of each window of `length` see one another; the windows lie in a row."""
+        """The part in which the frames of each window of `length` see one another; windows are concatenated."""
         ...
 
     def decode_tail(
@@ -89,10 +89,10 @@ class LinearAdapter(Protocol):
         product: Callable[[Array], Array],
         bias: Float[Array, "n_out"],
     ) -> Float[Array, "*batch n_out"]:
-        """The adapted layer's answer.
+        """The output of the adapted layer.
 
         Args:
-          x: the layer's input, in the type that it computes in.
+          x: the layer's input, in the dtype that it computes in.
           product: [..., n_in] -> [..., n_out], the frozen kernel's product.
           bias: the layer's, in the same type.
         """

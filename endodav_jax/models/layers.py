@@ -1,4 +1,4 @@
-"""The linear and convolution layers of all networks, with one network's precision, and the way work is cut up.
+"""The linear and convolution layers of all networks, made for a network's precision, and the splitting of work.
 
 Layers are Flax's own; this file adds PyTorch's initialisation, which the published networks start from.
 """
@@ -17,8 +17,8 @@ from endodav_jax.choices import Precision
 from endodav_jax.models.convolution import convolve
 from endodav_jax.models.platform import on_cpu
 
-# On a CPU the scores of many frames' attention and the hidden layers of many frames' blocks leave the cache,
-# and memory is then what time goes to; so frames go through in groups of at most this many.
+# On a CPU the attention scores and hidden layers of many frames do not fit in the cache, and time is then spent on
+# memory traffic; so frames are processed in groups of at most this many.
 CPU_FRAMES = 4
 
 KEPT = "kept"  # maps that `recomputed` does not compute again
@@ -53,7 +53,7 @@ def recomputed(function: Callable) -> Callable:
 
 
 def kept(x: jax.Array) -> jax.Array:
-    """Marks a map that is small beside the work it takes, which `recomputed` then does once."""
+    """Marks a map that is small compared with the work it takes, so that `recomputed` computes it only once."""
     return checkpoint_name(x, KEPT)
 
 
@@ -61,7 +61,7 @@ def kept(x: jax.Array) -> jax.Array:
 class Numerics:
     """Makes layers that compute in `dtype` from float32 parameters.
 
-    float32 asks for full precision also where an accelerator's default is less (TF32, bfloat16 passes).
+    float32 requests full precision even where an accelerator's default is lower (TF32, bfloat16 passes).
     """
 
     dtype: jnp.dtype

@@ -1,4 +1,4 @@
-"""Video-Depth-Anything's motion module: for each pixel a small transformer over the frames of a window."""
+"""Video-Depth-Anything's motion module: a small transformer over the frames of a window, for each pixel."""
 
 import functools
 
@@ -22,7 +22,7 @@ ATTENTIONS = 2
 GROUP_EPSILON = 1e-6
 LAYER_EPSILON = 1e-5
 HIDDEN_RATIO = 4
-CPU_PIXELS = 80  # worked on at a time on a CPU, so that the hidden layers of a window stay in its cache
+CPU_PIXELS = 80  # processed at a time on a CPU, so that the hidden layers of a window stay in its cache
 
 
 def sinusoidal_table(length: int, width: int) -> np.ndarray:
@@ -54,10 +54,10 @@ class TemporalAttention(nnx.Module):
     def step(
         self, x: Float[Array, "P C"], cache: Float[Array, "S P 2*C"], positions: Int[Array, "S"]
     ) -> tuple[Float[Array, "P C"], Float[Array, "P 2*C"]]:
-        """One frame that asks S earlier ones and itself; see `MotionModule.step`.
+        """One frame attends to S earlier ones and itself; see `MotionModule.step`.
 
-        Keys and values are linear in token plus position, so an earlier frame is kept as the keys and values of
-        its tokens alone, and those of its position, which moves as the window does, are added here.
+        Keys and values are linear in token plus position.  An earlier frame is therefore cached as the keys and values
+        of its tokens alone, and those of its position, which changes as the window moves, are added here.
         """
         pixels, width = x.shape
         earlier = cache.shape[0]
@@ -66,14 +66,14 @@ class TemporalAttention(nnx.Module):
         entry = jnp.concatenate([self.to_k(token), self.to_v(token)], -1)
         heads = (HEADS, width // HEADS)
         query = self.to_q(token + table[earlier]).reshape(pixels, *heads)
-        # Earlier frames, the frame itself and the positions add up apart: nothing of the cache is copied.  (XLA's CPU
+        # Earlier frames, the frame itself and the positions are summed separately: no cache is copied.  (XLA's CPU
         # compiler, jax 0.10.2, also gets sums over a concatenation of cache and frame wrong for some sizes.)
         own_key, own_value = jnp.moveaxis(entry.reshape(pixels, 2, *heads), 1, 0)
         places = table[jnp.append(positions, jnp.int32(earlier))]
         place_keys, place_values = (to(places).reshape(-1, *heads) for to in (self.to_k, self.to_v))
         product = functools.partial(jnp.einsum, precision=self.numerics.precision, preferred_element_type=jnp.float32)
         scores = product("phd,phd->ph", query, own_key)[None]
-        if earlier:  # other runtimes stumble over arrays without elements
+        if earlier:  # other runtimes fail on empty arrays
             cache = cache.astype(entry.dtype).reshape(earlier, pixels, 2, *heads)
             keys, values = cache[:, :, 0], cache[:, :, 1]
             scores = jnp.concatenate([product("phd,sphd->sph", query, keys), scores])

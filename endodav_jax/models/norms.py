@@ -13,7 +13,7 @@ class BatchNorm(nnx.Module):
     """Normalises over all axes but the last, in float32.
 
     The batch is normalised by its biased variance, and the running variance follows the unbiased one; Flax's own
-    layer keeps the biased one, which for the few pixels of a coarse level is another number.
+    layer tracks the biased one, which differs noticeably for the few pixels of a coarse level.
 
     Args:
       features: of the last axis.
@@ -28,7 +28,7 @@ class BatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.ones((features,), jnp.float32))
 
     def __call__(self, x: Float[Array, "*batch C"], train: bool) -> Float[Array, "*batch C"]:
-        """With `train`, normalises by the batch and moves the running statistics; otherwise normalises by those."""
+        """With `train`, normalises by the batch and updates the running statistics; otherwise uses those."""
         values = x.astype(jnp.float32)
         if train:
             mean, var, count = self._batch_statistics(values)

@@ -1,4 +1,4 @@
-"""Which kind of machine the programs that are traced now are meant for.
+"""The kind of machine that the programs being traced are meant for.
 
 Networks cut their work differently for a CPU (in groups that stay in its cache) and for an accelerator (all at once).
 Usually a program is compiled where it is traced.  One that is exported for another machine says so with `traced_for`.
@@ -31,8 +31,8 @@ def on_cpu() -> bool:
 def traced_for(platform: Platform) -> Iterator[None]:
     """Programs traced within are meant for `platform`.
 
-    JAX keeps traces of jitted functions by their arguments alone: trace a new function object in here, not one that
-    may have been traced before.
+    JAX caches traces of jitted functions by their arguments alone: trace a new function object here, not one that may
+    have been traced before.
     """
     token = _TARGET.set(platform)
     try:

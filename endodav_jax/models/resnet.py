@@ -1,4 +1,4 @@
-"""ResNet encoders (He et al. 2016; torchvision's variant) on one or more stacked frames, five feature levels."""
+"""ResNet encoders (He et al. 2016; torchvision's variant) on one or more stacked frames, with five feature levels."""
 
 import dataclasses
 import functools
@@ -117,7 +117,7 @@ class ResNet(nnx.Module):
     def __call__(self, images: Float[Array, "B H W K"], train: bool) -> list[Float[Array, "B _ _ _"]]:
         """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, `widths` channels each.
 
-        From stage to stage maps shrink and the work does not: after the first, convolutions are done once (`kept`).
+        Maps shrink from stage to stage but the work does not: after the first, convolutions are done once (`kept`).
         """
         features = [jax.nn.relu(self.stem(images.astype(self.numerics.dtype), train))]
         x = _halving_max(_halving_max(features[0], 1), 2)
@@ -132,8 +132,8 @@ def _halving_max(x: Float[Array, "B H W C"], axis: int) -> Float[Array, "B h w C
     """Maximum of every second element and its two neighbours; along both axes, pooling of 3x3 windows with stride 2.
 
     On CPUs, a pooling's derivative is several times slower than that of shifted copies.  It differs in windows with
-    equal maxima: those share their gradient here, where PyTorch gives it to the first.  After ReLU such maxima are
-    zeros, whose gradient ends there.
+    equal maxima: here they share their gradient; PyTorch gives it to the first.  After ReLU such maxima are zeros,
+    which pass no gradient on.
     """
     n = x.shape[axis]
     padded = jnp.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)], constant_values=-jnp.inf)
@@ -148,5 +148,5 @@ def last_width(layers: int) -> int:
 
 
 def stacked_stem(kernel: Float[Array, "7 7 3 C"], images: int) -> Float[Array, "7 7 K C"]:
-    """ImageNet's first kernel for stacked frames: duplicated and divided, so that equal frames give what one gave."""
+    """ImageNet's first kernel for stacked frames: duplicated and divided, so that equal frames act like one."""
     return jnp.concatenate([jnp.asarray(kernel)] * images, axis=2) / images

@@ -1,4 +1,4 @@
-"""What the published programs call the depth networks' tensors, and how their axes lie there.
+"""The names of the depth networks' tensors in the published programs, and the order of their axes.
 
 A rule pairs a module's path here with its name there; `{}` stands for an index, the same on both sides.  Which
 tensors a module has, its kind says.  Both directions are read from the same rules, so a round trip is exact.
@@ -31,18 +31,18 @@ class Rule(NamedTuple):
 
 
 def turned(name: str, forward: tuple[int, ...]) -> Leaf:
-    """A tensor whose axes stand there in another order: axis i here is axis `forward[i]` there."""
+    """A tensor whose axes are in another order there: axis i here is axis `forward[i]` there."""
     backward = tuple(int(i) for i in np.argsort(forward))
     return Leaf(name, lambda a: a.transpose(forward), lambda a: a.transpose(backward))
 
 
 def squeezed(name: str, axis: int) -> Leaf:
-    """A tensor that there has one more axis, of length 1."""
+    """A tensor that has one more axis there, of length 1."""
     return Leaf(name, lambda a: np.squeeze(a, axis), lambda a: np.expand_dims(a, axis))
 
 
 def same(name: str) -> Leaf:
-    """A tensor that lies there as it does here."""
+    """A tensor with the same layout on both sides."""
     return Leaf(name, np.asarray, np.asarray)
 
 
@@ -80,7 +80,7 @@ def encoder_rules(layer: Kind) -> list[Rule]:
 
 
 def head_rules(prefix: str) -> list[Rule]:
-    """The rules of the DPT head, which there is called `prefix`."""
+    """The rules of the DPT head, which is called `prefix` there."""
     scratch = f"{prefix}.scratch."
     rules = [
         Rule(LINEAR_OF_CONV, "head.projects.{}", f"{prefix}.projects.{{}}"),

@@ -67,13 +67,13 @@ class VideoDepth(nnx.Module):
     def disparity(
         self, frames: Float[Array, "B T H W 3"], view_mask: Bool[Array, "B H W"] | None = None
     ) -> Float[Array, "B T h w"]:
-        """The finest disparity alone, no more computed than it needs."""
+        """The finest disparity only, computing no more than it needs."""
         return self.decode(*self._encode_clips(frames, view_mask))
 
     def single_frames(self, frames: Float[Array, "N H W 3"], coarse: bool = False) -> Float[Array, "N h w"]:
-        """Disparity of frames by themselves, without the motion modules, as Depth Anything has it: to pretrain on.
+        """Disparity of single frames, without the motion modules, as in Depth Anything, for pretraining.
 
-        It is given before the last ReLU, so that what is below zero can still be taught.
+        It is returned before the last ReLU, so that values below zero still receive gradients.
 
         Args:
           frames: in [0, 1].
@@ -109,7 +109,7 @@ class VideoDepth(nnx.Module):
         return self._coarse(features, length)[1]
 
     def decode_tail(self, path_3: Float[Array, "N h2 w2 F"], features: FrameFeatures) -> Float[Array, "N h w"]:
-        """The rest of `decode`, frame by frame, so that it can be run on any frames of a window alone."""
+        """The rest of `decode`, frame by frame, so that it can be run on any subset of a window's frames."""
         return map_frames(self._saved(self._tail), path_3, features.skip_2, features.skip_1)
 
     def decode_step(

@@ -16,7 +16,7 @@ from endodav_jax.models.config import PATCH_SIZE, DepthModelConfig
 from endodav_jax.models.layers import Numerics
 
 EPSILON = 1e-6
-POSITION_GRID = (37, 37)  # of a 518 x 518 image, which DINOv2 was trained at last
+POSITION_GRID = (37, 37)  # of a 518 x 518 image, the size at the end of DINOv2's training
 MLP_RATIO = 4
 RESIDUAL_REDUCTION = 8
 INIT_DEVIATION = 0.02
@@ -71,7 +71,7 @@ class Mlp(nnx.Module):
 
 
 class ResidualBlock(nnx.Module):
-    """EndoDAC's convolutional bottleneck on the patch tokens; its last norm starts at zero, so it starts as nothing."""
+    """EndoDAC's convolutional bottleneck on the patch tokens; its last norm starts at zero, so it adds 0 at first."""
 
     def __init__(self, width: int, numerics: Numerics, rngs: nnx.Rngs):
         narrow = width // RESIDUAL_REDUCTION
