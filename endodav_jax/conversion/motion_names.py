@@ -1,4 +1,4 @@
-"""The table of names of the motion networks, whose files stand beside a depth network's in a checkpoint folder."""
+"""The table of names of the motion networks, whose files accompany a depth network's in a checkpoint folder."""
 
 import functools
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def _intrinsics_rules() -> list[Rule]:
 
 
 def _unet_rules(head: str, module: str) -> list[Rule]:
-    """A U-Net decoder and its heads; every module stands there twice, by name and by number."""
+    """A U-Net decoder and its heads; every module is listed there twice, by name and by number."""
     rules = []
     for number, level in enumerate(reversed(range(5))):
         for j, stage in enumerate(("before", "after")):
@@ -126,7 +126,7 @@ def resnet_params_from_torchvision(
 
 @functools.cache
 def abstract_motion_params(network: str, layers: int = 18) -> dict:
-    """The shapes of the weights of one network of `TrainingNetworks` but the depth network."""
+    """The shapes of the weights of one network of `TrainingNetworks`, other than the depth network."""
     numerics = Numerics.of("float32")
     build = {
         "pose": lambda: PoseNet(nnx.Rngs(0), layers=layers, numerics=numerics),

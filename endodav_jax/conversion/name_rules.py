@@ -13,7 +13,7 @@ from endodav_jax.models.tensor_names import Leaf, Rule
 Path = tuple[str | int, ...]
 
 
-# Kept in files beside the parameters: sizes that EndoDAV notes, fixed position tables, counters.
+# Stored in files along with the parameters: sizes that EndoDAV records, fixed position tables, counters.
 IGNORED = re.compile(r"(height|width|use_stereo|.*\.pos_encoder\.pe|.*\.num_batches_tracked)$")
 
 
@@ -30,7 +30,7 @@ def read_params(state_dict: Mapping[str, np.ndarray], expected: dict, rules: lis
         if not present:
             missing.append(names[0])
             continue
-        array = np.asarray(state_dict[present[-1]])  # PyTorch loads aliases in turn, so the last one holds
+        array = np.asarray(state_dict[present[-1]])  # PyTorch loads aliases in turn, so the last one wins
         wanted = leaf.write(np.empty(target.shape, bool)).shape
         if array.shape != wanted:
             misshapen.append(f"{present[-1]} {list(array.shape)} instead of {list(wanted)}")
@@ -49,13 +49,13 @@ def write_params(params: dict, rules: list[Rule]) -> dict[str, np.ndarray]:
     for path, array in traverse_util.flatten_dict(params).items():
         leaf, names = _names_of(path, rules)
         state_dict |= dict.fromkeys(names, np.ascontiguousarray(leaf.write(np.asarray(array))))
-        if leaf.name == "running_var":  # PyTorch counts batches beside it, and uses the count for nothing
+        if leaf.name == "running_var":  # PyTorch also counts batches, and does not use the count
             state_dict[names[0].replace("running_var", "num_batches_tracked")] = np.zeros((), np.int64)
     return state_dict
 
 
 def _names_of(path: Path, rules: list[Rule]) -> tuple[Leaf, list[str]]:
-    """The leaf's turning and its names there, aliases last."""
+    """The leaf's conversion and its names there, aliases last."""
     dotted = ".".join(map(str, path))
     for rule in rules:
         for suffix, leaf in rule.kind.items():

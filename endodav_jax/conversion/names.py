@@ -1,4 +1,4 @@
-"""The depth networks' weights from and to PyTorch's state dicts, by the names of each family."""
+"""Converts depth networks' weights from and to PyTorch state dicts, by the names of each family."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def params_from_torch(
 
     Args:
       state_dict: names and arrays, PyTorch's layouts.
-      config: the network it is of.
+      config: the network that it belongs to.
       source: the file's name, for the error.
 
     Raises:
@@ -44,7 +44,7 @@ def torch_from_params(params: dict, config: DepthModelConfig) -> dict[str, np.nd
 
 
 def fixed_tables(config: DepthModelConfig) -> dict[str, np.ndarray]:
-    """What published files hold beside parameters, such as position tables, for a strict load in PyTorch."""
+    """What published files hold besides parameters, such as position tables, for a strict load in PyTorch."""
     return config.family_entry.fixed_tensors(config)
 
 

@@ -1,4 +1,4 @@
-"""From published weights, a file or a training folder, to the networks' parameters, and back, in memory."""
+"""Converts published weights, a file or a training folder, to the networks' parameters and back, in memory."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ _NOTHING_OF_A_NETWORK = ("adam",)
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What the source files held beside parameters, so that they can be written back as they were.
+    """What the source files held besides parameters, so that they can be written back unchanged.
 
     Attributes:
       order: file (without suffix) -> the names in it, in their order.
@@ -112,7 +112,7 @@ def published_state_dicts(
 
 
 def _stated_output(file: WeightsFile) -> OutputKind:
-    """What the file says of its output: one written here in its header, a published one in its name."""
+    """What the file says about its output: in its header if written here, in its name if published."""
     if OUTPUT_KEY in file.metadata:
         return "metric_depth" if file.metadata[OUTPUT_KEY] == "metric_depth" else "disparity"
     return "metric_depth" if "metric" in file.path.stem.lower() else "disparity"
@@ -155,7 +155,7 @@ def _read_depth(
 
 
 def _video_network_of_images(tensors: dict[str, np.ndarray], config: DepthModelConfig, source: str) -> dict:
-    """Image weights in a video network: new motion modules end in a zero projection, as published, so each is 0."""
+    """Image weights in a video network: new motion modules end in a zero projection, as published, so they add 0."""
     images = DepthModelConfig.endodac(
         config.preset, adapter=NO_ADAPTER, head="single", residual_blocks=(), image_shape=config.image_shape
     )
@@ -163,7 +163,7 @@ def _video_network_of_images(tensors: dict[str, np.ndarray], config: DepthModelC
     rng = np.random.default_rng(0)
 
     def initial(path, leaf) -> np.ndarray:
-        """What PyTorch starts norms and linear layers with, but for biases, which start at 0."""
+        """PyTorch's initial values for norms and linear layers, except that biases start at 0."""
         keys = [entry.key for entry in path]
         if keys[-1] == "scale":
             return np.ones(leaf.shape, np.float32)

@@ -1,4 +1,4 @@
-"""What a state dict is, from its keys and shapes alone: the network, its preset, adapter, head and residual blocks."""
+"""Recognises a state dict by its keys and shapes alone: the network, its preset, adapter, head and residual blocks."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ _MOTION_KEYS = {
     "transform_encoder": "encoder.conv1.weight",
     "transform": "convs.transform_conv_0.conv.weight",
 }
-# What adapters add to a layer stands beside its weight and bias.
+# What adapters add to a layer is stored next to its weight and bias.
 _ADAPTED_LAYER = re.compile(r"(pretrained\.blocks\.\d+\.mlp\.fc[12]\.)(?!weight$|bias$)\w+$")
 _ADAPTED_MOTION = re.compile(r"head\.motion_modules\..*\.ff\.net\.2\.(?!weight$|bias$)\w+$")
 _WIDTH_KEYS = ("pretrained.pos_embed", "pretrained.cls_token", "pretrained.norm.weight", "pretrained.norm.bias")
@@ -66,7 +66,7 @@ def recognise_depth(
       of_checkpoint: the file is `depth_model` of a training folder, so a network without adapters is EndoDAV's.
 
     Raises:
-      UserError: no depth network, of no known size, or `family` contradicts the keys.
+      UserError: it is not a depth network, its size is unknown, or `family` contradicts the keys.
     """
     if family is not None and family not in FAMILIES:
         raise UserError(f"{name}: --family {family} is not one of {', '.join(FAMILIES)}")
@@ -105,7 +105,7 @@ def recognise_resnet(tensors: Mapping[str, np.ndarray], name: str) -> int:
     """Returns the layers (18, 34 or 50) of a ResNet whose keys start with `conv1`, `bn1`, `layer1` ...
 
     Raises:
-      UserError: the blocks are those of no such network.
+      UserError: the blocks match none of these networks.
     """
     counts = tuple(
         len({m[1] for key in tensors if (m := re.match(rf"layer{stage}\.(\d+)\.conv1\.weight$", key))})
@@ -138,7 +138,7 @@ def _has(tensors: Mapping[str, np.ndarray], part: str) -> bool:
 
 def _preset(tensors: Mapping[str, np.ndarray], name: str) -> str:
     blocks = 1 + max(int(m[1]) for key in tensors if (m := re.match(r"pretrained\.blocks\.(\d+)\.", key)))
-    # Any of them will do: what is missing is named later, together with all else that is.
+    # Any of them will do: missing tensors are all named together later.
     widths = [tensors[key].shape[-1] for key in _WIDTH_KEYS if key in tensors and tensors[key].ndim]
     for preset, backbone in BACKBONES.items():
         if widths and (backbone.width, backbone.depth) == (widths[0], blocks):
@@ -197,7 +197,7 @@ def _recognise_by_names(tensors: Mapping[str, np.ndarray], name: str, family: st
 
 
 def _other_than_depth(tensors: Mapping[str, np.ndarray]) -> str:
-    """Says what a state dict is that is no depth network."""
+    """Says what a state dict is if it is not a depth network."""
     for network, key in _MOTION_KEYS.items():
         if key in tensors and not key.startswith("encoder."):
             return f"is the {network} of a training folder; convert the whole folder, with its depth_model.pth"

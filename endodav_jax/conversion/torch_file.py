@@ -1,7 +1,7 @@
-"""Reads what `torch.save` writes, without PyTorch: a zip of raw storages and one pickle that describes tensors in them.
+"""Reads files written by `torch.save` without PyTorch: a zip of raw storages and a pickle that describes the tensors.
 
-The file is mapped into memory and tensors are read-only views of it, so a checkpoint is read once and only where it
-is used.
+The file is memory-mapped and tensors are read-only views of it, so a checkpoint is read once, and only the parts that
+are used.
 """
 
 import mmap

@@ -48,7 +48,7 @@ _GETS = ("GET", "BINGET", "LONG_BINGET")
 
 
 class Refused(Exception):
-    """The pickle asks for something that is no tensor and no container; `str` says what."""
+    """The pickle asks for something that is neither a tensor nor a container; `str` says what."""
 
 
 class _State(dict):
@@ -61,7 +61,7 @@ class _State(dict):
 
 
 class _StandIn:
-    """What a known global becomes: callable, without attributes, so that a pickle cannot alter it."""
+    """The stand-in for a known global: callable and without attributes, so that a pickle cannot alter it."""
 
     __slots__ = ("_call",)
     _call: Callable
@@ -98,7 +98,7 @@ def tensor_view(storage: np.ndarray, offset: int, size: tuple, stride: tuple) ->
     """Returns a view of the 1-D `storage` as PyTorch describes it; strides and offset count elements.
 
     Raises:
-      Refused: the numbers are no sizes, or reach outside the storage, or repeat it into more than it holds.
+      Refused: the numbers are not sizes, reach outside the storage, or expand it beyond what it holds.
     """
     numbers = (offset, *size, *stride)
     if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers) or len(size) > 32:
@@ -175,7 +175,7 @@ def known_global(module: str, name: str) -> _StandIn:
     """Returns the stand-in of `module.name`.
 
     Raises:
-      Refused: it is neither a tensor's nor a container's.
+      Refused: it belongs to neither a tensor nor a container.
     """
     known = _GLOBALS.get(f"{module}.{name}")
     if known is None:
@@ -257,5 +257,5 @@ def load(data: bytes, load_storage: Callable[[np.dtype | None, str, int], np.nda
         return _Unpickler(data, load_storage).load()
     except (Refused, UserError):
         raise
-    except Exception as error:  # whatever broken bytes can cause: a dozen kinds, all meaning the same
+    except Exception as error:  # corrupt bytes can cause a dozen kinds of error, all meaning the same
         raise Refused(f"its table of contents is damaged ({type(error).__name__})") from error

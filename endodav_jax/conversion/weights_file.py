@@ -1,4 +1,4 @@
-"""A file of weights, of whichever format, as one flat state dict under PyTorch's names."""
+"""A weights file of any supported format as one flat state dict under PyTorch's names."""
 
 import dataclasses
 import os
@@ -20,12 +20,12 @@ class WeightsFile:
     """A state dict and what came with it.
 
     Attributes:
-      path: of the file.
+      path: path of the file.
       tensors: PyTorch name -> array in PyTorch's layout; possibly read-only views of the file.
-      entries: entries that are no tensors, such as EndoDAV's `height`, `width`, `use_stereo`.
+      entries: entries that are not tensors, such as EndoDAV's `height`, `width`, `use_stereo`.
       metadata: of a safetensors file; empty for `.pth`.
-      place: the entry of the file that the tensors are from; empty where that is the file itself.
-      notes: what of the file was left out, one sentence each.
+      place: the entry of the file that the tensors come from; empty if that is the file itself.
+      notes: which parts of the file were left out, one sentence each.
     """
 
     path: Path

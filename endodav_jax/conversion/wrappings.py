@@ -1,4 +1,4 @@
-"""A network's state dict among all that training programs save around and beside it.
+"""Finds a network's state dict among everything that training programs save around and next to it.
 
 A checkpoint may keep the weights some dicts deep (`{"state_dict": {"model": ...}}`), next to counters, random states,
 an optimiser and a second, averaged copy; and wrappers of modules leave their marks in the names (`module.` of
@@ -17,7 +17,7 @@ MAX_WRAPPERS = 8  # dicts around the state dict, and prefixes of its names
 # Where several entries hold a known network, the first of these is taken, and averaged copies last.
 _ENTRIES = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params", "student")
 _AVERAGED = ("ema", "teacher", "averaged", "shadow", "swa")
-# Names of modules that only stand around others; no published network has a part that is called so.
+# Names of modules that only wrap others; no published network has a part with such a name.
 _INVISIBLE = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 _PARALLEL = "module"  # DataParallel's, around the network or a part of it
 # Not `net.`, by which the published motion decoders call their layers.
@@ -31,7 +31,7 @@ class Found:
     Attributes:
       place: the entries that lead to it, such as `("state_dict", "model")`; empty for the file itself.
       tensors: name without wrappers' marks -> array.
-      entries: of the same dict, what are no tensors.
+      entries: entries of the same dict that are not tensors.
       left_out: names of tensors beside the network in the same dict.
       others: places of further known networks in the file.
       kind: of the network, as `recognise.kind_of` tells it; None where it is not known here.
@@ -45,7 +45,7 @@ class Found:
     kind: str | None = None
 
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of the choice, one sentence each; none where there was none."""
+        """What the user should know about the choice, one sentence each; empty if there was no choice."""
         notes = []
         if self.others:
             also = ", ".join(shown(place) for place in self.others)
@@ -159,7 +159,7 @@ def _prefixes_of(names: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def _renamed(tensors: dict[str, np.ndarray], parts: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The tensors by names without these parts, or as they are where two would share one or one would have none."""
+    """The tensors by names without these parts, or unchanged if two names would coincide or one would be empty."""
     names = [".".join(part for part in name.split(".") if part not in parts) for name in tensors]
     if len(set(names)) < len(names) or not all(names):
         return tensors
