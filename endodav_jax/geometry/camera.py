@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 
 from endodav_jax.geometry.sampling import pixel_grid
 
-# Added to the depth a point is divided by, as the published programs do.  Points behind the camera are not cut
-# away: their mirrored pixels lie where they lie, mostly outside of the image.
+# Added to the depth that a point is divided by, as in the published programs.  Points behind the camera are not
+# removed: their mirrored pixels stay where they fall, mostly outside the image.
 DEPTH_EPSILON = 1e-7
 
 

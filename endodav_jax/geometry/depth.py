@@ -1,4 +1,4 @@
-"""Depth of a network's disparity."""
+"""Depth from a network's disparity."""
 
 from typing import TypeVar
 
@@ -16,9 +16,9 @@ def depth_from_disparity(
 ) -> Array:
     """Returns 1 / (1 / max_depth + (1 / min_depth - 1 / max_depth) * disparity), of any shape.
 
-    Maps disparity 0..1 to `max_depth`..`min_depth`; what lies above 1 comes nearer still.  A network's own range
-    stands in its configuration, whose `depth` is this function with it.
-    The least disparity is 0, so the result is finite for every output of a network.
+    Maps disparity 0..1 to `max_depth`..`min_depth`; values above 1 are nearer still.  A network's own range is in its
+    configuration, whose `depth` is this function for that range.
+    The smallest disparity is 0, so the result is finite for every output of a network.
     """
     far, near = 1.0 / max_depth, 1.0 / min_depth
     return 1.0 / (far + (near - far) * disparity)

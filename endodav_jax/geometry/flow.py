@@ -1,4 +1,4 @@
-"""Optical flow, (y, x) in pixels: warping by it, and the flow that a rigid motion makes."""
+"""Optical flow, (y, x) in pixels: warping by it, and the flow that a rigid motion causes."""
 
 from jaxtyping import Array, Float
 

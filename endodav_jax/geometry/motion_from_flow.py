@@ -1,9 +1,9 @@
-"""The rigid motion of a camera that explains optical flow where depth is known: Gauss-Newton on reprojection errors.
+"""The rigid camera motion that explains optical flow, given depth: Gauss-Newton on reprojection errors.
 
-Taught by pixels, a network answers every motion with a shift, since a sideways shift makes nearly the flow of a turn
-and ten times as much of it for a number of the same size.  Here turn and shift are unknowns of one small least-squares
-problem, and parallax tells them apart.  Independent motion and wrong flow are outvoted: residuals count the less the
-larger they are (Cauchy's weights).  Nothing is learned, so no kind of scene is strange to it.
+A network trained on pixels explains every motion by translation, since a sideways shift causes nearly the same flow as
+a rotation, and ten times as much for a number of the same size.  Here rotation and translation are the unknowns of one
+small least-squares problem, and parallax tells them apart.  Independent motion and wrong flow are outvoted: the larger
+a residual, the less it counts (Cauchy weights).  Nothing is learned, so no kind of scene is out of distribution.
 """
 
 from typing import NamedTuple
@@ -31,8 +31,8 @@ class FlowMotion(NamedTuple):
 
     Attributes:
       cam_b_from_cam_a: [N,4,4], its translation in the unit of 1 / disparity.
-      shift: [N], what the disparity lacks, in its unit; 0 where it was not asked for.
-      residual: [N] pixels, the weighted mean of what is not explained.
+      shift: [N], the offset missing from the disparity, in its unit; 0 if it was not asked for.
+      residual: [N] pixels, the weighted mean of the unexplained flow.
     """
 
     cam_b_from_cam_a: Float[Array, "N 4 4"]
@@ -57,7 +57,7 @@ def motion_from_flow(
       weights: of the pixels, 0 for those of which flow or disparity is not known.
       free_shift: disparity is known up to a shift only, which is found along with the motion.
 
-    Some thousand pixels are enough: hand in small maps, with flow and intrinsics in their pixels.
+    A few thousand pixels are enough: pass small maps, with flow and intrinsics in their pixels.
     """
     total = jnp.maximum(jnp.sum(weights, (1, 2)), 1e-6)
     unit = jnp.sum(weights * disparity, (1, 2)) / total

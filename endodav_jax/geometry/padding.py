@@ -1,4 +1,4 @@
-"""Images widened by their own reflection."""
+"""Reflection padding of images."""
 
 import functools
 
@@ -31,7 +31,7 @@ reflect_border.defvjp(_reflect_forward, _reflect_backward)
 
 
 def _fold(padded: Array, axis: int) -> Array:
-    """Takes the border off along an axis, and adds it where it was reflected from."""
+    """Removes the border along an axis, and adds it to where it was reflected from."""
     n = padded.shape[axis] - 2
     part = functools.partial(jax.lax.slice_in_dim, padded, axis=axis)
 

@@ -71,7 +71,7 @@ def resize_position_grid(grid: Float[Array, "h w C"], shape: Size) -> Float[Arra
 
 
 def resize_nearest(image: Image, shape: Size, rule: Literal["align_corners", "half_pixel"]) -> Image:
-    """Returns [..., height, width] of pixels of [..., h, w] as they are: of depth and masks, which nothing may mix.
+    """Returns [..., height, width] of unmixed pixels of [..., h, w], for depth and masks, which must not be blended.
 
     Args:
       image: channels, if any, come first; NumPy's arrays stay NumPy's.
@@ -169,7 +169,7 @@ def _matrix(plan: AxisPlan) -> np.ndarray:
     if rule == "antialias":
         distances = np.arange(size_in)[None] - centres[:, None]
         weights = np.maximum(0.0, 1.0 - np.abs(distances) / max(step, 1.0))
-        return weights / weights.sum(1, keepdims=True)  # the filter is cut at the edges and made whole again
+        return weights / weights.sum(1, keepdims=True)  # the filter is truncated at the edges, so renormalise it
     if rule == "cubic":
         taps, kernel = range(-1, 3), _cubic_kernel
     else:

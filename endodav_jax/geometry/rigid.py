@@ -19,7 +19,7 @@ def rigid_from_axis_angle(
     """
     square = jnp.sum(axis_angle**2, -1)
     small = square < SMALL_ANGLE**2
-    angle = jnp.sqrt(jnp.where(small, 1, square))  # the branch not taken must have a finite derivative too
+    angle = jnp.sqrt(jnp.where(small, 1, square))  # the untaken branch must have a finite derivative too
     sine = jnp.where(small, 1 - square / 6, jnp.sin(angle) / (angle + ANGLE_EPSILON))
     # 1 - cos(a) = 2 sin²(a/2) keeps its digits at small angles.
     cosine = jnp.where(small, 0.5 - square / 24, 2 * jnp.sin(angle / 2) ** 2 / (angle + ANGLE_EPSILON) ** 2)
