@@ -1,4 +1,4 @@
-"""What holds the appearance ("transform") network to changes of brightness.
+"""Keeps the appearance ("transform") network to changes of brightness.
 
 AF-SfMLearner (Shao et al. 2022): the transform may vary where the frame and its registered neighbour differ.
 """

@@ -1,4 +1,4 @@
-"""How unlike two images are, pixel by pixel: SSIM and absolute difference."""
+"""Photometric difference of two images, pixel by pixel: SSIM and absolute difference."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

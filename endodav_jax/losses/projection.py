@@ -23,9 +23,9 @@ def projection_error(
 ) -> tuple[Float[Array, "N H W"], Bool[Array, "N H W"]]:
     """Returns |z_{s→t} - ẑ_t| and M = (ẑ_t > 1e-3), ẑ_t = F(z_t; u_{s→t}) (paper's projection loss).
 
-    The paper's form is a length: at depths k times as large it is k times as large, so that its weight belongs to one
-    scale of depth, and it falls when all depth shrinks.  The relative form is |z_{s→t} - ẑ_t| / (z_{s→t} + ẑ_t), from
-    0 to 1 at any scale (Bian et al. 2019), which shrinking does not lower; pixels behind camera t do not count in it.
+    The paper's form is a length: scaling depth by k scales it by k, so its weight suits only one scale of depth, and it
+    falls when all depth shrinks.  The relative form, |z_{s→t} - ẑ_t| / (z_{s→t} + ẑ_t), is between 0 and 1 at any scale
+    (Bian et al. 2019) and is not lowered by shrinking; pixels behind camera t do not count in it.
 
     Args:
       pixels_in_t: u_{s→t}, where each pixel of frame s lies in frame t.
@@ -60,7 +60,7 @@ def flow_depth_error(
 ) -> tuple[Float[Array, "N H W"], Bool[Array, "N H W"]]:
     """Returns the variant along the optical flow (y, x) from s to t: |F(z_s; flow) - z_t| where F(z_s) > 1e-3.
 
-    The published program warps the depth of s, not that of t, by the flow of s.  The goldens have it so.
+    The published program warps the depth of s, not that of t, by the flow of s, and so do the golden values.
     """
     warped = warp_by_flow(depth_s[..., None], flow, "zeros")[..., 0]
     return jnp.abs(warped - depth_t), warped > OUTSIDE_DEPTH

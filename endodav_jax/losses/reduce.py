@@ -10,7 +10,7 @@ def masked_mean(
 ) -> Float[Array, ""]:
     """Returns the mean of `values` weighted by `mask`; 0, with derivatives 0, where the mask is empty.
 
-    Masked values may be anything, also NaN or infinite: neither they nor their derivatives get through.
+    Masked values may be anything, even NaN or infinite: neither they nor their derivatives affect the result.
 
     Args:
       values: a dense map.

@@ -1,8 +1,8 @@
 """Which photometric errors count: the better neighbour's, and not those of pixels that look the same unmoved.
 
-Both are Monodepth2's (Godard et al. 2019, section 3.2): the per-pixel minimum over neighbours passes over what one of
-them does not see, and automasking passes over what moves with the camera or has no texture, where an unmoved neighbour
-explains the frame at least as well as a warped one.
+Both are Monodepth2's (Godard et al. 2019, section 3.2): the per-pixel minimum over neighbours ignores a neighbour that
+does not see a point, and automasking ignores pixels that move with the camera or have no texture, for which an unmoved
+neighbour explains the frame at least as well as a warped one.
 """
 
 import jax.numpy as jnp
@@ -24,5 +24,5 @@ def least_over_neighbours(
 
 
 def moving_pixels(error: Float[Array, "*map"], unmoved_error: Float[Array, "*map"]) -> Float[Array, "*map"]:
-    """Returns 1 where warping explains a pixel better than leaving the neighbour as it is, else 0."""
+    """Returns 1 where warping explains a pixel better than the unwarped neighbour does, else 0."""
     return (error < unmoved_error).astype(error.dtype)

@@ -24,12 +24,12 @@ def edge_aware_differences(values: Float[Array, "N H W C"], image: Float[Array, 
 
 
 def pair_masks(mask: Bool[Array, "N H W"]) -> tuple[Bool[Array, "N H W-1"], Bool[Array, "N H-1 W"]]:
-    """Returns the masks of horizontal and vertical pairs of which both pixels count."""
+    """Returns the masks of horizontal and vertical pairs in which both pixels count."""
     return mask[:, :, :-1] & mask[:, :, 1:], mask[:, :-1] & mask[:, 1:]
 
 
 def mean_normalised(disparity: Float[Array, "N H W"], mask: Bool[Array, "N H W"]) -> Float[Array, "N H W"]:
-    """Returns each map over its mean where the mask holds, so that smoothness cannot be had by shrinking."""
+    """Returns each map divided by its mean inside the mask, so that shrinking does not make it smoother."""
     weight = mask.astype(disparity.dtype)
     mean = (disparity * weight).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1)
     return disparity / (mean + MEAN_EPSILON)[:, None, None]

@@ -1,4 +1,4 @@
-"""Losses of disparity against known depth, blind to scale and shift, as dense maps and masked means.
+"""Scale- and shift-invariant losses of disparity against known depth, as dense maps and masked means.
 
 After Ranftl et al. 2020 (scale-and-shift-invariant error, multi-scale gradient matching) and Chen et al. 2025 (temporal
 gradient matching).  A clip has one scale and one shift for all its frames; single frames are clips of one frame.
@@ -31,7 +31,7 @@ def anchor_disparity(depth_mm: Float[Array, "B T H W"], valid: Bool[Array, "B T 
 def align_clips(
     predicted: Float[Array, "B T H W"], target: Float[Array, "B T H W"], valid: Bool[Array, "B T H W"]
 ) -> Float[Array, "B T H W"]:
-    """Returns predictions brought to the target by each clip's least-squares scale and shift (differentiable)."""
+    """Returns predictions aligned to the target by each clip's least-squares scale and shift (differentiable)."""
     p, t = _clip_mean(predicted, valid), _clip_mean(target, valid)
     centred = predicted - p
     scale = _clip_mean(centred * (target - t), valid) / jnp.maximum(_clip_mean(centred**2, valid), _LEAST)

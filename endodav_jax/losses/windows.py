@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-SMALLEST_SIZE = 4  # the transposed sum treats two rows at each edge apart
+SMALLEST_SIZE = 4  # the transposed sum handles two rows at each edge separately
 
 
 def mean3x3(image: Float[Array, "N H W C"]) -> Float[Array, "N H W C"]:
