@@ -1,7 +1,7 @@
 """A procedural endoscopy world with exact depth, pose and intrinsics: endless data without a download.
 
-One line is a data set: `PhantomConfig.colon(seed=1, sequences=100)`.  The renderer, and JAX with it, is imported when
-it is first asked for.
+One line defines a data set: `PhantomConfig.colon(seed=1, sequences=100)`.  The renderer, and JAX with it, is imported
+on first use.
 """
 
 import importlib

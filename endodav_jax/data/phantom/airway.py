@@ -9,7 +9,7 @@ from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.shapes import Points, Shape, smooth_max, undulation, wave
 from endodav_jax.data.phantom.texture import Mucosa
 
-# Segment -> the one it comes out of: the windpipe, two main bronchi, and two branches of each.
+# Segment -> its parent: the windpipe, two main bronchi, and two branches of each.
 PARENTS = (None, 0, 0, 1, 1, 2, 2)
 
 
@@ -25,7 +25,7 @@ class AirwayShape(Shape):
       back: [3] unit vector to the side that has no cartilage.
       ring_mm: [S] spacing of the rings.
       ring_height: of the rings over the wall, as a fraction of the radius.
-      ring_wander: how unevenly they stand, in spacings.
+      ring_wander: how unevenly they are spaced, in spacings.
       carina_mm: rounding of the edge between two branches.
       bump_mm: height of the wall's undulation, of wavelength `bump_wavelength_mm` [3] and `bump_phase` [3].
     """
@@ -94,12 +94,12 @@ class AirwayShape(Shape):
 
     @property
     def clear_mm(self) -> jax.Array:
-        """Radius that rings leave free where the camera comes."""
+        """Radius that rings leave free along the camera's way."""
         return 0.8 * self.radii_mm[3, 0]
 
     @property
     def margin_mm(self) -> jax.Array:
-        """How near the camera comes to the wall."""
+        """The camera's smallest distance from the wall."""
         return 0.3 * self.radii_mm[3, 0]
 
     @property
@@ -121,7 +121,7 @@ class AirwayShape(Shape):
         return way
 
     def _wall(self, points: Points) -> tuple[jax.Array, jax.Array]:
-        """The field, and how much of a ring is there, 0 to 1."""
+        """The field, and how much a point belongs to a ring, 0 to 1."""
         bump = self.bump_mm * undulation(points, self.bump_wavelength_mm, self.bump_phase)
         free = rings = None
         for i in range(len(PARENTS)):

@@ -1,4 +1,4 @@
-"""The camera: its lens, and its pose on the path of a hand."""
+"""The camera: its lens, and its pose along the path of a hand."""
 
 import dataclasses
 
@@ -55,7 +55,7 @@ def camera_pose(shape, path: Path, t: jax.Array) -> jax.Array:
 
 
 def _away_from_wall(shape, position: jax.Array, margin: jax.Array) -> jax.Array:
-    """Moves up the field's gradient by as much as the margin is undercut, smoothly in the position."""
+    """Moves a position that is within the margin up the field's gradient and out of it, smoothly in the position."""
     soft = 0.2 * margin
 
     def push(_, position):

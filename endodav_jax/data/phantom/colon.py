@@ -157,7 +157,7 @@ class ColonShape(Shape):
 
     @property
     def margin_mm(self) -> jax.Array:
-        """How near the camera comes to the wall."""
+        """The camera's smallest distance from the wall."""
         return jnp.maximum(1.8, 0.13 * self.radius_mm)
 
     @property

@@ -1,18 +1,18 @@
-"""Random numbers of a part of a scene, taken one after the other from one stream."""
+"""Random numbers for a part of a scene, taken in turn from one stream."""
 
 import math
 
 import jax
 import jax.numpy as jnp
 
-_STREAM = 256  # more than any part of a scene takes
+_STREAM = 256  # more than any part of a scene needs
 
 
 class Draws:
     """Hands out float32 numbers drawn from one key in a single call, so that drawing compiles fast.
 
     Raises:
-      ValueError: more than `_STREAM` numbers are asked for.
+      ValueError: more than `_STREAM` numbers are requested.
     """
 
     def __init__(self, key: jax.Array):

@@ -1,7 +1,6 @@
-"""What makes a sequence harder than a clean one, each part there only if its switch is on.
+"""Effects that make a sequence harder than a clean one, each present only if its switch is on.
 
-A part that is missing is missing from the compiled program as well, so that clean pictures stay as they are to the
-last bit, and as fast.
+An absent effect is also absent from the compiled program, so that clean pictures stay bit-identical and as fast.
 """
 
 import dataclasses
@@ -21,17 +20,17 @@ from endodav_jax.data.phantom.trace import pose_of_rays
 from endodav_jax.data.phantom.wet_lens import WetLens
 
 _STREAM = 0x5EED  # keeps these draws apart from those of the scene
-_LOOKS = (0.0, 40.0, 80.0, 120.0)  # frames in which the space about the camera is measured
+_LOOKS = (0.0, 40.0, 80.0, 120.0)  # frames in which the space around the camera is measured
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Extras:
-    """Parts of a scene that most have not.
+    """Parts that most scenes do not have.
 
     Attributes:
-      instruments: of metal.
-      smoke: of cautery.
+      instruments: metal instruments.
+      smoke: cautery smoke.
       wet_lens: fluid on the lens.
       shutter: how long it is open, as a share of the frame interval.
       baseline_mm: how far the second eye is to the right of the first.
@@ -45,7 +44,7 @@ class Extras:
 
 
 def draw_extras(config: PhantomConfig, key: jax.Array, shape: Shape, path: Path) -> Extras:
-    """Draws what `config` switches on for the scene of `key`; costs nothing where nothing is on."""
+    """Draws what `config` switches on for the scene of `key`; costs nothing if nothing is on."""
     shares = {name: jnp.float32(value) for name in ("smoke", "fluid") if (value := getattr(config, name))}
     extras = Extras(
         shutter=jnp.float32(config.motion_blur) if config.motion_blur else None,
@@ -86,6 +85,6 @@ def _draw(
 
 
 def _space(shape: Shape, path: Path, t: jax.Array) -> jax.Array:
-    """How far the camera is off the nearest wall in frame `t`, mm."""
+    """Distance of the camera from the nearest wall in frame `t`, mm."""
     _, origin = pose_of_rays(camera_pose(shape, path, t))
     return jnp.maximum(shape.clearance(tuple(origin)), 1.0)

@@ -1,4 +1,4 @@
-"""The families of worlds: one entry says what a world is made of and how it is filmed."""
+"""The families of worlds: each entry defines what a world is made of and how it is filmed."""
 
 import dataclasses
 import functools

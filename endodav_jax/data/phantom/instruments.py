@@ -1,4 +1,4 @@
-"""Instruments of metal: shafts with two jaws that are lit as metal is, and throw shadows on the tissue they touch."""
+"""Metal instruments: shafts with two jaws that are lit like metal and cast shadows on the tissue they touch."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from endodav_jax.data.phantom.shapes import Points
 from endodav_jax.data.phantom.texture import noise
 
 RODS = 3  # of an instrument: the shaft and two jaws
-NARROW_MM = 13.0  # with no more free space than this about the camera, instruments come along the endoscope
+NARROW_MM = 13.0  # with no more free space than this around the camera, instruments come along the endoscope
 LAMP_MM = 0.8  # radius of a lamp, for the softness of shadows
 
 _HOLDS = 6  # steps in which tissue holds an instrument back
@@ -65,7 +65,7 @@ class Instruments:
         """Draws 0 to `most` instruments; `space_mm` is how far the camera is off the nearest wall, typically."""
         d = Draws(key)
         many = (most,)
-        # All the way round, one after the other, so that they do not start inside each other.
+        # Spread in turn around the full circle, so that they do not start inside each other.
         angle = 2 * jnp.pi * (d.uniform(0.0, 1.0) + (jnp.arange(most) + d.uniform(-0.3, 0.3, many)) / most)
         side = jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
         far = jnp.clip(2.5 * space_mm, 12.0, 90.0)
@@ -170,8 +170,8 @@ class Instruments:
     ) -> tuple[jax.Array, Points, jax.Array, jax.Array]:
         """How the rods look where rays meet them: linear RGB reflectance [3,N], slope of scratches, gloss and shine.
 
-        Metal has no colour of its own depth: it is bright where it throws a lamp at the eye, here where it faces the
-        camera that carries the lamps, and shows the dark of the cavity on its flanks, reddened by tissue.
+        Metal has no diffuse colour: it is bright where it reflects a lamp towards the eye, here where it faces the
+        camera that carries the lamps, and on its flanks it reflects the dark cavity, reddened by tissue.
         """
         own = which // RODS
         per = jnp.concatenate(
@@ -204,7 +204,7 @@ class Instruments:
         through = jnp.ones_like(points[0])
         for start, end, radius in zip(*rods, strict=True):
             gap, place = nearest_pass(points, lamp_mm, start, end)
-            # Seen from the point, the lamp's disc is so large beside the rod; a shaft beside the lamp hides nothing.
+            # The size of the lamp's disc at the rod, seen from the point; a shaft next to the lamp hides nothing.
             soft = LAMP_MM * place + 0.03
             hidden = jnp.clip(0.5 - 0.5 * (gap - radius) / soft, 0.0, 1.0) * jnp.clip(4.0 * (1.0 - place), 0.0, 1.0)
             through = through * (1.0 - jnp.where(radius > 0, hidden, 0.0))

@@ -1,4 +1,4 @@
-"""What things are made of: patches, checks, stripes, dots, grain and plain colour, one material for each body."""
+"""Materials: patches, checks, stripes, dots, grain and plain colour, one material for each body."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from endodav_jax.data.phantom.shapes import Points, wave
 from endodav_jax.data.phantom.texture import noise
 
 PATTERNS = 4  # patches, checks, stripes, dots
-PLAIN = 0.1  # share of bodies of one colour, but for their grain
+PLAIN = 0.1  # share of bodies of one colour, apart from their grain
 
 
 @jax.tree_util.register_dataclass

@@ -1,4 +1,4 @@
-"""The hands that move a camera: positions and aims as closed forms of the frame number."""
+"""The hands that move a camera: position and aim as closed-form functions of the frame number."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from endodav_jax.data.phantom.draws import Draws
 
 SWAYS = 3
 UP = (0.0, -1.0, 0.0)
-# Peak rates of 0.35, 0.22 and 0.08 degrees a frame an axis.
+# Peak rates of 0.35, 0.22 and 0.08 degrees per frame and axis.
 LOOK_RATES = (0.0061, 0.0038, 0.0014)
 
 
@@ -36,7 +36,7 @@ class Sines:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """What every hand has.
+    """The properties that all hands share.
 
     Attributes:
       sway_mm: of the position.
@@ -88,7 +88,7 @@ class RoomPath(Path):
     Attributes:
       home_mm: [3] middle of the positions.
       target_mm: [3] what the camera looks at.
-      follow: how much of the sway the target takes part in: 0 goes round the target, 1 slides past it.
+      follow: how much the target follows the sway: 0 circles the target, 1 slides past it.
     """
 
     home_mm: jax.Array

@@ -1,4 +1,4 @@
-"""From a scene and frame numbers to pictures with exact depth and pose, compiled once for each size and family."""
+"""Renders frames of a scene with exact depth and pose, compiled once for each size and family."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ from endodav_jax.data.phantom.scene import Scene
 from endodav_jax.data.phantom.trace import RaysOf, ray_directions
 from endodav_jax.data.phantom.view import View, look
 
-SUBFRAMES = 2  # looks before, and as many after the middle of an exposure that takes time
+SUBFRAMES = 2  # samples before the middle of a long exposure, and as many after it
 _OTHER_SENSOR = 0x85EBCA6B  # seed of the second eye's noise, mixed into the first's
 
 
@@ -61,7 +61,7 @@ def _picture(
     view = look(scene, t, intrinsics, height, width, rays_of, eye_mm)
     radiance = view.radiance
     if scene.extras.shutter is not None:
-        # The middle one is there already; the others go one by one, as frames of a clip do.
+        # The middle one exists already; the others are rendered one by one, like the frames of a clip.
         offsets = jnp.array([k for k in range(-SUBFRAMES, SUBFRAMES + 1) if k], jnp.float32) / (2 * SUBFRAMES + 1)
         others = jax.lax.map(
             lambda k: look(scene, t + k * scene.extras.shutter, intrinsics, height, width, rays_of, eye_mm).radiance,
@@ -86,7 +86,7 @@ def render_clip(
 ) -> dict[str, jax.Array]:
     """Renders frames [T] of one scene: `render_frame`'s arrays with a leading T.
 
-    Frames go one by one so that a frame's arrays stay in cache; on an accelerator set `frames_at_once` to more.
+    Frames are rendered one by one so that their arrays stay in cache; on an accelerator, increase `frames_at_once`.
     """
     return jax.lax.map(
         lambda i: render_frame(scene, i, height, width), frame_indices, batch_size=_batch(frames_at_once)

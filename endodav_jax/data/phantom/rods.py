@@ -1,4 +1,4 @@
-"""Rods with round ends: where rays meet them, and how near they come to a way."""
+"""Rods with round ends: their intersections with rays, and their distances from straight ways."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Lamps that stand in the world, with shadows, beside one that the camera may carry."""
+"""Standing lamps with shadows, in addition to one that the camera may carry."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.shapes import Points
 
 STANDING = 2
-SOFT_MM = 12.0  # lamps are no points: nothing is lit more than at this distance
+SOFT_MM = 12.0  # lamps are not points: nothing is lit more than at this distance
 
 
 @jax.tree_util.register_dataclass

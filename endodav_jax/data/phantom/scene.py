@@ -77,7 +77,7 @@ def draw_scenes(config: PhantomConfig, sequences: jax.Array) -> Scene:
     """Draws many scenes at once, int32 [B]: every leaf gets a leading B."""
     keys = jax.vmap(lambda i: _key(config, i))(jnp.asarray(sequences, jnp.int32))
     scenes = _draw_many(config.family, _switches(config), keys)
-    # A part that is no draw is one number for all, which every scene of a batch holds.
+    # A part that is not drawn is one number shared by all, of which every scene of a batch holds a copy.
     extras = jax.vmap(lambda key, shape, path: draw_extras(config, key, shape, path))(keys, scenes.shape, scenes.path)
     return dataclasses.replace(scenes, extras=extras)
 

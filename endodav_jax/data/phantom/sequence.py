@@ -1,4 +1,4 @@
-"""A phantom sequence as the rest of the house reads one: evaluation frames on the host, one by one."""
+"""A phantom sequence in the form that the rest of the package reads: evaluation frames on the host, one by one."""
 
 import collections
 from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ def render_sequence(config: PhantomConfig, sequence: int, start: int = 0) -> Ite
 def _rendered(config: PhantomConfig, sequence: int, start: int) -> Iterator[dict]:
     scene = draw_scene(config, sequence)
     for first in range(start, config.frames, FRAMES_A_CALL):
-        # The last call renders some frames too many rather than compile another length.
+        # The last call renders a few frames too many rather than compile for another length.
         numbers = np.arange(first, first + FRAMES_A_CALL, dtype=np.int32)
         clip = {
             k: np.asarray(v) for k, v in render_clip(scene, numbers, height=config.height, width=config.width).items()
@@ -59,7 +59,7 @@ def _rendered(config: PhantomConfig, sequence: int, start: int) -> Iterator[dict
 
 
 def _recorded(records: Iterable[dict], codec: str, quality: int) -> Iterator[dict]:
-    """Replaces the pictures of records by what a recorder gives back, which it does a few dozen frames later."""
+    """Replaces the pictures of records by what a recorder returns, with a delay of up to a few dozen frames."""
     waiting: collections.deque[dict] = collections.deque()
     trips: dict[str, RoundTrip] = {}
     back: dict[str, collections.deque[np.ndarray]] = {}

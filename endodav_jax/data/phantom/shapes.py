@@ -16,10 +16,10 @@ Points = tuple[jax.Array, ...]  # the three x, y, z in mm, of one shape
 
 
 class Shape:
-    """What every shape offers.
+    """The interface of every shape.
 
     Attributes:
-      room_mm: [3] half extents, of shapes in which lamps stand.
+      room_mm: [3] half extents, for shapes that contain standing lamps.
     """
 
     room_mm: jax.Array
@@ -31,11 +31,11 @@ class Shape:
 
     @property
     def solids(self) -> "Solids | None":
-        """Bodies met in closed form, or None."""
+        """Bodies that rays are intersected with in closed form, or None."""
         return None
 
     def parts(self, points: Points) -> tuple[jax.Array, ...]:
-        """Fields of what is made of different materials, mm."""
+        """Fields of the parts with different materials, mm."""
         raise NotImplementedError
 
     def sample(self, key: jax.Array, count: int) -> Points:
@@ -47,7 +47,7 @@ class Shape:
         raise NotImplementedError
 
     def clearance(self, points: Points) -> jax.Array:
-        """The same with everything else that the camera must not run into."""
+        """The same, including everything else that the camera must not run into."""
         return self.field(points)
 
 

@@ -101,17 +101,17 @@ class SinusShape(Shape):
 
     @property
     def radius_mm(self) -> jax.Array:
-        """Of the room about the camera's way."""
+        """Of the room around the camera's way."""
         return self.half_mm[0]
 
     @property
     def clear_mm(self) -> jax.Array:
-        """Radius that is free about the camera's way."""
+        """Radius that is free around the camera's way."""
         return 0.55 * self.half_mm[0]
 
     @property
     def margin_mm(self) -> jax.Array:
-        """How near the camera comes to a wall."""
+        """The camera's smallest distance from a wall."""
         return 0.38 * self.half_mm[0]
 
     @property

@@ -1,4 +1,4 @@
-"""Smoke of cautery: a veil of moving clouds between camera and tissue that thickens and clears."""
+"""Cautery smoke: a veil of moving clouds between camera and tissue that thickens and clears."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.shapes import Points, points_between
 from endodav_jax.data.phantom.texture import noise
 
-SLABS = 3  # places along a ray at which the clouds are looked at
+SLABS = 3  # points along a ray at which the clouds are sampled
 
 
 @jax.tree_util.register_dataclass

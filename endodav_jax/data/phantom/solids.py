@@ -1,4 +1,4 @@
-"""Boxes, ellipsoids and rods with sharp edges, met by rays in closed form."""
+"""Boxes, ellipsoids and rods with sharp edges, intersected with rays in closed form."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ class Kind:
     """N solids of one kind, each the image of the unit cube, ball or cylinder (about z).
 
     Attributes:
-      centre_mm: [N,3]; a solid that is not there is far away.
+      centre_mm: [N,3]; an absent solid is far away.
       axes: [N,3,3] unit axes as rows.
       radii_mm: [N,3] half extents along them.
     """

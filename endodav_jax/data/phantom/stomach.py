@@ -1,4 +1,4 @@
-"""A stomach: a large bent bag whose walls are thrown into long winding folds, as a signed field."""
+"""A stomach: a large bent bag whose walls form long winding folds, as a signed field."""
 
 import dataclasses
 import functools
@@ -76,7 +76,7 @@ class StomachShape(Shape):
         )
 
     def _wall(self, points: Points) -> tuple[jax.Array, jax.Array]:
-        """The field without polyps, and how much of a fold is there, 0 to 1."""
+        """The field without polyps, and how much a point belongs to a fold, 0 to 1."""
         x, y, z = points
         bump = undulation(points, self.bump_wavelength_mm, self.phase[0])
         long = jnp.array([1.0, 1.0, 2.0], jnp.float32)

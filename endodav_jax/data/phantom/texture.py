@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from endodav_jax.data.phantom.shapes import Points
 
-SEAM_MM = 0.4  # colours of two parts mix over about so much
+SEAM_MM = 0.4  # colours of two parts mix over about this width
 
 
 def noise(points: Points, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -140,7 +140,7 @@ class Mucosa:
         return (base + weight * (blush - base)) * shade * (1.0 + vessel * (blood - 1.0))
 
     def film_slope(self, points: Points, footprint_mm: jax.Array) -> Points:
-        """Slope of the wet film against the tissue, which breaks highlights up; no depth comes of it."""
+        """Slope of the wet film against the tissue, which breaks up highlights but does not affect depth."""
         size = 1.3 * self.grain_mm
         scaled = tuple(p / size + 17.0 for p in points)
         a, b = noise(scaled, self.seed[4] + jnp.uint32(1))

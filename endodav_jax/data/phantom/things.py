@@ -16,7 +16,7 @@ from endodav_jax.data.phantom.solids import Kind, Solids
 LUMPS = 4
 BOXES, BALLS, RODS = 7, 4, 5
 PARTS = 5  # floor, side walls and ceiling, end walls, lumps of two kinds
-AWAY_MM = 1e5  # where a solid is that is not there
+AWAY_MM = 1e5  # where absent solids are put
 
 
 @jax.tree_util.register_dataclass
@@ -33,7 +33,7 @@ class ThingsShape(Shape):
       bodies: solids with sharp edges.
       home_mm: [3] where the camera stays.
       target_mm: [3] what it looks at.
-      clear_mm: how far nothing stands about the camera.
+      clear_mm: radius around the camera in which nothing stands.
     """
 
     room_mm: jax.Array
@@ -52,7 +52,7 @@ class ThingsShape(Shape):
 
     @classmethod
     def draw(cls, key: jax.Array) -> "ThingsShape":
-        """Draws a room, a place in it to look from, and things about what is looked at."""
+        """Draws a room, a viewpoint in it, and things around the target."""
         d = Draws(key)
         room = jnp.stack([d.log_uniform(28.0, 130.0), d.log_uniform(24.0, 70.0), d.log_uniform(28.0, 130.0)])
         home = room * d.uniform(-0.5, 0.5, (3,))
@@ -109,7 +109,7 @@ class ThingsShape(Shape):
 
     @property
     def solids(self) -> Solids:
-        """Met in closed form, beside the field."""
+        """Intersected in closed form, in addition to the field."""
         return self.bodies
 
     def parts(self, points: Points) -> tuple[jax.Array, ...]:
@@ -177,7 +177,7 @@ def _make_room(solid: Kind, home: jax.Array, clear: jax.Array) -> Kind:
     def push(_, centre):
         off = centre - home
         away = off / jnp.maximum(jnp.linalg.norm(off), 1e-3)
-        # A box is the farthest reaching of all kinds.
+        # Of all kinds, a box reaches farthest.
         local = jnp.abs(solid.axes @ off) - solid.radii_mm
         gap = jnp.linalg.norm(jnp.maximum(local, 0.0)) + jnp.minimum(local.max(), 0.0)
         return centre + away * jnp.maximum(clear - gap, 0.0)

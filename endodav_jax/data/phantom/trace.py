@@ -1,4 +1,4 @@
-"""Where rays meet a signed field: cones of rays on a coarse grid first, then each pixel's own ray.
+"""Intersects rays with a signed field: first cones of rays on a coarse grid, then each pixel's own ray.
 
 Plain sphere tracing divides the field by its steepest gradient and crawls along walls that it sees at a slant, which
 is all a tube shows.  Here a step is the largest one that a field with the slope measured at the point and at most
@@ -18,8 +18,8 @@ RaysOf = Callable[[jax.Array, int, int, int], Points]  # (intrinsics, height, wi
 
 CONE_CELL = 4  # pixels a side of the cells that are marched together first
 CONE_STEPS = 14
-FEW = 8  # once no more than one ray in so many is under way, only those go on
-PIXEL_STEPS = (60, 200)  # at most so many before and after that; typically 10 and 40
+FEW = 8  # once no more than one ray in this many is unfinished, only those are continued
+PIXEL_STEPS = (60, 200)  # maximum number of steps before and after that; typically 10 and 40
 NEAREST_MM = 0.5
 WIDEST = 1.4  # radians off the axis of a fisheye's rays
 HIT_MM = 0.01  # a hit's largest |field|
@@ -46,7 +46,7 @@ def ray_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1
 def fisheye_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1) -> Points:
     """The same of an equidistant fisheye, whose angle off the axis grows with the radius: x / fx = theta.
 
-    Rays beyond `WIDEST` are those at it; what they see does not count.
+    Rays beyond `WIDEST` are clamped to it; what they see does not count.
     """
     x, y, z = ray_directions(intrinsics, height, width, cell)
     angle = jnp.maximum(jnp.sqrt(x * x + y * y), 1e-9)
@@ -127,7 +127,7 @@ def trace(
 
 
 def _cell_radius(rays_of: RaysOf, intrinsics: jax.Array, height: int, width: int) -> jax.Array:
-    """How far at z = 1 the rays of each cell's corners are off the one through its middle, at most: [cells]."""
+    """Largest distance at z = 1 of the rays through each cell's corners from the one through its middle: [cells]."""
     rows, columns = -(-height // CONE_CELL), -(-width // CONE_CELL)
     middles = rays_of(intrinsics, height, width, CONE_CELL)
     # Edges of the cells: corner (i, j) is half a pixel above and left of the cell's first pixel.
@@ -144,7 +144,7 @@ def _cell_radius(rays_of: RaysOf, intrinsics: jax.Array, height: int, width: int
 
 
 def _march_cones(field, curvature, origin, directions, widening):
-    """Advances cones of radius `widening` * depth as far as all of their rays are sure to be free."""
+    """Advances cones of radius `widening` * depth as far as all of their rays are certain to be free."""
     length = jnp.sqrt(sum(d * d for d in directions))
     bend = curvature * (length + widening) ** 2
 

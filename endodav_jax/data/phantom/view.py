@@ -19,7 +19,7 @@ from endodav_jax.data.phantom.trace import (
 )
 
 SUN = (0.48, -0.6, 0.64)  # direction to the lamp of the `flat` light, in the world
-SHADOW_GAP_MM = 0.02  # a point is lifted so far off its own solid before its shadow is looked for
+SHADOW_GAP_MM = 0.02  # how far a point is lifted off its own solid before testing for shadow
 
 
 class View(NamedTuple):

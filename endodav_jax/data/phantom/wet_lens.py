@@ -62,7 +62,7 @@ class WetLens:
         )  # fmt: skip
 
     def of_other_eye(self) -> "WetLens":
-        """The other lens is wet elsewhere."""
+        """Fluid on the other eye's lens, which is in other places."""
         return dataclasses.replace(self, place=-self.place[:, ::-1], seed=self.seed ^ jnp.uint32(0x9E3779B9))
 
     def through(self, radiance: jax.Array, t: jax.Array) -> jax.Array:
