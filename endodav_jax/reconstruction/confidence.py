@@ -32,7 +32,7 @@ LEAST_TEXTURE = 0.05  # difference below which it says nothing more
 USUAL_TEXTURE = 0.2  # difference where no neighbour sees anything of a frame
 NEARBY = 0.06  # of the frame's shorter side: standard deviation within which points speak for a pixel
 LEAST_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
-UNKNOWN_DEVIATION = 0.15  # of log depth where no point tells, about what a network's is
+UNKNOWN_DEVIATION = 0.15  # of log depth where there are no points, about that of a network
 LEAST_RATIO = 0.005  # relative error below which nothing is claimed
 UNSEEN_ERROR = 2.0  # for pixels without depth
 MOST = 2.0
@@ -40,10 +40,10 @@ MOST = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class ConfidenceModel:
-    """A weighed sum of `FEATURES`, the logarithm of the error, and the curve from what it says to what was found.
+    """A weighted sum of `FEATURES`, the logarithm of the error, and the curve from predicted to measured errors.
 
     Attributes:
-      weights: float64 [F], not negative.
+      weights: float64 [F], nonnegative.
       bias: of the sum.
       said, found: [K] knots of predicted and measured relative errors, ascending.
     """
@@ -57,7 +57,7 @@ class ConfidenceModel:
         """Returns the expected relative error, float32 [...], for features [...,F]."""
         said = features @ self.weights + self.bias
         curve = np.interp(said, np.log(self.said), np.log(self.found))
-        # Beyond the ends of what was measured, the sum's own slope goes on.
+        # Beyond the measured range, the slope of the sum continues.
         low, high = np.log(self.said[0]), np.log(self.said[-1])
         curve = curve + np.minimum(said - low, 0) + np.maximum(said - high, 0)
         return np.exp(np.minimum(curve, np.log(MOST))).astype(np.float32)
@@ -152,11 +152,11 @@ def _differences(depth, texture, maps, intrinsics, neighbour_from_view):
 
 
 def _by_points(triangulated: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-    """How far followed points say that depth is off, [H,W].
+    """The error of depth according to the tracked points, [H,W].
 
-    About each pixel the points' log ratios are averaged, near ones and those of much parallax counting most, and drawn
-    to the frame's mean where they are few.  That gives a normal distribution of how far the pixel is off, and the mean
-    of its size.
+    Around each pixel the log ratios of the points are averaged, with more weight for near ones and large parallax, and
+    shrunk towards the frame's mean where points are few.  This gives a normal distribution of the pixel's error, whose
+    mean absolute value is returned.
     """
     if triangulated is None or not len(triangulated):
         triangulated = np.zeros((0, 4), np.float32)
@@ -165,7 +165,7 @@ def _by_points(triangulated: np.ndarray | None, shape: tuple[int, int]) -> np.nd
     rows = np.clip((triangulated[:, 1] * height).astype(int), 0, height - 1)
     ratios = np.clip(triangulated[:, 2], -1, 1)
     weight = 1 / (triangulated[:, 3] ** 2 + LEAST_DEVIATION**2)
-    # Where nothing is known, one point of this deviation and of no error is.
+    # Where nothing is known, assume one point with this deviation and no error.
     known = 1 / UNKNOWN_DEVIATION**2
     whole = weight.sum() + known
     usual = float((weight * ratios).sum() / whole)

@@ -22,11 +22,11 @@ SCALE_DEVIATION = 0.2  # of the log scale of a frame's depth relative to the cli
 
 
 def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
-    """Returns the path with every piece adjusted and what its points tell of each frame's depth (`triangulated`).
+    """Returns the path with every piece adjusted, and what its points say about each frame's depth (`triangulated`).
 
-    Frames and pieces stay as they are.  A piece whose depth agrees from frame to frame, as true depth does and a
-    network's never did (0.0005 and 0.008 to 0.017 were measured), keeps its path: its surfaces tell more of the camera
-    than points do.
+    Frames and pieces stay the same.  A piece whose depth agrees from frame to frame, as true depth does and a network's
+    never did (0.0005 and 0.008 to 0.017 were measured), keeps its path: its surfaces say more about the camera than
+    points do.
 
     Args:
       path: as tracked, in the depth's unit.
@@ -45,7 +45,7 @@ def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
 
 
 def _refined(frames: list[Tracked], places: list[int], observed, points: FollowedPoints, hold: bool) -> list[Tracked]:
-    """The frames of a piece, adjusted; where they are to `hold`, the points alone are."""
+    """The frames of a piece, adjusted; with `hold`, only the points are adjusted."""
     order = np.full(len(frames), -1)
     order[places] = np.arange(len(places))
     within = order[observed[0]] >= 0
@@ -95,7 +95,7 @@ def _refined(frames: list[Tracked], places: list[int], observed, points: Followe
 
 
 def _told(seen: Observed, found: Bundle, frame: int, size: tuple[int, int]) -> np.ndarray:
-    """`Tracked.triangulated` of a frame, not yet about the piece's median."""
+    """`Tracked.triangulated` of a frame, before the piece's median is subtracted."""
     later = np.flatnonzero((seen.frame == frame) & np.isfinite(found.ratios))
     new = np.flatnonzero(seen.first == frame)
     pixels = np.concatenate([seen.pixels[later], seen.rays[new, :2] * seen.intrinsics[:2] + seen.intrinsics[2:]])
@@ -105,7 +105,7 @@ def _told(seen: Observed, found: Bundle, frame: int, size: tuple[int, int]) -> n
 
 
 def _centre(told: list[np.ndarray | None]) -> None:
-    """Takes the piece's median, each point counted by what parallax tells of it, from the log ratios."""
+    """Subtracts the piece's median from the log ratios, with each point weighted by what parallax says about it."""
     known = [rows for rows in told if rows is not None and len(rows)]
     if not known:
         return

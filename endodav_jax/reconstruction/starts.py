@@ -9,14 +9,14 @@ from jaxtyping import Float, Float32, Float64
 
 FEATURES = 300
 FEWEST = 12
-THERE_AND_BACK = 0.7  # maximum error in pixels of a feature tracked forth and back
+THERE_AND_BACK = 0.7  # maximum error in pixels of a feature tracked forwards and back
 REPROJECTION = 1.5  # pixels
 ROUNDS = 5
 CARRYING = (30, 0.5)  # features, and their share of all corners, that must fit a pose for it to need no other proof
 
 
 class Starts(NamedTuple):
-    """Candidates of a motion, and the one that the features themselves prove.
+    """Candidates for a motion, and the one that the features themselves prove.
 
     Attributes:
       poses: `now_from_before`, float64 [4,4] each.
