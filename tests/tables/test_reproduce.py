@@ -118,7 +118,7 @@ def test_a_row_whose_network_cannot_be_trained_does_not_stop_the_others(brought,
     assert reproduce("table1", given, brought / "out", None) == EXIT_SOME_FAILED
     vda, endodac, endodav, on_hamlyn, *_ = [row["reason"] for row in rows_of(brought / "out", "table1")]
     assert vda == ""
-    assert "no sequence of split 'train' is there" in endodac
+    assert "no sequence of split 'train' was found" in endodac
     assert "--endodav" in endodav
     assert "contains a network of vda" in endodav
     assert on_hamlyn == "needs --hamlyn"
