@@ -68,7 +68,7 @@ def fitted_model(estimator, params, args) -> ConfidenceModel:
 
 
 def report(name: str, errors: np.ndarray, expected: np.ndarray) -> None:
-    """Prints how well errors [P] were foretold."""
+    """Prints how well errors [P] were predicted."""
     found, chance = ause(errors, expected)
     better = f"AUSE {found:.3f}, of chance {chance:.3f} ({1 - found / chance:.0%} better)"
     print(f"{name}: mean error {errors.mean():.3f}, {better}")

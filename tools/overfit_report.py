@@ -1,4 +1,4 @@
-"""What a run of `configs/overfit.py` came to: `python tools/overfit_report.py RUN PREPARED`, one line of JSON."""
+"""Reports the result of a run of `configs/overfit.py`: `python tools/overfit_report.py RUN PREPARED`, as JSON."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.motion import MotionEstimator
 
-STEPS = 10  # averaged at each end, since every step sees another clip
+STEPS = 10  # averaged at each end, since every step sees a different clip
 PHOTOMETRIC = "loss/loss_reprojection/0"
 
 
@@ -23,7 +23,7 @@ def main(run: Path, prepared: Path, split: str = "train") -> dict:
     Args:
       run: its workdir.
       prepared: the data set that it was trained on.
-      split: of it.
+      split: the split of the data set.
 
     Returns:
       `photometric`: [before, after], means of the first and last steps at scale 0; `steps`; and where the video has
@@ -51,7 +51,7 @@ def main(run: Path, prepared: Path, split: str = "train") -> dict:
 
 
 def agreement(found: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Compares relative motions [N,4,4] between neighbouring frames, of which neither's unit of length is the other's.
+    """Compares relative motions [N,4,4] between neighbouring frames that are in different units of length.
 
     Returns:
       direction_cosine: mean cosine of the angle between the translations; 0 is chance, 1 is agreement.

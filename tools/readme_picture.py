@@ -17,7 +17,7 @@ from endodav_jax.evaluation.alignment import fit_alignment
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.report.pictures import depth_picture
 
-SEED = 2024  # pretraining draws from others
+SEED = 2024  # pretraining draws from other seeds
 FRAMES = 24
 SHOWN = 16
 SCENES = {"colon": (0, 1), "organ": (0, 1)}

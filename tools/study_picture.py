@@ -23,7 +23,7 @@ from endodav_jax.report.pictures import depth_picture
 FRAMES, SHOWN = 32, 16
 SEQUENCES = 4
 LARGEST_ERROR = 0.4
-COLOURS = 128  # of the file, which is a third as large for it
+COLOURS = 128  # in the file, which makes it a third as large
 GAP = 4  # white pixels between pictures
 
 

@@ -1,4 +1,4 @@
-"""The parts of `accelerator.py`, each in a process of its own; what is measured is written as soon as it is."""
+"""The parts of `accelerator.py`, each in its own process; figures are written as soon as they are measured."""
 
 import contextlib
 import dataclasses
@@ -25,16 +25,16 @@ from endodav_jax.training import published_runs
 ROOT = Path(__file__).parents[2]
 FRAME_SHAPE = (256, 320)
 RULE = "endodav"
-MOST_ENCODED = 8 * STEP  # frames a call of the encoder: more fill no device better, and take memory from the windows
+MOST_ENCODED = 8 * STEP  # frames per encoder call: more gain nothing, and take memory from the windows
 REPEATS = 3
-GAIN = 0.97  # of the time with half as many windows: what more windows must reach to be worth going on
+GAIN = 0.97  # share of the time with half as many windows that must be reached for trying still more
 GOLDEN = {"endodav_vits_ssb": "vits", "endodav_vitb_ssb": "vitb"}
 
 Write = Callable[[dict], None]
 
 
 def run(part: list[str], path: Path, tiny: bool) -> None:
-    """Runs `KIND [ARGUMENTS]` and writes its figures to `path`, again whenever there is more to say."""
+    """Runs `KIND [ARGUMENTS]` and writes its figures to `path`, again whenever there are more."""
     kind, *arguments = part
 
     def write(figures: dict) -> None:
@@ -66,7 +66,7 @@ def inference(preset: str, precision: str, kind: str, *, tiny: bool, write: Writ
     """Milliseconds per output frame with 1, 2, 4, ... windows at once, on the device alone and of a whole video.
 
     Raises:
-      SystemExit: cuDNN's attention is asked for where it is not to be had.
+      SystemExit: cuDNN's attention is requested where it is not available.
     """
     if kind == "cudnn" and not attention.has_fused_attention():
         raise SystemExit("cuDNN's fused attention wants NVIDIA GPUs from Ampere on; this is " + jax.default_backend())
@@ -107,7 +107,7 @@ def _network(preset: str, precision: str, tiny: bool) -> tuple[DepthModelConfig,
 
 @contextlib.contextmanager
 def _attention(kind: str) -> Iterator[None]:
-    """Networks take XLA's attention where that is asked for, and otherwise what they always take."""
+    """Makes networks use XLA's attention if that is requested, and otherwise their default."""
     if kind == "xla":
         with mock.patch.object(attention, "has_fused_attention", return_value=False):
             yield
@@ -175,12 +175,12 @@ def _whole_video(config: DepthModelConfig, params: dict, windows: int) -> dict:
     for number, _ in estimator.iter_infer((frames[i % len(frames)] for i in range(5 * batch)), RULE):
         if number > CONTEXT_SLOTS and (number - CONTEXT_SLOTS) % batch == 0:
             at.append(time.perf_counter())
-    # The first batch compiles and the last may wait for nothing.
+    # The first batch includes compilation, and the last may have nothing to wait for.
     return {"windows": windows, "ms_per_frame": 1e3 * float(np.median(np.diff(at[1:]))) / batch}
 
 
 def training(preset: str, precision: str, *, tiny: bool, write: Write) -> None:
-    """Steps a second of the spatial phase by `pmap` on all devices that are in sight, with a clip on each."""
+    """Steps per second of the spatial phase by `pmap` on all visible devices, with one clip on each."""
     config = train.Config(**published_runs.endodav("vitt" if tiny else preset))
     clip = {"batch_size": jax.device_count()} | ({"clip_length": 2} if tiny else {})
     shape = (28, 28) if tiny else config.model.image_shape

@@ -14,7 +14,7 @@ REPEATS = 5
 
 
 def describe() -> dict:
-    """The device and the versions that figures belong to."""
+    """The device and the versions that the figures were measured with."""
     device = jax.devices()[0]
     return {
         "device": device.device_kind,
@@ -26,7 +26,7 @@ def describe() -> dict:
 
 
 def matrix_rate(dtype: jnp.dtype, clock: Callable[[], float] = time.perf_counter) -> float:
-    """GFLOP/s of a large square matrix product in full precision, the best of a few, by a clock of seconds."""
+    """GFLOP/s of a large square matrix product in full precision, the best of a few, by a clock in seconds."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     a = jnp.ones((size, size), dtype)
     product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest" if dtype == jnp.float32 else None))
@@ -42,7 +42,7 @@ def matrix_rate(dtype: jnp.dtype, clock: Callable[[], float] = time.perf_counter
 def matrix_flops(jaxpr: core.Jaxpr) -> int:
     """Floating-point operations of all matrix products and convolutions; loops count as often as they run.
 
-    XLA's own count takes the body of a loop once, which is why this one is needed beside it.
+    XLA's own count takes the body of a loop only once, which is why this one is needed too.
     """
     total = 0
     for equation in jaxpr.eqns:
@@ -54,7 +54,7 @@ def matrix_flops(jaxpr: core.Jaxpr) -> int:
         elif name == "conv_general_dilated":
             kernel = equation.invars[1].aval
             channels_out = kernel.shape[params["dimension_numbers"].rhs_spec[0]]
-            # Zeros that a derivative spreads its cotangent with are multiplied by nobody.
+            # Zeros that a derivative inserts into its cotangent are not multiplied.
             spread = math.prod(params["lhs_dilation"])
             total += 2 * kernel.size // channels_out * equation.outvars[0].aval.size // spread
         times = params["length"] if name == "scan" else 1
@@ -72,7 +72,7 @@ def _inner_jaxprs(params: dict) -> Iterator[core.Jaxpr]:
 
 
 def peak_memory() -> dict:
-    """Highest memory so far in MB, of this process and, where it says so, of the device."""
+    """Peak memory so far in MB, of this process and, if the device reports it, of the device."""
     figures = {"process_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     statistics = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in statistics:

@@ -1,4 +1,4 @@
-"""Networks to measure: a checkpoint's, or one with random weights, which take the same time."""
+"""Networks to measure: a checkpoint's, or one with random weights, which takes the same time."""
 
 import jax
 import numpy as np
@@ -36,7 +36,7 @@ def network(family: str, preset: str, weights: str) -> tuple[DepthModelConfig, d
 
 
 def drifting_frames(count: int, height: int, width: int):
-    """Yields textured frames uint8 that move by two pixels each, made as they are asked for."""
+    """Yields textured frames uint8 that move by two pixels each, made on demand."""
     coarse = np.random.default_rng(1).integers(0, 256, (height // 8 + 40, width // 8 + 2, 3), np.uint8)
     texture = np.kron(coarse, np.ones((8, 8, 1), np.uint8))[:, :width]
     for i in range(count):

@@ -1,6 +1,6 @@
 """The published network in PyTorch, answering as `_runner.py` does: `python -m benchmarks._published JSON`.
 
-Any Python runs it, within `tools`.  It needs PyTorch and a clone of Video-Depth-Anything, and nothing of this package.
+Any Python can run it, inside `tools`.  It needs PyTorch and a clone of Video-Depth-Anything, but not this package.
 Weights are random: the same work.  A window of 32 frames adds 22 to a video.
 """
 

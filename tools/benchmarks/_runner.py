@@ -1,7 +1,7 @@
 """One runtime in a process of its own, so that memory is its own: `python -m benchmarks._runner JSON`, within `tools`.
 
-Answers each line on its input with a line of JSON: the first says what runs, each `go` measures once, and the end of
-the input ends it with the peak of its memory.
+It answers each line of input with a line of JSON: the first says what runs, each `go` measures once, and at the end of
+the input it reports its peak memory and exits.
 """
 
 import json
@@ -17,12 +17,12 @@ from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.inference.windows import CONTEXT_SLOTS, STEP
 from endodav_jax.runtimes.networks import network_for
 
-STREAMED = 12  # frames a measurement
-WINDOWS = 3  # whose pace is measured, after the first; the last has few frames of its own
+STREAMED = 12  # frames per measurement
+WINDOWS = 3  # windows that are timed, after the first; the last has few frames of its own
 
 
 def clocks() -> np.ndarray:
-    """Seconds of the wall's clock and of processor time."""
+    """Seconds of wall-clock time and of processor time."""
     return np.array([time.perf_counter(), time.process_time()])
 
 

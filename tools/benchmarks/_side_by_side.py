@@ -1,4 +1,4 @@
-"""All runtimes in one run, each in a process of its own, measured in turns; with the published network on wish."""
+"""All runtimes in one run, each in its own process, measured in turns; optionally with the published network."""
 
 import dataclasses
 import importlib.util
@@ -25,7 +25,7 @@ class Runner:
       name: of the runtime.
       precision: of its activations.
       process: answers a line of JSON to each line.
-      said: what it runs, and why.
+      said: what it says that it runs, and why.
       figures: of each turn.
     """
 
@@ -36,13 +36,13 @@ class Runner:
     figures: list[dict] = dataclasses.field(default_factory=list)
 
     def answer(self) -> dict | None:
-        """The next line of JSON; None where the process has ended."""
+        """The next line of JSON; None if the process has ended."""
         line = self.process.stdout.readline()
         return json.loads(line) if line.strip() else None
 
 
 def measure(args, turns: int) -> dict:
-    """Figures of every runtime that is installed, in each precision that it has; what is missing is named."""
+    """Figures of every installed runtime, in each precision that it supports; missing ones are named."""
     config, _ = _networks.network(args.family, args.preset, args.weights)
     weights = str(Path(args.weights).resolve()) if Path(args.weights).exists() and args.weights else args.weights
     wanted = {"family": args.family, "preset": args.preset, "weights": weights, "size": args.size}
@@ -129,7 +129,7 @@ def _published(args, config) -> list[tuple[str, str, list[str]]]:
 
 
 def _started(commands: list, missing: list[str]) -> list[Runner]:
-    """Starts one process after the other, so that none is measured while another compiles."""
+    """Starts the processes one after the other, so that none is measured while another compiles."""
     runners = []
     for name, precision, command in commands:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TOOLS)

@@ -1,7 +1,7 @@
-"""What a training step is made of: seconds and operations of each network's share in it, and what is left for losses.
+"""Breaks down a training step: seconds and operations of each network, and what is left for the losses.
 
-Every part is a program of its own on one device, with the inputs that it has in a step; its derivative, where it has
-one, is by what the phase trains.  A step compiles them into one program, so that its time is not their sum exactly.
+Every part is a separate program on one device, with the inputs that it has in a step; its derivative, if it has one, is
+with respect to what the phase trains.  A step compiles them into one program, so its time is not exactly their sum.
 """
 
 import dataclasses
@@ -129,7 +129,7 @@ def operations(parts: list[Part]) -> dict[tuple[str, str], float]:
 
 
 def measure(parts: list[Part], repeats: int) -> list[dict]:
-    """Figures of each part, and of what an update takes beside its networks: losses, warps and resizing."""
+    """Figures of each part, and of what an update takes besides its networks: losses, warps and resizing."""
     counted, figures = operations(parts), []
     for part in parts:
         program = jax.jit(part.run).lower(*part.arguments).compile()
@@ -149,7 +149,7 @@ def measure(parts: list[Part], repeats: int) -> list[dict]:
 
 
 def report(figures: list[dict]) -> list[str]:
-    """The figures for a reader: each update, and below it what it is made of."""
+    """The figures as text: each update, and below it its parts."""
     lines = []
     for found in (figure for figure in figures if not figure["of"]):
         for row in (found, *(inner for inner in figures if inner["of"] == found["name"])):

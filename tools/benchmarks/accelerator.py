@@ -1,11 +1,12 @@
-"""What this program does on an accelerator, in one command whose result can be sent to us: at most ten minutes.
+"""Measures this program on an accelerator, in one command whose result can be sent to us, in at most ten minutes.
 
     python tools/benchmark.py accelerator --json accelerator.json
 
-Inference of vits and vitb in both precisions, windows batched until memory or its use ends, with cuDNN's attention and
-XLA's; steps of training on one device and on all; agreement with the published programs' numbers.  Every part runs in
-a process of its own, so that each has the device's whole memory and one that fails takes no other with it: its error
-then stands in the result.  Without an accelerator it runs too, which is of use with `--tiny` alone.
+It measures inference of vits and vitb in both precisions, batching windows until memory runs out or more do not help,
+with cuDNN's attention and XLA's; training steps on one device and on all; and agreement with the published programs'
+numbers.  Every part runs in its own process, so that each has the whole memory of the device and a failure affects no
+other part: its error is recorded in the result.  It also runs without an accelerator, which is useful only with
+`--tiny`.
 """
 
 import argparse
@@ -22,7 +23,7 @@ BENCHMARK = Path(__file__).parents[1] / "benchmark.py"
 LONGEST_PART_SECONDS = 150
 ALL_DEVICES = "all devices"  # at the end of a part's name; every other part sees the first GPU alone
 
-# In the order of what is worth most, should time end: (name, arguments of the part).
+# The most valuable first, in case time runs out: (name, arguments of the part).
 PARTS: dict[str, tuple[str, ...]] = {
     "machine, all devices": ("machine",),
     "inference vitb bfloat16 cudnn": ("inference", "vitb", "bfloat16", "cudnn"),
@@ -64,7 +65,7 @@ def run_arguments(args: argparse.Namespace) -> None:
             limit = left if args.tiny else min(left, LONGEST_PART_SECONDS)
             results[name] = _run_part(name, args.tiny, limit, Path(folder))
             print(_line(name, results[name]), flush=True)
-            # After each part, so that whatever ends this program, what was measured is there.
+            # After each part, so that the figures so far are kept whatever ends this program.
             whole = {"tiny": args.tiny, "seconds": time.monotonic() - started, "parts": results}
             args.json.write_text(json.dumps(whole, indent=1) + "\n")
     print(f'written: {args.json}; please send it: docs/cluster.md, "A measurement for us"')

@@ -1,4 +1,4 @@
-"""How much of a network's error its adapters could take away if the true depth taught them.
+"""How much of a network's error its adapters could remove if they were trained on the true depth.
 
     python tools/benchmark.py adapters --workdir out/quickstart --rate 3e-3
 

@@ -1,4 +1,4 @@
-"""Clips a second: the pipeline over a prepared data set against reading PNG files as the published loader does.
+"""Clips per second: the pipeline over a prepared data set against reading PNG files as the published loader does.
 
 Both sides get the same made-up SCARED-like video (1280x1024, textured and noisy, so that PNG files are as large as
 real ones) and the same number of cores.  The published side decodes the T + 2 full-size PNGs of a clip, resizes each to
@@ -93,7 +93,7 @@ def prepare(raw: Path, out: Path, storage: str) -> Path:
 
 
 def pipeline_rate(prepared: Path, clip_length: int, clips: int, cores: int) -> float:
-    """Returns clips a second of `ClipBatches`, after a few to warm up."""
+    """Returns clips per second of `ClipBatches`, after a few to warm up."""
     config = DataConfig(path=str(prepared), clip_length=clip_length, threads=cores)
     with ClipBatches(config, seed=0) as batches:
         for _ in range(2 * config.prefetch):
@@ -105,7 +105,7 @@ def pipeline_rate(prepared: Path, clip_length: int, clips: int, cores: int) -> f
 
 
 def published_rate(paths: list[Path], clip_length: int, clips: int, cores: int) -> float:
-    """Returns clips a second of reading PNG files in `cores` processes, as a loader's workers do."""
+    """Returns clips per second of reading PNG files in `cores` processes, as a loader's workers do."""
     rng = random.Random(0)
     starts = [rng.randrange(len(paths) - clip_length - 1) for _ in range(clips)]
     chosen = [paths[start : start + clip_length + 2] for start in starts]

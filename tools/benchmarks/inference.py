@@ -6,7 +6,7 @@
     python tools/benchmark.py inference --preset vits --runtime all --published ../Video-Depth-Anything
     python tools/benchmark.py inference --weights shipped --runtime all --stream
 
-The last two measure every runtime that is installed beside one another, in turns: what a shared machine allows.
+The last two measure all installed runtimes in turns, which gives fair comparisons even on a shared machine.
 
 Memory of a long video against a short one: run it with `--frames 300` and `--frames 3000` (and `--size 1024x1280`) and
 compare the peaks.
@@ -74,7 +74,7 @@ def run_arguments(args: argparse.Namespace) -> None:
 
 
 def finish(text: str, figures: dict, path: Path | None) -> None:
-    """Prints the figures, and writes them where that was asked for."""
+    """Prints the figures, and writes them if requested."""
     print(text)
     if path:
         path.write_text(json.dumps(figures, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""On which rung does fine-tuning break on a data set?  The same training, each time with less of the truth given.
+"""On which rung does fine-tuning break on a data set?  Repeats the same training, each time given less of the truth.
 
     python tools/benchmark.py ladder runs/quickstart/data --workdir out/ladder --steps 136
     python tools/benchmark.py ladder data/own_phantom --workdir out/ladder --config my_config.py \\
@@ -19,7 +19,7 @@ after.  What is given and what is on:
 
 Where `true view` gains nothing, the data hold no signal that this network could learn from; where a rung gains less
 than three quarters of what the one above it gained, it is the one that breaks.  Each rung's folder is a run's: its
-report shows the curves, and an interrupted ladder goes on where it stopped.
+report shows the curves, and an interrupted ladder resumes where it stopped.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def climb(config: Config, workdir: Path, rungs: list[str], phases: tuple[int, in
 
 
 def configured(config: Config, rung: str, phases: tuple[int, int]) -> Config:
-    """The configuration of a rung: what is not said of it in the module's docstring is the same on all."""
+    """The configuration of a rung: anything not mentioned in the module's docstring is the same for all."""
     schedule = dataclasses.replace(config.train.phases, joint=True)
     if rung == "phases":
         schedule = PhaseSchedule(*phases, motion_steps=schedule.motion_steps)
@@ -166,7 +166,7 @@ def _measured(config: Config, weights: str, videos: EvaluationVideos) -> dict[st
 
 
 def _curves(folder: Path) -> dict:
-    """How the photometric error and the depth's health came out, of what a run logged."""
+    """The final photometric error and health of the depth, from what a run logged."""
     logged = [line for line in read_metrics(folder / METRICS_FILE) if line["kind"] == "train"]
     errors = [line.get("loss/loss_reprojection/0", math.nan) for line in logged]
     ends = errors[:_LAST], errors[-_LAST:]

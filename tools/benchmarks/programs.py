@@ -1,9 +1,9 @@
-"""Each program of inference by itself: what it reaches of the matrix rate, and what XLA computes in which type.
+"""Each program of inference by itself: its share of the matrix rate, and what XLA computes in which dtype.
 
     python tools/benchmark.py programs --preset vits
 
-Times are processor time, so that other work on the machine counts little; on one core (`taskset -c 0`) they are the
-wall's, too.  The types are those of the program as XLA compiled it: what it converts, and in which type products,
+Times are processor time, so that other work on the machine matters little; on one core (`taskset -c 0`) they equal
+wall time.  The types are those of the program as XLA compiled it: what it converts, and in which type products,
 convolutions and exponentials run.
 """
 
@@ -33,7 +33,7 @@ HELP = "GFLOP/s of each program of inference, and the types that XLA computes in
 PRECISIONS = ("float32", "bfloat16")
 _INSTRUCTION = re.compile(r"= (?P<type>[a-z0-9]+)\[(?P<shape>[0-9,]*)\]\S* (?P<name>[a-z-]+)\((?P<operands>[^)]*)\)")
 _COUNTED = {"dot": "products", "convolution": "convolutions", "exponential": "exponentials", "convert": "conversions"}
-ALONE = "conversions by themselves"  # that go through memory, being fused with nothing
+ALONE = "conversions by themselves"  # these go through memory, since they are not fused with anything
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Streaming against whole-video inference: milliseconds a frame, and how far the disparity is off.
+"""Streaming against whole-video inference: milliseconds per frame, and the difference in disparity.
 
     python tools/benchmark.py streaming --weights weights/vda_vits --input video.mp4 --frames 200
 

@@ -4,9 +4,9 @@
     python tools/benchmark.py train --preset vitb --precision bfloat16 --steps 20 --json figures.json
     python tools/benchmark.py train --preset vits --parts
 
-It is the step that `training.loop` runs, over all local devices, on made-up clips and random weights, which take the
-same work as real ones.  The first step of a phase is not timed.  Seconds of processor time stand beside those of the
-clock, since another program on the machine moves only the latter.
+It is the step that `training.loop` runs, over all local devices, on synthetic clips and random weights, which take the
+same work as real ones.  The first step of a phase is not timed.  Processor time is reported as well as wall-clock time,
+since another program on the machine affects only the latter.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def run_arguments(args: argparse.Namespace) -> None:
     """Measures and prints.
 
     Raises:
-      SystemExit: fewer than one step, or a phase that there is not.
+      SystemExit: fewer than one step, or a phase that does not exist.
     """
     if args.steps < 1:
         raise SystemExit(f"--steps {args.steps}: give at least 1")
