@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from endodav_jax.geometry.flow import warp_by_flow
 from endodav_jax.geometry.sampling import sample_bilinear
+from endodav_jax.losses.reduce import variance_of_log
 
 # A depth below it was sampled outside of the neighbour's image, which is padded by zeros.
 OUTSIDE_DEPTH = 1e-3
@@ -48,11 +49,7 @@ def relief(depth: Float[Array, "N H W"], counted: Bool[Array, "N H W"]) -> Float
     Depth that flattens brings neighbouring frames closer together, whether or not they agree: only over the relief is
     a relative projection error free of that.
     """
-    count = jnp.maximum(counted.sum((1, 2)), 1)
-    log = jnp.where(counted, jnp.log(jnp.where(counted, depth, 1.0)), 0.0)
-    middle = log.sum((1, 2)) / count
-    variance = jnp.where(counted, (log - middle[:, None, None]) ** 2, 0.0).sum((1, 2)) / count
-    return jnp.sqrt(variance + LEAST_RELIEF**2)
+    return jnp.sqrt(variance_of_log(depth, counted) + LEAST_RELIEF**2)
 
 
 def flow_depth_error(

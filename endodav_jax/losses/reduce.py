@@ -34,3 +34,11 @@ def masked_mean_of_pairs(
 ) -> Float[Array, ""]:
     """Returns the masked mean over horizontal neighbours plus that over vertical ones."""
     return masked_mean(along_x, masks[0], axis_name) + masked_mean(along_y, masks[1], axis_name)
+
+
+def variance_of_log(depth: Float[Array, "N H W"], counted: Bool[Array, "N H W"]) -> Float[Array, "N"]:
+    """Returns the variance of each frame's log depth over the pixels that count; 0 if there are none."""
+    count = jnp.maximum(counted.sum((1, 2)), 1)
+    log = jnp.where(counted, jnp.log(jnp.where(counted, depth, 1.0)), 0.0)
+    middle = log.sum((1, 2)) / count
+    return jnp.where(counted, (log - middle[:, None, None]) ** 2, 0.0).sum((1, 2)) / count

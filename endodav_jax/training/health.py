@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from endodav_jax.losses.reduce import variance_of_log
+
 PREFIX = "health/"
 MEDIAN_DEPTH = PREFIX + "median_depth"
 RELIEF = PREFIX + "relief"
@@ -46,15 +48,12 @@ def health_of(
       of disparity that is 0; and the length of the predicted translation divided by the median depth.
     """
     seen = in_view[:, ::_EVERY, ::_EVERY]
-    log_depth = jnp.log(depth[:, ::_EVERY, ::_EVERY])
-    count = jnp.maximum(seen.sum((1, 2)), 1)
-    mean = jnp.where(seen, log_depth, 0).sum((1, 2)) / count
-    variance = jnp.where(seen, (log_depth - mean[:, None, None]) ** 2, 0).sum((1, 2)) / count
-    median = jnp.exp(jnp.nanmedian(jnp.where(seen, log_depth, jnp.nan)))
+    sampled = depth[:, ::_EVERY, ::_EVERY]
+    median = jnp.exp(jnp.nanmedian(jnp.where(seen, jnp.log(sampled), jnp.nan)))
     length = jnp.linalg.norm(neighbour_from_frame[..., :3, 3], axis=-1).mean()
     measured = {
         MEDIAN_DEPTH: median,
-        RELIEF: jnp.sqrt(variance).mean(),
+        RELIEF: jnp.sqrt(variance_of_log(sampled, seen)).mean(),
         ZERO_SHARE: ((disparity <= 0) & in_view).sum() / jnp.maximum(in_view.sum(), 1),
         TRANSLATION: length / median,
     }
