@@ -7,6 +7,8 @@ from endodav_jax.depth_video.config import ReadingConfig, no_limit
 from endodav_jax.fields import positional, spelled
 from endodav_jax.inference.windows import AlignRule
 
+FREE_SCALE = 0.05  # how far the depth scale of a network's single frame may be off its clip's, relative
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReconstructConfig(ReadingConfig):
@@ -40,7 +42,7 @@ class ReconstructConfig(ReadingConfig):
     instruments: Annotated[str, spelled(metavar="FOLDER")] = ""
     voxel: float = 0.0
     memory: float = 1.0
-    free_scale: float = 0.05
+    free_scale: float = FREE_SCALE
 
     def __post_init__(self):
         super().__post_init__()

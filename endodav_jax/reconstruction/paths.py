@@ -11,11 +11,11 @@ from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction.clip import CameraPath, DepthView, track_clip
+from endodav_jax.reconstruction.config import FREE_SCALE
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.tracker import TrackingRules
 
-FREE_SCALE = 0.05  # of a network's frames, log; as `endodav reconstruct` has it
 _FARTHEST_FRAME = 2.0  # factor by which a frame's depth may be off its stretch; beyond it, its points told nothing
 
 

@@ -9,13 +9,12 @@ from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.reconstruction.clip import CameraPath, DepthView, chained_path, track_clip
 from endodav_jax.reconstruction.confidence import measure
+from endodav_jax.reconstruction.config import FREE_SCALE
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.fusion import with_neighbours
 from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
 from endodav_jax.reconstruction.views import make_view
-
-FREE_SCALE = 0.05  # for a network's frames, as in `endodav reconstruct`
 
 
 class PhantomClip:
