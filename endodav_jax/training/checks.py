@@ -33,6 +33,8 @@ def check_config(config: Config) -> None:
         raise UserError("config.data.path: names no data set; prepare one with `endodav prepare`")
     if config.train.objective.camera == "path" and not config.weights:
         raise UserError("config.weights: none given; the camera's path is solved with the depth that they predict")
+    if config.train.objective.camera == "path" and config.data.intrinsics != "stored":
+        raise UserError("config.data.intrinsics: the camera's path is solved with the stored ones; use stored")
     for field, path in (
         ("data.path", config.data.path),
         ("weights", config.weights),

@@ -8,6 +8,7 @@ one scale, which pairs of frames solved each by itself cannot.
 import functools
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,6 +16,7 @@ from endodav_jax.checkpoints import load_model
 from endodav_jax.config import Config
 from endodav_jax.data.camera_paths import CameraPaths
 from endodav_jax.data.prepared import PreparedSplit
+from endodav_jax.errors import UserError
 from endodav_jax.reconstruction.paths import solve_paths
 from endodav_jax.training.depth_objective import depth_objective
 from endodav_jax.training.objective import Batch, Clip, motion_to_neighbours, moved_by
@@ -56,11 +58,15 @@ def solved_paths(config: Config, workdir: Path) -> str:
     The depth that solving starts from is that of the weights that training starts from.
 
     Raises:
-      UserError: the file is of other frames, or no camera is found in any of them.
+      UserError: the file is of other frames, or several processes find none.
     """
     file, split = workdir / PATHS_FILE, PreparedSplit.open(config.data.path, config.data.split)
     if file.exists():
         CameraPaths.load(file, split)
+    elif jax.process_count() > 1:
+        raise UserError(
+            f"{file}: not there; several processes cannot solve it at once, so start the run with one first"
+        )
     else:
         model, params, _ = load_model(config.weights)
         solve_paths(split, model, params["depth"], config.model.image_shape).save(file)

@@ -5,11 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from endodav_jax.config import Config
+from endodav_jax.data.config import DataConfig
+from endodav_jax.errors import UserError
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.training.cameras import CAMERAS, objectives_of
 from endodav_jax.training.objective_config import ObjectiveConfig
-from endodav_jax.training.path_camera import PATH_CAMERA, path_camera
+from endodav_jax.training.path_camera import PATH_CAMERA, path_camera, solved_paths
 from endodav_jax.training.step import PUBLISHED
+from tests.data.tiny_source import TinySource, prepare_tiny
 
 SHAPE, LENGTH = (8, 12), 3
 CONFIG = ObjectiveConfig(camera="path", learn_intrinsics=False)
@@ -70,3 +74,10 @@ def test_the_configuration_chooses_it_where_the_camera_is_not_given():
     assert objectives_of(CONFIG, CAMERAS["flow"]) is CAMERAS["flow"]
     with pytest.raises(ValueError, match="learn_intrinsics=False"):
         ObjectiveConfig(camera="path")
+
+
+def test_several_processes_need_the_paths_that_one_has_solved(tmp_path, monkeypatch):
+    config = Config(data=DataConfig(path=str(prepare_tiny(tmp_path / "data", TinySource({"a": 6})))))
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match="several processes cannot solve it at once"):
+        solved_paths(config, tmp_path)

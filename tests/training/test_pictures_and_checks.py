@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import Config
 from endodav_jax.data.config import DataConfig, PhantomData
 from endodav_jax.errors import UserError
@@ -58,6 +59,10 @@ def test_opposite_flows_have_opposite_colours_and_no_flow_is_black():
         (Config(model=ENDODAV, data=DataConfig(clip_length=33)), "config.data.clip_length: 33 frames"),
         (Config(model=DepthModelConfig.endodac("vits")), "config.data.clip_length: EndoDAC sees single frames"),
         (Config(model=ENDODAV, data=DataConfig(path="."), weights="/nowhere"), "config.weights: /nowhere does not"),
+        (
+            Config(model=ENDODAV, data=DataConfig(path=".", intrinsics="constant"), train=PATH, weights=SHIPPED),
+            "config.data.intrinsics: the camera's path",
+        ),
         (Config(model=ENDODAV, data=DataConfig(path="."), train=PATH), "config.weights: none given; the camera's path"),
     ],
 )
