@@ -20,8 +20,8 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.reconstruction import confidence
 from endodav_jax.reconstruction.confidence import ConfidenceModel
 from endodav_jax.reconstruction.confidence_fit import fit_confidence
+from endodav_jax.reconstruction.known_clip import KnownClip
 from endodav_jax.reconstruction.measures import ause, clip_scale, reliability
-from endodav_jax.reconstruction.phantom_clip import PhantomClip
 
 FIT_SEED, JUDGE_SEED = 77_001, 77_003
 FITTED = ("colon", "organ", "airway", "stomach", "sinus")
@@ -81,7 +81,7 @@ def samples(estimator, params, family: str, seed: int, number: int, args) -> tup
     phantom = PhantomConfig.of(
         family, seed=seed, sequences=args.sequences, frames=args.frames, height=args.size[0], width=args.size[1]
     )
-    clip = PhantomClip(list(render_sequence(phantom, number)))
+    clip = KnownClip(list(render_sequence(phantom, number)))
     views, motions = clip.inferred(estimator, params)
     path = clip.adjusted(views, motions)
     random = np.random.default_rng(number)

@@ -9,8 +9,8 @@ from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_sequence
 from endodav_jax.data.phantom.trace import field_and_gradient
 from endodav_jax.reconstruction.clip import track_clip
 from endodav_jax.reconstruction.fusion import fuse_clip
+from endodav_jax.reconstruction.known_clip import KnownClip
 from endodav_jax.reconstruction.measures import path_errors
-from endodav_jax.reconstruction.phantom_clip import PhantomClip
 from endodav_jax.reconstruction.surface import extract_mesh
 from endodav_jax.reconstruction.views import pixel_rays
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def made(request):
     """(configuration, clip, path, mesh in the world of the phantom)."""
     config = PhantomConfig.of(request.param, seed=5, sequences=8, frames=FRAMES, height=96, width=128)
-    clip = PhantomClip(list(render_sequence(config, 0)))
+    clip = KnownClip(list(render_sequence(config, 0)))
     views = clip.true_views()
     path = track_clip(lambda: iter(views), clip.intrinsics)
     mesh = extract_mesh(fuse_clip(lambda: iter(views), path).volumes[0])

@@ -1,13 +1,17 @@
 """Reconstruction: how good and how fast on phantoms, and whether memory grows with a clip's length.
 
     python tools/benchmark.py reconstruct --family colon --sequences 2 --frames 100
+    python tools/benchmark.py reconstruct --recording FOLDER
     python tools/benchmark.py reconstruct --memory 300 1000
 
 For each sequence a line each for true depth, and for the network's depth with the pose network's chained motion (of all
 frames, and of those that the refined path has), the path tracked against that depth, the same adjusted to followed
 points (what `endodav reconstruct` gives), and the true poses: ATE over the path's length, drift of scale (standard
-deviation of log step lengths), and the median distance of the surface's vertices from the true surface.  Paths and
+deviation of log step lengths), length that the path has over the one it should have if depth is right in the median
+(`length_over_depth`), and the median distance of the surface's vertices from the true surface.  Paths and
 surfaces of the network's depth are brought to the best scale first.
+
+Of a recording, which has sparse points and no true surface, the paths, and how confidence ranks errors at the points.
 """
 
 import argparse
@@ -19,6 +23,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from benchmarks import _machine
+from benchmarks._recording_parts import confidence_line, recorded_clip
 
 from endodav_jax.checkpoints import load_model
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_sequence
@@ -28,8 +33,8 @@ from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.reconstruction.clip import CameraPath, chained_path, given_path, track_clip
 from endodav_jax.reconstruction.fusion import fuse_clip
+from endodav_jax.reconstruction.known_clip import KnownClip
 from endodav_jax.reconstruction.measures import clip_scale, path_errors
-from endodav_jax.reconstruction.phantom_clip import PhantomClip
 from endodav_jax.reconstruction.surface import extract_mesh
 
 HELP = "path, surface, speed and memory of a reconstruction, on phantoms"
@@ -45,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=5)
     add("--size", type=int, nargs=2, default=(96, 128), metavar=("HEIGHT", "WIDTH"))
     add("--weights", default="shipped")
+    add("--recording", type=Path, nargs="+", default=(), metavar="FOLDER", help="frames with geometry.npz, no phantoms")
     add("--memory", type=int, nargs="+", default=(), metavar="FRAMES", help="peak memory at these lengths, no more")
     add("--json", type=Path, help="write the figures there, too")
 
@@ -59,15 +65,30 @@ def run_arguments(args: argparse.Namespace) -> None:
 def _quality(args):
     config, params, _ = load_model(args.weights)
     estimator = DepthEstimator(config, params["depth"])
-    for family in args.family:
-        for number in range(args.sequences):
-            line = _sequence(args, _phantom(args, family, args.frames), number, estimator, params)
-            print(json.dumps(line), flush=True)
-            yield line
+    lines = (
+        (_recording(folder, estimator, params) for folder in args.recording)
+        if args.recording
+        else (
+            _rendered(args, _phantom(args, family, args.frames), number, estimator, params)
+            for family in args.family
+            for number in range(args.sequences)
+        )
+    )
+    for line in lines:
+        print(json.dumps(line), flush=True)
+        yield line
 
 
-def _sequence(args, phantom: PhantomConfig, number: int, estimator, params) -> dict:
-    clip = PhantomClip(list(render_sequence(phantom, number)))
+def _recording(folder: Path, estimator, params) -> dict:
+    clip = recorded_clip(folder)
+    views, motions = clip.inferred(estimator, params)
+    paths = _paths(clip, views, motions)
+    line = {"recording": folder.name, "confidence": confidence_line(clip, views, paths["refined"])}
+    return line | _lines(clip, views, paths, None)
+
+
+def _rendered(args, phantom: PhantomConfig, number: int, estimator, params) -> dict:
+    clip = KnownClip(list(render_sequence(phantom, number)))
     scene = None if args.paths_only else draw_scene(phantom, number)
     line = {"sequence": f"{phantom.family} {number}"}
     if scene is not None:
@@ -77,18 +98,26 @@ def _sequence(args, phantom: PhantomConfig, number: int, estimator, params) -> d
         line["true depth"] = _line(clip, true_views, path, scene, 1.0)
         line["true depth"]["frames_a_second"] = args.frames / (time.perf_counter() - started)
     views, motions = clip.inferred(estimator, params)
-    unit = clip_scale([view.depth for view in views], clip.depths)
+    return line | _lines(clip, views, _paths(clip, views, motions), scene)
+
+
+def _paths(clip: KnownClip, views: list, motions: list) -> dict[str, CameraPath]:
+    """The paths to compare, in the unit of the network's depth."""
     poses = inverse_rigid(inverse_rigid(clip.world_from_cam[0]) @ clip.world_from_cam)
-    poses[:, :3, 3] /= unit
+    poses[:, :3, 3] /= clip_scale([view.depth for view in views], clip.depths)
     tracked, refined = clip.tracked(views, motions)
-    chained = chained_path(lambda: iter(views), clip.intrinsics, motions)
-    paths = {
-        "chained": chained,
+    return {
+        "chained": chained_path(lambda: iter(views), clip.intrinsics, motions),
         "tracked": tracked,
         "refined": refined,
         "true poses": given_path(lambda: iter(views), clip.intrinsics, list(poses)),
     }
-    line["chained, refined's frames"] = _line(clip, views, _restricted(chained, refined), None, unit)
+
+
+def _lines(clip: KnownClip, views: list, paths: dict[str, CameraPath], scene) -> dict:
+    unit = clip_scale([view.depth for view in views], clip.depths)
+    restricted = _restricted(paths["chained"], paths["refined"])
+    line = {"chained, refined's frames": _line(clip, views, restricted, None, unit)}
     return line | {name: _line(clip, views, found, scene, unit) for name, found in paths.items()}
 
 
@@ -98,7 +127,7 @@ def _restricted(path: CameraPath, other: CameraPath) -> CameraPath:
     return dataclasses.replace(path, frames=tuple(frame for frame in path.frames if frame.index in kept))
 
 
-def _line(clip: PhantomClip, views: list, path: CameraPath, scene, unit: float) -> dict:
+def _line(clip: KnownClip, views: list, path: CameraPath, scene, unit: float) -> dict:
     piece = path.pieces[0]
     numbers = [frame.index for frame in path.of_piece(piece)]
     truth = clip.world_from_cam[numbers]
@@ -108,6 +137,7 @@ def _line(clip: PhantomClip, views: list, path: CameraPath, scene, unit: float) 
         "pieces": len(path.pieces),
         "ate_percent_of_path": round(100 * errors.share, 3),
         "scale_drift": round(errors.scale_drift, 4),
+        "length_over_depth": round(unit / errors.scale, 4),
     }
     if scene is None:
         return line
@@ -126,7 +156,7 @@ def _memory(args):
 
         def clip(phantom=phantom):
             for frame in render_sequence(phantom, 0):
-                single = PhantomClip([frame])
+                single = KnownClip([frame])
                 (view,) = single.true_views()
                 yield type(view)(frame["frame_index"], view.rgb, view.depth, view.inside)
 

@@ -1,11 +1,14 @@
-"""A rendered sequence as a clip to reconstruct, with ground truth, for benchmarks and fits."""
+"""A clip to reconstruct whose depth and camera are known, rendered or recorded, for benchmarks and fits."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.data.sources.base import SequenceSource
 from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.reconstruction.clip import CameraPath, DepthView, chained_path, track_clip
 from endodav_jax.reconstruction.confidence import measure
@@ -17,11 +20,11 @@ from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
 from endodav_jax.reconstruction.views import make_view
 
 
-class PhantomClip:
-    """Frames of `render_sequence`.
+class KnownClip:
+    """Frames of `render_sequence`, or of a recording.
 
     Attributes:
-      frames: as rendered.
+      frames: with the keys of a rendered frame.
       intrinsics: float64 [4].
       depths: true depth of each frame, float32 [H,W], mm; 0 where there is none or at an instrument.
       world_from_cam: true poses, float64 [N,4,4], mm.
@@ -32,6 +35,23 @@ class PhantomClip:
         self.intrinsics = self.frames[0]["intrinsics"]
         self.depths = [np.where(frame["tool"], 0, frame["depth_mm"]) for frame in self.frames]
         self.world_from_cam = inverse_rigid(np.stack([frame["cam_from_world"] for frame in self.frames]))
+
+    @classmethod
+    def recorded(cls, source: SequenceSource, sequence: str) -> "KnownClip":
+        """The frames of a recording with points and poses, in the unit of these.
+
+        Raises:
+          UserError: a frame cannot be read, or has no pose or no points.
+        """
+        frames = []
+        for frame in source.read(sequence):
+            if frame.depth_mm is None or frame.cam_from_world is None:
+                raise UserError(f"{sequence}: frame {frame.frame_index} has no pose or no points; add geometry.npz")
+            everywhere = np.ones(frame.frame.shape[:2], bool)
+            tool = ~(everywhere if frame.frame_mask is None else frame.frame_mask)
+            view = everywhere if frame.view_mask is None else frame.view_mask
+            frames.append(dataclasses.asdict(frame) | {"tool": tool, "view_mask": view})
+        return cls(frames)
 
     def true_views(self) -> list[DepthView]:
         """The frames with their true depth."""
