@@ -13,7 +13,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.progress import listening
 from endodav_jax.viewer.door import Door
 from endodav_jax.viewer.folders import open_folder
-from endodav_jax.viewer.page import Page, Shown, quiet_server
+from endodav_jax.viewer.page import Page, Shown, quiet_server, stop_quietly
 
 
 class App:
@@ -33,7 +33,11 @@ class App:
         self._weights = weights
         self._server = quiet_server()
         self.page: Page | None = None
-        self.door = Door(host, port, self._server.get_port(), self._follow)
+        try:
+            self.door = Door(host, port, self._server.get_port(), self._follow)
+        except UserError:
+            stop_quietly(self._server)
+            raise
         self._scratch = tempfile.TemporaryDirectory(prefix="endodav_view_")
 
     @property
@@ -44,7 +48,7 @@ class App:
     def close(self) -> None:
         """Removes the page and the temporary results."""
         self.door.close()
-        self._server.stop()
+        stop_quietly(self._server)
         self._scratch.cleanup()
 
     def show(self, path: Path, sequence: str = "", shown: Shown | None = None) -> None:

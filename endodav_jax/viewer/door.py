@@ -6,8 +6,11 @@ each connection, answers links itself (with a cookie and a redirect to the page)
 
 import asyncio
 import contextlib
+import errno
 import hmac
+import os
 import secrets
+import socket
 import threading
 from collections.abc import Callable
 from http.cookies import SimpleCookie
@@ -44,11 +47,9 @@ class Door:
         self._loop = asyncio.new_event_loop()
         try:
             self._server = self._loop.run_until_complete(asyncio.start_server(self._connected, host, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             self._loop.close()
-            raise UserError(
-                f"--port {port}: {host}:{port} cannot be listened on ({error.strerror or error}); choose another --port"
-            ) from error
+            raise UserError(_not_listening(host, port, error)) from error
         self.port = self._server.sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         self.base = f"http://{shown}:{self.port}/"
@@ -96,6 +97,14 @@ class Door:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._inner)
         inner_writer.write(head)
         await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+
+
+def _not_listening(host: str, port: int, error: OSError | OverflowError) -> str:
+    if isinstance(error, OverflowError):
+        return f"--port {port}: is no port; choose one up to 65535, or 0 for any free one"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"--host {host}: is no address of this machine; give one, or 0.0.0.0 for all of them"
+    return f"--port {port}: {host}:{port} cannot be listened on ({os.strerror(error.errno)}); choose another --port"
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -146,7 +146,7 @@ def _unit(about: dict, key: str) -> Unit:
         return Unit()
     stored = about.get("scale")
     scale = stored if isinstance(stored, dict) else {}
-    factor, interval = scale.get("factor"), scale.get("interval")
+    factor, interval = scale.get("mm_per_unit"), scale.get("interval_95")
     if factor and interval:
         return Unit("mm", (interval[0] / factor, interval[1] / factor))
     return Unit("mm")

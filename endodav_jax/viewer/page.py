@@ -287,6 +287,12 @@ def quiet_server() -> viser.ViserServer:
         return viser.ViserServer("127.0.0.1", port, verbose=False)
 
 
+def stop_quietly(server: viser.ViserServer) -> None:
+    """Stops a server, which would print that."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        server.stop()
+
+
 def _stride(view: View, most: int) -> int:
     return max(1, int(np.ceil(np.sqrt(view.depth.size / most))))
 

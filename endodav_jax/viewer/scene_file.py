@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from endodav_jax.files import whole_file
-from endodav_jax.viewer.page import Page, Shown, quiet_server
+from endodav_jax.viewer.page import Page, Shown, quiet_server, stop_quietly
 from endodav_jax.viewer.recording import Recording
 
 MOST_FRAMES = 60  # per file; each has its own point cloud
@@ -29,5 +29,5 @@ def write_scene(recording: Recording, out: Path, shown: Shown, overwrite: bool) 
                 serializer.insert_sleep(step / recording.fps)
             part.write_text(serializer.as_html())
         finally:
-            server.stop()
+            stop_quietly(server)
     return len(places)

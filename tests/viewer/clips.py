@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from endodav_jax.scale.estimate import Scale
 from endodav_jax.video.depth_files import write_npz
 from endodav_jax.video.encoder import mp4_writer
 
@@ -27,7 +28,7 @@ def write_depth_folder(folder: Path, unit: str = "mm", path: bool = True) -> Pat
     about: dict = {"intrinsics": {"origin": "given"}}
     if unit == "mm":
         maps["depths_mm"] = lambda: [plane] * FRAMES
-        about["scale"] = {"factor": 10.0, "interval": [9.5, 10.5]}
+        about["scale"] = Scale(10.0, 9.5, 10.5, "a known length", 3, 60).described()
     write_npz(folder / "clip_depths.npz", SIZE, list(range(FRAMES)), maps, Fraction(10), INTRINSICS)
     (folder / "clip_meta.json").write_text(json.dumps(about))
     if path:
