@@ -6,12 +6,14 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from endodav_jax.data.sources.trajectories import poses_as_written
 from endodav_jax.errors import UserError
 from endodav_jax.scale.estimate import Scale, one_scale
 from endodav_jax.scale.request import ScaleRequest
 from endodav_jax.scale.sources import (
     FEWEST_POINTS,
     ScaleFrame,
+    check_pixels,
     ratios_of_length,
     ratios_of_points,
     ratios_of_poses,
@@ -45,12 +47,19 @@ def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: Fra
     """Checks everything that can be checked up front, and returns the cameras of a stereo recording.
 
     Raises:
-      UserError: the position of the view or the distance between the cameras is not given.
+      UserError: a file cannot be read, a pixel is outside the frame, or the position of the view or the distance
+        between the cameras is not given.
     """
     if request is None:
         if config.baseline or config.calibration:
             raise UserError("--baseline and --calibration: require --scale stereo")
         return None
+    if request.kind == "points":
+        read_points(request.file)
+    if request.kind == "poses":
+        poses_as_written(request.file)
+    if request.length is not None:
+        check_pixels(request.length, reader.full_size)
     if request.kind != "stereo":
         return None
     if config.stereo == "none":
@@ -88,7 +97,7 @@ def measured_scale(
     """
     match request.kind:
         case "points":
-            points = read_points(request.file, len(indices))
+            points = read_points(request.file)
             strange = sorted(set(points) - set(indices))
             if strange and len(strange) == len(points):
                 raise UserError(

@@ -51,7 +51,7 @@ def depth_at(
     return 1 / sampled[:, 0].astype(np.float64)
 
 
-def read_points(path: Path, frames: int) -> dict[int, np.ndarray]:
+def read_points(path: Path) -> dict[int, np.ndarray]:
     """Reads points of known depth: frame -> float64 [n,3] of u, v (pixels of the source) and z in mm.
 
     Text: lines of `frame u v z`; .npz: `sparse_depth`, rows of (frame, point, u, v, z).
@@ -60,15 +60,18 @@ def read_points(path: Path, frames: int) -> dict[int, np.ndarray]:
       UserError: invalid form, or depth that is not positive.
     """
     if path.suffix.lower() == ".npz":
-        points = read_geometry_npz(path, frames).points
+        points = read_geometry_npz(path, frames=None).points
         if points is None:
             raise UserError(f"--scale points {path}: has no `sparse_depth` (rows of frame, point, u, v, z)")
         return points
     try:
-        rows = np.loadtxt(path, delimiter="," if "," in path.read_text(encoding="utf-8-sig") else None, ndmin=2)
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.split("#")[0].strip()]
+        if not lines:
+            raise UserError(f"--scale points {path}: has no measurements; expected lines of frame, u, v, z in mm")
+        rows = np.loadtxt(lines, delimiter="," if "," in lines[0] else None, ndmin=2)
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"--scale points {path}: not numbers; expected lines of frame, u, v, z in mm") from error
-    if rows.shape[1] != 4 or not len(rows):
+    if rows.shape[1] != 4:
         raise UserError(f"--scale points {path}: {rows.shape[1]} numbers per line; expected 4: frame, u, v, z in mm")
     if not (rows[:, 3] > 0).all():
         raise UserError(f"--scale points {path}: a depth is not positive; z is in mm in front of the camera")
@@ -111,6 +114,18 @@ def ratios_of_length(
             distances = np.linalg.norm(ends[0][:, None] - ends[1][None], axis=-1).ravel()
             return {frame.index: known.mm / distances[distances > 0]}
     raise UserError(f"--scale length: there is no frame {known.frame} in the clip")
+
+
+def check_pixels(known: KnownLength, size: tuple[int, int]) -> None:
+    """Checks that both ends of a known length lie in the frame, of (height, width).
+
+    Raises:
+      UserError: one does not.
+    """
+    height, width = size
+    for x, y in (known.first, known.second):
+        if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+            raise UserError(f"--scale length: pixel {x:.0f},{y:.0f} is outside the {width}x{height} frame")
 
 
 def read_poses(path: Path, indices: list[int]) -> np.ndarray:
@@ -221,9 +236,6 @@ def _pairs(frames: Iterable[ScaleFrame], poses: np.ndarray) -> Iterator[tuple]:
 
 def _points_about(depth: np.ndarray, x: float, y: float, intrinsics: np.ndarray) -> np.ndarray:
     """Points of the pixel and its neighbours, [P,3], without outliers in depth."""
-    height, width = depth.shape
-    if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
-        raise UserError(f"--scale length: pixel {x:.0f},{y:.0f} is outside the {width}x{height} frame")
     v, u = np.mgrid[-NEAR : NEAR + 1, -NEAR : NEAR + 1].reshape(2, -1)
     z = depth_at(depth, x + u, y + v)
     if not np.isfinite(z).any():

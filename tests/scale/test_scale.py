@@ -66,7 +66,7 @@ def test_points_of_structure_from_motion_are_read_from_npz(frames, tmp_path):
     rows = point_rows()
     sparse = np.insert(rows, 1, np.arange(len(rows)), axis=1)
     np.savez(tmp_path / "geometry.npz", sparse_depth=sparse)
-    np.testing.assert_array_equal(read_points(tmp_path / "geometry.npz", FRAMES)[2], rows[rows[:, 0] == 2][:, 1:])
+    np.testing.assert_array_equal(read_points(tmp_path / "geometry.npz")[2], rows[rows[:, 0] == 2][:, 1:])
 
 
 def test_poses_of_a_tracked_endoscope_give_the_scale_within_a_percent(frames, tmp_path):
@@ -181,7 +181,6 @@ def test_the_interval_is_that_of_the_frames():
         (("points", "missing.txt"), "--scale points missing.txt: no such file"),
         (("length", "1,2,3"), "expected X1,Y1,X2,Y2,FRAME=MM"),
         (("length", "1,2,1,2,0=4"), "two different pixels"),
-        (("length", "1,2,900,2,0=4"), "pixel 900,2 is outside the 96x72 frame"),
         (("length", "1,2,30,2,99=4"), "there is no frame 99 in the clip"),
     ],
 )
@@ -207,6 +206,30 @@ def test_a_file_of_points_that_does_not_fit_is_one_line(frames, tmp_path, text, 
     with pytest.raises(UserError) as caught:
         measured(frames, "points", str(tmp_path / "points.txt"))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("points", "1 2 3\n", "3 numbers per line; expected 4"),
+        ("points", "", "no measurements"),
+        ("poses", "1 2 3\n", "lines of [3] numbers; wanted 12 (KITTI) or 8 (TUM)"),
+        ("poses", "", "holds no pose"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_before_any_work(tmp_path, kind, text, said):
+    (tmp_path / "given.txt").write_text(text)
+    request = read_request((kind, str(tmp_path / "given.txt")))
+    with pytest.raises(UserError) as caught:
+        check_scale(request, Settings(scale=(kind,)), types.SimpleNamespace(full_size=EYE))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_length_outside_the_frame_is_refused_before_any_work():
+    request = read_request(("length", "1,2,900,2,0=4"))
+    with pytest.raises(UserError, match="pixel 900,2 is outside the 200x160 frame"):
+        check_scale(request, Settings(scale=("length",)), types.SimpleNamespace(full_size=EYE))
 
 
 @dataclasses.dataclass

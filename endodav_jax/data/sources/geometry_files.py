@@ -39,8 +39,12 @@ class Geometry:
         return self.intrinsics.get(position, self.intrinsics.get(-1))
 
 
-def read_geometry_npz(path: Path, frames: int) -> Geometry:
+def read_geometry_npz(path: Path, frames: int | None) -> Geometry:
     """Reads `intrinsics` [3, 3], `world_to_camera` [N, 4, 4] and `sparse_depth` (frame, point, u, v, z), if present.
+
+    Args:
+      path: of the file.
+      frames: N; None where poses do not matter and any number will do.
 
     Raises:
       UserError: the file is unreadable, an array has another shape, or there is not exactly one pose per frame.
@@ -55,7 +59,7 @@ def read_geometry_npz(path: Path, frames: int) -> Geometry:
         geometry.intrinsics[-1] = intrinsics_of(_shaped(path, "intrinsics", arrays, (3, 3)))
     if "world_to_camera" in arrays:
         poses = _shaped(path, "world_to_camera", arrays, (None, 4, 4))
-        if len(poses) != frames:
+        if frames is not None and len(poses) != frames:
             raise UserError(f"{path}: world_to_camera has {len(poses)} poses for {frames} frames; give one a frame")
         for position, pose in enumerate(poses):
             if not is_rigid(pose):

@@ -22,6 +22,22 @@ def read_trajectory(path: Path, frame_numbers: list[int]) -> np.ndarray:
     Raises:
       UserError: missing, in neither form, with a pose that is not a rigid motion, or without one pose per frame.
     """
+    poses, times = poses_as_written(path)
+    if len(poses) == len(frame_numbers):
+        return poses
+    if times is not None and set(times) <= set(frame_numbers):
+        paired = np.full((len(frame_numbers), 4, 4), np.nan)
+        paired[[frame_numbers.index(int(time)) for time in times]] = poses
+        return paired
+    raise UserError(f"{path}: {len(poses)} poses for {len(frame_numbers)} frames; give one line a frame")
+
+
+def poses_as_written(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns the poses of a file, float64 [n, 4, 4], and the times of TUM lines, [n], whatever frames there are.
+
+    Raises:
+      UserError: missing, in neither form, or with a pose that is not a rigid motion.
+    """
     rows = _rows(path)
     columns = {len(row) for row in rows}
     if columns == {12}:
@@ -36,13 +52,7 @@ def read_trajectory(path: Path, frame_numbers: list[int]) -> np.ndarray:
     for line, pose in enumerate(poses, start=1):
         if not is_rigid(pose):
             raise UserError(f"{path}: pose {line} is not a rigid motion; check the order of its numbers")
-    if len(poses) == len(frame_numbers):
-        return poses
-    if times is not None and set(times) <= set(frame_numbers):
-        paired = np.full((len(frame_numbers), 4, 4), np.nan)
-        paired[[frame_numbers.index(int(time)) for time in times]] = poses
-        return paired
-    raise UserError(f"{path}: {len(poses)} poses for {len(frame_numbers)} frames; give one line a frame")
+    return poses, times
 
 
 def _kitti(rows: list[list[float]]) -> np.ndarray:
