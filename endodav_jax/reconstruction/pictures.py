@@ -13,7 +13,7 @@ SIDES = {  # name -> directions of right and down in the world
 _FILL = 4  # maximum dilation of a point in pixels, to close gaps to its neighbours
 
 
-def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 176) -> np.ndarray:
+def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 256) -> np.ndarray:
     """Returns a parallel projection, uint8 [size,size,3], shaded by the normals, with the camera path drawn over it.
 
     Args:

@@ -107,10 +107,6 @@ def _path(scene: "Scene") -> list[str]:
 def _drift(scene: "Scene") -> list[str]:
     frames = scene.path.frames
     index = [frame.index for frame in frames]
-
-    def over_time(values, title, label):
-        return lines({title: (index, values)}, title, "frame", label, size=(420, 160))
-
     lost = np.array([frame.piece < 0 for frame in frames])
     scale = np.where(lost, np.nan, [frame.scale for frame in frames])
     return [
@@ -118,21 +114,29 @@ def _drift(scene: "Scene") -> list[str]:
             "Drift cannot be measured without ground truth.  It shows in how much the depth of a frame must be scaled "
             "to fit the previous surface, and in how well depth and texture agree with it."
         ),
-        over_time(scale, "Scale of each frame's depth", "factor"),
-        over_time([100 * frame.difference for frame in frames], "Difference of depth to the previous surface", "%"),
-        over_time([frame.correlation for frame in frames], "Correlation of texture", ""),
-        over_time([frame.overlap for frame in frames], "Visible fraction of the keyframes", ""),
+        _over_time(index, scale, "Scale of each frame's depth", "factor"),
+        _over_time(
+            index, [100 * frame.difference for frame in frames], "Difference of depth to the previous surface", "%"
+        ),
+        _over_time(index, [frame.correlation for frame in frames], "Correlation of texture", ""),
+        _over_time(index, [frame.overlap for frame in frames], "Visible fraction of the keyframes", ""),
     ]
+
+
+def _over_time(index: list[int], values, title: str, label: str) -> str:
+    return lines({title: (index, values)}, title, "frame", label, size=(420, 160))
 
 
 def _confidence(shown: Shown) -> list[str]:
     blocks = [
-        lines({"share": (shown.index, shown.used)}, "Fused fraction of the view", "frame", "", size=(420, 160)),
-        lines(
-            {"error": (shown.index, [100 * error for error in shown.error])},
-            "Expected relative error of depth, median per frame", "frame", "%", size=(420, 160),
+        _over_time(shown.index, shown.used, "Fused fraction of the view", ""),
+        _over_time(
+            shown.index,
+            [100 * error for error in shown.error],
+            "Expected relative error of depth, median per frame",
+            "%",
         ),
-    ]  # fmt: skip
+    ]
     rows, names = [], []
     for number, rgb, depth, error in shown.frames:
         known = depth > 0
@@ -141,5 +145,7 @@ def _confidence(shown: Shown) -> list[str]:
         rows.append([rgb, depth_picture(depth, float(near), float(max(far, 1.01 * near))), colours])
         names.append(f"frame {number}")
     if rows:
-        blocks.append(images(rows, ("frame", "depth", f"expected relative error, 0 to {BRIGHTEST_ERROR}"), names))
+        blocks.append(
+            images(rows, ("frame", "depth", f"expected error, dark 0 to bright {BRIGHTEST_ERROR:.0%}"), names)
+        )
     return blocks

@@ -66,7 +66,7 @@ def lines(
     """Lines through points.
 
     Args:
-      series: name -> (x, y); points with NaN are left out.
+      series: name -> (x, y); points with NaN are left out.  A single one of the chart's own name needs no legend.
       title: above the chart.
       x_label, y_label: of the axes.
       equal: one scale for both axes, as a map has.
@@ -112,7 +112,8 @@ def lines(
         f'<text class="soft" transform="translate(12 {top + height / 2}) rotate(-90)" text-anchor="middle">'
         f"{html.escape(y_label)}</text>"
     )
-    return _figure(title, _svg(left + width + 14, top + height + 40, parts, title), list(points))
+    names = [] if list(points) == [title] else list(points)
+    return _figure(title, _svg(left + width + 14, top + height + 40, parts, title), names)
 
 
 def _bar(left: float, y: float, value: float, scale: float, number: int, low: float, high: float) -> str:

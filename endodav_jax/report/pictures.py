@@ -39,17 +39,24 @@ def images(rows: Sequence[Sequence[np.ndarray]], columns: Sequence[str], caption
 
 def small(image: np.ndarray, largest: int = LARGEST) -> np.ndarray:
     """Returns uint8 [h,w,3], reduced by averaging so that its longer side is at most `largest`."""
-    factor = largest / max(image.shape[:2])
-    if factor >= 1:
+    height, width = _reduced(image.shape, largest)
+    if (height, width) == image.shape[:2]:
         return image
-    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
 
 
 def small_map(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """Returns every k-th pixel of a map, [h,w], so that no value is averaged across an edge."""
-    step = -(-max(values.shape) // largest)
-    return np.ascontiguousarray(values[step // 2 :: step, step // 2 :: step])
+    """Returns a map of the size that `small` gives, [h,w], of single pixels: no value is averaged across an edge."""
+    rows, columns = (
+        (np.arange(reduced) + 0.5) * size / reduced
+        for size, reduced in zip(values.shape, _reduced(values.shape, largest), strict=True)
+    )
+    return np.ascontiguousarray(values[rows.astype(int)[:, None], columns.astype(int)])
+
+
+def _reduced(shape: Sequence[int], largest: int) -> tuple[int, int]:
+    factor = min(1.0, largest / max(shape[:2]))
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
 def depth_picture(depth_mm: np.ndarray, near: float, far: float) -> np.ndarray:
