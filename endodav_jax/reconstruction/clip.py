@@ -81,6 +81,16 @@ class CameraPath:
         """Poses of a piece's frames, float64 [N,4,4]."""
         return inverse_rigid(np.stack([frame.pose for frame in self.of_piece(piece)]))
 
+    def with_ratios_shifted(self, shift: float) -> "CameraPath":
+        """The same path with `shift` added to the log ratios of `triangulated`: about another scale of depth."""
+        frames = tuple(
+            frame
+            if frame.triangulated is None
+            else dataclasses.replace(frame, triangulated=frame.triangulated + np.array([0, 0, shift, 0], np.float32))
+            for frame in self.frames
+        )
+        return dataclasses.replace(self, frames=frames)
+
     def length(self, piece: int) -> float:
         """Length of the camera path in a piece."""
         places = self.world_from_cam(piece)[:, :3, 3]

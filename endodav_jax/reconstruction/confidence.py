@@ -124,7 +124,8 @@ def measure(
     contradicted = np.nan_to_num(apart) ** 2
     if view.window_difference is not None:
         contradicted = contradicted + view.window_difference**2
-    off = np.sqrt(_by_points(triangulated, depth.shape) ** 2 + contradicted / 4)
+    by_points = _folded_mean(*_ratios(triangulated, depth.shape))
+    off = np.sqrt(by_points**2 + contradicted / 4)
     seen = np.isfinite(unlike)
     usual = float(np.median(unlike[seen])) if seen.any() else USUAL_TEXTURE
     unlike = np.where(seen, unlike, usual)
@@ -151,12 +152,16 @@ def _differences(depth, texture, maps, intrinsics, neighbour_from_view):
     )
 
 
-def _by_points(triangulated: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-    """The error of depth according to the tracked points, [H,W].
+def depth_by_points(depth: np.ndarray, triangulated: np.ndarray | None) -> np.ndarray:
+    """Returns depth corrected by the log ratios of the points around each pixel, float32 [H,W]."""
+    return (depth * np.exp(_ratios(triangulated, depth.shape)[0])).astype(np.float32)
+
+
+def _ratios(triangulated: np.ndarray | None, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the log ratio of depth at each pixel according to the tracked points, [H,W] each.
 
     Around each pixel the log ratios of the points are averaged, with more weight for near ones and large parallax, and
-    shrunk towards the frame's mean where points are few.  This gives a normal distribution of the pixel's error, whose
-    mean absolute value is returned.
+    shrunk towards the frame's mean where points are few.
     """
     if triangulated is None or not len(triangulated):
         triangulated = np.zeros((0, 4), np.float32)
@@ -177,7 +182,7 @@ def _by_points(triangulated: np.ndarray | None, shape: tuple[int, int]) -> np.nd
     area = 2 * np.pi * reach**2
     near, told = (cv2.GaussianBlur(heap, (0, 0), reach, borderType=cv2.BORDER_CONSTANT) * area for heap in sums)
     total = near + 1 / variance
-    return _folded_mean((told + usual / variance) / total, 1 / np.sqrt(total))
+    return (told + usual / variance) / total, 1 / np.sqrt(total)
 
 
 def _folded_mean(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:

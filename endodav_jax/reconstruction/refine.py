@@ -17,7 +17,9 @@ HELD = 20  # frames of the previous segment that stay fixed; those after them ar
 PASSES = 2  # from a path that was tracked badly the first may end in a wrong minimum, which the second leaves
 FEWEST = 10  # points that a frame must see; otherwise it keeps its motion from the previous frame
 RIGID = 0.003  # relative difference of depth between frames below which depth is treated as one rigid surface
-LEAST_DEVIATION = 0.03  # of a point's log depth: what the camera and other points may have got wrong
+CELLS = 8  # a side of a frame, over which the median of what depth is off by is taken
+LEAST_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
+MOST_DEVIATION = 0.15  # of a cell's log depth, that of a network's: a cell less sure than that says nothing
 SCALE_DEVIATION = 0.2  # of the log scale of a frame's depth relative to the clip's
 
 
@@ -83,7 +85,7 @@ def _refined(frames: list[Tracked], places: list[int], observed, points: Followe
         if end == len(places):
             break
         begin += ADVANCE
-    _centre(told)
+    centre_ratios(told)
     if hold:
         return [dataclasses.replace(frames[place], triangulated=rows) for place, rows in zip(places, told, strict=True)]
     return [
@@ -104,17 +106,30 @@ def _told(seen: Observed, found: Bundle, frame: int, size: tuple[int, int]) -> n
     return np.column_stack([(pixels + 0.5) / size[::-1], ratios, deviations]).astype(np.float32)
 
 
-def _centre(told: list[np.ndarray | None]) -> None:
-    """Subtracts the piece's median from the log ratios, with each point weighted by what parallax says about it."""
+def centre_ratios(told: list[np.ndarray | None]) -> None:
+    """Subtracts from a piece's log ratios, in place, what depth is off by in the median of the view.
+
+    The median is over cells of the frames, so that it is one of areas: points are more, and surer, where tissue is near
+    or rich in texture.  A cell has the mean of its points, weighted by what parallax says about them.
+    """
     known = [rows for rows in told if rows is not None and len(rows)]
     if not known:
         return
-    ratios, deviations = np.concatenate(known)[:, 2:].T
-    order = np.argsort(ratios)
-    heap = np.cumsum(1 / (deviations[order] ** 2 + LEAST_DEVIATION**2))
-    middle = ratios[order][np.searchsorted(heap, heap[-1] / 2)]
+    means, weights = (np.concatenate(part) for part in zip(*map(_by_cell, known), strict=True))
+    sure = weights >= min(1 / MOST_DEVIATION**2, weights.max())
+    middle = np.median(means[sure])
     for rows in known:
         rows[:, 2] -= middle
+
+
+def _by_cell(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean log ratio of the points in each cell of a frame that has any, and their weight."""
+    columns, lines = np.clip((rows[:, :2] * CELLS).astype(int), 0, CELLS - 1).T
+    place, ratios = CELLS * lines + columns, np.clip(rows[:, 2], -1, 1)
+    weight = 1 / (rows[:, 3] ** 2 + LEAST_DEVIATION**2)
+    heap, total = (np.bincount(place, values, CELLS**2) for values in (weight * ratios, weight))
+    seen = total > 0
+    return heap[seen] / total[seen], total[seen]
 
 
 def _rigid(differences: list[float]) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,12 +25,12 @@ from endodav_jax.reconstruction.network_clip import NetworkClip, find_instrument
 from endodav_jax.reconstruction.outputs import SceneWriter
 from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.report import write_scene_report
+from endodav_jax.reconstruction.scaled import Frames, scaled
 from endodav_jax.reconstruction.surface import Mesh, extract_mesh, need_reconstruct, write_glb, write_ply, write_points
 from endodav_jax.reconstruction.tracker import TrackingRules
 from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.estimate import Scale, metric_weights
 from endodav_jax.scale.request import ScaleRequest, read_request
-from endodav_jax.scale.sources import ScaleFrame
 from endodav_jax.version import __version__
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.encoder import mp4_writer
@@ -123,9 +124,10 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
         reader, given, inside = _pinhole(config, request, reader, inside)
     make_folder(folder)
     estimator, params, card = load_networks(weights, config)
-    _check_motion(config, params, given)
+    _check_motion(config, weights, params, given)
     clock = _Clock()
     with contextlib.ExitStack() as files:
+        files.push(_discarded_on_error(layout.source))  # written first, it would stand in the way of another try
         clip = NetworkClip(reader, inside, instruments, folder, files)
         with mp4_writer(layout.source, reader.fps) as copy, progress_bar(reader.count, "depth", config.quiet) as bar:
             clip.infer(estimator, config.windows, copy, bar.update)
@@ -149,10 +151,10 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
         scale = metric_weights() if estimator.config.metric else None
         if request is not None:
 
-            def measured_frames():
-                return (ScaleFrame(view.index, view.rgb, np.where(view.tissue(), view.depth, 0)) for view in clip())
+            def measured(frames: Frames) -> Scale:
+                return measured_scale(request, rig, frames, clip.indices, reader, intrinsics)
 
-            scale = measured_scale(request, rig, measured_frames, clip.indices, reader, intrinsics)
+            scale, path = scaled(clip, path, measured)
             clock.lap("scale")
         factor = scale.factor if scale else 1.0
         writer = files.enter_context(SceneWriter(layout, clip, config))
@@ -205,10 +207,20 @@ def _pinhole(
     return UndistortedReader(reader, undistorter), undistorter.pinhole, undistorter.mask(inside)
 
 
-def _check_motion(config: ReconstructConfig, params: dict[str, dict], given: np.ndarray | None) -> None:
+def _discarded_on_error(file: Path) -> Callable[..., None]:
+    """For an `ExitStack`: removes a file if what follows fails."""
+
+    def leave(kind, *_) -> None:
+        if kind is not None:
+            file.unlink(missing_ok=True)
+
+    return leave
+
+
+def _check_motion(config: ReconstructConfig, weights: str, params: dict[str, dict], given: np.ndarray | None) -> None:
     if config.motion == "network" and "pose" not in params:
         raise UserError(
-            "--weights: contain no motion network; give the folder of a training run, or pass --motion none"
+            f"--weights {weights}: no motion network in it; give the folder of a training run, or pass --motion none"
         )
     if given is None and not {"pose", "intrinsics"} <= set(params):
         raise UserError("--intrinsics: none given, and the weights have learned none; give FX,FY,CX,CY or a file")
@@ -254,8 +266,9 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         "output": clip.model.output,
         "units": (METRIC_UNITS if clip.model.metric else UNITS)
         | {
-            "expected_errors": "expected relative error of depth, |depth - truth| / truth after the best scale of the "
-            "clip; float32, 2 where there is no depth",
+            "expected_errors": "expected relative error of depth, |depth - truth| / truth "
+            + ("of depths_mm" if scene.scale else "after the best scale of the clip")
+            + "; float32, 2 where there is no depth",
         }
         | ({"depths_mm": "depths times scale.mm_per_unit; float32, 0 outside the mask"} if scene.scale else {}),
         "intrinsics": {"fx_fy_cx_cy": scene.path.intrinsics, "origin": scene.camera, "of": "the frames written here"},

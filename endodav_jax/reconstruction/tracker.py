@@ -57,8 +57,8 @@ class Tracked:
         alone carried the camera.
       reason: why tracking failed, human-readable; empty otherwise.
       triangulated: float32 [K,4] of the points followed through it, once the path is adjusted to them: pixel (x, y)
-        over the frame's width and height, log ratio of its depth to the frame's own, about the piece's median, and
-        that depth's deviation as parallax tells it; None before.
+        over the frame's width and height, log ratio of its depth to the frame's own, about the piece's median (or
+        a measured scale), and that depth's deviation as parallax tells it; None before.
     """
 
     index: int

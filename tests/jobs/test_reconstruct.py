@@ -187,7 +187,7 @@ def wrong(result, *parts):
 
 def test_bad_input_is_one_line_and_leaves_nothing(endodav, networks, clip, tmp_path):
     given = ("-o", tmp_path / "out", "--intrinsics", CAMERA)
-    wrong(endodav(clip, *given), "--weights: contain no motion network", "--motion none")
+    wrong(endodav(clip, *given), "no motion network in it", "--motion none")
     wrong(endodav(clip, "-o", tmp_path / "out", "--motion", "none"), "--intrinsics: none given", "learned none")
     bent = tmp_path / "camera.json"
     bent.write_text(json.dumps({"fx": 90, "fy": 90, "cx": 48, "cy": 36, "k1": -0.3}))
@@ -211,8 +211,7 @@ def test_a_scale_that_does_not_fit_is_one_line_and_leaves_nothing(endodav, clip,
         "--scale", "points", tmp_path / "points.txt",
     )  # fmt: skip
     wrong(result, "has points for frame 700 and others, none in this clip")
-    left = [path.name for path in (tmp_path / "out").iterdir()]
-    assert left in ([], ["wall_src.mp4"])
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_instruments_are_left_out_of_the_surface(endodav, clip, tmp_path):

@@ -114,6 +114,18 @@ def test_points_tell_how_far_each_frames_depth_is_off(views, points):
     assert np.median(off[surer]) < np.median(off[~surer])
 
 
+def test_what_depth_is_off_by_counts_by_area_and_not_by_points():
+    """Depth of the left third of a frame is off, and most points lie there, the surest among them."""
+    random = np.random.default_rng(0)
+    places = random.random((500, 2)).astype(np.float32)
+    places[:400, 0] /= 3
+    left = places[:, 0] < 1 / 3
+    rows = np.column_stack([places, np.where(left, 0.5, 0.2), np.where(left, 0.01, 0.1)]).astype(np.float32)
+    refine.centre_ratios([rows, None, rows[:0]])
+    assert np.median(rows[~left, 2]) == pytest.approx(0, abs=1e-6)
+    assert np.median(rows[left, 2]) == pytest.approx(0.3, abs=1e-6)
+
+
 def test_a_frame_that_shows_no_points_goes_on_as_it_was_tracked(views):
     blank = list(views)
     blank[15] = dataclasses.replace(views[15], rgb=np.full_like(views[15].rgb, 120))

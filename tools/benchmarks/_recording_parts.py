@@ -6,7 +6,7 @@ import numpy as np
 
 from endodav_jax.data.sources.frames import FramesSource
 from endodav_jax.reconstruction.clip import CameraPath
-from endodav_jax.reconstruction.confidence import ConfidenceModel
+from endodav_jax.reconstruction.confidence import ConfidenceModel, depth_by_points
 from endodav_jax.reconstruction.known_clip import KnownClip
 from endodav_jax.reconstruction.measures import ause, clip_scale, reliability
 
@@ -21,10 +21,21 @@ def recorded_clip(folder: Path) -> KnownClip:
     return KnownClip.recorded(source, source.sequences("train")[0])
 
 
-def confidence_line(clip: KnownClip, views: list, path: CameraPath) -> dict:
-    """How the expected errors of the package's model rank and match the errors at the known points."""
-    model = ConfidenceModel.shipped()
+def confidence_lines(clip: KnownClip, views: list, path: CameraPath) -> dict:
+    """How expected errors rank and match the errors at the known points, without a scale and with `--scale points`."""
     scale = clip_scale([view.depth for view in views], clip.depths)
+    corrected = [
+        depth_by_points(view.depth, tracked.triangulated) for view, tracked in zip(views, path.frames, strict=True)
+    ]
+    shift = float(np.log(clip_scale(corrected, clip.depths) / scale))
+    return {
+        "confidence": _line(clip, views, path, scale),
+        "confidence, scale points": _line(clip, views, path.with_ratios_shifted(shift), scale),
+    }
+
+
+def _line(clip: KnownClip, views: list, path: CameraPath, scale: float) -> dict:
+    model = ConfidenceModel.shipped()
     errors, expected = [], []
     for place, (view, tracked, features) in enumerate(clip.measured(views, path)):
         truth = clip.depths[place]
