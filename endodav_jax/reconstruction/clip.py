@@ -81,15 +81,22 @@ class CameraPath:
         """Poses of a piece's frames, float64 [N,4,4]."""
         return inverse_rigid(np.stack([frame.pose for frame in self.of_piece(piece)]))
 
-    def with_ratios_shifted(self, shift: float) -> "CameraPath":
-        """The same path with `shift` added to the log ratios of `triangulated`: about another scale of depth."""
-        frames = tuple(
-            frame
-            if frame.triangulated is None
-            else dataclasses.replace(frame, triangulated=frame.triangulated + np.array([0, 0, shift, 0], np.float32))
-            for frame in self.frames
-        )
-        return dataclasses.replace(self, frames=frames)
+    def about(self, log_factor: float) -> "CameraPath":
+        """The same path where depth was right in the median of the view and is now to be right elsewhere.
+
+        Args:
+          log_factor: added to the log ratios of `triangulated`, with which the path grows.
+        """
+        frames = []
+        for frame in self.frames:
+            pose, rows = frame.cam_from_world, frame.triangulated
+            if pose is not None:
+                pose = pose.copy()
+                pose[:3, 3] *= np.exp(log_factor)
+            if rows is not None:
+                rows = rows + np.array([0, 0, log_factor, 0], np.float32)
+            frames.append(dataclasses.replace(frame, cam_from_world=pose, triangulated=rows))
+        return dataclasses.replace(self, frames=tuple(frames))
 
     def length(self, piece: int) -> float:
         """Length of the camera path in a piece."""

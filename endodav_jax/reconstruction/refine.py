@@ -27,8 +27,8 @@ def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:
     """Returns the path with every piece adjusted, and what its points say about each frame's depth (`triangulated`).
 
     Frames and pieces stay the same.  A piece whose depth agrees from frame to frame, as true depth does and a network's
-    never did (0.0005 and 0.008 to 0.017 were measured), keeps its path: its surfaces say more about the camera than
-    points do.
+    never did (0.0005 and 0.008 to 0.017 were measured), keeps its path and unit: its surfaces say more about the camera
+    than points do.
 
     Args:
       path: as tracked, in the depth's unit.
@@ -85,9 +85,12 @@ def _refined(frames: list[Tracked], places: list[int], observed, points: Followe
         if end == len(places):
             break
         begin += ADVANCE
-    centre_ratios(told)
+    unit = centre_ratios(told)
     if hold:
         return [dataclasses.replace(frames[place], triangulated=rows) for place, rows in zip(places, told, strict=True)]
+    # Points leave the unit of the path nearly free; it becomes the one in which depth is right in the median.
+    poses[:, :3, 3] *= np.exp(-unit)
+    scales -= unit
     return [
         dataclasses.replace(
             frames[place], cam_from_world=rigid_exactly(pose), scale=float(np.exp(scale)), triangulated=rows
@@ -106,20 +109,21 @@ def _told(seen: Observed, found: Bundle, frame: int, size: tuple[int, int]) -> n
     return np.column_stack([(pixels + 0.5) / size[::-1], ratios, deviations]).astype(np.float32)
 
 
-def centre_ratios(told: list[np.ndarray | None]) -> None:
-    """Subtracts from a piece's log ratios, in place, what depth is off by in the median of the view.
+def centre_ratios(told: list[np.ndarray | None]) -> float:
+    """Subtracts from a piece's log ratios, in place, what depth is off by in the median of the view; returns that.
 
     The median is over cells of the frames, so that it is one of areas: points are more, and surer, where tissue is near
     or rich in texture.  A cell has the mean of its points, weighted by what parallax says about them.
     """
     known = [rows for rows in told if rows is not None and len(rows)]
     if not known:
-        return
+        return 0.0
     means, weights = (np.concatenate(part) for part in zip(*map(_by_cell, known), strict=True))
     sure = weights >= min(1 / MOST_DEVIATION**2, weights.max())
-    middle = np.median(means[sure])
+    middle = float(np.median(means[sure]))
     for rows in known:
         rows[:, 2] -= middle
+    return middle
 
 
 def _by_cell(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,12 @@ Frames = Callable[[], Iterator[ScaleFrame]]
 
 
 def scaled(clip: Clip, path: CameraPath, measured: Callable[[Frames], Scale]) -> tuple[Scale, CameraPath]:
-    """Returns the scale of a clip's depth, and the path with `triangulated` about that scale.
+    """Returns the scale of a clip's depth, and the path about that scale.
 
-    Without a scale, the error of depth is what is left after the best factor for the whole view.  A source that sees
-    only a part of the view gives the factor that is best there, and a network may be off by another one elsewhere.  So
-    the source also measures depth as the followed points correct it; by the ratio of both factors the points' ratios
-    are shifted.
+    Without a scale, depth is right in the median of the view, and so is the path's unit.  A source that sees only a
+    part of the view gives the factor that is right there, and a network may be off by another one elsewhere.  So the
+    source also measures depth as the followed points correct it, whose factor is the path's own; by the ratio of both,
+    the path and what its points say about depth are brought to the unit of depth where it was measured.
 
     Args:
       clip: its frames.
@@ -36,4 +36,4 @@ def scaled(clip: Clip, path: CameraPath, measured: Callable[[Frames], Scale]) ->
 
     scale = measured(frames(lambda view, _: view.depth))
     corrected = measured(frames(lambda view, tracked: depth_by_points(view.depth, tracked.triangulated)))
-    return scale, path.with_ratios_shifted(float(np.log(corrected.factor / scale.factor)))
+    return scale, path.about(float(np.log(corrected.factor / scale.factor)))

@@ -88,6 +88,19 @@ def test_bent_and_flickering_depth_does_not_bend_the_path(views, points):
         assert np.linalg.norm(frame.cam_from_world[:3, :3] - true[:3, :3]) < 0.02
 
 
+def test_the_unit_of_the_path_is_that_of_depth_in_the_median_of_the_view(views, points):
+    start = astray(views)
+    factors = []
+    for frame in start.frames:
+        frame.cam_from_world[:3, 3] *= 1.5
+    for frame, view in zip(refined_path(start, points).frames, views, strict=True):
+        factors.append(np.median(look(stroll(FRAMES)[view.index])[1] / (frame.scale * view.depth)))
+    places = refined_path(start, points).world_from_cam(0)[:, :3, 3]
+    grown = path_errors(places, inverse_rigid(np.stack(POSES))[:, :3, 3], free_scale=True).scale
+    assert grown == pytest.approx(np.median(factors), rel=0.03)
+    assert np.median([frame.scale for frame in refined_path(start, points).frames]) == pytest.approx(1, rel=0.05)
+
+
 def test_the_flicker_of_depth_is_found(views, points):
     scales = np.array([frame.scale for frame in refined_path(astray(views), points).frames])
     told = np.log(scales * FLICKER)
@@ -134,7 +147,10 @@ def test_a_frame_that_shows_no_points_goes_on_as_it_was_tracked(views):
     told, tracked = (
         path.frames[15].cam_from_world @ inverse_rigid(path.frames[14].cam_from_world) for path in (found, start)
     )
-    np.testing.assert_allclose(told, tracked, atol=1e-6)
+    np.testing.assert_allclose(told[:3, :3], tracked[:3, :3], atol=1e-6)
+    unit = np.linalg.norm(told[:3, 3]) / np.linalg.norm(tracked[:3, 3])
+    assert 0.8 < unit < 1.25
+    np.testing.assert_allclose(told[:3, 3], unit * tracked[:3, 3], atol=1e-6)
     assert off(found).share < 0.02
 
 
@@ -164,7 +180,10 @@ def test_lost_frames_and_pieces_stay_what_they_are(views, points):
     assert [frame.reason for frame in found.lost()] == ["smoke", "smoke"]
     for piece in (0, 1):
         first = found.of_piece(piece)[0]
-        np.testing.assert_allclose(first.cam_from_world, frames[first.index].cam_from_world, atol=1e-9)
+        before = frames[first.index].cam_from_world
+        unit = np.linalg.norm(first.cam_from_world[:3, 3]) / max(np.linalg.norm(before[:3, 3]), 1e-9)
+        np.testing.assert_allclose(first.cam_from_world[:3, :3], before[:3, :3], atol=1e-9)
+        np.testing.assert_allclose(first.cam_from_world[:3, 3], unit * before[:3, 3], atol=1e-9)
         assert off(found, piece).share < 0.02
 
 

@@ -29,12 +29,15 @@ def clip():
 @pytest.fixture(scope="module")
 def path():
     """With points that know all of this, about the middle of the view."""
+    middle = float(np.sqrt(OFF))  # of what the depths are off by: the path's unit is the depth's there
     places = np.random.default_rng(0).random((600, 2))
     ratios = np.where(places[:, 0] < 0.5, -0.5, 0.5) * np.log(OFF)
     points = np.column_stack([places, ratios, np.full(600, 0.01)]).astype(np.float32)
+    poses = stroll(FRAMES)
+    for pose in poses:
+        pose[:3, 3] /= UNIT * middle
     frames = [
-        Tracked(number, 0, pose, 1.0, number == 0, 1.0, 1.0, 0.01, "", points)
-        for number, pose in enumerate(stroll(FRAMES))
+        Tracked(number, 0, pose, 1.0, number == 0, 1.0, 1.0, 0.01, "", points) for number, pose in enumerate(poses)
     ]
     return CameraPath(tuple(frames), np.asarray(INTRINSICS, np.float64), 2.0)
 
@@ -58,10 +61,15 @@ def test_the_scale_is_that_of_depth_where_it_is_measured(clip, path):
     assert scale.factor == pytest.approx(UNIT, rel=1e-3)
 
 
+def test_the_path_has_its_true_length_in_that_scale(clip, path):
+    scale, about = scaled(lambda: iter(clip), path, measured)
+    for frame, true in zip(about.frames, stroll(FRAMES), strict=True):
+        np.testing.assert_allclose(scale.factor * frame.cam_from_world[:3, 3], true[:3, 3], rtol=0.02)
+
+
 def test_expected_errors_are_those_of_depth_in_that_scale(clip, path):
     _, about = scaled(lambda: iter(clip), path, measured)
     left, right = expected(clip[1], path.frames[1])
     assert left == pytest.approx(right, rel=0.3)
     left, right = expected(clip[1], about.frames[1])
     assert right > 2 * left
-    np.testing.assert_array_equal(about.world_from_cam(0), path.world_from_cam(0))

@@ -21,20 +21,19 @@ def recorded_clip(folder: Path) -> KnownClip:
     return KnownClip.recorded(source, source.sequences("train")[0])
 
 
-def confidence_lines(clip: KnownClip, views: list, path: CameraPath) -> dict:
-    """How expected errors rank and match the errors at the known points, without a scale and with `--scale points`."""
+def path_about_points(clip: KnownClip, views: list, path: CameraPath) -> CameraPath:
+    """The path as `--scale points` leaves it, with the known points."""
     scale = clip_scale([view.depth for view in views], clip.depths)
     corrected = [
         depth_by_points(view.depth, tracked.triangulated) for view, tracked in zip(views, path.frames, strict=True)
     ]
     shift = float(np.log(clip_scale(corrected, clip.depths) / scale))
-    return {
-        "confidence": _line(clip, views, path, scale),
-        "confidence, scale points": _line(clip, views, path.with_ratios_shifted(shift), scale),
-    }
+    return path.about(shift)
 
 
-def _line(clip: KnownClip, views: list, path: CameraPath, scale: float) -> dict:
+def confidence_line(clip: KnownClip, views: list, path: CameraPath) -> dict:
+    """How the expected errors of the package's model rank and match the errors at the known points."""
+    scale = clip_scale([view.depth for view in views], clip.depths)
     model = ConfidenceModel.shipped()
     errors, expected = [], []
     for place, (view, tracked, features) in enumerate(clip.measured(views, path)):

@@ -23,7 +23,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from benchmarks import _machine
-from benchmarks._recording_parts import confidence_lines, recorded_clip
+from benchmarks._recording_parts import confidence_line, path_about_points, recorded_clip
 
 from endodav_jax.checkpoints import load_model
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_sequence
@@ -83,8 +83,9 @@ def _recording(folder: Path, estimator, params) -> dict:
     clip = recorded_clip(folder)
     views, motions = clip.inferred(estimator, params)
     paths = _paths(clip, views, motions)
-    line = {"recording": folder.name} | confidence_lines(clip, views, paths["refined"])
-    return line | _lines(clip, views, paths, None)
+    paths["refined, scale points"] = path_about_points(clip, views, paths["refined"])
+    confidence = {name: confidence_line(clip, views, paths[name]) for name in ("refined", "refined, scale points")}
+    return {"recording": folder.name, "confidence": confidence} | _lines(clip, views, paths, None)
 
 
 def _rendered(args, phantom: PhantomConfig, number: int, estimator, params) -> dict:
