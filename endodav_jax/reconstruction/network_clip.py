@@ -19,6 +19,8 @@ from endodav_jax.video.reader import FrameReader
 from endodav_jax.video.spool import DisparitySpool
 from endodav_jax.video.undistorted_reader import UndistortedReader
 
+REPEATED = 0.5  # grey levels: a frame that differs by less on average repeats the one before; noise alone exceeds it
+
 
 class NetworkClip:
     """Frames of a reader with depth from a network; every call yields them from the start.
@@ -26,6 +28,7 @@ class NetworkClip:
     Attributes:
       indices: frame numbers in the source.
       stopped: why reading ended early, or None.
+      repeated: how many frames repeat the one before, as in recordings that were brought to a higher frame rate.
       disparities: their spool; for a metric network, its depth in metres.
       model: configuration of the network, set by `infer`.
     """
@@ -44,6 +47,7 @@ class NetworkClip:
         self.indices: list[int] = []
         self._model: DepthModelConfig | None = None
         self.stopped: ReadingStopped | None = None
+        self.repeated = 0
         self.disparities = files.enter_context(DisparitySpool(folder, reader.size, inside))
         self._differences = files.enter_context(DisparitySpool(folder, reader.size, inside))
 
@@ -68,9 +72,13 @@ class NetworkClip:
         apart: dict[int, np.ndarray] = {}
 
         def frames() -> Iterator[np.ndarray]:
+            before = None
             try:
                 for frame in self.reader:
                     self.indices.append(frame.index)
+                    if before is not None and np.abs(frame.rgb.astype(np.int16) - before).mean() < REPEATED:
+                        self.repeated += 1
+                    before = frame.rgb
                     copy(frame.rgb)
                     yield frame.rgb
             except ReadingStopped as stopped:

@@ -5,6 +5,7 @@ import numpy as np
 from endodav_jax.reconstruction.surface import Mesh
 
 BACKGROUND = 255
+BRIGHT = 220  # of 255: the brightest colours of dark surfaces are raised to this, by a factor of 2 at most
 SIDES = {  # name -> directions of right and down in the world
     "from behind the camera": ((1, 0, 0), (0, 1, 0)),
     "from above": ((1, 0, 0), (0, 0, -1)),
@@ -30,10 +31,14 @@ def seen_from(mesh: Mesh, side: str, path: np.ndarray, size: int = 256) -> np.nd
     scale = 0.94 * size / max(*(high - low), 1e-9)
     offset = size / 2 - scale * (low + high) / 2
     light = np.abs(mesh.normals @ axes[2].astype(np.float32))
-    colours = (mesh.colours * (0.35 + 0.65 * light[:, None])).astype(np.uint8)
+    shaded = mesh.colours * (0.35 + 0.65 * light[:, None])
+    gain = BRIGHT / max(float(np.quantile(shaded.max(-1), 0.95)), BRIGHT / 2)
+    colours = np.minimum(shaded * gain, 255).astype(np.uint8)
     place = np.rint(flat[:, :2] * scale + offset).astype(np.int64)
-    # About the number of pixels that a vertex has to cover.
-    wide = int(np.clip(np.ceil(1.5 * size / max(1.0, np.sqrt(len(mesh.vertices)))), 1, _FILL))
+    # A vertex covers what is between it and its neighbours.
+    edges = mesh.vertices[mesh.faces[:, 0]] - mesh.vertices[mesh.faces[:, 1]]
+    apart = float(np.median(np.linalg.norm(edges, axis=1))) if len(edges) else size / scale
+    wide = int(np.clip(np.ceil(1.2 * apart * scale), 1, _FILL))
     picture = np.full((size, size, 3), BACKGROUND, np.uint8)
     order = np.argsort(-flat[:, 2], kind="stable")
     steps = range(-(wide // 2), wide - wide // 2)

@@ -52,6 +52,8 @@ def _results(scene: "Scene") -> list[str]:
         "memory of the surface": f"{scene.bytes / 1e6:.0f} MB",
     }
     said = [definitions(values)]
+    if scene.repeats:
+        said.append(text(scene.repeats[0].upper() + scene.repeats[1:] + "."))
     if scene.rotates_only:
         said.append(
             text("The camera only rotates: nothing was seen from two positions, so the shape is the network's alone.")

@@ -34,11 +34,13 @@ from endodav_jax.scale.request import ScaleRequest, read_request
 from endodav_jax.version import __version__
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.encoder import mp4_writer
+from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.undistorted_reader import UndistortedReader
 from endodav_jax.video.view_mask import view_of
 
+MANY_REPEATED = 0.3  # of the frames, above which that is said
 LEAST_PARALLAX = 1.0  # pixels; below this the camera is considered to rotate only
 UP_TO_SCALE = "up to scale"
 
@@ -57,6 +59,7 @@ class Scene:
       bytes: peak memory of the surfaces.
       seconds: time per stage.
       frames: number of frames.
+      repeats: a warning if many frames repeat the one before; empty otherwise.
     """
 
     config: ReconstructConfig
@@ -68,6 +71,7 @@ class Scene:
     bytes: int
     seconds: dict[str, float]
     frames: int
+    repeats: str = ""
 
     @property
     def unit(self) -> str:
@@ -175,7 +179,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
         volumes = list(fusion.volumes.values())
         scene = Scene(
             config, path, camera, scale, meshes, [volume.voxel * factor for volume in volumes],
-            sum(volume.bytes for volume in volumes), clock.laps, count,
+            sum(volume.bytes for volume in volumes), clock.laps, count, _repeats(clip),
         )  # fmt: skip
         _write(layout, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
     _say(scene, layout)
@@ -205,6 +209,15 @@ def _pinhole(
     if not config.quiet:
         print(undistorter.loss_line(inside))
     return UndistortedReader(reader, undistorter), undistorter.pinhole, undistorter.mask(inside)
+
+
+def _repeats(clip: NetworkClip) -> str:
+    count = len(clip.indices)
+    if clip.repeated < MANY_REPEATED * count:
+        return ""
+    rate = float(clip.reader.fps) * (1 - clip.repeated / count)
+    cure = "leave them out" if isinstance(clip.reader.source, ImageSequence) else f"pass --target-fps {rate:.2g}"
+    return f"{clip.repeated} of {count} frames repeat the one before, which says nothing about depth; {cure}"
 
 
 def _discarded_on_error(file: Path) -> Callable[..., None]:
@@ -257,6 +270,7 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         "settings": scene.config,
         "input": {"name": clip.reader.source.name, "size": list(clip.reader.source.size)},
         "frames": scene.frames,
+        "frames_repeated": clip.repeated,
         "complete": clip.stopped is None,
         "stopped": str(clip.stopped) if clip.stopped else None,
         "size": list(clip.reader.size),
@@ -292,6 +306,8 @@ def _say(scene: Scene, layout: Layout) -> None:
         print(f"endodav reconstruct: lost the camera in frames {lost_ranges(lost)}", file=sys.stderr)
     if len(scene.path.pieces) > 1:
         print(f"endodav reconstruct: {len(scene.path.pieces)} pieces, each with its own world", file=sys.stderr)
+    if scene.repeats:
+        print(f"endodav reconstruct: {scene.repeats}", file=sys.stderr)
     if scene.rotates_only:
         print(
             f"endodav reconstruct: the camera only rotates (parallax {scene.path.parallax:.2f} px over "

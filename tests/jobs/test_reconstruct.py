@@ -229,6 +229,21 @@ def test_instruments_are_left_out_of_the_surface(endodav, clip, tmp_path):
     assert mesh.vertices[:, 0].max() < 0.5  # the left of the axis alone
 
 
+def test_frames_that_repeat_the_one_before_are_counted_and_said(endodav, monkeypatch, tmp_path):
+    twice = [taken for taken in POSES[:5] for _ in range(2)]
+    (tmp_path / "twice").mkdir()
+    for number, taken in enumerate(twice):
+        Image.fromarray(look(taken)[0]).save(tmp_path / "twice" / f"{number:03d}.png")
+    monkeypatch.setattr(sys.modules[__name__], "POSES", twice)
+    out = tmp_path / "out"
+    code, _, err = endodav(tmp_path / "twice", "-o", out, "--intrinsics", CAMERA, "--motion", "none", "--quiet")
+    assert code == 0
+    assert "5 of 10 frames repeat the one before, which says nothing about depth; leave them out" in err
+    layout = Layout.find(out)
+    assert json.loads(layout.meta.read_text())["frames_repeated"] == 5
+    assert "5 of 10 frames repeat the one before" in layout.report.read_text()
+
+
 @pytest.mark.parametrize("eye", ["left", pytest.param("bottom", marks=pytest.mark.slow)])
 def test_a_file_with_both_eyes_gives_the_scale(endodav, tmp_path, eye):
     baseline = 6.0
