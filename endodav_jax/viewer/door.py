@@ -104,7 +104,8 @@ def _not_listening(host: str, port: int, error: OSError | OverflowError) -> str:
         return f"--port {port}: is no port; choose one up to 65535, or 0 for any free one"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return f"--host {host}: is no address of this machine; give one, or 0.0.0.0 for all of them"
-    return f"--port {port}: {host}:{port} cannot be listened on ({os.strerror(error.errno or 0)}); choose another --port"
+    said = os.strerror(error.errno or 0)
+    return f"--port {port}: {host}:{port} cannot be listened on ({said}); choose another --port"
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
