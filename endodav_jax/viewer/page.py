@@ -19,7 +19,7 @@ from endodav_jax.video.colour import colour_table, colourise
 from endodav_jax.viewer.recording import Recording, View, nearest_to_ray, points_of
 
 MOST_POINTS = 60_000  # per cloud
-FRUSTA = 40  # maximum number shown along a path
+FRUSTA = 16  # about as many are shown along a path, small enough to see the surface between them
 PATH_COLOUR, MARK_COLOUR, NOW_COLOUR = (230, 140, 30), (20, 160, 255), (220, 40, 40)
 WORST_ERROR = 0.3  # relative; upper end of its colours
 GLTF_TO_WORLD = (0.0, 1.0, 0.0, 0.0)  # half a turn about x: y up and z back become y down and z forward
@@ -97,7 +97,7 @@ class Page:
             scene.add_line_segments("/path", np.stack([centres[:-1], centres[1:]], 1), PATH_COLOUR,
                                     thickness=2.0, thickness_units="screen")  # fmt: skip
             for i in range(0, len(known), max(1, len(known) // FRUSTA)):
-                self._frustum(f"/path/camera_{i:05d}", known[i], PATH_COLOUR, 0.5)
+                self._frustum(f"/path/camera_{i:05d}", known[i], PATH_COLOUR, 0.15)
         if recording.surface is not None:
             scale = 1000.0 if recording.unit.name == "mm" else 1.0  # .glb is in metres then
             self._surface = scene.add_glb("/surface", recording.surface, scale=scale, wxyz=GLTF_TO_WORLD)
@@ -120,7 +120,7 @@ class Page:
             "Colours", maps, initial_value=shown.colours if shown.colours in maps else maps[0]
         )
         low, high = (shown.low, shown.high) if shown.low < shown.high else self._span
-        top = max(self._span[1] * 2, high)
+        top = max(float(f"{2 * self._span[1]:.2g}"), high)
         self._range = gui.add_multi_slider(
             f"Depth, {recording.unit.name}", min=0.0, max=top, step=top / 200, initial_value=(low, high)
         )
@@ -203,7 +203,7 @@ class Page:
             "/points", self._points, colours, point_size=1.2 * size * _stride(view, MOST_POINTS),
             point_shading="flat", precision="float32",
         )  # fmt: skip
-        self._frustum("/camera", world, NOW_COLOUR, 1.0)
+        self._frustum("/camera", world, NOW_COLOUR, 0.4)
 
     def _frustum(self, name: str, world_from_cam: np.ndarray, colour, share: float) -> None:
         size = self._recording.view(0).depth.shape
