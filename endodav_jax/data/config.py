@@ -19,6 +19,7 @@ class PhantomData:
       held_out: number of validation sequences, and of test sequences; 0 for an eighth of `sequences`.
       frames: frames per sequence.
       height, width: in pixels, multiples of 32 for training.
+      every: record every n-th frame of the camera's motion, as if at a lower frame rate.
     """
 
     family: str = ""
@@ -28,6 +29,7 @@ class PhantomData:
     frames: int = 48
     height: int = 128
     width: int = 160
+    every: int = 1
 
     def __post_init__(self):
         check_choices(self, "data.phantom")

@@ -1,6 +1,8 @@
 """Camera paths through all videos of a prepared data set, for training (`data.camera_paths`)."""
 
 import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +18,7 @@ from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.tracker import TrackingRules
 
+_VIDEOS_AT_ONCE = 4  # at most: each is kept in memory as a whole
 _FARTHEST_FRAME = 2.0  # factor by which a frame's depth may be off its stretch; beyond it, its points told nothing
 
 
@@ -31,16 +34,22 @@ def solve_paths(
     """
     videos = EvaluationVideos(split.folder, split.split)
     estimator = DepthEstimator(dataclasses.replace(model, image_shape=image_shape), params)
-    poses, pieces, levels, count = [], [], [], 0
-    for sequence in tqdm(videos.sequences, desc="camera paths", unit="video"):
+
+    def solved(sequence: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         views, intrinsics = _views(videos, sequence, estimator)
         rules, points = TrackingRules(scale_sigma=FREE_SCALE), FollowedPoints()
         path = refined_path(track_clip(views.__iter__, intrinsics, rules, points=points), points)
         piece, level = _told(path, views)
-        poses.append(np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)]))
-        pieces.append(np.where(piece == LOST, LOST, piece + count))
-        levels.append(level)
-        count += int(piece.max(initial=LOST)) + 1
+        return np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)]), piece, level
+
+    poses, pieces, levels, count = [], [], [], 0
+    with ThreadPoolExecutor(min(_VIDEOS_AT_ONCE, os.cpu_count() or 1)) as pool:
+        every = tqdm(pool.map(solved, videos.sequences), "camera paths", len(videos.sequences), unit="video")
+        for pose, piece, level in every:
+            poses.append(pose)
+            pieces.append(np.where(piece == LOST, LOST, piece + count))
+            levels.append(level)
+            count += int(piece.max(initial=LOST)) + 1
     return CameraPaths(
         np.concatenate(poses), np.concatenate(pieces).astype(np.int32), np.concatenate(levels), digest_of_split(split)
     )

@@ -33,6 +33,7 @@ from endodav_jax.training.objective import (
     lands_on_counted,
     mean_over_scales,
     photometric_errors,
+    predict_transforms,
     statistics_of,
     to_full_size,
     train_passes,
@@ -172,14 +173,18 @@ def depth_objective(
     forward_flows, backward_flow = shared_flows(networks.flow, batch["frames_augmented"])
     flow = to_full_size([forward_flows[scale] for scale in config.scales], shape)
     registration = jax.vmap(lambda image, flow: warp_by_flow(image, flow, "border"))(clip.neighbours, flow[0])
-    frames = jnp.broadcast_to(clip.frames, registration.shape)
-    transforms = train_passes(networks.transform, registration, frames, config.remat)
+    if config.learn_registration:
+        frames = jnp.broadcast_to(clip.frames, registration.shape)
+        transforms = train_passes(networks.transform, registration, frames, config.remat)
+        transforms = to_full_size([transforms[scale] for scale in config.scales], shape)
+    else:
+        transforms = predict_transforms(networks.transform, registration, clip, config)
     disparities = networks.depth(batch["frames_augmented"][:, 1:-1], batch["view_mask"])
     disparities = [disparities[scale].reshape(-1, *disparities[scale].shape[2:], 1) for scale in config.scales]
     maps = _ScaleMaps(
         to_full_size(disparities, shape)[..., 0],
         flow,
-        to_full_size([transforms[scale] for scale in config.scales], shape),
+        transforms,
     )
     depth = networks.depth.config.depth(maps.disparity[0])
     neighbour_from_frame, intrinsics = camera(networks, clip, batch, depth, config)

@@ -14,7 +14,7 @@ from endodav_jax.losses.brightness import refined_target
 from endodav_jax.losses.ncc import local_ncc
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, pair_masks
-from endodav_jax.models.layers import map_frames, recomputed
+from endodav_jax.models.layers import recomputed
 from endodav_jax.training.objective import (
     Batch,
     Clip,
@@ -23,6 +23,7 @@ from endodav_jax.training.objective import (
     lands_on_counted,
     mean_over_scales,
     photometric_errors,
+    predict_transforms,
     statistics_of,
     to_full_size,
     training_mode,
@@ -104,17 +105,6 @@ def flow_objective(
         weight = config.flow_smoothness / 2**scale
         losses[f"{PREFIX}loss/{scale}"] = registration_losses[i] + weight * smoothness / 2
     return mean_over_scales(losses, PREFIX, config), FlowAux(losses, statistics_of(networks))
-
-
-def predict_transforms(
-    network: nnx.Module, registration: Float[Array, "2 N H W 3"], clip: Clip, config: ObjectiveConfig
-) -> Float[Array, "S 2 N H W 3"]:
-    """Returns the transform at each scale, full size, from the network in evaluation mode, without gradients."""
-    pairs = registration.reshape(-1, *registration.shape[2:])
-    frames = jnp.concatenate([clip.frames, clip.frames])
-    maps = map_frames(lambda first, second: network(first, second, train=False), pairs, frames)
-    maps = [maps[scale].reshape(2, -1, *maps[scale].shape[1:]) for scale in config.scales]
-    return jax.lax.stop_gradient(to_full_size(maps, clip.frames.shape[1:3]))
 
 
 @runtime_checkable

@@ -96,6 +96,10 @@ def trained_groups(config: Config) -> frozenset[str]:
         groups -= {"output_convolutions"}
     if not config.train.objective.learn_intrinsics:
         groups -= {"intrinsics"}
+    if not config.train.objective.learn_registration:
+        groups -= {"flow", "transform"}
+    if config.train.objective.camera != "pose":
+        groups -= {"pose"}
     return groups
 
 

@@ -167,6 +167,17 @@ def train_passes(network: nnx.Module, first: Array, second: Array, remat: bool):
     return outputs
 
 
+def predict_transforms(
+    network: nnx.Module, registration: Float[Array, "2 N H W 3"], clip: Clip, config: ObjectiveConfig
+) -> Float[Array, "S 2 N H W 3"]:
+    """Returns the transform at each scale, full size, from the network in evaluation mode, without gradients."""
+    pairs = registration.reshape(-1, *registration.shape[2:])
+    frames = jnp.concatenate([clip.frames, clip.frames])
+    maps = map_frames(lambda first, second: network(first, second, train=False), pairs, frames)
+    maps = [maps[scale].reshape(2, -1, *maps[scale].shape[1:]) for scale in config.scales]
+    return jax.lax.stop_gradient(to_full_size(maps, clip.frames.shape[1:3]))
+
+
 def photometric_errors(
     a: Float[Array, "N H W 3"], b: Float[Array, "N H W 3"], config: ObjectiveConfig
 ) -> Float[Array, "N H W"]:

@@ -31,6 +31,8 @@ class ObjectiveConfig:
         (`training.flow_camera`), `path` solves it for whole videos before training (`training.path_camera`); both need
         the intrinsics of the data.
       learn_intrinsics: predict the camera intrinsics instead of using those in the batch.
+      learn_registration: train the flow and brightness networks, as published; otherwise they keep the weights they
+        start from, run in evaluation mode, and the flow's update is left out, which halves the time of a step.
       highlight_threshold: pixels whose three channels all reach this value are specular highlights and excluded from
         every term; None includes them.
       remat: recompute the large maps of the motion networks in their backward passes; with `train.remat`, takes about a
@@ -50,6 +52,7 @@ class ObjectiveConfig:
     automask: bool = False
     camera: Literal["pose", "flow", "path"] = "pose"
     learn_intrinsics: bool = True
+    learn_registration: bool = True
     highlight_threshold: float | None = None
     remat: bool = True
 

@@ -88,7 +88,9 @@ class TrainStep:
     def __call__(
         self, state: State, frozen: Groups, batch: dict[str, Array], phase: Phase
     ) -> tuple[State, dict[str, Array], Pictures]:
-        """Makes both updates, unless something is not finite: then the state is unchanged and `skipped` is incremented.
+        """Makes both updates, that of the flow only if the run trains it.
+
+        If something is not finite, the state is unchanged and `skipped` is incremented.
 
         Args:
           state: see `State`.
@@ -107,17 +109,20 @@ class TrainStep:
         params, opt = state["params"], state["opt"]
         optimisers = dict.fromkeys(params, ADAM)
 
-        flow_aux, flow_grads = self._gradients(self.objectives.flow, FLOW, params, frozen, state["statistics"], clip)
-        flow_grads, norms = self._clipped(flow_grads)
-        params, opt = apply_gradients(optimisers, rates, flow_grads, opt, params)
+        flow_losses, norms, statistics = {}, {}, state["statistics"]
+        if params.keys() >= FLOW:
+            flow_aux, flow_grads = self._gradients(self.objectives.flow, FLOW, params, frozen, statistics, clip)
+            flow_losses, statistics = flow_aux.losses, flow_aux.statistics
+            flow_grads, norms = self._clipped(flow_grads)
+            params, opt = apply_gradients(optimisers, rates, flow_grads, opt, params)
 
         depth_aux, depth_grads = self._gradients(
-            self.objectives.depth, phase.groups, params, frozen, flow_aux.statistics, clip, projection=phase.projection
+            self.objectives.depth, phase.groups, params, frozen, statistics, clip, projection=phase.projection
         )
         depth_grads, depth_norms = self._clipped(depth_grads)
         params, opt = apply_gradients(optimisers, rates, depth_grads, opt, params)
 
-        metrics = self._mean(flow_aux.losses | depth_aux.losses) | {
+        metrics = self._mean(flow_losses | depth_aux.losses) | {
             f"gradient_norm/{group}": norm for group, norm in (norms | depth_norms).items()
         }
         finite = jnp.all(jnp.isfinite(jnp.stack(list(metrics.values()))))

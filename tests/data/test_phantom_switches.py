@@ -208,6 +208,14 @@ def test_switches_drawn_together_are_switches_drawn_alone():
         np.testing.assert_allclose(np.asarray(a)[2], np.asarray(b), rtol=1e-4, atol=1e-5)
 
 
+def test_every_third_frame_is_what_every_frame_holds():
+    all_of_them, third = (list(render_sequence(quiet(frames=n, every=every), 0)) for n, every in ((7, 1), (3, 3)))
+    for number, record in enumerate(third):
+        assert record["frame_index"] == number
+        for name in ("frame", "depth_mm", "cam_from_world"):
+            np.testing.assert_array_equal(record[name], all_of_them[3 * number][name])
+
+
 def test_a_switch_that_is_off_is_not_in_the_name_of_a_cache():
     assert "smoke" not in repr(PhantomConfig.colon())
     assert "smoke=0.5" in repr(PhantomConfig.colon(smoke=0.5))
@@ -218,7 +226,7 @@ def test_a_switch_that_is_off_is_not_in_the_name_of_a_cache():
     ("field", "value"),
     [
         ("tools", 9), ("tools", -1), ("smoke", 1.5), ("fluid", -0.1), ("motion_blur", 2.0), ("codec", "divx"),
-        ("codec_quality", 0), ("stereo", -1.0), ("stereo", 80.0),
+        ("codec_quality", 0), ("every", 0), ("stereo", -1.0), ("stereo", 80.0),
     ],
 )  # fmt: skip
 def test_a_switch_out_of_range_names_its_field(field, value):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from endodav_jax.checkpoints.shipped import SHIPPED
+from endodav_jax.training.initial import trained_groups
+from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule, phase_of_step
 from tests.training.toy import toy_batch, toy_config, toy_step, traced_phases
 
@@ -88,3 +90,27 @@ def test_pictures_are_of_one_frame(run):
     assert pictures.frame.shape == (64, 64, 3)
     assert pictures.flow.shape == (2, 64, 64, 2)
     assert pictures.disparity.shape == (64, 64)
+
+
+def test_a_step_that_does_not_learn_registration_makes_the_depth_update_alone():
+    objective = ObjectiveConfig(learn_registration=False)
+    step, state, frozen = toy_step(toy_config(SHIPPED, resnet_layers=10, objective=objective))
+    phase = phase_of_step(1, PhaseSchedule(joint=True), frozenset(state["params"]))
+    after, metrics, _ = jax.jit(step, static_argnums=3)(state, frozen, toy_batch(1, 1), phase)
+    assert bool(metrics["finite"])
+    assert {"flow", "transform"} <= frozen.keys()
+    assert changed(state["params"], after["params"]) == {
+        "spatial_adapters", "temporal_adapters", "output_convolutions", "pose", "intrinsics",
+    }  # fmt: skip
+    for network in ("flow", "transform"):
+        for before, now in zip(
+            *map(jax.tree.leaves, (state["statistics"][network], after["statistics"][network])), strict=True
+        ):
+            np.testing.assert_array_equal(before, now)
+    assert not [name for name in metrics if name.startswith("flow_phase")]
+
+
+def test_a_run_whose_camera_is_solved_leaves_the_pose_network_alone():
+    config = toy_config(objective=ObjectiveConfig(camera="path", learn_intrinsics=False))
+    assert "pose" not in trained_groups(config)
+    assert "pose" in trained_groups(toy_config())

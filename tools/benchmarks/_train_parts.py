@@ -16,9 +16,9 @@ from flax import nnx
 
 from endodav_jax.config import Config
 from endodav_jax.training.depth_objective import learned_camera, shared_flows
-from endodav_jax.training.flow_objective import flow_passes, predict_transforms
+from endodav_jax.training.flow_objective import flow_passes
 from endodav_jax.training.initial import initial_networks
-from endodav_jax.training.objective import clip_of, train_passes
+from endodav_jax.training.objective import clip_of, predict_transforms, train_passes
 from endodav_jax.training.partition import apply_gradients, join_groups, select
 from endodav_jax.training.phases import Phase
 from endodav_jax.training.step import ADAM, FLOW, TrainStep, new_state

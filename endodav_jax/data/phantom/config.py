@@ -10,7 +10,7 @@ LIGHTS = ("endoscope", "flat")
 CODECS = ("", "h264", "mjpeg")
 MOST_TOOLS = 4
 
-_LATER = {"tools", "smoke", "fluid", "motion_blur", "codec", "codec_quality", "stereo"}
+_LATER = {"tools", "smoke", "fluid", "motion_blur", "codec", "codec_quality", "every", "stereo"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,7 @@ class PhantomConfig:
         masks are those of the middle.  A frame takes five times as long to render.
       codec: `h264` or `mjpeg` to send whole sequences through that codec and back (`render_sequence`); empty for none.
       codec_quality: 1 is the worst, 100 the best; 75 is a good recording.
+      every: record every n-th frame of the camera's motion, as if at a lower frame rate.
       stereo: baseline in mm of a second eye to the right, which is rendered too; 0 is none.
     """
 
@@ -74,6 +75,7 @@ class PhantomConfig:
     motion_blur: float = 0.0
     codec: Codec = ""
     codec_quality: int = 75
+    every: int = 1
     stereo: float = 0.0
 
     def __post_init__(self):
@@ -104,6 +106,7 @@ class PhantomConfig:
         check("motion_blur", 0 <= self.motion_blur <= 1, "in 0..1")
         check("codec", self.codec in CODECS, "one of h264, mjpeg, or empty")
         check("codec_quality", 1 <= self.codec_quality <= 100, "in 1..100")
+        check("every", self.every >= 1, "at least 1")
         check("stereo", 0 <= self.stereo <= 50, "in 0..50 mm")
 
     def __repr__(self) -> str:

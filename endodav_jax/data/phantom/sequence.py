@@ -44,7 +44,10 @@ def _rendered(config: PhantomConfig, sequence: int, start: int) -> Iterator[dict
         # The last call renders a few frames too many rather than compile for another length.
         numbers = np.arange(first, first + FRAMES_A_CALL, dtype=np.int32)
         clip = {
-            k: np.asarray(v) for k, v in render_clip(scene, numbers, height=config.height, width=config.width).items()
+            name: np.asarray(maps)
+            for name, maps in render_clip(
+                scene, numbers * config.every, height=config.height, width=config.width
+            ).items()
         }
         for i, number in enumerate(numbers[: config.frames - first]):
             yield {name: clip[name][i] for name in EYES if name in clip} | {

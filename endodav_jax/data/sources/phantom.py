@@ -36,6 +36,7 @@ class PhantomSource(SequenceSource):
         motion_blur: float = 0.0,
         codec: Literal["", "h264", "mjpeg"] = "",
         codec_quality: int = 75,
+        every: int = 1,
     ):
         """Takes a family's preset.
 
@@ -54,6 +55,7 @@ class PhantomSource(SequenceSource):
           motion_blur: how long the shutter is open, as a share of the frame interval.
           codec: `h264` or `mjpeg` to compress sequences; empty for none.
           codec_quality: 1 is the worst, 100 the best.
+          every: record every n-th frame of the camera's motion, as if at a lower frame rate.
 
         Raises:
           UserError: there is no such family, or a value is out of range.
@@ -66,7 +68,7 @@ class PhantomSource(SequenceSource):
             raise UserError(f"phantom: seed {seed} must lie in 0..{_SEEDS - 1}")
         fields: dict[str, Any] = {"frames": frames, "height": height, "width": width, "light": light}
         fields |= {"tools": tools, "smoke": smoke, "fluid": fluid, "motion_blur": motion_blur}
-        fields |= {"codec": codec, "codec_quality": codec_quality}
+        fields |= {"codec": codec, "codec_quality": codec_quality, "every": every}
         try:
             self._configs = {
                 split: PhantomConfig.of(
