@@ -19,7 +19,8 @@ class PhantomData:
       held_out: number of validation sequences, and of test sequences; 0 for an eighth of `sequences`.
       frames: frames per sequence.
       height, width: in pixels, multiples of 32 for training.
-      every: record every n-th frame of the camera's motion, as if at a lower frame rate.
+      every: training sequences record every n-th frame of the camera's motion, as if at a lower frame rate.
+      held_out_frames: frames of each other sequence, which records every frame; 0 for as many as `frames`.
     """
 
     family: str = ""
@@ -30,6 +31,7 @@ class PhantomData:
     height: int = 128
     width: int = 160
     every: int = 1
+    held_out_frames: int = 0
 
     def __post_init__(self):
         check_choices(self, "data.phantom")

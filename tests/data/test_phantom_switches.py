@@ -10,6 +10,7 @@ from scipy import ndimage
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, draw_scenes, render_sequence
 from endodav_jax.data.phantom.rods import distance
 from endodav_jax.data.phantom.trace import points_at, pose_of_rays, rotate
+from endodav_jax.data.sources.phantom import PhantomSource
 from endodav_jax.errors import UserError
 from endodav_jax.pretraining.scenes import PhantomScenes
 from tests.data.phantom_clips import HEIGHT, LENGTH, WIDTH, camera_points, clip, pixel_grid, sample
@@ -214,6 +215,21 @@ def test_every_third_frame_is_what_every_frame_holds():
         assert record["frame_index"] == number
         for name in ("frame", "depth_mm", "cam_from_world"):
             np.testing.assert_array_equal(record[name], all_of_them[3 * number][name])
+
+
+def test_sequences_to_measure_on_record_every_frame_at_a_length_of_their_own():
+    source = PhantomSource(
+        "colon", sequences=1, held_out=1, frames=2, every=4, held_out_frames=3, height=HEIGHT, width=WIDTH
+    )
+    trained, tested = (
+        [frame.cam_from_world for frame in source.read(source.sequences(split)[0])] for split in ("train", "test")
+    )
+    whole = render_sequence(PhantomConfig.colon(sequences=1, frames=5, height=HEIGHT, width=WIDTH), 0)
+    path = [record["cam_from_world"] for record in whole]
+    np.testing.assert_array_equal(trained, path[::4])
+    assert len(tested) == 3
+    step_trained, step_tested = (np.linalg.norm((a @ np.linalg.inv(b))[:3, 3]) for b, a in (trained[:2], tested[:2]))
+    assert step_trained > 2 * step_tested
 
 
 def test_a_switch_that_is_off_is_not_in_the_name_of_a_cache():

@@ -37,6 +37,7 @@ class PhantomSource(SequenceSource):
         codec: Literal["", "h264", "mjpeg"] = "",
         codec_quality: int = 75,
         every: int = 1,
+        held_out_frames: int = 0,
     ):
         """Takes a family's preset.
 
@@ -55,7 +56,9 @@ class PhantomSource(SequenceSource):
           motion_blur: how long the shutter is open, as a share of the frame interval.
           codec: `h264` or `mjpeg` to compress sequences; empty for none.
           codec_quality: 1 is the worst, 100 the best.
-          every: record every n-th frame of the camera's motion, as if at a lower frame rate.
+          every: training sequences record every n-th frame of the camera's motion, as if at a lower frame rate, which
+            covers more of it in as many frames.
+          held_out_frames: of each sequence to validate or test on, which record every frame; 0 for as many as `frames`.
 
         Raises:
           UserError: there is no such family, or a value is out of range.
@@ -66,15 +69,17 @@ class PhantomSource(SequenceSource):
             raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILIES)}")
         if not 0 <= seed < _SEEDS:
             raise UserError(f"phantom: seed {seed} must lie in 0..{_SEEDS - 1}")
-        fields: dict[str, Any] = {"frames": frames, "height": height, "width": width, "light": light}
+        fields: dict[str, Any] = {"height": height, "width": width, "light": light}
         fields |= {"tools": tools, "smoke": smoke, "fluid": fluid, "motion_blur": motion_blur}
-        fields |= {"codec": codec, "codec_quality": codec_quality, "every": every}
+        fields |= {"codec": codec, "codec_quality": codec_quality}
+        training, other = {"frames": frames, "every": every}, {"frames": held_out_frames or frames}
         try:
             self._configs = {
                 split: PhantomConfig.of(
                     family,
                     seed=seed + step * _SEEDS,
                     sequences=sequences if split == "train" else held_out or max(1, sequences // 8),
+                    **(training if split == "train" else other),
                     **fields,
                 )
                 for split, step in _SEED_STEP.items()
