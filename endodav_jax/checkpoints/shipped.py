@@ -1,13 +1,12 @@
-"""The weights shipped with the package: one safetensors file in half precision, with its card in the file header.
+"""The weights shipped with the package, and the names that refer to them wherever weights are named.
 
-They were trained with `configs/pretrain_phantom.py`; the name `SHIPPED` refers to them wherever weights are named.
+`SHIPPED` is one safetensors file in half precision, with its card in the file header, trained with
+`configs/pretrain_phantom.py`.  The other names are the same networks with an adapter file.
 """
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,30 @@ from endodav_jax.files import sha256_of, whole_file
 from endodav_jax.models.config import DepthModelConfig
 
 SHIPPED = "shipped"
+# Names of shipped weights -> adapter file, trained without labels with `configs/phantom_study.py`; empty for none.
+SHIPPED_WEIGHTS: Mapping[str, str] = {SHIPPED: "", "shipped-organ": "organ_adapter.safetensors"}
 _FILE = "phantom_vitt.safetensors"
 
 
 def load_shipped() -> tuple[DepthModelConfig, dict[str, dict], Card]:
-    """Reads the shipped networks, as `read_packed` does.
+    """Reads the networks named `SHIPPED`, as `read_packed` does.
 
     Raises:
       UserError: the installation lacks the file.
     """
-    with _shipped_file() as path:
-        return read_packed(path)
+    return read_packed(_installed(_FILE))
+
+
+def shipped_adapter(name: str) -> Path | None:
+    """Returns the adapter file of shipped weights; None for those without one.
+
+    Args:
+      name: a name of `SHIPPED_WEIGHTS`.
+
+    Raises:
+      UserError: the installation lacks the file.
+    """
+    return _installed(SHIPPED_WEIGHTS[name]) if SHIPPED_WEIGHTS[name] else None
 
 
 def sha256_of_shipped() -> str:
@@ -41,16 +53,14 @@ def sha256_of_shipped() -> str:
     Raises:
       UserError: the installation lacks the file.
     """
-    with _shipped_file() as path:
-        return sha256_of(path)
+    return sha256_of(_installed(_FILE))
 
 
-@contextlib.contextmanager
-def _shipped_file() -> Iterator[Path]:
-    with resources.as_file(resources.files("endodav_jax.checkpoints") / _FILE) as path:
-        if not path.is_file():
-            raise UserError(f"{path}: missing from the installation; reinstall the package, or give --weights")
-        yield path
+def _installed(file: str) -> Path:
+    path = Path(__file__).parent / file
+    if not path.is_file():
+        raise UserError(f"{path}: missing from the installation; reinstall the package, or give --weights")
+    return path
 
 
 def read_packed(path: Path) -> tuple[DepthModelConfig, dict[str, dict], Card]:

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save_adapter
 from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
-from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
+from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS, load_shipped, shipped_adapter
 from endodav_jax.checkpoints.store import MODEL_FOLDER, is_checkpoint, load_checkpoint, load_origin, save_model
 from endodav_jax.choices import OutputKind
 from endodav_jax.conversion.published_files import (
@@ -53,16 +53,16 @@ def load_networks(source: Path | str, family: str | None = None, output: OutputK
     """Reads a checkpoint folder, or converts published weights (a file or a folder) in memory.
 
     Args:
-      source: the folder or file, or `shipped` for the weights shipped with the package.  The folder of a training run
-        refers to the network in it.
+      source: the folder or file, or a name of weights shipped with the package (`shipped.SHIPPED_WEIGHTS`).  The
+        folder of a training run refers to the network in it.
       family: resolves ambiguous published keys; see `conversion.recognise.recognise_depth`.
       output: what the depth network outputs, overriding its card or its file name.
 
     Raises:
       UserError: missing, damaged, or not the weights of a known network.
     """
-    if str(source) == SHIPPED:
-        return _with_output(Networks(*load_shipped(), None), output)
+    if str(source) in SHIPPED_WEIGHTS:
+        return _with_output(_shipped_networks(str(source)), output)
     source = Path(source)
     if is_checkpoint(source / MODEL_FOLDER):
         source = source / MODEL_FOLDER
@@ -81,6 +81,15 @@ def load_networks(source: Path | str, family: str | None = None, output: OutputK
     return Networks(found.config, found.params, card_of(found), found.origin)
 
 
+def _shipped_networks(name: str) -> Networks:
+    config, params, card = load_shipped()
+    adapter = shipped_adapter(name)
+    if adapter is not None:
+        config, depth, card = apply_adapter(config, params["depth"], adapter)
+        params = params | {"depth": depth}
+    return Networks(config, params, card, None)
+
+
 def _with_output(found: Networks, output: OutputKind | None) -> Networks:
     """The networks, with the meaning of their output overridden."""
     if output is None or found.config is None or found.config.output == output:
@@ -95,8 +104,8 @@ def load_model(
     """Reads a depth network and the motion networks beside it.
 
     Args:
-      path: a checkpoint folder, `shipped`, or published weights: a `.pth`, `.pt` or `.safetensors` file or a folder of
-        them, which are converted in memory.
+      path: a checkpoint folder, a name of shipped weights, or published weights: a `.pth`, `.pt` or `.safetensors` file
+        or a folder of them, which are converted in memory.
       family: see `load_networks`.
       output: see `load_networks`.
 

@@ -1,4 +1,4 @@
-"""`endodav reproduce table1|table2`: the paper's tables next to ours, from the available data and weights."""
+"""`endodav reproduce table1|table2|study`: the paper's tables next to ours, or their rows on a rendered patient."""
 
 import dataclasses
 from pathlib import Path
@@ -10,22 +10,25 @@ from endodav_jax.errors import UserError
 from endodav_jax.fields import positional, spelled
 from endodav_jax.tables.given import Given
 
-TableName = Literal["table1", "table2"]
+TableName = Literal["table1", "table2", "study"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Reproduces the tables of the paper from your data and weights, and prints ours next to theirs.
+    """Reproduces the tables of the paper from your data and weights, or their rows on a rendered patient.
 
     Attributes:
-      table: table1 for VDA, EndoDAC and EndoDAV on SCARED and Hamlyn; table2 for the ablation.
+      table: table1 for VDA, EndoDAC and EndoDAV on SCARED and Hamlyn; table2 for the ablation; study for the rows of
+        both on rendered videos, without data, trained for hours with the configuration phantom_study.
       output: folder for all results; rerun to resume.
       phantom: run every row at small size on phantoms; no data or weights needed.
+      seeds: for study: how many patients, each with videos to train on and others to measure on.
     """
 
     table: Annotated[TableName, *positional("TABLE")]
     output: Annotated[Path, spelled("-o", metavar="WORKDIR")]
     phantom: bool = False
+    seeds: int = 3
     given: tyro.conf.OmitArgPrefixes[Given] = Given()
 
 
@@ -38,6 +41,8 @@ def run(command: Command) -> int:
     Raises:
       UserError: data sets are given together with `--phantom`, or a given path does not exist.
     """
+    if command.table == "study":
+        return _study(command)
     if command.phantom and (command.given.scared or command.given.hamlyn):
         raise UserError("--phantom: replaces --scared and --hamlyn; omit them")
     for name, value in vars(command.given).items():
@@ -47,3 +52,14 @@ def run(command: Command) -> int:
     from endodav_jax.tables.reproduce import reproduce
 
     return reproduce(command.table, command.given, command.output, SmallRun() if command.phantom else None)
+
+
+def _study(command: Command) -> int:
+    if command.phantom or command.given != Given():
+        raise UserError("study: renders its own videos and starts from the shipped network; give -o and --seeds alone")
+    if command.seeds < 1:
+        raise UserError(f"--seeds: {command.seeds} must be at least 1")
+    from endodav_jax.config import read_config
+    from endodav_jax.tables.study import study
+
+    return study(read_config("phantom_study"), command.seeds, command.output)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from endodav_jax.checkpoints.shipped import SHIPPED
+from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import MAX_FRAMES
@@ -41,7 +41,7 @@ def check_config(config: Config) -> None:
         ("train.resnet_weights", config.train.resnet_weights),
         ("train.validation_path", config.train.validation_path),
     ):
-        if path and path != SHIPPED and not Path(path).exists():
+        if path and path not in SHIPPED_WEIGHTS and not Path(path).exists():
             raise UserError(f"config.{field}: {path} does not exist")
 
 

@@ -109,7 +109,9 @@ class TrainStep:
         params, opt = state["params"], state["opt"]
         optimisers = dict.fromkeys(params, ADAM)
 
-        flow_losses, norms, statistics = {}, {}, state["statistics"]
+        flow_losses: dict[str, Array] = {}
+        norms: dict[str, Array] = {}
+        statistics = state["statistics"]
         if params.keys() >= FLOW:
             flow_aux, flow_grads = self._gradients(self.objectives.flow, FLOW, params, frozen, statistics, clip)
             flow_losses, statistics = flow_aux.losses, flow_aux.statistics

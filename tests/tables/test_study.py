@@ -1,0 +1,91 @@
+"""`endodav reproduce study`: the paper's rows on rendered patients, and what is said of them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from endodav_jax.cli import main
+from endodav_jax.config import read_config
+from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR
+from endodav_jax.tables.study import ROWS, SHOWN, study_cells, trained_config
+from endodav_jax.training.checks import check_config
+from endodav_jax.training.initial import trained_groups
+from tests.quick_compilation import QUICK_COMPILATION
+
+
+def figures(abs_rel: float, tae: float) -> dict:
+    return dict.fromkeys(SHOWN, 0.5) | {"abs_rel": abs_rel, "tae": tae}
+
+
+def test_a_row_gives_mean_and_deviation_and_its_change_against_the_first_of_the_same_seed():
+    head, first, second = study_cells({
+        "before": [figures(0.2, 2.0), figures(0.1, 4.0)],
+        "after": [figures(0.1, 1.0), figures(0.08, 1.0)],
+    })  # fmt: skip
+    assert head[-2:] == ["abs rel, change", "TAE, change"]
+    assert first[1] == "0.150 (0.071)"
+    assert first[-2:] == ["-", "-"]
+    assert second[1] == "0.090 (0.014)"
+    assert second[-2:] == ["-35 (21)%", "-62 (18)%"]
+
+
+def test_one_seed_has_no_deviation():
+    _, first, second = study_cells({"before": [figures(0.2, 2.0)], "after": [figures(0.1, 1.0)]})
+    assert (first[1], second[1], second[-1]) == ("0.200", "0.100", "-50%")
+
+
+@pytest.mark.parametrize("network", sorted({row.network for row in ROWS.values()} - {"vda"}))
+def test_every_row_of_the_study_can_be_trained_and_sees_as_many_frames_a_step(network):
+    config = read_config("phantom_study")
+    row = trained_config(config, network)
+    check_config(row)
+    assert trained_groups(row)
+    assert row.data.clip_length * row.data.batch_size == config.data.clip_length * config.data.batch_size
+    assert row.train.steps == config.train.steps
+    assert row.train.objective.camera == config.train.objective.camera
+    assert (row.train.objective.projection_weight > 0) == (network != "endodav_without_projection")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "0"], "--seeds: 0 must be at least 1"),
+        (["--phantom"], "study: renders its own videos"),
+        (["--scared", "."], "study: renders its own videos"),
+    ],
+)
+def test_what_the_study_cannot_take_is_refused_in_one_line(options, message, tmp_path, capsys):
+    assert main(["reproduce", "study", "-o", str(tmp_path), *options]) == EXIT_USER_ERROR
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def program(workdir) -> str:
+    """Runs the study at small size and returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.tables.small_study", workdir],
+        env=os.environ | QUICK_COMPILATION | {"TQDM_DISABLE": "1"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == EXIT_OK, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_every_row_is_trained_measured_and_found_again(tmp_path):
+    printed = program(tmp_path)
+    rows = json.loads((tmp_path / "study.json").read_text())["rows"]
+    assert list(rows) == list(ROWS)
+    assert all(np.isfinite(found[0][name]) for found in rows.values() for name in SHOWN)
+    assert len({found[0]["abs_rel"] for found in rows.values()}) == len(ROWS)
+    assert (tmp_path / "study.txt").read_text() in printed
+    assert "<table" in (tmp_path / "study.html").read_text()
+    assert printed.count("training ") == 3
+    assert "training " not in program(tmp_path)
+    assert json.loads((tmp_path / "study.json").read_text())["rows"] == rows
