@@ -6,7 +6,8 @@
 
 What trains is as published: the SSB vectors and the output convolutions.  What differs from the published training: the
 small network that comes with the package; the camera's path, solved before training; the relative projection loss;
-known intrinsics; clips of frames further apart, since at this size neighbouring frames are moved by a third of a pixel;
+known intrinsics; three short clips a step, so that it learns from several scenes at once; frames further apart, since
+at this size neighbouring frames are moved by a third of a pixel; flow and brightness networks as they were pretrained;
 both kinds of adapters at once; the finest scale alone; no smoothness.
 """
 
@@ -19,7 +20,7 @@ from endodav_jax.training.config import LearningRates, TrainConfig
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 
-RATES = {"spatial_adapters": 3e-3, "temporal_adapters": 1e-2, "output_convolutions": 5e-4}
+RATES = {"spatial_adapters": 8e-3, "temporal_adapters": 1e-2, "output_convolutions": 5e-4}
 
 
 def get_config():
@@ -30,21 +31,23 @@ def get_config():
         model=DepthModelConfig.endodav("vitt", image_shape=(112, 140)),
         data=DataConfig(
             phantom=PhantomData(family="organ", sequences=48, held_out=6, frames=48, height=128, width=160),
-            clip_length=8,
+            clip_length=4,
+            batch_size=3,
             frame_max_interval=5,
             threads=1,
             prefetch=2,
         ),
         train=TrainConfig(
-            steps=500,
+            steps=250,
             learning_rates=LearningRates(**RATES),
             schedule="cosine",
             phases=PhaseSchedule(joint=True),
-            ema_decay=0.97,
+            ema_decay=0.95,
             objective=ObjectiveConfig(
                 scales=(0,),
                 camera="path",
                 learn_intrinsics=False,
+                learn_registration=False,
                 projection_weight=0.15,
                 projection_relative=True,
                 disparity_smoothness=0.0,

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 ERRORS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
 SMALLER = [
     "--config.model.image_shape=(28, 28)",
-    "--config.data.phantom.sequences=2", "--config.data.phantom.held_out=1", "--config.data.phantom.frames=34",
+    "--config.data.phantom.sequences=2", "--config.data.phantom.held_out=1", "--config.data.phantom.frames=12",
+    "--config.data.phantom.held_out_frames=34", "--config.data.phantom.every=2", "--config.data.batch_size=1",
     "--config.data.phantom.height=64", "--config.data.phantom.width=64", "--config.data.clip_length=2",
     "--config.train.steps=2", "--config.train.log_every=1",
 ]  # fmt: skip
