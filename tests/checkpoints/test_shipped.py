@@ -10,7 +10,7 @@ from flax import nnx, traverse_util
 
 import endodav_jax
 from endodav_jax.checkpoints import Card, load_model, save_model
-from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped, pack, read_packed
+from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped, pack, read_packed, shipped_adapter
 from endodav_jax.data.augment import NO_JITTER
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.data.phantom.sequence import render_sequence
@@ -37,6 +37,21 @@ def test_the_name_stands_for_it_wherever_weights_are_named():
     config, params, card = load_model(SHIPPED)
     assert (config, card) == load_shipped()[::2]
     assert params["depth"]["encoder"]["cls_token"].dtype == np.float32
+
+
+def test_the_name_of_an_adapter_stands_for_the_same_network_with_what_fine_tuning_added():
+    adapter = shipped_adapter("shipped-organ")
+    assert adapter is not None
+    assert adapter.stat().st_size < 0.3e6
+    (base, plain, _), (config, adapted, card) = load_model(SHIPPED), load_model("shipped-organ")
+    assert (base.family, config.family) == ("vda", "endodav")
+    assert config.preset == base.preset
+    plain, adapted = (traverse_util.flatten_dict(params["depth"]) for params in (plain, adapted))
+    changed = {path for path in plain if not np.array_equal(plain[path], adapted[path])}
+    assert changed
+    assert all(path[:2] == ("head", "output") for path in changed)
+    assert all("adapter" in path for path in adapted.keys() - plain.keys())
+    assert "trained for" in card.what
 
 
 def test_a_packed_checkpoint_is_what_it_was_to_half_precision(tmp_path):

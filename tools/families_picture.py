@@ -1,6 +1,6 @@
 """The README's picture: frames of scenes that no network was trained on, the shipped network's depth, and the truth.
 
-python tools/readme_picture.py docs/depth.png
+python tools/families_picture.py docs/depth.png
 """
 
 import sys
