@@ -11,6 +11,9 @@ import numpy as np
 
 from endodav_jax.errors import UserError
 
+_UMASK = os.umask(0)  # can only be read by setting it
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
@@ -32,6 +35,8 @@ def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
         yield part
         if part.is_dir():
             _remove(path)  # a folder cannot be moved onto a folder that is not empty
+        else:
+            part.chmod(part.stat().st_mode | 0o666 & ~_UMASK)  # safetensors lets nobody but the owner read its files
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or error

@@ -14,6 +14,13 @@ def test_a_finished_file_has_its_final_name_and_nothing_else_is_left(tmp_path):
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["depth.npz"]
 
 
+def test_a_file_may_be_read_by_whom_the_umask_says_whatever_its_writer_does(tmp_path):
+    (tmp_path / "plain").touch()
+    with whole_file(tmp_path / "private") as part:
+        part.touch(mode=0o600)
+    assert (tmp_path / "private").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_an_interrupted_file_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="half way"), whole_file(tmp_path / "depth.npz") as part:
         part.write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""The README's picture: frames of scenes that no network was trained on, the shipped network's depth, and the truth.
+"""The picture in `docs/infer.md`: frames of rendered scenes, the shipped network's depth, and the truth.
 
 python tools/families_picture.py docs/depth.png
 """
