@@ -72,7 +72,15 @@ def test_videos_point_clouds_and_a_report_are_left(finished):
         assert len([name for name in names if name.endswith("_sbs.mp4")]) == 1
         assert len(list((workdir / folder).glob("*_points_ply/*.ply"))) == 34
     page = (workdir / "report.html").read_text()
-    for words in ("before fine-tuning", "after fine-tuning", "neither", "both", "paper, SCARED", "data:image"):
+    for words in (
+        "before fine-tuning",
+        "after fine-tuning",
+        "neither",
+        "both",
+        "paper, SCARED",
+        "the study",
+        "data:image",
+    ):
         assert words in page
     assert "change" in printed
 
