@@ -9,7 +9,7 @@ import pytest
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "first_steps.ipynb"
 SMALLER = {
-    "frames=24": "frames=6, height=64, width=64",
+    "frames=24": "frames=6, frames=12, every=1, height=64, width=64",
     "steps=20": "steps=1",
     "resize((3 * 384, 288))": "resize((192, 64))",
     "config = endodav_jax.read_config": "config = small(endodav_jax.read_config",
@@ -22,7 +22,7 @@ def small(config):
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, image_shape=(28, 28)),
-        data=dataclasses.replace(config.data, clip_length=2, frame_max_interval=1),
+        data=dataclasses.replace(config.data, batch_size=1, clip_length=2, frame_max_interval=1),
     )
 
 
