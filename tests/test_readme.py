@@ -41,6 +41,7 @@ RUN_ELSEWHERE = {
     "endodav infer A.mp4": "tests/jobs/test_infer_many.py",
     "endodav weights get": "tests/jobs/test_weights.py",
     "python tools/benchmark.py ladder": "tests/training/test_ladder.py",
+    "endodav reproduce study": "tests/tables/test_study.py",
 }
 
 # What makes a command small: a part of it -> words that are added.
