@@ -7,55 +7,35 @@ shortened: smaller frames, 60 steps, each on pairs of frames from four scenes.  
 of the camera's motion, so that few frames, whose camera is solved quickly, have parallax.
 """
 
-from endodav_jax.checkpoints.shipped import SHIPPED
-from endodav_jax.config import base_config
-from endodav_jax.data.config import DataConfig, PhantomData
-from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.training.config import LearningRates, TrainConfig
-from endodav_jax.training.objective_config import ObjectiveConfig
-from endodav_jax.training.phases import PhaseSchedule
+import dataclasses
 
-RATES = {"spatial_adapters": 8e-3, "temporal_adapters": 1e-2, "output_convolutions": 1e-3}
+from endodav_jax.config import base_config, read_config
+from endodav_jax.data.config import PhantomData
+
+STEPS = 60
+OUTPUT_RATE = 1e-3  # twice the study's, in a quarter of its steps
 
 
 def get_config():
     """Returns the configuration."""
+    study = read_config("phantom_study")
+    phantom = PhantomData(
+        family="organ", sequences=24, frames=16, every=3, held_out=4, held_out_frames=40, height=96, width=128
+    )
+    rates = dataclasses.replace(study.train.learning_rates, output_convolutions=OUTPUT_RATE)
     return base_config(
         job="quickstart",
-        weights=SHIPPED,
-        model=DepthModelConfig.endodav("vitt", image_shape=(112, 140)),
-        data=DataConfig(
-            phantom=PhantomData(
-                family="organ", sequences=24, frames=16, every=3, held_out=4, held_out_frames=40, height=96, width=128
-            ),
-            clip_length=2,
-            batch_size=4,
-            frame_max_interval=2,
-            threads=1,
-            prefetch=2,
-        ),
-        train=TrainConfig(
-            steps=60,
-            learning_rates=LearningRates(**RATES),
-            schedule="cosine",
-            phases=PhaseSchedule(joint=True),
+        weights=study.weights,
+        model=study.model,
+        data=dataclasses.replace(study.data, phantom=phantom, clip_length=2, batch_size=4, frame_max_interval=2),
+        train=dataclasses.replace(
+            study.train,
+            steps=STEPS,
+            learning_rates=rates,
             ema_decay=0.9,
-            objective=ObjectiveConfig(
-                scales=(0,),
-                camera="path",
-                learn_intrinsics=False,
-                learn_registration=False,
-                projection_weight=0.15,
-                projection_relative=True,
-                disparity_smoothness=0.0,
-                remat=False,
-            ),
-            resnet_layers=10,
-            remat=False,
             save_every=1000,
             log_every=2,
             picture_every=30,
         ),
-        evaluate=EvaluateConfig(split="test"),
+        evaluate=study.evaluate,
     )
