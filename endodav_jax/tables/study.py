@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
+from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
@@ -33,6 +34,7 @@ from endodav_jax.tables.text import COLUMNS
 from endodav_jax.training.config import LearningRates
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
+from endodav_jax.version import __version__
 
 TITLE = "The paper's rows on a rendered patient: mean over seeds, and their standard deviation"
 SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
@@ -173,6 +175,9 @@ class _Patient:
         config = trained_config(self.config, network)
         identity = {name: value for name, value in dataclasses.asdict(config).items() if name != "evaluate"}
         identity["data"] = {name: value for name, value in identity["data"].items() if name != "path"}
+        identity |= {"version": __version__}
+        if config.weights == SHIPPED:
+            identity["weights"] = sha256_of_shipped()
         if not NETWORKS[network].starts:
             return config.weights, identity | {"train": None}
         folder = self.workdir / "trained" / f"{network}-{digest_of(identity)}"

@@ -1,9 +1,6 @@
 """`endodav reproduce`: both tables end to end on phantoms, from downloads and weights, and with nothing at all."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,7 +16,7 @@ from tests.conversion.torch_writer import write_pth
 from tests.conversion.weights import ENDODAC, params_of, state_dict_of
 from tests.data import fixtures
 from tests.data.scene import render_truth
-from tests.quick_compilation import QUICK_COMPILATION
+from tests.quick_compilation import printed_by
 from tests.tables.small import SMALL
 
 FIGURES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae", "total", "milliseconds")
@@ -37,13 +34,7 @@ def refuse(*_, **__):
 def finished(tmp_path_factory):
     """The folder of a run of both tables on phantoms, and what it printed."""
     workdir = tmp_path_factory.mktemp("tables")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.tables.small", workdir],
-        env=os.environ | QUICK_COMPILATION | {"TQDM_DISABLE": "1"},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == EXIT_OK, done.stderr[-3000:]
-    return workdir, done.stdout
+    return workdir, printed_by("tests.tables.small", workdir)
 
 
 @pytest.mark.slow

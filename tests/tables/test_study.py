@@ -1,20 +1,19 @@
 """`endodav reproduce study`: the paper's rows on rendered patients, and what is said of them."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from endodav_jax.cli import main
 from endodav_jax.config import read_config
-from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_USER_ERROR
 from endodav_jax.tables.study import ROWS, SHOWN, study_cells, trained_config
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.initial import trained_groups
-from tests.quick_compilation import QUICK_COMPILATION
+from tests.quick_compilation import printed_by
+
+PROGRAM = "tests.tables.small_study"
 
 
 def figures(abs_rel: float, tae: float) -> dict:
@@ -65,17 +64,6 @@ def test_what_the_study_cannot_take_is_refused_in_one_line(options, message, tmp
     assert error.count("\n") == 1
 
 
-def program(workdir) -> str:
-    """Runs the study at small size and returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.tables.small_study", workdir],
-        env=os.environ | QUICK_COMPILATION | {"TQDM_DISABLE": "1"},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == EXIT_OK, done.stderr[-3000:]
-    return done.stdout
-
-
 def trainings(printed: str) -> int:
     return sum(line.startswith("training ") for line in printed.splitlines())
 
@@ -83,7 +71,7 @@ def trainings(printed: str) -> int:
 @pytest.mark.slow
 @pytest.mark.long
 def test_every_row_is_trained_measured_and_found_again(tmp_path):
-    printed = program(tmp_path)
+    printed = printed_by(PROGRAM, tmp_path)
     rows = json.loads((tmp_path / "study.json").read_text())["rows"]
     assert list(rows) == list(ROWS)
     assert all(np.isfinite(found[0][name]) for found in rows.values() for name in SHOWN)
@@ -91,5 +79,5 @@ def test_every_row_is_trained_measured_and_found_again(tmp_path):
     assert (tmp_path / "study.txt").read_text() in printed
     assert "<table" in (tmp_path / "study.html").read_text()
     assert trainings(printed) == 3
-    assert trainings(program(tmp_path)) == 0
+    assert trainings(printed_by(PROGRAM, tmp_path)) == 0
     assert json.loads((tmp_path / "study.json").read_text())["rows"] == rows
