@@ -5,6 +5,7 @@ pipeline draws them (`contract.BATCH`: `jitter`, `jitter_order`).  The published
 pyramid separately; only scale 0 of the jittered frames reaches a network, so only it is jittered here.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -31,7 +32,8 @@ def colour_jitter(
       order: which of these four comes first, second, third, fourth.
 
     An adjustment of neutral strength (1, or 0 for hue) is skipped, so clips without jitter are returned bit-identical.
-    Clips are mapped sequentially: under `vmap`, selecting the next adjustment would compute all of them.
+    On a CPU, clips are mapped sequentially: under `vmap`, selecting the next adjustment computes all of them.  On an
+    accelerator that costs less than a loop over the clips, whose every step waits for the host.
     """
 
     def clip(operands):
@@ -44,7 +46,9 @@ def colour_jitter(
 
         return jax.lax.scan(adjust, frames, order)[0]
 
-    return jax.lax.map(clip, (frames, jitter, order))
+    return jax.lax.platform_dependent(
+        (frames, jitter, order), cpu=functools.partial(jax.lax.map, clip), default=jax.vmap(clip)
+    )
 
 
 def adjust_brightness(frames: Float[Array, "*T H W 3"], factor: Float[Array, ""]) -> Float[Array, "*T H W 3"]:
