@@ -21,6 +21,15 @@ MEASURED: tuple[Rule, ...] = ("disparity", "scale_shift")
 _RANGE_MM = (0.1, 150.0)  # depth for a disparity of 1 and of 0
 
 
+def held_out_scenes(config: PretrainConfig) -> dict[str, PhantomScenes]:
+    """Returns the held-out scenes by family, in the frame size and cache of `config`."""
+    size = {"height": config.frame_height, "width": config.frame_width}
+    return {
+        family: PhantomScenes(preset(family, seed=SEED, sequences=SCENES, frames=FRAMES, **size), False, config.cache)
+        for family in FAMILIES
+    }
+
+
 class HeldOut:
     """Frames of held-out scenes with their depth.
 
@@ -30,11 +39,7 @@ class HeldOut:
 
     def __init__(self, config: PretrainConfig):
         self._frames = {}
-        for family in FAMILIES:
-            phantom = preset(
-                family, seed=SEED, sequences=SCENES, frames=FRAMES, height=config.frame_height, width=config.frame_width
-            )
-            source = PhantomScenes(phantom, False, config.cache)
+        for family, source in held_out_scenes(config).items():
             scenes = [source[i] for i in range(SCENES)]
             self._frames[family] = tuple(np.concatenate([s[key] for s in scenes]) for key in ("frames", "depth_mm"))
 

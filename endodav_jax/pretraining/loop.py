@@ -18,7 +18,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.models import build_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
-from endodav_jax.pretraining.held_out import HeldOut
+from endodav_jax.pretraining.held_out import HeldOut, held_out_scenes
 from endodav_jax.pretraining.motion_step import (
     CameraNetworks,
     FlowNetworks,
@@ -28,13 +28,15 @@ from endodav_jax.pretraining.motion_step import (
     flow_losses,
     motion_step,
 )
-from endodav_jax.pretraining.scenes import PICTURES, Cropped, Mixture, mixture, scene_batches
+from endodav_jax.pretraining.render_ahead import render_ahead
+from endodav_jax.pretraining.scenes import PICTURES, Cropped, Mixture, PhantomScenes, mixture, scene_batches
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import flatten, unflatten
 from endodav_jax.training.run_checkpoint import open_run
 
 ADAM_BETAS = (0.9, 0.98)
+LEAST_RATE = 1 / 50  # of the maximum, at the end of the decay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def stages_of(config: PretrainConfig, image_shape: tuple[int, int]) -> tuple[Sta
     def scenes(count: int, frames: int, consecutive: bool, seed: int) -> Mixture:
         return mixture(
             config.families, count, consecutive=consecutive, cache=config.cache, seed=seed, frames=frames,
-            height=config.frame_height, width=config.frame_width,
+            height=config.frame_height, width=config.frame_width, tools=config.tools,
         )  # fmt: skip
 
     image = scenes(config.scenes, config.frames_per_scene, False, config.data_seed)
@@ -87,6 +89,14 @@ def stages_of(config: PretrainConfig, image_shape: tuple[int, int]) -> tuple[Sta
     )
 
 
+def _scenes_of_run(config: PretrainConfig, image_shape: tuple[int, int]) -> list[PhantomScenes]:
+    """All scenes that the stages with steps, and the evaluations, will ask for."""
+    sources = [source for stage in stages_of(config, image_shape) if stage.steps for source in stage.scenes.sources]
+    if config.measure_every:
+        sources += held_out_scenes(config).values()
+    return list(dict.fromkeys(sources))
+
+
 def pretrain(
     model_config: DepthModelConfig, config: PretrainConfig, seed: int, workdir: Path, start: dict | None = None
 ) -> dict:
@@ -105,6 +115,8 @@ def pretrain(
       UserError: `start` contains something that the networks do not have.
     """
     start = start or {}
+    if config.render_workers:
+        render_ahead(_scenes_of_run(config, model_config.image_shape), config.render_workers)
     *depth_stages, flow_stage, camera_stage = stages_of(config, model_config.image_shape)
     with RunLog(workdir) as log:
         run = functools.partial(_run_stage, config=config, seed=seed, workdir=workdir, log=log)
@@ -130,24 +142,26 @@ def pretrain(
     return {"depth": unflatten(weights)} | unflatten(dict(collections.ChainMap(*networks)))
 
 
-# state, batch -> state, losses and, for the depth stages, "disparity" [B,T,h,w]
-Step = Callable[[dict, dict], tuple[dict, dict]]
+# state, batch, learning rate -> state, losses and, for the depth stages, "disparity" [B,T,h,w]
+Step = Callable[[dict, dict, np.float32], tuple[dict, dict]]
 Measurement = Callable[[dict], dict[str, float]]  # of a state
 
 
 def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: PretrainConfig) -> tuple[dict, Step]:
     """Returns the state before the first step of a stage on flat weights, and its step."""
-    optimiser = _optimiser(stage, config)
+    optimiser = _optimiser(config.weight_decay, config.clip_norm)
+    weights = _placed(weights)
     params = unflatten({path: leaf for path, leaf in weights.items() if stage.trains(path)})
     frozen = unflatten({path: leaf for path, leaf in weights.items() if not stage.trains(path)})
     # The average starts as a copy, since a donated array may occur only once in the state.
-    state = {"params": params, "ema": jax.tree.map(jnp.copy, params), "opt": optimiser.init(params)}
+    state = _placed({"params": params, "ema": jax.tree.map(jnp.copy, params), "opt": optimiser.init(params)})
 
-    def step(state, batch):
+    def step(state, batch, rate):
         if stage.name == "image":
             batch = _as_frames(batch)
-        batch = {key: batch[key] for key in ("frames", "depth_mm", "jitter", "jitter_order")}
-        return pretrain_step(state, frozen, batch, graphdef=graphdef, optimiser=optimiser, config=config)
+        needed = ("frames", "depth_mm", "jitter", "jitter_order", *(("tone", "noise_seed") if config.recolour else ()))
+        batch = {key: batch[key] for key in needed}
+        return pretrain_step(state, frozen, batch, rate, graphdef=graphdef, optimiser=optimiser, config=config)
 
     return state, step
 
@@ -160,17 +174,23 @@ def _measurement(stage: Stage, graphdef: nnx.GraphDef, weights: dict, held_out: 
     return measure
 
 
+def _placed(tree: dict) -> dict:
+    """Returns the arrays on the device where checkpoints are restored, said explicitly: where an array may still be
+    moved, JAX compiles another program, so a resumed stage would compile again."""
+    return jax.device_put(tree, jax.local_devices()[0])
+
+
 def _motion_stage(
     stage: Stage, config: PretrainConfig, networks: nnx.Module, losses: Losses, start: dict
 ) -> tuple[dict, Step]:
-    optimiser = _optimiser(stage, config)
+    optimiser = _optimiser(config.weight_decay, config.clip_norm)
     graphdef, *states = nnx.split(networks, nnx.Param, nnx.BatchStat)
     params, statistics = (flatten(nnx.to_pure_dict(state)) for state in states)
     whole = params | statistics
     for name in {path.split(".")[0] for path in params} & start.keys():
         whole = _laid_over(whole, {name: start[name]})
     params, statistics = (unflatten({path: whole[path] for path in part}) for part in (params, statistics))
-    state = {"params": params, "statistics": statistics, "opt": optimiser.init(params)}
+    state = _placed({"params": params, "statistics": statistics, "opt": optimiser.init(params)})
     return state, functools.partial(motion_step, graphdef=graphdef, losses=losses, optimiser=optimiser)
 
 
@@ -210,13 +230,13 @@ def _run_stage(
             print(f"{stage.name} stage: resuming from step {done} of {stage.steps}")
         if measure and not done:
             log.scalars(0, f"{stage.name}_held_out", measure(state))
-        batches = scene_batches(stage.scenes, stage.batch_size, seed, done, *stage.transforms)
+        batches = scene_batches(stage.scenes, stage.batch_size, seed, done, *stage.transforms, recolour=config.recolour)
         bar = tqdm(
             range(done, stage.steps), initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0
         )
         for number in range(done + 1, stage.steps + 1):
             batch = next(batches)
-            state, aux = step(state, batch)
+            state, aux = step(state, batch, np.float32(learning_rate(stage, config, number)))
             bar.update()
             if number % config.log_every == 0:
                 scalars = {name: float(value) for name, value in aux.items() if value.ndim == 0}
@@ -239,34 +259,27 @@ def leaf_to_restore(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
-def _optimiser(stage: Stage, config: PretrainConfig) -> optax.GradientTransformation:
-    warm_up = min(config.warm_up_steps, stage.steps // 2)
-    return _cached_optimiser(
-        stage.steps, stage.learning_rate, warm_up, config.decay_share, config.weight_decay, config.clip_norm
-    )
-
-
 @functools.cache  # a static argument of the step: equal values must be identical objects
-def _cached_optimiser(
-    steps, learning_rate, warm_up, decay_share, weight_decay, clip_norm
-) -> optax.GradientTransformation:
-    decay = max(1, round(decay_share * steps))
-    schedule = optax.join_schedules(
-        [
-            optax.linear_schedule(0.0, learning_rate, max(warm_up, 1)),
-            optax.linear_schedule(learning_rate, learning_rate / 50, decay),
-        ],
-        [steps - decay],
-    )
+def _optimiser(weight_decay: float, clip_norm: float) -> optax.GradientTransformation:
+    """At a learning rate of 1."""
     return optax.chain(
         optax.clip_by_global_norm(clip_norm),
         optax.adamw(
-            schedule,
+            1.0,
             *ADAM_BETAS,
             weight_decay=weight_decay,
             mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
         ),
     )
+
+
+def learning_rate(stage: Stage, config: PretrainConfig, number: int) -> float:
+    """Returns the learning rate of step `number` (from 1) of a stage: warmed up, held, then decayed linearly."""
+    warm_up = max(1, min(config.warm_up_steps, stage.steps // 2))
+    decay = max(1, round(config.decay_share * stage.steps))
+    left = (stage.steps - number + 1) / decay
+    share = min(1.0, number / warm_up) if left >= 1 else LEAST_RATE + (1 - LEAST_RATE) * left
+    return stage.learning_rate * share
 
 
 def _as_frames(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

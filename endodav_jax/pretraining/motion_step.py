@@ -58,6 +58,7 @@ Losses = Callable[[Any, dict[str, Array]], dict[str, Float[Array, ""]]]
 def motion_step(
     state: State,
     batch: dict[str, Array],
+    learning_rate: Array,
     *,
     graphdef: nnx.GraphDef,
     losses: Losses,
@@ -69,9 +70,10 @@ def motion_step(
       state: parameters, BatchNorm statistics and optimiser state.
       batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], cam_from_world float32 [B,T,4,4] (mm), intrinsics
         float32 [B,4], jitter float32 [B,4], jitter_order int32 [B,4].
+      learning_rate: of this step.
       graphdef: of the networks.
       losses: `flow_losses` or `camera_losses`.
-      optimiser: for the parameters.
+      optimiser: for the parameters, at a learning rate of 1.
 
     Returns:
       The new state, and the losses.
@@ -84,7 +86,7 @@ def motion_step(
 
     (loss, (found, statistics)), grads = jax.value_and_grad(objective, has_aux=True)(state["params"])
     updates, opt = optimiser.update(grads, state["opt"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
+    params = optax.apply_updates(state["params"], jax.tree.map(lambda update: learning_rate * update, updates))
     return {"params": params, "statistics": statistics, "opt": opt}, found | {"loss": loss}
 
 

@@ -1,6 +1,8 @@
 """Rendered phantom scenes of several families as a random-access source for Grain; each scene is rendered once."""
 
 import dataclasses
+import functools
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from endodav_jax.files import sha256_of_text, whole_file
 
 _RENDERING = threading.Lock()
 _SCENES = 2**40  # more than any run draws
+_MOST_THREADS = 16
 FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from a part of its path with this many frames
 
 # Key of an element -> its name in the renderer.
@@ -56,7 +59,7 @@ class PhantomScenes:
     def __getitem__(self, scene: int) -> dict[str, np.ndarray]:
         if not self.cache:
             return self._render(scene)
-        path = self._folder / f"{scene:06d}.npz"
+        path = self.path(scene)
         with _RENDERING:  # two threads may request the same scene
             if not path.exists():
                 rendered = self._render(scene)
@@ -67,7 +70,11 @@ class PhantomScenes:
         with np.load(path) as file:
             return {**file, "depth_mm": file["depth_mm"].astype(np.float32)}
 
-    @property
+    def path(self, scene: int) -> Path:
+        """The file of a scene in the cache."""
+        return self._folder / f"{scene:06d}.npz"
+
+    @functools.cached_property
     def _folder(self) -> Path:
         """Named by everything that the pictures depend on, so that files of different data sets cannot be confused."""
         identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, self.intervals, _KEYS))
@@ -97,7 +104,7 @@ class Mixture(Sequence[dict[str, np.ndarray]]):
     """The scenes of several families in order; to be shuffled."""
 
     def __init__(self, sources: Sequence[PhantomScenes]):
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self._ends = np.cumsum([len(source) for source in sources])
 
     def __len__(self) -> int:
@@ -105,7 +112,7 @@ class Mixture(Sequence[dict[str, np.ndarray]]):
 
     def __getitem__(self, scene):
         which = int(np.searchsorted(self._ends, scene, side="right"))
-        return self._sources[which][scene - int(self._ends[which]) + len(self._sources[which])]
+        return self.sources[which][scene - int(self._ends[which]) + len(self.sources[which])]
 
 
 def mixture(
@@ -131,7 +138,7 @@ class Turned(grain.transforms.RandomMap):
 
     def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         signs = np.where(rng.random(2) < 0.5, -1, 1)
-        turned = {name: np.ascontiguousarray(element[name][:, :: signs[1], :: signs[0]]) for name in PICTURES}
+        turned = {name: element[name][:, :: signs[1], :: signs[0]] for name in PICTURES}
         flip = np.array([*signs, 1, 1], np.float32)
         turned["cam_from_world"] = flip[:, None] * element["cam_from_world"] * flip
         size = np.array(element["frames"].shape[2:0:-1])
@@ -142,15 +149,25 @@ class Turned(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Jittered(grain.transforms.RandomMap):
-    """Draws a colour jitter for each scene, to be applied on the device."""
+    """Draws a colour jitter and another camera's response for each scene, to be applied on the device.
+
+    The response, `tone` [5], is (gamma, gains of red, green and blue, standard deviation of the noise).
+    """
 
     strength: float = 0.2
     hue: float = 0.05
+    recolour: float = 0.0
 
     def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         factors = rng.uniform(1 - self.strength, 1 + self.strength, 3)
         jitter = np.array([*factors, rng.uniform(-self.hue, self.hue)], np.float32)
-        return element | {"jitter": jitter, "jitter_order": rng.permutation(4).astype(np.int32)}
+        drawn = {"jitter": jitter, "jitter_order": rng.permutation(4).astype(np.int32)}
+        if self.recolour:
+            gamma, exposure, *balance = np.exp(self.recolour * rng.uniform(-1, 1, 5) * (1, 1, 0.6, 0.6, 0.6))
+            noise = 0.1 * self.recolour * rng.random() ** 2
+            drawn["tone"] = np.array([gamma, *exposure * np.array(balance), noise], np.float32)
+            drawn["noise_seed"] = rng.integers(2**32, dtype=np.uint32)
+        return element | drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,15 +211,22 @@ class Cropped(grain.transforms.RandomMap):
 
 
 def scene_batches(
-    source: Sequence, batch_size: int, seed: int, start: int, *more: grain.transforms.RandomMap
+    source: Sequence,
+    batch_size: int,
+    seed: int,
+    start: int,
+    *more: grain.transforms.RandomMap,
+    recolour: float = 0.0,
 ) -> grain.DatasetIterator:
     """An endless iterator of shuffled, augmented batches, positioned before batch number `start`.
 
-    `more` are applied after the mirroring and before the jitter is drawn.
+    `more` are applied after the mirroring and before the jitter is drawn; `recolour` as in `PretrainConfig`.
     """
     # Grain's own endless repetition overflows when split into batches of one.
     batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat(_SCENES // len(source))
-    for transform in (Turned(), *more, Jittered()):
+    for transform in (Turned(), *more, Jittered(recolour=recolour)):
         batches = batches.random_map(transform)
     batches = batches.batch(batch_size)
-    return iter(batches[start:].to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
+    threads = min(max(os.cpu_count() or 1, 2), _MOST_THREADS)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return iter(batches[start:].to_iter_dataset(options))

@@ -23,6 +23,7 @@ def pretrain_step(
     state: State,
     frozen: dict,
     batch: dict[str, Array],
+    learning_rate: Array,
     *,
     graphdef: nnx.GraphDef,
     optimiser: optax.GradientTransformation,
@@ -33,15 +34,19 @@ def pretrain_step(
     Args:
       state: `params` and `ema` (pure nested dicts of the trained weights), `opt`.
       frozen: pure nested dict of all other weights.
-      batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4].
+      batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4]; with
+        `config.recolour` also tone float32 [B,5], noise_seed uint32 [B].
+      learning_rate: of this step; an argument, so that another schedule is not another program.
       graphdef: of the depth network.
-      optimiser: for `params`.
+      optimiser: for `params`, at a learning rate of 1.
       config: the loss weights and the averaging.
 
     Returns:
       The new state, and the losses with the finest disparity [B,T,h,w].
     """
     frames = colour_jitter(to_float(batch["frames"]), batch["jitter"], batch["jitter_order"])
+    if config.recolour:
+        frames = jax.vmap(seen_by)(frames, batch["tone"], batch["noise_seed"])
 
     def objective(params):
         network = nnx.merge(graphdef, params, frozen)
@@ -55,9 +60,22 @@ def pretrain_step(
 
     grads, aux = jax.grad(objective, has_aux=True)(state["params"])
     updates, opt = optimiser.update(grads, state["opt"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
+    params = optax.apply_updates(state["params"], jax.tree.map(lambda update: learning_rate * update, updates))
     ema = jax.tree.map(lambda old, new: old + (1.0 - config.ema_decay) * (new - old), state["ema"], params)
     return {"params": params, "ema": ema, "opt": opt}, aux | {"gradient_norm": optax.tree.norm(grads)}
+
+
+def seen_by(frames: Array, tone: Array, noise_seed: Array) -> Array:
+    """Returns a clip [T,H,W,3] in [0, 1] as another camera would show it; black borders stay nearly black.
+
+    Args:
+      frames: the clip.
+      tone: [5] gamma, gains of red, green and blue, and the standard deviation of the noise.
+      noise_seed: of the noise.
+    """
+    toned = jnp.power(jnp.maximum(frames, 1e-6), tone[0]) * tone[1:4]
+    noise = jax.random.normal(jax.random.key(noise_seed), frames.shape, frames.dtype)
+    return jnp.clip(toned + tone[4] * noise, 0.0, 1.0)
 
 
 def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> dict[str, Array]:
@@ -73,6 +91,8 @@ def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> di
     if config.anchor_weight:
         anchor = supervised.absolute_error(disparity, supervised.anchor_disparity(depth_mm, valid), valid)
         losses["anchor"] = config.anchor_weight * anchor
+    if config.log_weight:
+        losses["log"] = config.log_weight * supervised.log_error(disparity, depth_mm, valid)
     if disparity.shape[1] > 1:
         temporal = supervised.temporal_gradient_matching(aligned, target, valid)
         losses["temporal_gradient"] = config.temporal_weight * temporal
