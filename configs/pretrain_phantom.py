@@ -10,6 +10,12 @@ To cut a stage short, give it fewer steps: it resumes from its checkpoint, and i
 `decay_share` of them.  To start from existing networks, use `--config.weights=shipped` or a checkpoint: stages without
 steps keep those networks, and scenes of other families (`pretrain.families`) are added.
 
+On a machine with an accelerator and many cores, add
+
+    --config.model.precision=bfloat16 --config.pretrain.workers=16 --config.pretrain.scenes_per_step=32
+
+so that scenes are rendered and read by as many processes as there are cores, and a step sees enough frames.
+
 The shipped networks came from an earlier form of this configuration (zero and level of the output tied to the ground
 truth; cosine decay) in two hours on one CPU core, with two differences: the first 600 steps used
 the learning rate of a schedule of 2,400, and a pose network, later dropped, was trained along with flow and transform.

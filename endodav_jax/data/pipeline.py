@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import grain
 import numpy as np
-from absl import flags
 
 from endodav_jax.data.builders import encoding
 from endodav_jax.data.camera_paths import CameraPaths
@@ -22,6 +21,7 @@ from endodav_jax.data.registration import neighbour_flow
 from endodav_jax.data.signal import Signal
 from endodav_jax.data.signal_of import signal_of_split
 from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, inverse_rigid, normalised_intrinsics
+from endodav_jax.data.workers import in_processes
 from endodav_jax.errors import UserError
 
 # "Endless": Grain's own endless repetition overflows when split into batches of one.
@@ -212,14 +212,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         config = self.config
         rest = self._batches[self._next :]
         options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
-        batches = rest.to_iter_dataset(options)
-        if config.workers:
-            if not flags.FLAGS.is_parsed():  # Grain's workers read absl's flags, which a notebook never parses
-                flags.FLAGS.mark_as_parsed()
-            batches = batches.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=config.workers, per_worker_buffer_size=2)
-            )
-        return iter(batches)
+        return iter(in_processes(rest.to_iter_dataset(options), config.workers))
 
 
 def _decode_frames(records: list[dict], split: PreparedSplit) -> np.ndarray:

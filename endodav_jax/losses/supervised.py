@@ -12,7 +12,6 @@ from endodav_jax.losses.reduce import masked_mean
 
 GRADIENT_SCALES = 4
 STILL = 0.05  # temporal gradients count where the true disparity changes by less, in units of its own spread
-LEAST_SHARE = 0.02  # of the mean disparity: what is farther is as far
 _LEAST = 1e-6  # keeps spreads and counts from zero
 
 
@@ -64,20 +63,6 @@ def absolute_error(
 ) -> Float[Array, ""]:
     """Mean absolute difference over valid pixels."""
     return masked_mean(jnp.abs(predicted - target), valid)
-
-
-def log_error(
-    disparity: Float[Array, "B T H W"], depth_mm: Float[Array, "B T H W"], valid: Bool[Array, "B T H W"]
-) -> Float[Array, ""]:
-    """Mean absolute error of log disparity after each clip's mean difference: zero for depth right up to scale.
-
-    After the scale-invariant error of Eigen et al. 2014.  Unlike the affine-invariant error, it needs the zero of the
-    disparity to be right, and counts far surfaces as much as near ones.  Disparities below `LEAST_SHARE` of their
-    clip's mean are raised to that.
-    """
-    floor = LEAST_SHARE * jnp.maximum(jax.lax.stop_gradient(_clip_mean(disparity, valid)), _LEAST)
-    error = jnp.log(jnp.maximum(disparity, floor)) + jnp.log(jnp.where(valid, depth_mm, 1.0))
-    return masked_mean(jnp.abs(error - _clip_mean(error, valid)), valid)
 
 
 def _clip_mean(x: jax.Array, valid: jax.Array) -> jax.Array:

@@ -28,9 +28,9 @@ class PretrainConfig:
       clip_length: frames per clip.
       tools: at most so many metal instruments in a scene (`data.phantom.tools`).
       cache: folder in which rendered scenes are kept, so that each is rendered once; empty for none.
-      render_workers: processes that render all scenes into the cache beforehand, each on a core of its own; 0 renders
-        a scene when it is first needed.  With an accelerator, give as many as there are cores: it trains much faster
-        than one process renders.
+      workers: processes that render all scenes into the cache beforehand, each on a core of its own, and read them
+        while the networks train; 0 does both in the training's own process, as needed.  With an accelerator, give as
+        many as there are cores: it trains much faster than one process renders or reads.
       image_steps, clip_steps, flow_steps, camera_steps: steps of the four stages.
       scenes_per_step: scenes per batch in the first stage.
       clips_per_step: clips per batch in the second stage.
@@ -50,11 +50,10 @@ class PretrainConfig:
       temporal_weight: weight of the temporal gradient matching.
       anchor_weight: weight of the term that fixes the zero and the level of the output, which the other terms, as in
         Video-Depth-Anything, leave free.
-      log_weight: weight of the scale-invariant error of log disparity, which also fixes the zero, and counts far
-        surfaces as much as near ones.
       below_zero_weight: weight of the term that keeps the output for single frames above zero, where the last ReLU
         cuts it off.
-      recolour: spread of the exposures, gammas, colour balances and noise with which scenes are shown; 0 for none.
+      least_crop: shortest side of the part that is cut out of a single frame, relative to the frame's; 1 for whole
+        frames.
       coarse_output: compare single frames at 4/7 of the network's size, which makes a step a sixth cheaper; finish a
         run without it.
       measure_every: steps between evaluations on the held-out scenes, in the first two stages; 0 for none.
@@ -73,7 +72,7 @@ class PretrainConfig:
     clip_length: int = 32
     tools: int = 0
     cache: str = ""
-    render_workers: int = 0
+    workers: int = 0
     image_steps: int = 12_000
     clip_steps: int = 2_000
     scenes_per_step: int = 4
@@ -95,9 +94,8 @@ class PretrainConfig:
     gradient_weight: float = 0.5
     temporal_weight: float = 10.0
     anchor_weight: float = 0.0
-    log_weight: float = 0.0
     below_zero_weight: float = 0.5
-    recolour: float = 0.0
+    least_crop: float = 0.5
     coarse_output: bool = False
     measure_every: int = 0
     save_every: int = 200
@@ -115,8 +113,8 @@ class PretrainConfig:
                 raise ValueError(f"pretrain.families: {family!r} is not one of {known}")
             if not weight > 0:
                 raise ValueError(f"pretrain.families: the weight of {family}, {weight}, must be above 0")
-        if self.render_workers and not self.cache:
-            raise ValueError("pretrain.render_workers: scenes rendered beforehand need a place; name pretrain.cache")
+        if self.workers and not self.cache:
+            raise ValueError("pretrain.workers: scenes rendered beforehand need a place; name pretrain.cache")
         if not 0 < self.decay_share <= 1:
             raise ValueError(f"pretrain.decay_share: {self.decay_share} must be above 0 and at most 1")
         for field in (
@@ -125,6 +123,8 @@ class PretrainConfig:
         ):  # fmt: skip
             if getattr(self, field) < 1:
                 raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be at least 1")
+        if not 0 < self.least_crop <= 1:
+            raise ValueError(f"pretrain.least_crop: {self.least_crop} must be above 0 and at most 1")
         if self.motion_clip_length < 2:
             raise ValueError(f"pretrain.motion_clip_length: {self.motion_clip_length} frames have no motion; use 2")
         if self.resnet_layers not in RESNETS:

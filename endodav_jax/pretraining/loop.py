@@ -81,7 +81,7 @@ def stages_of(config: PretrainConfig, image_shape: tuple[int, int]) -> tuple[Sta
             config.image_learning_rate,
             image,
             config.scenes_per_step,
-            (Cropped(image_shape),),
+            (Cropped(image_shape, config.least_crop),),
         ),
         Stage("clip", config.clip_steps, config.clip_learning_rate, clip, config.clips_per_step),
         Stage("flow", config.flow_steps, config.motion_learning_rate, motion, config.motion_clips_per_step),
@@ -115,8 +115,8 @@ def pretrain(
       UserError: `start` contains something that the networks do not have.
     """
     start = start or {}
-    if config.render_workers:
-        render_ahead(_scenes_of_run(config, model_config.image_shape), config.render_workers)
+    if config.workers:
+        render_ahead(_scenes_of_run(config, model_config.image_shape), config.workers)
     *depth_stages, flow_stage, camera_stage = stages_of(config, model_config.image_shape)
     with RunLog(workdir) as log:
         run = functools.partial(_run_stage, config=config, seed=seed, workdir=workdir, log=log)
@@ -159,8 +159,7 @@ def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: Pr
     def step(state, batch, rate):
         if stage.name == "image":
             batch = _as_frames(batch)
-        needed = ("frames", "depth_mm", "jitter", "jitter_order", *(("tone", "noise_seed") if config.recolour else ()))
-        batch = {key: batch[key] for key in needed}
+        batch = {key: batch[key] for key in ("frames", "depth_mm", "jitter", "jitter_order")}
         return pretrain_step(state, frozen, batch, rate, graphdef=graphdef, optimiser=optimiser, config=config)
 
     return state, step
@@ -230,7 +229,8 @@ def _run_stage(
             print(f"{stage.name} stage: resuming from step {done} of {stage.steps}")
         if measure and not done:
             log.scalars(0, f"{stage.name}_held_out", measure(state))
-        batches = scene_batches(stage.scenes, stage.batch_size, seed, done, *stage.transforms, recolour=config.recolour)
+        workers = config.workers if done < stage.steps else 0
+        batches = scene_batches(stage.scenes, stage.batch_size, seed, done, *stage.transforms, workers=workers)
         bar = tqdm(
             range(done, stage.steps), initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0
         )
@@ -251,6 +251,7 @@ def _run_stage(
             if number % config.save_every == 0 or number == stage.steps:
                 checkpoints.save(number, state, {"stage": stage.name})
         bar.close()
+        batches.close()
     return state
 
 

@@ -6,11 +6,10 @@ import os
 from collections.abc import Sequence
 from multiprocessing.sharedctypes import Synchronized
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
-from endodav_jax.pretraining.scenes import PhantomScenes
+from endodav_jax.pretraining.scenes import PhantomScenes, on_the_cpu
 
 
 def render_ahead(sources: Sequence[PhantomScenes], workers: int) -> None:
@@ -53,7 +52,7 @@ def render_ahead(sources: Sequence[PhantomScenes], workers: int) -> None:
 
 def _on_one_core(started: "Synchronized[int]") -> None:
     """Ties a new process to one core: several programs that each use all cores are in each other's way."""
-    jax.config.update("jax_platforms", "cpu")  # an accelerator takes minutes to compile the renderer
+    on_the_cpu()
     with started.get_lock():
         number = started.value
         started.value += 1

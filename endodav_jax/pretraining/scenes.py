@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ import jax
 import numpy as np
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
+from endodav_jax.data.workers import in_processes
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_text, whole_file
 
 _RENDERING = threading.Lock()
 _SCENES = 2**40  # more than any run draws
-_MOST_THREADS = 16
 FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from a part of its path with this many frames
 
 # Key of an element -> its name in the renderer.
@@ -149,25 +148,15 @@ class Turned(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Jittered(grain.transforms.RandomMap):
-    """Draws a colour jitter and another camera's response for each scene, to be applied on the device.
-
-    The response, `tone` [5], is (gamma, gains of red, green and blue, standard deviation of the noise).
-    """
+    """Draws a colour jitter for each scene, to be applied on the device."""
 
     strength: float = 0.2
     hue: float = 0.05
-    recolour: float = 0.0
 
     def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         factors = rng.uniform(1 - self.strength, 1 + self.strength, 3)
         jitter = np.array([*factors, rng.uniform(-self.hue, self.hue)], np.float32)
-        drawn = {"jitter": jitter, "jitter_order": rng.permutation(4).astype(np.int32)}
-        if self.recolour:
-            gamma, exposure, *balance = np.exp(self.recolour * rng.uniform(-1, 1, 5) * (1, 1, 0.6, 0.6, 0.6))
-            noise = 0.1 * self.recolour * rng.random() ** 2
-            drawn["tone"] = np.array([gamma, *exposure * np.array(balance), noise], np.float32)
-            drawn["noise_seed"] = rng.integers(2**32, dtype=np.uint32)
-        return element | drawn
+        return element | {"jitter": jitter, "jitter_order": rng.permutation(4).astype(np.int32)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,17 +205,30 @@ def scene_batches(
     seed: int,
     start: int,
     *more: grain.transforms.RandomMap,
-    recolour: float = 0.0,
+    workers: int = 0,
 ) -> grain.DatasetIterator:
-    """An endless iterator of shuffled, augmented batches, positioned before batch number `start`.
+    """An endless iterator of shuffled, augmented batches, positioned before batch number `start`; to be closed.
 
-    `more` are applied after the mirroring and before the jitter is drawn; `recolour` as in `PretrainConfig`.
+    The batches do not depend on the number of workers.
+
+    Args:
+      source: the scenes.
+      batch_size: scenes per batch.
+      seed: of their order and of everything that is drawn.
+      start: number of the first batch.
+      *more: applied after the mirroring and before the jitter is drawn.
+      workers: processes that make batches; 0 makes them in threads of this one.
     """
     # Grain's own endless repetition overflows when split into batches of one.
     batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat(_SCENES // len(source))
-    for transform in (Turned(), *more, Jittered(recolour=recolour)):
+    for transform in (Turned(), *more, Jittered()):
         batches = batches.random_map(transform)
-    batches = batches.batch(batch_size)
-    threads = min(max(os.cpu_count() or 1, 2), _MOST_THREADS)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    return iter(batches[start:].to_iter_dataset(options))
+    batches = batches.batch(batch_size)[start:]
+    batches = batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
+    return iter(in_processes(batches, workers, on_the_cpu))
+
+
+def on_the_cpu(*_: int) -> None:
+    """Keeps a new process that renders or reads scenes off the accelerators: they take minutes to compile the
+    renderer, and the training needs their memory."""
+    jax.config.update("jax_platforms", "cpu")

@@ -34,8 +34,7 @@ def pretrain_step(
     Args:
       state: `params` and `ema` (pure nested dicts of the trained weights), `opt`.
       frozen: pure nested dict of all other weights.
-      batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4]; with
-        `config.recolour` also tone float32 [B,5], noise_seed uint32 [B].
+      batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4].
       learning_rate: of this step; an argument, so that another schedule is not another program.
       graphdef: of the depth network.
       optimiser: for `params`, at a learning rate of 1.
@@ -45,8 +44,6 @@ def pretrain_step(
       The new state, and the losses with the finest disparity [B,T,h,w].
     """
     frames = colour_jitter(to_float(batch["frames"]), batch["jitter"], batch["jitter_order"])
-    if config.recolour:
-        frames = jax.vmap(seen_by)(frames, batch["tone"], batch["noise_seed"])
 
     def objective(params):
         network = nnx.merge(graphdef, params, frozen)
@@ -65,19 +62,6 @@ def pretrain_step(
     return {"params": params, "ema": ema, "opt": opt}, aux | {"gradient_norm": optax.tree.norm(grads)}
 
 
-def seen_by(frames: Array, tone: Array, noise_seed: Array) -> Array:
-    """Returns a clip [T,H,W,3] in [0, 1] as another camera would show it; black borders stay nearly black.
-
-    Args:
-      frames: the clip.
-      tone: [5] gamma, gains of red, green and blue, and the standard deviation of the noise.
-      noise_seed: of the noise.
-    """
-    toned = jnp.power(jnp.maximum(frames, 1e-6), tone[0]) * tone[1:4]
-    noise = jax.random.normal(jax.random.key(noise_seed), frames.shape, frames.dtype)
-    return jnp.clip(toned + tone[4] * noise, 0.0, 1.0)
-
-
 def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> dict[str, Array]:
     """Returns the weighted losses of predicted disparity [B,T,h,w] against depth in mm (0 invalid), their sum `loss`,
     and `zero_share`, the fraction of valid pixels whose disparity is 0."""
@@ -91,8 +75,6 @@ def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> di
     if config.anchor_weight:
         anchor = supervised.absolute_error(disparity, supervised.anchor_disparity(depth_mm, valid), valid)
         losses["anchor"] = config.anchor_weight * anchor
-    if config.log_weight:
-        losses["log"] = config.log_weight * supervised.log_error(disparity, depth_mm, valid)
     if disparity.shape[1] > 1:
         temporal = supervised.temporal_gradient_matching(aligned, target, valid)
         losses["temporal_gradient"] = config.temporal_weight * temporal

@@ -5,6 +5,7 @@ frames see.  Predicted depth is brought to the true scale of its clip, and the g
 it the scale drifts, held by nothing, until the network's last ReLU is dead.
 
 `SUPERVISED` is told depth itself: what the parameters that train could reach on these data, were the loss perfect.
+`SUPERVISED_IN_TIME` is told how it changes from frame to frame as well, which is what TAE measures.
 """
 
 import functools
@@ -38,6 +39,8 @@ from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.step import Objectives, objective_batch
 
 SUPERVISED_ERROR = "error_of_log_depth"
+FLICKER = "change_of_that_error"
+STEADINESS = 5.0  # weight of the changes in time
 SAME_POINT = 0.03  # depths that differ by a smaller share belong to one point of the scene
 
 
@@ -144,10 +147,15 @@ def supervised_objective(
     config: ObjectiveConfig,
     projection: bool,
     axis_name: str | None = None,
+    steadiness: float = 0.0,
 ) -> tuple[Float[Array, ""], DepthAux]:
-    """Mean absolute error of log depth, brought to the true scale of its clip.
+    """Mean absolute error of log depth, brought to the true scale of its clip, and of its changes in time.
 
-    Depth alone is learned.  See `depth_objective` for the arguments.
+    Depth alone is learned.  See `depth_objective` for the other arguments.
+
+    Args:
+      steadiness: weight of the error's mean absolute change from one frame to the next; a clip's frames must be
+        consecutive for that.
     """
     del projection
     networks = nnx.merge(graphdef, trainable, frozen, statistics, copy=True)
@@ -158,6 +166,11 @@ def supervised_objective(
     counted = (truth > 0) & clip.valid[0]
     error = jnp.log(depth * scale_to_truth(depth, batch)) - jnp.log(jnp.where(counted, truth, 1.0))
     parts = {SUPERVISED_ERROR: masked_mean(jnp.abs(error), counted, axis_name)}
+    if steadiness:
+        clips = batch["frames"].shape[0]
+        error, known = (part.reshape(clips, -1, *part.shape[1:]) for part in (error, counted))
+        change, both = error[:, 1:] - error[:, :-1], known[:, 1:] & known[:, :-1]
+        parts[FLICKER] = steadiness * masked_mean(jnp.abs(change), both, axis_name)
     visible = jnp.broadcast_to(counted, (2, *counted.shape))
     return _told(parts, networks, clip, batch, (disparity, depth), camera, (clip.neighbours, visible))
 
@@ -190,4 +203,7 @@ def _true_depth(batch: Batch) -> Float[Array, "N H W"]:
 
 TRUE_VIEW = Objectives(no_flow_objective, true_view_objective, batch_with_truth)
 SUPERVISED = Objectives(no_flow_objective, supervised_objective, batch_with_truth)
+SUPERVISED_IN_TIME = Objectives(
+    no_flow_objective, functools.partial(supervised_objective, steadiness=STEADINESS), batch_with_truth
+)
 TRUE_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=true_camera), batch=batch_with_truth)

@@ -84,7 +84,7 @@ def test_the_order_of_a_pair_matters(batch):
 
 @pytest.mark.slow
 def test_steps_train_every_network_and_move_the_statistics(batch):
-    optimiser = optax.adam(1e-3)
+    optimiser = optax.adam(1.0)
 
     def fresh(kind):
         graphdef, params, statistics = nnx.split(kind(nnx.Rngs(0), 10), nnx.Param, nnx.BatchStat)
@@ -95,7 +95,9 @@ def test_steps_train_every_network_and_move_the_statistics(batch):
         before = jax.tree.map(np.asarray, {part: state[part] for part in ("params", "statistics")})
         seen = []
         for _ in range(8):
-            state, aux = motion_step(state, batch, graphdef=graphdef, losses=losses, optimiser=optimiser)
+            state, aux = motion_step(
+                state, batch, np.float32(1e-3), graphdef=graphdef, losses=losses, optimiser=optimiser
+            )
             seen.append(float(aux["loss"]))
         assert seen[-1] < seen[0]
         for name, network in before["params"].items():

@@ -7,6 +7,7 @@ import pytest
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.sampling import sample_bilinear
+from endodav_jax.pretraining.render_ahead import render_ahead
 from endodav_jax.pretraining.scenes import Cropped, PhantomScenes, Turned, mixture, scene_batches
 
 
@@ -89,3 +90,22 @@ def test_a_part_of_a_frame_is_cut_with_its_depth(seed):
     known = part["depth_mm"] > 25
     assert np.abs(part["frames"][..., 0][known] - part["depth_mm"][known]).max() < 8
     assert set(np.unique(part["depth_mm"])) <= set(np.unique(depth))  # no two depths are mixed
+
+
+@pytest.mark.slow
+def test_scenes_rendered_ahead_are_those_that_would_be_rendered_and_are_read_alike_by_any_number_of_workers(tmp_path):
+    families = (("colon", 1.0), ("stomach", 1.0))
+    made = {"consecutive": False, "seed": 3, "frames": 2, "height": 32, "width": 40}
+    ahead = mixture(families, 6, cache=str(tmp_path), **made)
+    ahead[0]  # one is there already
+    render_ahead(ahead.sources, 2)
+    assert all(source.path(scene).exists() for source in ahead.sources for scene in range(3))
+    rendered = mixture(families, 6, cache="", **made)
+    for scene in range(6):
+        np.testing.assert_array_equal(ahead[scene]["frames"], rendered[scene]["frames"])
+    batches = scene_batches(ahead, 2, 0, 1), scene_batches(ahead, 2, 0, 1, workers=2)
+    for _ in range(4):
+        mine, theirs = map(next, batches)
+        for name, values in mine.items():
+            np.testing.assert_array_equal(theirs[name], values, err_msg=name)
+    batches[1].close()

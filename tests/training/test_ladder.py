@@ -78,7 +78,7 @@ def test_rungs_are_trained_and_measured_before_and_after(ladder, tmp_path, capsy
             [
                 str(tmp_path / "data"), "--workdir", str(tmp_path / "out"), "--config", str(tmp_path / "toy.py"),
                 "--set", f"weights={SHIPPED}", "--set", "data.clip_length=2", "--steps", "2", "--rungs",
-                "true depth,true camera", "--set", "evaluate.max_len=2",
+                "true depth,true camera,true changes", "--set", "evaluate.max_len=2",
             ]
         )
     )  # fmt: skip
@@ -86,4 +86,4 @@ def test_rungs_are_trained_and_measured_before_and_after(ladder, tmp_path, capsy
     assert (tmp_path / "out" / "ladder.json").is_file()
     assert (tmp_path / "out" / "true_depth" / "report.html").is_file()
     table = printed[printed.index("2 steps a rung") :]
-    assert [line[:12].strip() for line in table.splitlines()[2:5]] == ["before", "true depth", "true camera"]
+    assert [line[:12].strip() for line in table.splitlines()[2:6]] == ["before", "true depth", "true camera", "true changes"]
