@@ -74,6 +74,8 @@ class InferConfig(ReadingConfig):
     Attributes:
       input: a video, a DICOM file, a folder of images, a pattern (`frames/*.png`) or one image.
       windows: how windows of a long video are aligned: by EndoDAV's rule, Video-Depth-Anything's, or not at all.
+      steady: then steady the depth along the camera's path, which is tracked in the frames: it flickers less, and its
+        shape agrees from frame to frame. Takes a fraction of a second per frame; best with --intrinsics.
       target_fps: maximum number of frames per second; 0 for all.
       intrinsics: `fx,fy,cx,cy` in pixels of the source (of one view) or a file, which may include distortion (OpenCV,
         COLMAP, Matlab omnidirectional); empty for unknown.
@@ -95,6 +97,7 @@ class InferConfig(ReadingConfig):
 
     input: Annotated[str, tyro.conf.Suppress] = ""  # the command takes any number of inputs
     windows: Annotated[AlignRule, spelled("--align")] = "endodav"
+    steady: bool = False
     target_fps: float = 0.0
     intrinsics: Annotated[str, spelled(metavar="FX,FY,CX,CY|FILE")] = ""
     scale: Annotated[tuple[str, ...], spelled(metavar="stereo | points FILE | poses FILE | length ...")] = ()

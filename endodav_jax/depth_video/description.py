@@ -81,6 +81,7 @@ def describe(
             "spans": list(run.colour_range),
         },
         "alignment": {"rule": config.windows, "windows": run.windows},
+        "steadied": (run.steady_note or "every frame, along the camera's path") if config.steady else None,
         "intrinsics": {"fx_fy_cx_cy": camera.intrinsics, "origin": camera.origin, "of": "the frames written here"},
         "mask": {"from": config.mask, "share_inside": 1.0 if inside is None else float(inside.mean())},
         "frame_masks": None

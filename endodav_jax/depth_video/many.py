@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.passes import SteadyOf
 from endodav_jax.depth_video.recordings import Recording, Recordings
 from endodav_jax.depth_video.run import Done, infer_recording
 from endodav_jax.depth_video.weights import load_estimator
@@ -41,7 +42,9 @@ class Outcome:
         return self.state in ("done", "done before")
 
 
-def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weights: str = "") -> int:
+def infer_many(
+    config: InferConfig, recordings: Recordings, folder: Path, weights: str = "", steady_of: SteadyOf | None = None
+) -> int:
     """Processes every recording into its own folder; a failure is reported in one line and the others continue.
 
     Recordings that are already done with the same settings are skipped; rerun the same command to resume.
@@ -51,6 +54,7 @@ def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weight
       recordings: the recordings and the names of their folders.
       folder: parent of these folders.
       weights: a checkpoint, or published weights; empty for the network shipped with the package (reported).
+      steady_of: for `config.steady`; see `passes.write_depth`.
 
     Returns:
       `EXIT_OK`, or `EXIT_SOME_FAILED` if a recording failed or was cut short.
@@ -79,7 +83,7 @@ def infer_many(config: InferConfig, recordings: Recordings, folder: Path, weight
         if not config.quiet:
             print(_heading(number, len(recordings.found), recording, outcomes, started), file=sys.stderr, flush=True)
         one = dataclasses.replace(config, input=recording.input)
-        outcomes.append(_outcome(one, recording, folder / recording.name, weights, load))
+        outcomes.append(_outcome(one, recording, folder / recording.name, weights, load, steady_of))
         if not outcomes[-1].good:
             print(f"endodav infer: {outcomes[-1].reason}", file=sys.stderr, flush=True)
     if not config.quiet:
@@ -91,7 +95,9 @@ class _OfAll(Exception):
     """An error in something that all recordings need, such as the weights: processing cannot continue."""
 
 
-def _outcome(config: InferConfig, recording: Recording, folder: Path, weights: str, load: Callable) -> Outcome:
+def _outcome(
+    config: InferConfig, recording: Recording, folder: Path, weights: str, load: Callable, steady_of: SteadyOf | None
+) -> Outcome:
     name = recording.input
     try:
         if recording.fault:
@@ -102,7 +108,7 @@ def _outcome(config: InferConfig, recording: Recording, folder: Path, weights: s
         # Without a description, existing files are those of a run that was stopped.
         stopped_before = folder.is_dir() and any(folder.iterdir())
         done = infer_recording(
-            dataclasses.replace(config, overwrite=config.overwrite or stopped_before), folder, weights, load
+            dataclasses.replace(config, overwrite=config.overwrite or stopped_before), folder, weights, load, steady_of
         )
         return _of_done(done, name)
     except _OfAll as error:

@@ -56,6 +56,7 @@ class DepthRun:
       colour_range: range of the colours.
       png_scale: scale of the 16-bit PNG files, if written.
       scale: factor from depth to millimetres, if requested.
+      steady_note: what could not be steadied, if that was requested.
     """
 
     indices: list[int] = dataclasses.field(default_factory=list)
@@ -67,6 +68,7 @@ class DepthRun:
     colour_range: tuple[float, float] = (0.0, 0.0)
     png_scale: float | None = None
     scale: Scale | None = None
+    steady_note: str = ""
 
 
 def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict[str, Path]:

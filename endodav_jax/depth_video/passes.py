@@ -1,10 +1,12 @@
 """The two passes over a clip: the first infers depth and spools it to disk, the second writes the outputs."""
 
 import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -35,6 +37,23 @@ PERCENTILES = (0.01, 0.99)
 Measure = Callable[[Callable[[], Iterator[ScaleFrame]], list[int]], Scale]
 
 
+class Steady(Protocol):
+    """Corrects the depth of a clip's frames.
+
+    Attributes:
+      note: what could not be corrected, in one line; empty if nothing.
+    """
+
+    note: str
+
+    def __call__(self, place: int, depth: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """The corrected depth, float32 [H,W], of the frame at a place in the clip; 0 stays 0."""
+
+
+# From the clip's frames (a new iterator each time), the view bool [H,W] and the intrinsics [4] to its correction.
+SteadyOf = Callable[[Callable[[], Iterator[ScaleFrame]], np.ndarray, np.ndarray], Steady]
+
+
 def write_depth(
     reader: FrameReader,
     estimator,
@@ -44,6 +63,7 @@ def write_depth(
     inside: np.ndarray | None = None,
     masks: FrameMasks | None = None,
     measure: Measure | None = None,
+    steady_of: SteadyOf | None = None,
 ) -> DepthRun:
     """Infers the depth of every frame and writes all outputs except the description.
 
@@ -60,6 +80,7 @@ def write_depth(
       masks: per-frame masks.  Excluded pixels are seen by the network but not by the alignment of windows; with
         `config.mask_outputs` their depth is 0.
       measure: returns the clip's scale, given its frames (a new iterator each time) and their numbers.
+      steady_of: returns a correction of the clip's depth, which is applied before anything is written.
 
     Raises:
       UserError: no frames, no space, or values that are not finite.
@@ -72,6 +93,8 @@ def write_depth(
         )
         counted = None if masks is None else _Counted(masks, reader)
         _infer(reader, estimator, config, spool, copy, run, counted)
+        if steady_of is not None:
+            spool = files.enter_context(_steadied(reader, spool, estimator.config, camera, masks, steady_of, run))
         run.disparity_range = spool.low, spool.high
         run.colour_range = _colour_range(spool, config.range)
         if measure is not None:
@@ -86,6 +109,41 @@ def _scale_frames(reader: FrameReader, spool: DisparitySpool, model: DepthModelC
         # A disparity of 0 means infinitely far: no depth.
         depth = np.where(output > 0, depth_frame(model, index, output, spool.inside).depth, np.float32(0))
         yield ScaleFrame(index, _frame_again(rgbs, index, reader), depth)
+
+
+def _steadied(
+    reader: FrameReader,
+    spool: DisparitySpool,
+    model: DepthModelConfig,
+    camera: Camera,
+    masks: FrameMasks | None,
+    steady_of: SteadyOf,
+    run: DepthRun,
+) -> DisparitySpool:
+    """A new spool with the corrected outputs."""
+    inside = np.ones(spool.size, bool) if spool.inside is None else spool.inside
+
+    def frames() -> Iterator[ScaleFrame]:
+        counted = None if masks is None else _Counted(masks, reader)
+        for number, frame in enumerate(_scale_frames(reader, spool, model)):
+            if counted is not None:
+                counted.read(frame.index)
+                mask = counted.of(number)
+                if mask is not None:
+                    frame = dataclasses.replace(frame, depth=np.where(mask, frame.depth, np.float32(0)))
+            yield frame
+
+    steady = steady_of(frames, inside, np.asarray(camera.intrinsics, np.float64))
+    run.steady_note = steady.note
+    corrected = DisparitySpool(spool.folder, spool.size, spool.inside)
+    for place, (index, output) in enumerate(spool):
+        known = output > 0  # elsewhere infinitely far, or left out (NaN)
+        depth = np.where(known, model.depth(np.where(known, output, 1)), 0).astype(np.float32)
+        depth = np.where(known, steady(place, depth, inside), 1)
+        output = np.where(known, np.maximum(model.output_of(depth), 0), output).astype(np.float32)
+        left_out = np.isnan(output)
+        corrected.append(index, output, ~left_out if left_out.any() else None)
+    return corrected
 
 
 class _Counted:

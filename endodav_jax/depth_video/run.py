@@ -9,7 +9,7 @@ from pathlib import Path
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.description import describe, write_description
 from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths
-from endodav_jax.depth_video.passes import write_depth
+from endodav_jax.depth_video.passes import SteadyOf, write_depth
 from endodav_jax.depth_video.weights import load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.scale.apply import check_scale, measured_scale
@@ -43,13 +43,14 @@ class Done:
     names: tuple[str, ...]
 
 
-def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
+def infer(config: InferConfig, folder: Path, weights: str = "", steady_of: SteadyOf | None = None) -> int:
     """Checks everything that can be checked up front, then loads the network, then processes the video.
 
     Args:
       config: what to read, how to infer and what to write.
       folder: folder for outputs.
       weights: a checkpoint, or published weights; empty for the network shipped with the package (reported).
+      steady_of: for `config.steady`; see `passes.write_depth`.
 
     Returns:
       `EXIT_OK`, or `EXIT_SOME_FAILED` if reading stopped early and the frames before were kept.
@@ -62,6 +63,7 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
         folder,
         weights,
         lambda: load_estimator(weights, config),
+        steady_of,
     )
     if done.stopped is not None:
         print(
@@ -72,7 +74,9 @@ def infer(config: InferConfig, folder: Path, weights: str = "") -> int:
     return EXIT_OK
 
 
-def infer_recording(config: InferConfig, folder: Path, weights: str, load: Callable) -> Done:
+def infer_recording(
+    config: InferConfig, folder: Path, weights: str, load: Callable, steady_of: SteadyOf | None = None
+) -> Done:
     """Writes all outputs for one recording.
 
     Args:
@@ -80,6 +84,7 @@ def infer_recording(config: InferConfig, folder: Path, weights: str, load: Calla
       folder: see `infer`.
       weights: their name, for the description.
       load: returns the estimator and the card of its weights; called once everything else has been checked.
+      steady_of: see `infer`.
 
     Raises:
       UserError: see `infer`.
@@ -98,6 +103,15 @@ def infer_recording(config: InferConfig, folder: Path, weights: str, load: Calla
     )
     paths = output_paths(folder, reader, config)
     camera = _camera(config, reader)
+    if config.steady:
+        assert steady_of is not None  # the upper layers know how
+        if camera.lens is not None:
+            raise UserError(
+                f"--steady: the lens of {config.intrinsics} distorts; undistort the recording (cv2.undistort) and give "
+                "the camera that it then has"
+            )
+        if reader.count == 1:
+            raise UserError(f"--steady: {config.input} is a single frame; a camera's path needs a video")
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
     known = camera.intrinsics if config.intrinsics else None
@@ -111,7 +125,9 @@ def infer_recording(config: InferConfig, folder: Path, weights: str, load: Calla
         def measure(frames, indices):
             return measured_scale(request, rig, frames, indices, reader, known)
 
-    run = write_depth(reader, estimator, paths, config, camera, inside, masks, measure)
+    run = write_depth(
+        reader, estimator, paths, config, camera, inside, masks, measure, steady_of if config.steady else None
+    )
     about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
     about["mask"]["notes"] = list(view_notes)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
@@ -126,6 +142,10 @@ def infer_recording(config: InferConfig, folder: Path, weights: str, load: Calla
             print(run.scale.line())
         if masks is not None:
             print(f"masks of the frames: {masks.path}")
+        if config.steady:
+            print("steadied along the camera's path" + (f"; {run.steady_note}" if run.steady_note else ""))
+        if config.steady and not config.intrinsics:
+            print("steadied with a guessed focal length; give --intrinsics")
         if "ply" in paths and not config.intrinsics:
             print("points: the focal length is guessed; give --intrinsics for true proportions")
     return done

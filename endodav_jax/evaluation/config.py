@@ -28,6 +28,8 @@ class EvaluateConfig(RuntimeConfig):
       far: maximum depth that is evaluated, in mm; likewise.
       max_len: number of frames to evaluate in each sequence; 0 for all.
       windows: how the windows of a long video are aligned: `endodav`, `vda` or `none`.
+      steady: steady each sequence's depth along its camera's path before it is compared; the path is tracked in the
+        frames, with the intrinsics of the data set. An addition to the published method.
       predictions: folder of another method's predictions, evaluated instead of a network: for each sequence a file
         NAME.npz or NAME.npy, or a folder of npy, 16-bit png or exr frames.
       kind: what the predictions are: `depth` or `disparity`.
@@ -42,6 +44,7 @@ class EvaluateConfig(RuntimeConfig):
     far: float = 150.0
     max_len: Annotated[int, spelled("--max-length")] = 0
     windows: AlignRule = "endodav"
+    steady: bool = False
     predictions: str = ""
     kind: Kind = "depth"
     label: str = ""

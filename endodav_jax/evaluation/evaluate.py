@@ -5,12 +5,13 @@ import dataclasses
 import functools
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
@@ -29,6 +30,9 @@ _PACKAGES = ("jax", "flax", "numpy", "scipy", "opencv-python-headless")
 
 # Called with each sequence's scores and its predicted depth [H,W] by number, which is only valid during the call.
 OnSequence = Callable[[SequenceScores, Sequence[np.ndarray]], None]
+# Called with a function that yields a sequence's frames afresh, and its predicted depth [N,H,W], to be corrected in
+# place.
+Correct = Callable[[Callable[[], Iterator[EvaluationFrame]], np.ndarray], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +136,7 @@ def evaluate_network(
     label: str = "",
     on_sequence: OnSequence | None = None,
     motion: MotionEstimator | None = None,
+    correct: Correct | None = None,
 ) -> Results:
     """Evaluates a network on every sequence; sequences that cannot be evaluated are named in `failures`.
 
@@ -142,11 +147,16 @@ def evaluate_network(
       label: a description of the network, for reports.
       on_sequence: see `OnSequence`.
       motion: also evaluate the camera motion predicted by this pose network.
+      correct: called with each sequence's depth before it is evaluated.
     """
     cameras: dict[str, MotionScores] = {}
 
+    @contextlib.contextmanager
     def maps(sequence: str):
-        return predicted_depth(estimator, videos, sequence, config)
+        with predicted_depth(estimator, videos, sequence, config) as depth:
+            if correct is not None:
+                correct(lambda: videos.frames(sequence, len(depth)), depth)
+            yield depth
 
     def camera(sequence: str) -> None:
         if motion is not None:

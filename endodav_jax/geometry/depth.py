@@ -22,3 +22,11 @@ def depth_from_disparity(
     """
     far, near = 1.0 / max_depth, 1.0 / min_depth
     return 1.0 / (far + (near - far) * disparity)
+
+
+def disparity_from_depth(
+    depth: Array, min_depth: float = PUBLISHED_RANGE[0], max_depth: float = PUBLISHED_RANGE[1]
+) -> Array:
+    """Returns the disparity of a depth of any shape: the inverse of `depth_from_disparity`."""
+    far, near = 1.0 / max_depth, 1.0 / min_depth
+    return (1.0 / depth - far) / (near - far)

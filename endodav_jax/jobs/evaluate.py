@@ -44,7 +44,12 @@ def run_config(config: "Config", workdir: Path) -> int:
     """
     from endodav_jax.report.evaluate import evaluate, results_text
 
-    results = evaluate(config, workdir)
+    correct = None
+    if config.evaluate.steady:
+        from endodav_jax.reconstruction.steady import steady_sequence
+
+        correct = steady_sequence
+    results = evaluate(config, workdir, correct)
     print(results_text(results))
     print(f"\n{workdir}: results.json, report.html" + (", trajectories/" if results.motion else ""))
     for sequence, reason in results.failures.items():

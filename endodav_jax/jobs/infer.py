@@ -12,6 +12,7 @@ from endodav_jax.fields import positional, spelled
 
 if TYPE_CHECKING:
     from endodav_jax.config import Config
+    from endodav_jax.depth_video.passes import SteadyOf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,8 +95,9 @@ def run(command: Command) -> int:
     from endodav_jax.depth_video.run import infer
 
     if not many and len(recordings.found) == 1:
-        return infer(dataclasses.replace(config, input=inputs[0]), command.output, command.weights)
-    return infer_many(config, recordings.shard(command.shard), command.output, command.weights)
+        config = dataclasses.replace(config, input=inputs[0])
+        return infer(config, command.output, command.weights, _steady_of(config))
+    return infer_many(config, recordings.shard(command.shard), command.output, command.weights, _steady_of(config))
 
 
 def run_config(config: "Config", workdir: Path) -> int:
@@ -104,4 +106,12 @@ def run_config(config: "Config", workdir: Path) -> int:
         raise UserError("config.infer.input: empty; name a video, a folder or pattern of images, or an image")
     from endodav_jax.depth_video.run import infer
 
-    return infer(config.infer, workdir, config.weights)
+    return infer(config.infer, workdir, config.weights, _steady_of(config.infer))
+
+
+def _steady_of(config: InferConfig) -> "SteadyOf | None":
+    if not config.steady:
+        return None
+    from endodav_jax.reconstruction.steady import steady_clip
+
+    return steady_clip

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from endodav_jax.choices import OutputKind, Precision
 from endodav_jax.fields import check_choices
-from endodav_jax.geometry.depth import PUBLISHED_RANGE, depth_from_disparity
+from endodav_jax.geometry.depth import PUBLISHED_RANGE, depth_from_disparity, disparity_from_depth
 from endodav_jax.geometry.depth import Array as Disparity
 from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family
 
@@ -103,6 +103,10 @@ class DepthModelConfig:
     def depth(self, output: Disparity) -> Disparity:
         """Depth of the network's output, of any shape: in the unit of the predicted motion, or metres where metric."""
         return output if self.metric else depth_from_disparity(output, self.min_depth, self.max_depth)
+
+    def output_of(self, depth: Disparity) -> Disparity:
+        """The output that has this depth; the inverse of `depth`."""
+        return depth if self.metric else disparity_from_depth(depth, self.min_depth, self.max_depth)
 
     @property
     def metric(self) -> bool:

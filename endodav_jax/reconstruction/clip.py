@@ -15,6 +15,7 @@ from endodav_jax.reconstruction.views import make_view, pixel_rays
 
 FARTHEST = 5.0  # times the median depth; beyond it, a disparity near 0 carries no information about depth
 PARALLAX_STEP = 10  # frame interval over which parallax is measured
+LEAST_PARALLAX = 1.0  # pixels; below this the camera is considered to rotate only
 PARALLAX_GRID = 16  # points per side of the grid for parallax
 
 

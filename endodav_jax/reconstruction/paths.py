@@ -12,11 +12,8 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.reconstruction.clip import CameraPath, DepthView, track_clip
-from endodav_jax.reconstruction.config import FREE_SCALE
-from endodav_jax.reconstruction.followed import FollowedPoints
-from endodav_jax.reconstruction.refine import refined_path
-from endodav_jax.reconstruction.tracker import TrackingRules
+from endodav_jax.reconstruction.clip import CameraPath, DepthView
+from endodav_jax.reconstruction.refine import followed_path
 
 _VIDEOS_AT_ONCE = 4  # at most: each is kept in memory as a whole
 _FARTHEST_FRAME = 2.0  # factor by which a frame's depth may be off its stretch; beyond it, its points told nothing
@@ -37,8 +34,7 @@ def solve_paths(
 
     def solved(sequence: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         views, intrinsics = _views(videos, sequence, estimator)
-        rules, points = TrackingRules(scale_sigma=FREE_SCALE), FollowedPoints()
-        path = refined_path(track_clip(views.__iter__, intrinsics, rules, points=points), points)
+        path = followed_path(views.__iter__, intrinsics)
         piece, level = _told(path, views)
         return np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)]), piece, level
 

@@ -7,9 +7,10 @@ import numpy as np
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.reconstruction.align import rigid_exactly
 from endodav_jax.reconstruction.bundle import Bundle, Observed, adjust
-from endodav_jax.reconstruction.clip import CameraPath
+from endodav_jax.reconstruction.clip import CameraPath, Clip, track_clip
+from endodav_jax.reconstruction.config import FREE_SCALE
 from endodav_jax.reconstruction.followed import FollowedPoints
-from endodav_jax.reconstruction.tracker import Tracked
+from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
 
 STRETCH = 80  # frames adjusted together; memory does not grow with the clip
 ADVANCE = 40  # frames from one segment to the next
@@ -21,6 +22,16 @@ CELLS = 8  # a side of a frame, over which the median of what depth is off by is
 LEAST_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
 MOST_DEVIATION = 0.15  # of a cell's log depth, that of a network's: a cell less sure than that says nothing
 SCALE_DEVIATION = 0.2  # of the log scale of a frame's depth relative to the clip's
+
+
+def followed_path(clip: Clip, intrinsics: np.ndarray) -> CameraPath:
+    """Returns the path of a clip whose depth need not agree from frame to frame, adjusted to points followed in it.
+
+    Raises:
+      UserError: fewer than two frames, or no depth anywhere in the first ones.
+    """
+    points = FollowedPoints()
+    return refined_path(track_clip(clip, intrinsics, TrackingRules(scale_sigma=FREE_SCALE), points=points), points)
 
 
 def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:

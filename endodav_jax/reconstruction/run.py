@@ -15,7 +15,7 @@ from endodav_jax.depth_video.weights import load_networks
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.files import make_folder
 from endodav_jax.progress import progress_bar
-from endodav_jax.reconstruction.clip import PARALLAX_STEP, CameraPath, track_clip
+from endodav_jax.reconstruction.clip import LEAST_PARALLAX, PARALLAX_STEP, CameraPath, track_clip
 from endodav_jax.reconstruction.confidence import OFFSETS, ConfidenceModel
 from endodav_jax.reconstruction.config import ReconstructConfig
 from endodav_jax.reconstruction.followed import FollowedPoints
@@ -41,7 +41,6 @@ from endodav_jax.video.undistorted_reader import UndistortedReader
 from endodav_jax.video.view_mask import view_of
 
 MANY_REPEATED = 0.3  # of the frames, above which that is said
-LEAST_PARALLAX = 1.0  # pixels; below this the camera is considered to rotate only
 UP_TO_SCALE = "up to scale"
 
 

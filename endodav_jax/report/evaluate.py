@@ -11,7 +11,7 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.rendered import with_rendered_phantom
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.evaluation.evaluate import Results, evaluate_network, evaluate_predictions
+from endodav_jax.evaluation.evaluate import Correct, Results, evaluate_network, evaluate_predictions
 from endodav_jax.evaluation.motion import MotionEstimator, write_tum
 from endodav_jax.files import make_folder, whole_file
 from endodav_jax.inference.estimator import DepthEstimator
@@ -31,7 +31,7 @@ from endodav_jax.report.page import write_report
 from endodav_jax.runtimes.networks import network_for
 
 
-def evaluate(config: Config, workdir: Path) -> Results:
+def evaluate(config: Config, workdir: Path, correct: Correct | None = None) -> Results:
     """Evaluates the depth of `config.weights`, or another method's predictions, as set in `config.evaluate`.
 
     Writes `results.json`, `report.html`, `frames/` for `endodav view` and, if the weights have a pose network,
@@ -40,6 +40,7 @@ def evaluate(config: Config, workdir: Path) -> Results:
     Args:
       config: configuration of the run; if `evaluate.path` is empty, its phantom is rendered into `workdir` and used.
       workdir: folder for all outputs.
+      correct: called with the depth of each sequence before it is evaluated.
 
     Raises:
       UserError: neither or both of weights and predictions are named, or they or the data are missing.
@@ -72,7 +73,7 @@ def evaluate(config: Config, workdir: Path) -> Results:
         if section.runtime != "jax":
             print(chosen, file=sys.stderr)
         estimator = DepthEstimator(model, params["depth"], network=network)
-        results = evaluate_network(estimator, videos, section, name, said, motion)
+        results = evaluate_network(estimator, videos, section, name, said, motion, correct)
         results = dataclasses.replace(results, runtime=chosen)
     for sequence, camera in results.motion.items():
         write_tum(
@@ -90,6 +91,8 @@ def check_named(weights: str, section: EvaluateConfig) -> None:
         raise UserError("--predictions: --weights is also given; name one")
     if section.predictions and (section.runtime, section.precision) != ("jax", "float32"):
         raise UserError("--predictions: are evaluated unchanged; omit --runtime and --precision")
+    if section.predictions and section.steady:
+        raise UserError("--predictions: are evaluated unchanged; omit --steady")
     if not weights and not section.predictions:
         raise UserError(
             "name what to evaluate: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"

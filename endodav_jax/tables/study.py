@@ -26,6 +26,7 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.plain_table import plain_table
+from endodav_jax.reconstruction.steady import steady_sequence
 from endodav_jax.report import Section, definitions, table, text, write_report
 from endodav_jax.tables.result_store import digest_of, finite, stored_result
 from endodav_jax.tables.row_inputs import Preempted
@@ -46,10 +47,12 @@ class StudyRow(NamedTuple):
     Attributes:
       network: the weights; `vda` is the start of all trainings, unchanged.
       windows: how windows of a long video are aligned.
+      steady: whether depth is steadied along the camera's path, which the paper does not do.
     """
 
     network: Network
     windows: AlignRule
+    steady: bool = False
 
 
 ROWS: Mapping[str, StudyRow] = {
@@ -59,6 +62,8 @@ ROWS: Mapping[str, StudyRow] = {
     "EndoDAV, projection loss alone": StudyRow("endodav", "none"),
     "EndoDAV, depth alignment alone": StudyRow("endodav_without_projection", "endodav"),
     "EndoDAV": StudyRow("endodav", "endodav"),
+    "VDA, zero-shot, steadied": StudyRow("vda", "endodav", steady=True),
+    "EndoDAV, steadied": StudyRow("endodav", "endodav", steady=True),
 }
 
 
@@ -156,14 +161,15 @@ class _Patient:
 
     def figures(self, name: str, row: StudyRow) -> dict:
         """Returns the row's figures, by our names; stored ones are reused."""
-        evaluate = dataclasses.replace(self.config.evaluate, windows=row.windows)
+        evaluate = dataclasses.replace(self.config.evaluate, windows=row.windows, steady=row.steady)
         weights, identity = self._weights(row.network)
 
         def compute() -> dict:
             model, params, _ = load_model(weights)
             model = dataclasses.replace(model, image_shape=self.config.model.image_shape)
             estimator = DepthEstimator(model, params["depth"])
-            return evaluate_network(estimator, self.videos, evaluate, name).means()
+            correct = steady_sequence if row.steady else None
+            return evaluate_network(estimator, self.videos, evaluate, name, correct=correct).means()
 
         known = identity | {"evaluate": dataclasses.asdict(evaluate)}
         found, _ = stored_result(self.workdir / "results", row.network, known, compute)

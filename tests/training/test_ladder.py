@@ -86,4 +86,9 @@ def test_rungs_are_trained_and_measured_before_and_after(ladder, tmp_path, capsy
     assert (tmp_path / "out" / "ladder.json").is_file()
     assert (tmp_path / "out" / "true_depth" / "report.html").is_file()
     table = printed[printed.index("2 steps a rung") :]
-    assert [line[:12].strip() for line in table.splitlines()[2:6]] == ["before", "true depth", "true camera", "true changes"]
+    assert [line[:12].strip() for line in table.splitlines()[2:6]] == [
+        "before",
+        "true depth",
+        "true camera",
+        "true changes",
+    ]

@@ -1,0 +1,160 @@
+"""Depth of a whole clip, steadied along the path of its camera.
+
+A network's depth is off by a factor that changes from frame to frame, which makes up most of its temporal error, and
+bends slowly over the view.  Points that were followed through the clip know both once the path was adjusted to them:
+each frame's factor (`Tracked.scale`) and, where they lie, what depth is off by (`Tracked.triangulated`).  The factor is
+applied as it is; the rest is smoothed over the view, by a polynomial, and over time, and leaves each frame's mean log
+depth as it is.  Where the camera is lost, and near there, depth is left alone.  Nothing is learned, and no truth is
+needed but the lens.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.errors import UserError
+from endodav_jax.reconstruction.clip import LEAST_PARALLAX, CameraPath, DepthView
+from endodav_jax.reconstruction.refine import followed_path
+from endodav_jax.scale.sources import ScaleFrame
+
+DEGREE = 3  # of the polynomial over the view
+FEWEST = 10  # points that say anything about a frame's view
+LEAST_DEVIATION = 0.03  # of a point's log depth
+EFFECTIVE_POINTS = 20  # neighbouring points repeat each other: all of a frame's together count as so many
+PRIOR_DEVIATION = 0.06  # of a coefficient: where points do not say otherwise, depth stays as it is
+FARTHEST_POINT = 0.5  # log ratio from a frame's median beyond which a point was followed wrongly
+SMOOTHED_FRAMES = 1.0  # standard deviation in time
+UNTRUSTED_FRAMES = 20  # next to one in which the camera is lost; the correction returns over as many more
+
+
+class SteadyDepth:
+    """Corrects the depth of a clip's frames.
+
+    Attributes:
+      note: what could not be corrected, in one line; empty if nothing.
+    """
+
+    def __init__(self, path: CameraPath):
+        """Takes the path, adjusted to points (`followed_path`)."""
+        pieces = np.array([frame.piece for frame in path.frames])
+        bends = np.stack([_bend(frame.triangulated) for frame in path.frames])
+        self._log_scales, self._bends = np.zeros(len(pieces)), np.zeros_like(bends)
+        trust = _trust(pieces)
+        for piece in path.pieces:
+            members = np.flatnonzero(pieces == piece)
+            scales = np.log([path.frames[i].scale for i in members])
+            # Without the mean, so that the level stays the network's, in every piece.
+            self._log_scales[members] = trust[members] * (scales - scales.mean())
+            self._bends[members] = trust[members, None] * _smoothed(bends[members], members)
+        lost, notes = int((pieces < 0).sum()), []
+        if lost:
+            kept = int((trust == 0).sum())
+            notes.append(
+                f"the camera was lost in {lost} of {len(pieces)} frames; they and those near them, {kept} in all, are "
+                "left as they were"
+            )
+        if path.parallax < LEAST_PARALLAX:
+            notes.append(f"the camera only turns (parallax {path.parallax:.2f} px), which tells little of depth")
+        self.note = "; ".join(notes)
+
+    def __call__(
+        self, place: int, depth: Float32[np.ndarray, "H W"], inside: Bool[np.ndarray, "H W"]
+    ) -> Float32[np.ndarray, "H W"]:
+        """Returns corrected depth.
+
+        Args:
+          place: number of the frame within the clip.
+          depth: the frame's depth, as the path was tracked with; 0 stays 0.
+          inside: the pixels of the scene.
+        """
+        height, width = depth.shape
+        y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
+        field = np.einsum("hk,wk,k->hw", *_factors(y, x), self._bends[place])
+        counted = inside & (depth > 0)
+        if counted.any():
+            field -= field[counted].mean()
+        return (depth * np.exp(self._log_scales[place] + field)).astype(np.float32)
+
+
+def steady_clip(
+    frames: Callable[[], Iterator[ScaleFrame]], inside: Bool[np.ndarray, "H W"], intrinsics: np.ndarray
+) -> SteadyDepth:
+    """Returns the correction of a clip's depth; see `depth_video.passes.SteadyOf`.
+
+    Args:
+      frames: yields the clip's frames afresh on every call.
+      inside: the view.
+      intrinsics: [4] of the frames.
+
+    Raises:
+      UserError: a single frame, or no depth anywhere.
+    """
+
+    def views() -> Iterator[DepthView]:
+        for frame in frames():
+            yield DepthView(frame.index, frame.rgb, frame.depth, inside)
+
+    return SteadyDepth(followed_path(views, intrinsics))
+
+
+def steady_sequence(frames: Callable[[], Iterator[EvaluationFrame]], depth: Float32[np.ndarray, "N H W"]) -> None:
+    """Steadies a sequence's depth in place; see `evaluation.evaluate.Correct`.
+
+    Raises:
+      UserError: frames without intrinsics, a single frame, or no depth anywhere.
+    """
+    first = next(frames())
+    intrinsics = np.asarray(first.intrinsics, np.float64)
+    if not intrinsics[:2].min() > 0:
+        raise UserError(f"{first.sequence}: the data have no intrinsics, which steadying needs; omit --steady")
+
+    def views() -> Iterator[DepthView]:
+        for number, frame in enumerate(frames()):
+            yield DepthView(number, frame.frame, np.where(frame.counted, depth[number], 0), frame.counted)
+
+    steady = SteadyDepth(followed_path(views, intrinsics))
+    for number, frame in enumerate(frames()):
+        depth[number] = steady(number, depth[number], frame.counted)
+
+
+def _factors(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Powers of the vertical and of the horizontal place (0 to 1) whose products are the polynomial's terms."""
+    terms = [(i, total - i) for total in range(DEGREE + 1) for i in range(total + 1)]
+    vertical, horizontal = zip(*terms, strict=True)
+    return (2 * y[:, None] - 1) ** np.array(vertical), (2 * x[:, None] - 1) ** np.array(horizontal)
+
+
+def _trust(pieces: np.ndarray) -> np.ndarray:
+    """Share of the correction that each frame gets: a path that is about to be lost is wrong before it is."""
+    lost = np.flatnonzero(pieces < 0)
+    if not len(lost):
+        return np.ones(len(pieces))
+    apart = np.abs(np.arange(len(pieces))[:, None] - lost).min(1)
+    return np.clip((apart - UNTRUSTED_FRAMES) / UNTRUSTED_FRAMES, 0.0, 1.0)
+
+
+def _bend(points: np.ndarray | None) -> np.ndarray:
+    """Coefficients of what a frame's log depth is off by over the view; nan where too few points tell."""
+    unknown = np.full((DEGREE + 1) * (DEGREE + 2) // 2, np.nan)
+    if points is None or len(points) < FEWEST:
+        return unknown
+    x, y, ratios, deviations = points.astype(np.float64).T
+    kept = np.abs(ratios - np.median(ratios)) < FARTHEST_POINT
+    if kept.sum() < FEWEST:
+        return unknown
+    vertical, horizontal = _factors(y[kept], x[kept])
+    terms = vertical * horizontal
+    weights = min(1.0, EFFECTIVE_POINTS / len(points)) / np.maximum(deviations[kept], LEAST_DEVIATION) ** 2
+    prior = np.full(terms.shape[1], 1 / PRIOR_DEVIATION**2)
+    prior[0] = 1e-6  # the constant is the frame's own, and is left out afterwards
+    normal = (terms * weights[:, None]).T @ terms + np.diag(prior)
+    return np.linalg.solve(normal, (terms * weights[:, None]).T @ ratios[kept])
+
+
+def _smoothed(bends: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Coefficients [N,K] of frames at `times` [N], each a weighted mean over its neighbours in time; 0 without any."""
+    known = np.isfinite(bends[:, 0])
+    near = np.exp(-0.5 * ((times[:, None] - times[None]) / SMOOTHED_FRAMES) ** 2) * known
+    return near @ np.where(known[:, None], bends, 0) / np.maximum(near.sum(1, keepdims=True), 1e-12)
