@@ -39,6 +39,7 @@ RUN_ELSEWHERE = {
     "endodav weights": "tests/jobs/test_weights.py",
     "endodav stream 0": "tests/jobs/test_stream.py",
     "endodav infer A.mp4": "tests/jobs/test_infer_many.py",
+    "endodav infer procedure.mp4 -o out/steady": "tests/jobs/test_infer_steady.py",
     "endodav weights get": "tests/jobs/test_weights.py",
     "python tools/benchmark.py ladder": "tests/training/test_ladder.py",
     "endodav reproduce study": "tests/tables/test_study.py",

@@ -34,7 +34,7 @@ def solve_paths(
 
     def solved(sequence: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         views, intrinsics = _views(videos, sequence, estimator)
-        path = followed_path(views.__iter__, intrinsics)
+        path, _ = followed_path(views.__iter__, intrinsics)
         piece, level = _told(path, views)
         return np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)]), piece, level
 

@@ -24,14 +24,15 @@ MOST_DEVIATION = 0.15  # of a cell's log depth, that of a network's: a cell less
 SCALE_DEVIATION = 0.2  # of the log scale of a frame's depth relative to the clip's
 
 
-def followed_path(clip: Clip, intrinsics: np.ndarray) -> CameraPath:
-    """Returns the path of a clip whose depth need not agree from frame to frame, adjusted to points followed in it.
+def followed_path(clip: Clip, intrinsics: np.ndarray) -> tuple[CameraPath, FollowedPoints]:
+    """Returns the path of a clip whose depth need not agree from frame to frame, and the points it was adjusted to.
 
     Raises:
       UserError: fewer than two frames, or no depth anywhere in the first ones.
     """
     points = FollowedPoints()
-    return refined_path(track_clip(clip, intrinsics, TrackingRules(scale_sigma=FREE_SCALE), points=points), points)
+    tracked = track_clip(clip, intrinsics, TrackingRules(scale_sigma=FREE_SCALE), points=points)
+    return refined_path(tracked, points), points
 
 
 def refined_path(path: CameraPath, points: FollowedPoints) -> CameraPath:

@@ -4,8 +4,8 @@ A network's depth is off by a factor that changes from frame to frame, which mak
 bends slowly over the view.  Points that were followed through the clip know both once the path was adjusted to them:
 each frame's factor (`Tracked.scale`) and, where they lie, what depth is off by (`Tracked.triangulated`).  The factor is
 applied as it is; the rest is smoothed over the view, by a polynomial, and over time, and leaves each frame's mean log
-depth as it is.  Where the camera is lost, and near there, depth is left alone.  Nothing is learned, and no truth is
-needed but the lens.
+depth as it is.  Where the camera is lost, and near there, depth is left alone, as it is along a path by which depth
+would jump more than before.  Nothing is learned, and no truth is needed but the lens.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float32
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.errors import UserError
 from endodav_jax.reconstruction.clip import LEAST_PARALLAX, CameraPath, DepthView
+from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.refine import followed_path
 from endodav_jax.scale.sources import ScaleFrame
 
@@ -26,6 +27,7 @@ EFFECTIVE_POINTS = 20  # neighbouring points repeat each other: all of a frame's
 PRIOR_DEVIATION = 0.06  # of a coefficient: where points do not say otherwise, depth stays as it is
 FARTHEST_POINT = 0.5  # log ratio from a frame's median beyond which a point was followed wrongly
 SMOOTHED_FRAMES = 1.0  # standard deviation in time
+FEWEST_FOLLOWED = 5  # points that tell how a frame's depth jumps
 UNTRUSTED_FRAMES = 20  # next to one in which the camera is lost; the correction returns over as many more
 
 
@@ -36,24 +38,33 @@ class SteadyDepth:
       note: what could not be corrected, in one line; empty if nothing.
     """
 
-    def __init__(self, path: CameraPath):
-        """Takes the path, adjusted to points (`followed_path`)."""
+    def __init__(self, path: CameraPath, points: FollowedPoints):
+        """Takes the path and the points that it was adjusted to (`followed_path`)."""
         pieces = np.array([frame.piece for frame in path.frames])
         bends = np.stack([_bend(frame.triangulated) for frame in path.frames])
         self._log_scales, self._bends = np.zeros(len(pieces)), np.zeros_like(bends)
         trust = _trust(pieces)
-        for piece in path.pieces:
-            members = np.flatnonzero(pieces == piece)
-            scales = np.log([path.frames[i].scale for i in members])
-            # Without the mean, so that the level stays the network's, in every piece.
-            self._log_scales[members] = trust[members] * (scales - scales.mean())
-            self._bends[members] = trust[members, None] * _smoothed(bends[members], members)
         lost, notes = int((pieces < 0).sum()), []
         if lost:
             kept = int((trust == 0).sum())
             notes.append(
-                f"the camera was lost in {lost} of {len(pieces)} frames; they and those near them, {kept} in all, are "
+                f"the camera was lost in {lost} of {len(pieces)} frames; they and those near them, {kept} in all, were "
                 "left as they were"
+            )
+        jumping, jumps = 0, _jumps(points, len(pieces))
+        for piece in path.pieces:
+            members = np.flatnonzero(pieces == piece)
+            scales = np.log([path.frames[i].scale for i in members])
+            before = jumps[members[1:-1]]
+            if np.nansum(np.abs(before + np.diff(scales, 2))) > np.nansum(np.abs(before)):
+                jumping += len(members)
+                trust[members] = 0
+            # Without the mean, so that the level stays the network's, in every piece.
+            self._log_scales[members] = trust[members] * (scales - scales.mean())
+            self._bends[members] = trust[members, None] * _smoothed(bends[members], members)
+        if jumping:
+            notes.append(
+                f"the path of {jumping} of {len(pieces)} frames makes depth jump more; they were left as they were"
             )
         if path.parallax < LEAST_PARALLAX:
             notes.append(f"the camera only turns (parallax {path.parallax:.2f} px), which tells little of depth")
@@ -96,7 +107,7 @@ def steady_clip(
         for frame in frames():
             yield DepthView(frame.index, frame.rgb, frame.depth, inside)
 
-    return SteadyDepth(followed_path(views, intrinsics))
+    return SteadyDepth(*followed_path(views, intrinsics))
 
 
 def steady_sequence(frames: Callable[[], Iterator[EvaluationFrame]], depth: Float32[np.ndarray, "N H W"]) -> None:
@@ -114,7 +125,7 @@ def steady_sequence(frames: Callable[[], Iterator[EvaluationFrame]], depth: Floa
         for number, frame in enumerate(frames()):
             yield DepthView(number, frame.frame, np.where(frame.counted, depth[number], 0), frame.counted)
 
-    steady = SteadyDepth(followed_path(views, intrinsics))
+    steady = SteadyDepth(*followed_path(views, intrinsics))
     for number, frame in enumerate(frames()):
         depth[number] = steady(number, depth[number], frame.counted)
 
@@ -133,6 +144,25 @@ def _trust(pieces: np.ndarray) -> np.ndarray:
         return np.ones(len(pieces))
     apart = np.abs(np.arange(len(pieces))[:, None] - lost).min(1)
     return np.clip((apart - UNTRUSTED_FRAMES) / UNTRUSTED_FRAMES, 0.0, 1.0)
+
+
+def _jumps(points: FollowedPoints, count: int) -> np.ndarray:
+    """How much log depth along the followed points changes its change in each frame, in the median; nan if unknown.
+
+    A camera moves smoothly, so this is nearly all the network's, and tells without the path whether a factor helps.
+    """
+    frame, name, _, depth = points.observations()
+    known = np.flatnonzero(depth > 0)
+    order = known[np.lexsort((frame[known], name[known]))]
+    frame, name, log_depth = frame[order], name[order], np.log(depth[order])
+    in_turn = (name[2:] == name[:-2]) & (frame[2:] == frame[:-2] + 2)
+    change, middle = np.diff(log_depth, 2)[in_turn], frame[1:-1][in_turn]
+    jumps = np.full(count, np.nan)
+    for number in range(count):
+        here = change[middle == number]
+        if len(here) >= FEWEST_FOLLOWED:
+            jumps[number] = np.median(here)
+    return jumps
 
 
 def _bend(points: np.ndarray | None) -> np.ndarray:

@@ -47,6 +47,17 @@ def test_flicker_and_bend_go_though_nothing_tells_the_truth(views, truth):
     assert np.abs(after).mean() < 0.35 * np.abs(before).mean()
 
 
+class Points:
+    """Followed points: `count` of them in as many frames, all at one depth; none by default."""
+
+    def __init__(self, frames=0, count=0):
+        self._frame, self._name = (part.ravel() for part in np.mgrid[:frames, :count])
+
+    def observations(self):
+        """As `FollowedPoints` gives them."""
+        return self._frame, self._name, np.zeros((len(self._frame), 2)), np.full(len(self._frame), 40.0)
+
+
 def path_of(count, change) -> CameraPath:
     """A path of as many frames, each changed by fields of `Tracked`."""
     views = [DepthView(number, *look(POSES[0]), INSIDE) for number in range(count)]
@@ -57,7 +68,7 @@ def path_of(count, change) -> CameraPath:
 
 def test_a_frame_without_points_gets_its_factor_relative_to_the_clips():
     depth = np.where(np.arange(SIZE[1]) < 5, 0, 40 * BEND).astype(np.float32) * np.ones(SIZE, np.float32)
-    steady = SteadyDepth(path_of(2, lambda number: {"scale": (3.0, 3.3)[number]}))
+    steady = SteadyDepth(path_of(2, lambda number: {"scale": (3.0, 3.3)[number]}), Points())
     for place, factor in enumerate((1.1**-0.5, 1.1**0.5)):
         steadied = steady(place, depth, INSIDE)
         np.testing.assert_allclose(steadied, factor * depth, rtol=1e-5)
@@ -66,15 +77,23 @@ def test_a_frame_without_points_gets_its_factor_relative_to_the_clips():
 
 def test_frames_near_one_in_which_the_camera_is_lost_are_left_as_they_are_and_that_is_said():
     def change(number):
-        return {"piece": -1, "cam_from_world": None} if number == 70 else {"scale": 1.1 ** (number % 2)}
+        return {"piece": -1, "cam_from_world": None} if number == 70 else {"scale": 1.01 ** (number % 2)}
 
-    steady = SteadyDepth(path_of(90, change))
+    steady = SteadyDepth(path_of(90, change), Points())
     depth = np.full(SIZE, 40, np.float32)
     off = np.array([abs(np.log(steady(place, depth, INSIDE)[0, 0] / 40)) for place in range(90)])
     np.testing.assert_array_equal(off[50:], 0)
-    np.testing.assert_allclose(off[:30], np.log(1.1) / 2, rtol=0.05)
+    np.testing.assert_allclose(off[:30], np.log(1.01) / 2, rtol=0.05)
     assert 0 < off[40] < 0.6 * off[0]
     assert "lost in 1 of 90 frames; they and those near them, 40 in all" in steady.note
+
+
+def test_a_path_that_makes_depth_jump_is_not_believed_and_that_is_said():
+    depth = np.full(SIZE, 40, np.float32)
+    steady = SteadyDepth(path_of(30, lambda number: {"scale": 1.06 ** (number % 2)}), Points(30, 8))
+    for place in range(30):
+        np.testing.assert_array_equal(steady(place, depth, INSIDE), depth)
+    assert "the path of 30 of 30 frames makes depth jump more" in steady.note
 
 
 def test_points_that_parallax_says_little_about_change_little():
@@ -86,7 +105,7 @@ def test_points_that_parallax_says_little_about_change_little():
         told = rows.astype(np.float32)
         told[:, 3] = deviation
         path = path_of(3, lambda number, told=told: {"triangulated": told})
-        change[deviation] = np.ptp(np.log(SteadyDepth(path)(1, depth, INSIDE)))
+        change[deviation] = np.ptp(np.log(SteadyDepth(path, Points())(1, depth, INSIDE)))
     assert change[0.02] > 0.1
     assert change[1.0] < 0.1 * change[0.02]
 
