@@ -19,7 +19,8 @@ from endodav_jax.evaluation.evaluate import Results, evaluate_network, versions
 from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
-from endodav_jax.quickstart.story import BEFORE, SHOWN, Story, Variant, say_story, write_story
+from endodav_jax.quickstart.story import BEFORE, SHOWN, STEADIED, Story, Variant, say_story, write_story
+from endodav_jax.reconstruction.steady import steady_sequence
 from endodav_jax.report.album import Album
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
@@ -77,12 +78,14 @@ def quickstart(config: Config, workdir: Path) -> int | None:
         for name, (projection, windows) in _ABLATION.items()
     }
 
+    steadied = _measured(config, str(runs[True] / MODEL_FOLDER), "endodav", STEADIED, videos, steady=True)
+
     say("writing depth videos and point clouds of a held-out sequence")
     frames, intrinsics = _frames_of(videos, videos.sequences[0], workdir / "frames")
     _write_depth(frames, intrinsics, config.weights, "vda", workdir / "depth_before")
     _write_depth(frames, intrinsics, str(runs[True] / MODEL_FOLDER), "endodav", workdir / "depth_after")
 
-    story = Story(config, before, ablation, runs, time.perf_counter() - began)
+    story = Story(config, before, ablation, steadied, runs, time.perf_counter() - began)
     with whole_file(workdir / "results.json") as part:
         part.write_text(json.dumps(_to_json(story), indent=1, allow_nan=False) + "\n")
     write_story(workdir / "report.html", story)
@@ -109,13 +112,16 @@ def _training(config: Config, projection: bool) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, objective=objective))
 
 
-def _measured(config: Config, weights: str, windows: AlignRule, label: str, videos: EvaluationVideos) -> Variant:
+def _measured(
+    config: Config, weights: str, windows: AlignRule, label: str, videos: EvaluationVideos, *, steady: bool = False
+) -> Variant:
     """Evaluates a checkpoint at the configured size."""
     model, params, _ = load_model(weights)
     model = dataclasses.replace(model, image_shape=config.model.image_shape)
-    section = dataclasses.replace(config.evaluate, windows=windows)
+    section = dataclasses.replace(config.evaluate, windows=windows, steady=steady)
     album = Album(videos, section, sequences=3)
-    results = evaluate_network(DepthEstimator(model, params["depth"]), videos, section, label, album)
+    estimator, correct = DepthEstimator(model, params["depth"]), steady_sequence if steady else None
+    results = evaluate_network(estimator, videos, section, label, album, correct=correct)
     means = results.means()
     print(f"{label}: abs rel {means['abs_rel']:.3f}, TAE {means['tae']:.2f}%", flush=True)
     return Variant(results, album)
@@ -152,6 +158,7 @@ def _to_json(story: Story) -> dict:
     return {
         "before": figures(story.before.results),
         "after": figures(story.after.results),
+        "steadied": figures(story.steadied.results),
         "ablation": [
             {
                 "row": name,

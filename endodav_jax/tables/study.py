@@ -38,6 +38,7 @@ from endodav_jax.training.path_camera import solved_paths
 from endodav_jax.version import __version__
 
 TITLE = "The paper's rows on a rendered patient: mean over seeds, and their standard deviation"
+_TRAINED_BY = ("seed", "weights", "model", "data", "train")  # sections that a network depends on
 SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
 
 
@@ -179,7 +180,7 @@ class _Patient:
     def _weights(self, network: Network) -> tuple[str, dict]:
         """Returns weights, trained if need be, and what they are known by."""
         config = trained_config(self.config, network)
-        identity = {name: value for name, value in dataclasses.asdict(config).items() if name != "evaluate"}
+        identity = {name: value for name, value in dataclasses.asdict(config).items() if name in _TRAINED_BY}
         identity["data"] = {name: value for name, value in identity["data"].items() if name != "path"}
         identity |= {"version": __version__}
         if config.weights == SHIPPED:

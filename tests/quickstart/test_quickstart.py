@@ -45,12 +45,12 @@ def finished(tmp_path_factory):
 
 def test_results_hold_before_after_and_four_rows_of_ablation(finished):
     results = json.loads((finished[0] / "results.json").read_text())
-    for figures in (results["before"], results["after"], *results["ablation"]):
+    for figures in (results["before"], results["after"], results["steadied"], *results["ablation"]):
         assert all(np.isfinite(figures[name]) for name in ERRORS)
     rows = [(row["projection_loss"], row["depth_alignment"]) for row in results["ablation"]]
     assert rows == [(False, False), (True, False), (False, True), (True, True)]
     assert results["after"] == {name: results["ablation"][3][name] for name in ERRORS}
-    assert results["before"] != results["after"]
+    assert results["before"] != results["after"] != results["steadied"]
     assert results["data"]["frames"] == 34
 
 
@@ -75,6 +75,7 @@ def test_videos_point_clouds_and_a_report_are_left(finished):
     for words in (
         "before fine-tuning",
         "after fine-tuning",
+        "after, steadied",
         "neither",
         "both",
         "paper, SCARED",
