@@ -75,7 +75,8 @@ class InferConfig(ReadingConfig):
       input: a video, a DICOM file, a folder of images, a pattern (`frames/*.png`) or one image.
       windows: how windows of a long video are aligned: by EndoDAV's rule, Video-Depth-Anything's, or not at all.
       steady: then steady the depth along the camera's path, which is tracked in the frames: it flickers less, and its
-        shape agrees from frame to frame. Takes a fraction of a second per frame; best with --intrinsics.
+        shape agrees from frame to frame. Takes a fraction of a second per frame; without
+        --intrinsics it corrects each frame's factor alone.
       target_fps: maximum number of frames per second; 0 for all.
       intrinsics: `fx,fy,cx,cy` in pixels of the source (of one view) or a file, which may include distortion (OpenCV,
         COLMAP, Matlab omnidirectional); empty for unknown.

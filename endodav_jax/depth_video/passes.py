@@ -50,8 +50,9 @@ class Steady(Protocol):
         """The corrected depth, float32 [H,W], of the frame at a place in the clip; 0 stays 0."""
 
 
-# From the clip's frames (a new iterator each time), the view bool [H,W] and the intrinsics [4] to its correction.
-SteadyOf = Callable[[Callable[[], Iterator[ScaleFrame]], np.ndarray, np.ndarray], Steady]
+# From the clip's frames (a new iterator each time), the view bool [H,W], the intrinsics [4] and whether these were
+# given, to its correction.
+SteadyOf = Callable[[Callable[[], Iterator[ScaleFrame]], np.ndarray, np.ndarray, bool], Steady]
 
 
 def write_depth(
@@ -94,7 +95,9 @@ def write_depth(
         counted = None if masks is None else _Counted(masks, reader)
         _infer(reader, estimator, config, spool, copy, run, counted)
         if steady_of is not None:
-            spool = files.enter_context(_steadied(reader, spool, estimator.config, camera, masks, steady_of, run))
+            spool = files.enter_context(
+                _steadied(reader, spool, estimator.config, config, camera, masks, steady_of, run)
+            )
         run.disparity_range = spool.low, spool.high
         run.colour_range = _colour_range(spool, config.range)
         if measure is not None:
@@ -115,6 +118,7 @@ def _steadied(
     reader: FrameReader,
     spool: DisparitySpool,
     model: DepthModelConfig,
+    config: InferConfig,
     camera: Camera,
     masks: FrameMasks | None,
     steady_of: SteadyOf,
@@ -133,7 +137,7 @@ def _steadied(
                     frame = dataclasses.replace(frame, depth=np.where(mask, frame.depth, np.float32(0)))
             yield frame
 
-    steady = steady_of(frames, inside, np.asarray(camera.intrinsics, np.float64))
+    steady = steady_of(frames, inside, np.asarray(camera.intrinsics, np.float64), bool(config.intrinsics))
     run.steady_note = steady.note
     corrected = DisparitySpool(spool.folder, spool.size, spool.inside)
     for place, (index, output) in enumerate(spool):

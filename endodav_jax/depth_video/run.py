@@ -145,7 +145,7 @@ def infer_recording(
         if config.steady:
             print("steadied along the camera's path" + (f"; {run.steady_note}" if run.steady_note else ""))
         if config.steady and not config.intrinsics:
-            print("steadied with a guessed focal length; give --intrinsics")
+            print("the lens is guessed: each frame's factor alone was corrected; give --intrinsics for its shape")
         if "ply" in paths and not config.intrinsics:
             print("points: the focal length is guessed; give --intrinsics for true proportions")
     return done

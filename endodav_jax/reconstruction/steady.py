@@ -25,6 +25,10 @@ FEWEST = 10  # points that say anything about a frame's view
 LEAST_DEVIATION = 0.03  # of a point's log depth
 EFFECTIVE_POINTS = 20  # neighbouring points repeat each other: all of a frame's together count as so many
 PRIOR_DEVIATION = 0.06  # of a coefficient: where points do not say otherwise, depth stays as it is
+VIEW_CELLS = (
+    6  # a side: in the middle of each cell depth is taken to be right, so that the polynomial does not run away
+)
+VIEW_DEVIATION = 0.15  # of log depth there: where points say otherwise, they win
 FARTHEST_POINT = 0.5  # log ratio from a frame's median beyond which a point was followed wrongly
 SMOOTHED_FRAMES = 1.0  # standard deviation in time
 JUMPS = 0.02  # of log depth, that a believed path may add in the mean: right paths added up to 0.006, a wrong one 0.065
@@ -39,8 +43,12 @@ class SteadyDepth:
       note: what could not be corrected, in one line; empty if nothing.
     """
 
-    def __init__(self, path: CameraPath, points: FollowedPoints):
-        """Takes the path and the points that it was adjusted to (`followed_path`)."""
+    def __init__(self, path: CameraPath, points: FollowedPoints, known_lens: bool = True):
+        """Takes the path and the points that it was adjusted to (`followed_path`).
+
+        With a lens that was only guessed, points tell each frame's factor alone: what they say of the view's bend is
+        as much about the lens.
+        """
         pieces = np.array([frame.piece for frame in path.frames])
         bends = np.stack([_bend(frame.triangulated) for frame in path.frames])
         self._log_scales, self._bends = np.zeros(len(pieces)), np.zeros_like(bends)
@@ -63,7 +71,8 @@ class SteadyDepth:
                 trust[members] = 0
             # Without the mean, so that the level stays the network's, in every piece.
             self._log_scales[members] = trust[members] * (scales - scales.mean())
-            self._bends[members] = trust[members, None] * _smoothed(bends[members], members)
+            if known_lens:
+                self._bends[members] = trust[members, None] * _smoothed(bends[members], members)
         if jumping:
             notes.append(
                 f"the path of {jumping} of {len(pieces)} frames makes depth jump more; they were left as they were"
@@ -92,7 +101,10 @@ class SteadyDepth:
 
 
 def steady_clip(
-    frames: Callable[[], Iterator[ScaleFrame]], inside: Bool[np.ndarray, "H W"], intrinsics: np.ndarray
+    frames: Callable[[], Iterator[ScaleFrame]],
+    inside: Bool[np.ndarray, "H W"],
+    intrinsics: np.ndarray,
+    known_lens: bool,
 ) -> SteadyDepth:
     """Returns the correction of a clip's depth; see `depth_video.passes.SteadyOf`.
 
@@ -100,6 +112,7 @@ def steady_clip(
       frames: yields the clip's frames afresh on every call.
       inside: the view.
       intrinsics: [4] of the frames.
+      known_lens: whether these were given, and not guessed.
 
     Raises:
       UserError: a single frame, or no depth anywhere.
@@ -109,7 +122,7 @@ def steady_clip(
         for frame in frames():
             yield DepthView(frame.index, frame.rgb, frame.depth, inside)
 
-    return SteadyDepth(*followed_path(views, intrinsics))
+    return SteadyDepth(*followed_path(views, intrinsics), known_lens)
 
 
 def steady_sequence(frames: Callable[[], Iterator[EvaluationFrame]], depth: Float32[np.ndarray, "N H W"]) -> None:
@@ -179,10 +192,14 @@ def _bend(points: np.ndarray | None) -> np.ndarray:
     vertical, horizontal = _factors(y[kept], x[kept])
     terms = vertical * horizontal
     weights = min(1.0, EFFECTIVE_POINTS / len(points)) / np.maximum(deviations[kept], LEAST_DEVIATION) ** 2
+    middles = (np.arange(VIEW_CELLS) + 0.5) / VIEW_CELLS
+    view = np.einsum("hk,wk->hwk", *_factors(middles, middles)).reshape(-1, terms.shape[1])
     prior = np.full(terms.shape[1], 1 / PRIOR_DEVIATION**2)
     prior[0] = 1e-6  # the constant is the frame's own, and is left out afterwards
-    normal = (terms * weights[:, None]).T @ terms + np.diag(prior)
-    return np.linalg.solve(normal, (terms * weights[:, None]).T @ ratios[kept])
+    normal = (terms * weights[:, None]).T @ terms + view.T @ view / VIEW_DEVIATION**2 + np.diag(prior)
+    level = np.average(ratios[kept], weights=weights)
+    told = (terms * weights[:, None]).T @ ratios[kept] + view.sum(0) * level / VIEW_DEVIATION**2
+    return np.linalg.solve(normal, told)
 
 
 def _smoothed(bends: np.ndarray, times: np.ndarray) -> np.ndarray:

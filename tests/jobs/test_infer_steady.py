@@ -87,9 +87,15 @@ def test_left_out_pixels_stay_left_out(infer, tmp_path):
     assert (depths[:, mask > 0] > 0).all()
 
 
-def test_without_a_lens_it_is_guessed_and_said(infer, capsys):
-    assert infer("--steady", "--save", "none") == 0
-    assert "steadied with a guessed focal length; give --intrinsics" in capsys.readouterr().out
+def test_without_a_lens_the_factors_alone_are_corrected_and_that_is_said(infer, tmp_path, capsys):
+    assert infer() == 0
+    before = off(written(tmp_path)[1])
+    assert infer("--steady", "--overwrite") == 0
+    after = off(written(tmp_path)[1])
+    assert after.mean((1, 2)).std() < 0.5 * before.mean((1, 2)).std()
+    shape = [error - error.mean((1, 2), keepdims=True) for error in (before, after)]
+    np.testing.assert_allclose(*shape, atol=1e-4)
+    assert "each frame's factor alone was corrected; give --intrinsics" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
