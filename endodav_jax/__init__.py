@@ -111,9 +111,10 @@ def evaluate(config: "Config", workdir: "str | os.PathLike[str]") -> "Results":
     """
     from pathlib import Path
 
+    from endodav_jax.reconstruction.steady import correction_of
     from endodav_jax.report.evaluate import evaluate as run
 
-    return run(config, Path(workdir))
+    return run(config, Path(workdir), correction_of(config.evaluate))
 
 
 def __getattr__(name: str):

@@ -58,3 +58,17 @@ def test_train_and_evaluate_take_a_configuration_and_a_folder(tmp_path, monkeypa
         endodav_jax.evaluate(Config(weights="shipped"), tmp_path)
     with pytest.raises(endodav_jax.UserError, match="name one"):
         endodav_jax.evaluate(Config(weights="shipped", evaluate=EvaluateConfig(predictions="x")), tmp_path)
+
+
+def test_evaluate_steadies_depth_where_its_section_says_so(tmp_path, monkeypatch):
+    from endodav_jax.reconstruction.steady import steady_sequence
+
+    asked = []
+    monkeypatch.setattr("endodav_jax.report.evaluate.evaluate", lambda *args: asked.append(args[2]))
+    for steady in (False, True):
+        endodav_jax.evaluate(Config(weights="shipped", evaluate=EvaluateConfig(steady=steady)), tmp_path)
+    assert asked == [None, steady_sequence]
+    monkeypatch.undo()
+    steadied = EvaluateConfig(predictions="x", steady=True)
+    with pytest.raises(endodav_jax.UserError, match="--predictions: are evaluated unchanged; omit --steady"):
+        endodav_jax.evaluate(Config(evaluate=steadied), tmp_path)

@@ -148,7 +148,12 @@ def evaluate_network(
       on_sequence: see `OnSequence`.
       motion: also evaluate the camera motion predicted by this pose network.
       correct: called with each sequence's depth before it is evaluated.
+
+    Raises:
+      ValueError: `config.steady`, and nothing to correct by.
     """
+    if config.steady and correct is None:
+        raise ValueError("evaluate.steady: give `correct`, as reconstruction.steady.correction_of returns it")
     cameras: dict[str, MotionScores] = {}
 
     @contextlib.contextmanager

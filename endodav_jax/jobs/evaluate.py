@@ -42,14 +42,10 @@ def run_config(config: "Config", workdir: Path) -> int:
     Returns:
       `EXIT_OK`, or `EXIT_SOME_FAILED` if a sequence could not be evaluated; each is reported on stderr.
     """
+    from endodav_jax.reconstruction.steady import correction_of
     from endodav_jax.report.evaluate import evaluate, results_text
 
-    correct = None
-    if config.evaluate.steady:
-        from endodav_jax.reconstruction.steady import steady_sequence
-
-        correct = steady_sequence
-    results = evaluate(config, workdir, correct)
+    results = evaluate(config, workdir, correction_of(config.evaluate))
     print(results_text(results))
     print(f"\n{workdir}: results.json, report.html" + (", trajectories/" if results.motion else ""))
     for sequence, reason in results.failures.items():

@@ -20,7 +20,7 @@ from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.quickstart.story import BEFORE, SHOWN, STEADIED, Story, Variant, say_story, write_story
-from endodav_jax.reconstruction.steady import steady_sequence
+from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report.album import Album
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
@@ -120,8 +120,8 @@ def _measured(
     model = dataclasses.replace(model, image_shape=config.model.image_shape)
     section = dataclasses.replace(config.evaluate, windows=windows, steady=steady)
     album = Album(videos, section, sequences=3)
-    estimator, correct = DepthEstimator(model, params["depth"]), steady_sequence if steady else None
-    results = evaluate_network(estimator, videos, section, label, album, correct=correct)
+    estimator = DepthEstimator(model, params["depth"])
+    results = evaluate_network(estimator, videos, section, label, album, correct=correction_of(section))
     means = results.means()
     print(f"{label}: abs rel {means['abs_rel']:.3f}, TAE {means['tae']:.2f}%", flush=True)
     return Variant(results, album)

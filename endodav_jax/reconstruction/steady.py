@@ -8,13 +8,17 @@ depth as it is.  Where the camera is lost, and near there, depth is left alone, 
 would jump more than before.  Nothing is learned, and no truth is needed but the lens.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float32
+from scipy import ndimage
 
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.errors import UserError
+from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.evaluate import Correct
 from endodav_jax.reconstruction.clip import LEAST_PARALLAX, CameraPath, DepthView
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.refine import followed_path
@@ -25,9 +29,7 @@ FEWEST = 10  # points that say anything about a frame's view
 LEAST_DEVIATION = 0.03  # of a point's log depth
 EFFECTIVE_POINTS = 20  # neighbouring points repeat each other: all of a frame's together count as so many
 PRIOR_DEVIATION = 0.06  # of a coefficient: where points do not say otherwise, depth stays as it is
-VIEW_CELLS = (
-    6  # a side: in the middle of each cell depth is taken to be right, so that the polynomial does not run away
-)
+VIEW_CELLS = 6  # a side: in the middle of each, depth is taken to be right, so that the polynomial does not run away
 VIEW_DEVIATION = 0.15  # of log depth there: where points say otherwise, they win
 FARTHEST_POINT = 0.5  # log ratio from a frame's median beyond which a point was followed wrongly
 SMOOTHED_FRAMES = 1.0  # standard deviation in time
@@ -125,8 +127,13 @@ def steady_clip(
     return SteadyDepth(*followed_path(views, intrinsics), known_lens)
 
 
+def correction_of(section: EvaluateConfig) -> Correct | None:
+    """Returns what an evaluation is to correct depth by, as its section says; None for nothing."""
+    return steady_sequence if section.steady else None
+
+
 def steady_sequence(frames: Callable[[], Iterator[EvaluationFrame]], depth: Float32[np.ndarray, "N H W"]) -> None:
-    """Steadies a sequence's depth in place; see `evaluation.evaluate.Correct`.
+    """Steadies a sequence's depth in place, and says on stderr what was left; see `evaluation.evaluate.Correct`.
 
     Raises:
       UserError: frames without intrinsics, a single frame, or no depth anywhere.
@@ -141,6 +148,8 @@ def steady_sequence(frames: Callable[[], Iterator[EvaluationFrame]], depth: Floa
             yield DepthView(number, frame.frame, np.where(frame.counted, depth[number], 0), frame.counted)
 
     steady = SteadyDepth(*followed_path(views, intrinsics))
+    if steady.note:
+        print(f"{first.sequence}: {steady.note}", file=sys.stderr)
     for number, frame in enumerate(frames()):
         depth[number] = steady(number, depth[number], frame.counted)
 
@@ -154,10 +163,9 @@ def _factors(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _trust(pieces: np.ndarray) -> np.ndarray:
     """Share of the correction that each frame gets: a path that is about to be lost is wrong before it is."""
-    lost = np.flatnonzero(pieces < 0)
-    if not len(lost):
+    if (pieces >= 0).all():
         return np.ones(len(pieces))
-    apart = np.abs(np.arange(len(pieces))[:, None] - lost).min(1)
+    apart = ndimage.distance_transform_edt(pieces >= 0)  # frames to the nearest one that was lost
     return np.clip((apart - UNTRUSTED_FRAMES) / UNTRUSTED_FRAMES, 0.0, 1.0)
 
 
@@ -172,12 +180,9 @@ def _jumps(points: FollowedPoints, count: int) -> np.ndarray:
     frame, name, log_depth = frame[order], name[order], np.log(depth[order])
     in_turn = (name[2:] == name[:-2]) & (frame[2:] == frame[:-2] + 2)
     change, middle = np.diff(log_depth, 2)[in_turn], frame[1:-1][in_turn]
-    jumps = np.full(count, np.nan)
-    for number in range(count):
-        here = change[middle == number]
-        if len(here) >= FEWEST_FOLLOWED:
-            jumps[number] = np.median(here)
-    return jumps
+    by_frame = np.argsort(middle, kind="stable")
+    of_frames = np.split(change[by_frame], np.searchsorted(middle[by_frame], np.arange(1, count)))
+    return np.array([np.median(here) if len(here) >= FEWEST_FOLLOWED else np.nan for here in of_frames])
 
 
 def _bend(points: np.ndarray | None) -> np.ndarray:
@@ -204,6 +209,12 @@ def _bend(points: np.ndarray | None) -> np.ndarray:
 
 def _smoothed(bends: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Coefficients [N,K] of frames at `times` [N], each a weighted mean over its neighbours in time; 0 without any."""
-    known = np.isfinite(bends[:, 0])
-    near = np.exp(-0.5 * ((times[:, None] - times[None]) / SMOOTHED_FRAMES) ** 2) * known
-    return near @ np.where(known[:, None], bends, 0) / np.maximum(near.sum(1, keepdims=True), 1e-12)
+    known = np.zeros(times[-1] - times[0] + 1)
+    values = np.zeros((len(known), bends.shape[1]))
+    told = np.isfinite(bends[:, 0])
+    known[times[told] - times[0]], values[times[told] - times[0]] = 1, bends[told]
+
+    def near(what: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter1d(what, SMOOTHED_FRAMES, axis=0, mode="constant")[times - times[0]]
+
+    return near(values) / np.maximum(near(known), 1e-12)[:, None]

@@ -26,7 +26,7 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.plain_table import plain_table
-from endodav_jax.reconstruction.steady import steady_sequence
+from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report import Section, definitions, table, text, write_report
 from endodav_jax.tables.result_store import digest_of, finite, stored_result
 from endodav_jax.tables.row_inputs import Preempted
@@ -169,7 +169,7 @@ class _Patient:
             model, params, _ = load_model(weights)
             model = dataclasses.replace(model, image_shape=self.config.model.image_shape)
             estimator = DepthEstimator(model, params["depth"])
-            correct = steady_sequence if row.steady else None
+            correct = correction_of(evaluate)
             return evaluate_network(estimator, self.videos, evaluate, name, correct=correct).means()
 
         known = identity | {"evaluate": dataclasses.asdict(evaluate)}

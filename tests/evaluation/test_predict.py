@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.evaluation.predict import predicted_depth
 from endodav_jax.models.config import DepthModelConfig
 from tests.evaluation.plane_videos import SHAPE, PlaneVideos, image_of
@@ -42,3 +43,16 @@ def test_masks_of_the_frames_are_there_when_windows_are_fitted():
     for videos, wanted in ((VIDEOS, None), (MaskedVideos({"s": LENGTH}), True)):
         with predicted_depth(Asking(), videos, "s", EvaluateConfig()):
             assert asked == {i: wanted and i % 2 == 0 for i in range(LENGTH)}
+
+
+def test_depth_is_evaluated_as_it_was_corrected_and_no_correction_is_left_out():
+    def correct(frames, depth):
+        for number, frame in enumerate(frames()):
+            depth[number] = frame.truth_mm
+
+    estimator = FakeEstimator(config=DepthModelConfig())
+    steadied = EvaluateConfig(steady=True)
+    assert evaluate_network(estimator, VIDEOS, EvaluateConfig()).means()["abs_rel"] > 1e-3
+    assert evaluate_network(estimator, VIDEOS, steadied, correct=correct).means()["abs_rel"] < 1e-4
+    with pytest.raises(ValueError, match=r"evaluate\.steady: give `correct`"):
+        evaluate_network(estimator, VIDEOS, steadied)
