@@ -5,10 +5,11 @@
     endodav evaluate out/study/data/phantom --weights out/study/model -o out/study/after
 
 What trains is as published: the SSB vectors and the output convolutions.  What differs from the published training: the
-small network that comes with the package; the camera's path, solved before training; the relative projection loss;
-known intrinsics; three short clips a step, so that it learns from several scenes at once; frames further apart, since
-at this size neighbouring frames are moved by a third of a pixel; flow and brightness networks as they were pretrained;
-both kinds of adapters at once; the finest scale alone; no smoothness.
+small network that comes with the package; the camera's path, solved before training, and the points followed along it,
+whose depth teaches; the relative projection loss; known intrinsics; three short clips a step, so that it learns from
+several scenes at once; frames further apart, since at this size neighbouring frames are moved by a third of a pixel;
+flow and brightness networks as they were pretrained; both kinds of adapters at once; the finest scale alone; no
+smoothness.
 """
 
 from endodav_jax.checkpoints.shipped import SHIPPED
@@ -38,7 +39,7 @@ def get_config():
             prefetch=2,
         ),
         train=TrainConfig(
-            steps=250,
+            steps=150,
             learning_rates=LearningRates(**RATES),
             schedule="cosine",
             phases=PhaseSchedule(joint=True),
@@ -48,15 +49,16 @@ def get_config():
                 camera="path",
                 learn_intrinsics=False,
                 learn_registration=False,
-                projection_weight=0.15,
+                projection_weight=1.0,
                 projection_relative=True,
+                points_weight=1.0,
                 disparity_smoothness=0.0,
                 remat=False,
             ),
             resnet_layers=10,
             remat=False,
             save_every=50,
-            picture_every=250,
+            picture_every=150,
         ),
         evaluate=EvaluateConfig(split="test"),
     )

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.errors import UserError
@@ -23,18 +23,21 @@ class CameraPaths:
       cam_from_world: NaN where the camera was lost.  The unit of a piece is its own.
       piece: frames of one number lie in one sequence and have one world; `LOST` where the camera was lost.
       log_depth: mean log depth of each frame's view, in the unit of its piece.
+      points: of each frame, places whose depth the path's motion tells: x and y in pixels, log depth in the unit of its
+        piece, and how sure that is, as 1 over its standard deviation; 0 where there are no more points.
       data: SHA-256 of the split that they belong to (`prepared.digest_of_split`).
     """
 
     cam_from_world: Float[np.ndarray, "N 4 4"]
     piece: Int[np.ndarray, "N"]
     log_depth: Float[np.ndarray, "N"]
+    points: Float32[np.ndarray, "N P 4"]
     data: str
 
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of all of it."""
-        parts = (self.cam_from_world, self.piece, self.log_depth)
+        parts = (self.cam_from_world, self.piece, self.log_depth, self.points)
         return hashlib.sha256(b"".join([*(part.tobytes() for part in parts), self.data.encode()])).hexdigest()
 
     def stretches(self) -> list[tuple[int, int]]:
@@ -61,7 +64,8 @@ class CameraPaths:
         """
         try:
             with np.load(path) as arrays:
-                paths = cls(arrays["cam_from_world"], arrays["piece"], arrays["log_depth"], str(arrays["data"]))
+                found = (arrays[name] for name in ("cam_from_world", "piece", "log_depth", "points"))
+                paths = cls(*found, str(arrays["data"]))
         except (OSError, KeyError, ValueError) as error:
             raise UserError(f"{path}: no file of camera paths; delete it, and training solves them anew") from error
         if paths.data != digest_of_split(split) or len(paths.piece) != sum(split.lengths):

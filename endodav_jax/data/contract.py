@@ -70,6 +70,9 @@ BATCH: dict[str, Field] = {
         "float32", ("B", "F", 4, 4), "-", "camera from the clip's first camera, in the path's unit", optional=True
     ),
     "path_log_depth": Field("float32", ("B", "F"), "-", "mean log depth of the view in the path's unit", optional=True),
+    "path_points": Field(
+        "float32", ("B", "F", "P", 4), "-", "x, y, log depth in the path's unit, 1 / its deviation or 0", optional=True
+    ),
     "neighbour_flow": Field(
         "float32", ("B", 2, "T", "h", "w", 3), "pixels", "see `registration.neighbour_flow`", optional=True
     ),

@@ -63,6 +63,7 @@ class LoadClip(grain.transforms.Map):
             # Seen from the clip's first camera, so that float32 loses nothing far along the path.
             example["path_pose"] = (poses @ inverse_rigid(poses[0])).astype(np.float32)
             example["path_log_depth"] = self.paths.log_depth[element.records].astype(np.float32)
+            example["path_points"] = self.paths.points[element.records]
         if element.mirror:
             example = mirror(example)
         if config.neighbour_flow:
@@ -87,6 +88,9 @@ def mirror(example: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             mirrored[key] = np.ascontiguousarray(np.flip(example[key], axis=-2 if key == "frames" else -1))
     fx, fy, cx, cy = example["intrinsics"]
     mirrored["intrinsics"] = np.array([fx, fy, example["frames"].shape[2] - 1 - cx, cy], np.float32)
+    if "path_points" in example:
+        x, *others = np.moveaxis(example["path_points"], -1, 0)
+        mirrored["path_points"] = np.stack([example["frames"].shape[2] - 1 - x, *others], -1)
     flip = np.array([-1, 1, 1, 1], np.float32)
     for key in ("cam_from_world", "path_pose"):
         if key in example:

@@ -167,7 +167,7 @@ def _sequence_bars(story: Story) -> list[str]:
     for name in ("abs_rel", "tae"):
         series = {
             label: [score.means()[name] for score in variant.results.scores]
-            for label, variant in story.before_and_after().items()
+            for label, variant in (story.before_and_after() | {STEADIED: story.steadied}).items()
         }
         if all(len(values) == len(sequences) for values in series.values()):
             charts.append(bars(sequences, series, COLUMNS[name]))

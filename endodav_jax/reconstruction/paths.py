@@ -5,6 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from scipy import ndimage
 from tqdm import tqdm
 
 from endodav_jax.data.camera_paths import LOST, CameraPaths
@@ -14,8 +15,12 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction.clip import CameraPath, DepthView
 from endodav_jax.reconstruction.refine import followed_path
+from endodav_jax.reconstruction.steady import FARTHEST_POINT, UNSURE, believed, unsureness
+from endodav_jax.reconstruction.tracker import Tracked
 
 _VIDEOS_AT_ONCE = 4  # at most: each is kept in memory as a whole
+POINTS = 256  # of a frame, at most: the surest ones
+_LEAST_DEVIATION = 0.01  # of a point's log depth: what its neighbours may have in common
 _FARTHEST_FRAME = 2.0  # factor by which a frame's depth may be off its stretch; beyond it, its points told nothing
 
 
@@ -32,23 +37,25 @@ def solve_paths(
     videos = EvaluationVideos(split.folder, split.split)
     estimator = DepthEstimator(dataclasses.replace(model, image_shape=image_shape), params)
 
-    def solved(sequence: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def solved(sequence: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         views, intrinsics = _views(videos, sequence, estimator)
-        path, _ = followed_path(views.__iter__, intrinsics)
-        piece, level = _told(path, views)
-        return np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)]), piece, level
+        path, followed = followed_path(views.__iter__, intrinsics)
+        piece, level = _told(path, views, believed(path, followed))
+        poses = np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)])
+        points = [_points(*frame) for frame in zip(path.frames, views, _sure(path, piece), strict=True)]
+        return poses, piece, level, np.stack(points)
 
-    poses, pieces, levels, count = [], [], [], 0
+    poses, pieces, levels, points, count = [], [], [], [], 0
     with ThreadPoolExecutor(min(_VIDEOS_AT_ONCE, os.cpu_count() or 1)) as pool:
         every = tqdm(pool.map(solved, videos.sequences), "camera paths", len(videos.sequences), unit="video")
-        for pose, piece, level in every:
+        for pose, piece, level, told in every:
             poses.append(pose)
+            points.append(told)
             pieces.append(np.where(piece == LOST, LOST, piece + count))
             levels.append(level)
             count += int(piece.max(initial=LOST)) + 1
-    return CameraPaths(
-        np.concatenate(poses), np.concatenate(pieces).astype(np.int32), np.concatenate(levels), digest_of_split(split)
-    )
+    poses, pieces, levels, points = (np.concatenate(parts) for parts in (poses, pieces, levels, points))
+    return CameraPaths(poses, pieces.astype(np.int32), levels, points, digest_of_split(split))
 
 
 def _views(videos: EvaluationVideos, sequence: str, estimator: DepthEstimator) -> tuple[list[DepthView], np.ndarray]:
@@ -63,9 +70,12 @@ def _views(videos: EvaluationVideos, sequence: str, estimator: DepthEstimator) -
     return views, np.asarray(frames[0].intrinsics, np.float64)
 
 
-def _told(path: CameraPath, views: list[DepthView]) -> tuple[np.ndarray, np.ndarray]:
-    """Piece and mean log depth of every frame; a frame whose scale is far from its neighbours' counts as lost."""
-    piece = np.array([frame.piece for frame in path.frames])
+def _told(path: CameraPath, views: list[DepthView], right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Piece and mean log depth of every frame.
+
+    A frame whose scale is far from its neighbours' counts as lost, and so does one whose path is not believed.
+    """
+    piece = np.where(right, [frame.piece for frame in path.frames], LOST)
     scale = np.log([frame.scale for frame in path.frames])
     known = [view.depth[view.depth > 0] for view in views]
     level = np.array([np.log(depth).mean() if len(depth) else np.nan for depth in known])
@@ -74,6 +84,32 @@ def _told(path: CameraPath, views: list[DepthView]) -> tuple[np.ndarray, np.ndar
         off = np.abs(scale - np.median(scale[members])) > np.log(_FARTHEST_FRAME)
         piece[members & (off | ~np.isfinite(level))] = LOST
     return piece, np.where(piece == LOST, 0.0, level + scale)
+
+
+def _sure(path: CameraPath, piece: np.ndarray) -> np.ndarray:
+    """Of which frames the points' depth is good enough to teach, which takes more than a path that is believed."""
+    sure = piece != LOST
+    for number in set(piece) - {LOST}:
+        members = np.flatnonzero(piece == number)
+        sure[members] = unsureness([path.frames[i].triangulated for i in members])[0] < UNSURE
+    return sure
+
+
+def _points(frame: Tracked, view: DepthView, known: bool) -> np.ndarray:
+    """Places in the frame and their log depth in the path's unit; see `CameraPaths.points`."""
+    points = np.zeros((POINTS, 4), np.float32)
+    if not known or frame.triangulated is None or not len(frame.triangulated):
+        return points
+    x, y, ratios, deviations = frame.triangulated.T
+    height, width = view.depth.shape
+    x, y = x * width - 0.5, y * height - 0.5
+    inside = ndimage.map_coordinates((view.depth > 0).astype(np.float32), (y, x), order=1, mode="nearest") > 0.99
+    kept = np.flatnonzero(inside & (np.abs(ratios - np.median(ratios)) < FARTHEST_POINT))
+    kept = kept[np.argsort(deviations[kept], kind="stable")][:POINTS]
+    depth = ndimage.map_coordinates(view.depth, (y[kept], x[kept]), order=1, mode="nearest")
+    told = np.log(depth * frame.scale) + ratios[kept]
+    points[: len(kept)] = np.stack([x[kept], y[kept], told, 1 / np.maximum(deviations[kept], _LEAST_DEVIATION)], -1)
+    return points
 
 
 def _pose(frame, piece: int) -> np.ndarray:

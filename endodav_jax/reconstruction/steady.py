@@ -4,12 +4,12 @@ A network's depth is off by a factor that changes from frame to frame, which mak
 bends slowly over the view.  Points that were followed through the clip know both once the path was adjusted to them:
 each frame's factor (`Tracked.scale`) and, where they lie, what depth is off by (`Tracked.triangulated`).  The factor is
 applied as it is; the rest is smoothed over the view, by a polynomial, and over time, and leaves each frame's mean log
-depth as it is.  Where the camera is lost, and near there, depth is left alone, as it is along a path by which depth
-would jump more than before.  Nothing is learned, and no truth is needed but the lens.
+depth as it is.  Where the camera is lost, and near there, depth is left alone, as it is along a path that is not
+believed (`believed`).  Nothing is learned, and no truth is needed but the lens.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -34,6 +34,8 @@ VIEW_DEVIATION = 0.15  # of log depth there: where points say otherwise, they wi
 FARTHEST_POINT = 0.5  # log ratio from a frame's median beyond which a point was followed wrongly
 SMOOTHED_FRAMES = 1.0  # standard deviation in time
 JUMPS = 0.02  # of log depth, that a believed path may add in the mean: right paths added up to 0.006, a wrong one 0.065
+UNSURE = 0.03  # median deviation of a piece's points: 0.01 to 0.02 along most right paths
+APART = 0.165  # and their mean distance from the network's log depth: wrong paths have both, a bad network one of them
 FEWEST_FOLLOWED = 5  # points that tell how a frame's depth jumps
 UNTRUSTED_FRAMES = 20  # next to one in which the camera is lost; the correction returns over as many more
 
@@ -54,31 +56,25 @@ class SteadyDepth:
         pieces = np.array([frame.piece for frame in path.frames])
         bends = np.stack([_bend(frame.triangulated) for frame in path.frames])
         self._log_scales, self._bends = np.zeros(len(pieces)), np.zeros_like(bends)
-        trust = _trust(pieces)
-        lost, notes = int((pieces < 0).sum()), []
-        if lost:
-            kept = int((trust == 0).sum())
-            notes.append(
-                f"the camera was lost in {lost} of {len(pieces)} frames; they and those near them, {kept} in all, were "
-                "left as they were"
-            )
-        jumping, jumps = 0, _jumps(points, len(pieces))
+        right, far = believed(path, points), _far_from_lost(pieces)
+        trust = far * right
         for piece in path.pieces:
             members = np.flatnonzero(pieces == piece)
             scales = np.log([path.frames[i].scale for i in members])
-            before, added = jumps[members[1:-1]], np.diff(scales, 2)
-            told = np.isfinite(before)
-            if told.any() and np.mean(np.abs(before + added)[told] - np.abs(before)[told]) > JUMPS:
-                jumping += len(members)
-                trust[members] = 0
             # Without the mean, so that the level stays the network's, in every piece.
             self._log_scales[members] = trust[members] * (scales - scales.mean())
             if known_lens:
                 self._bends[members] = trust[members, None] * _smoothed(bends[members], members)
-        if jumping:
+        count = len(pieces)
+        lost, kept, doubted = (int(n.sum()) for n in (pieces < 0, far == 0, ~right))
+        notes = []
+        if lost:
             notes.append(
-                f"the path of {jumping} of {len(pieces)} frames makes depth jump more; they were left as they were"
+                f"the camera was lost in {lost} of {count} frames; they and those near them, {kept} in all, were left "
+                "as they were"
             )
+        if doubted:
+            notes.append(f"the path of {doubted} of {count} frames is not believed; they were left as they were")
         if path.parallax < LEAST_PARALLAX:
             notes.append(f"the camera only turns (parallax {path.parallax:.2f} px), which tells little of depth")
         self.note = "; ".join(notes)
@@ -100,6 +96,37 @@ class SteadyDepth:
         if counted.any():
             field -= field[counted].mean()
         return (depth * np.exp(self._log_scales[place] + field)).astype(np.float32)
+
+
+def believed(path: CameraPath, points: FollowedPoints) -> Bool[np.ndarray, "N"]:
+    """Returns of which frames the path is believed.
+
+    It is not where depth would jump more along it than it does now, nor where it neither explains well how its points
+    move nor agrees with the depth that the network gives them.
+    """
+    pieces = np.array([frame.piece for frame in path.frames])
+    right, jumps = np.full(len(pieces), True), _jumps(points, len(pieces))
+    for piece in path.pieces:
+        members = np.flatnonzero(pieces == piece)
+        scales = np.log([path.frames[i].scale for i in members])
+        before, added = jumps[members[1:-1]], np.diff(scales, 2)
+        told = np.isfinite(before)
+        jumping = told.any() and np.mean(np.abs(before + added)[told] - np.abs(before)[told]) > JUMPS
+        deviation, spread = unsureness([path.frames[i].triangulated for i in members])
+        right[members] = not jumping and not (deviation > UNSURE and spread > APART)
+    return right
+
+
+def unsureness(frames: Sequence[np.ndarray | None]) -> tuple[float, float]:
+    """Returns the median deviation of log depth of a piece's points (`Tracked.triangulated`), and their disagreement.
+
+    That is the mean over frames of how far log ratios to the frame's own depth lie from their median; 0 without points.
+    """
+    known = [rows for rows in frames if rows is not None and len(rows)]
+    if not known:
+        return 0.0, 0.0
+    apart = [np.abs(rows[:, 2] - np.median(rows[:, 2])).mean() for rows in known]
+    return float(np.median(np.concatenate([rows[:, 3] for rows in known]))), float(np.mean(apart))
 
 
 def steady_clip(
@@ -161,8 +188,8 @@ def _factors(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (2 * y[:, None] - 1) ** np.array(vertical), (2 * x[:, None] - 1) ** np.array(horizontal)
 
 
-def _trust(pieces: np.ndarray) -> np.ndarray:
-    """Share of the correction that each frame gets: a path that is about to be lost is wrong before it is."""
+def _far_from_lost(pieces: np.ndarray) -> np.ndarray:
+    """1 far from frames in which the camera was lost, 0 near them: a path that is about to be lost is wrong before."""
     if (pieces >= 0).all():
         return np.ones(len(pieces))
     apart = ndimage.distance_transform_edt(pieces >= 0)  # frames to the nearest one that was lost

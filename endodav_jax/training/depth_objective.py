@@ -16,6 +16,7 @@ from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.geometry.splat import occlusion_mask
 from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, refined_target
+from endodav_jax.losses.points import point_errors
 from endodav_jax.losses.projection import flow_depth_error, projection_error, relief
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.selection import least_over_neighbours, moving_pixels
@@ -47,6 +48,7 @@ BRIGHTNESS = "loss_cvt"
 SMOOTHNESS = "loss_smooth"
 PROJECTION = "loss_depth_reproj"
 FLOW_DEPTH = "loss_depth_flow"
+POINTS = "loss_points"
 PAIR_PARTS = (REPROJECTION, TRANSFORM, BRIGHTNESS, PROJECTION, FLOW_DEPTH)  # parts that involve neighbours
 
 
@@ -196,7 +198,7 @@ def depth_objective(
 
     pairs = length > 1 and projection  # pairs in which the depth of both frames is known; a single frame has none
     weights = {
-        REPROJECTION: 1.0,
+        REPROJECTION: config.photometric_weight,
         TRANSFORM: config.transform_weight,
         BRIGHTNESS: config.brightness_smoothness,
         PROJECTION: config.projection_weight if pairs else 0.0,
@@ -209,6 +211,10 @@ def depth_objective(
     for i, scale in enumerate(config.scales):
         part = {name: weight * parts[name][i] for name, weight in weights.items()}
         part[SMOOTHNESS] = config.disparity_smoothness / 2**scale * _smoothness(disparities[i], clip, i, axis_name)
+        if scale == 0 and config.points_weight:
+            points = batch["path_points"][:, 1:-1].reshape(-1, *batch["path_points"].shape[2:])
+            error = masked_mean(*point_errors(depth, points, length), axis_name)
+            part[POINTS] = config.points_weight * error
         losses |= {f"loss/{name}/{scale}": value for name, value in part.items()}
         losses[f"loss/{scale}"] = sum(part.values(), jnp.float32(0))
     loss = mean_over_scales(losses, "", config)

@@ -15,6 +15,7 @@ class ObjectiveConfig:
 
     Attributes:
       scales: scales of the pyramid, 0 being full size; ascending from 0.
+      photometric_weight: weight of the photometric error itself.
       ssim_weight: weight of SSIM in the photometric error, 0 to 1; the rest is the absolute difference.
       transform_weight: weight of |refined target - registered neighbour|, which ties the transform to the registration.
       brightness_smoothness: weight of the transform's smoothness.
@@ -25,6 +26,8 @@ class ObjectiveConfig:
         neither shrinking nor flattening lowers it.  As published it is a length: its weight is tied to one scale of
         depth, and shrinking all depth lowers it.
       flow_depth_weight: weight of its variant along the optical flow (typically 1e-3); 0 disables it.
+      points_weight: weight of the error of log depth at points followed along the camera's path, whose depth their
+        motion tells (`losses.points`; needs `camera="path"`); 0 disables it.  Not part of the published objective.
       minimum_over_neighbours: use only the better neighbour of each pixel in the photometric error.
       automask: exclude pixels from it that the unwarped neighbour explains as well as the warped one.
       camera: `pose` uses the published network; `flow` solves the motion from optical flow and the current depth
@@ -40,6 +43,7 @@ class ObjectiveConfig:
     """
 
     scales: tuple[int, ...] = (0, 1, 2, 3)
+    photometric_weight: float = 1.0
     ssim_weight: float = 0.85
     transform_weight: float = 0.01
     brightness_smoothness: float = 0.01
@@ -48,6 +52,7 @@ class ObjectiveConfig:
     projection_weight: float = 1e-2
     projection_relative: bool = False
     flow_depth_weight: float = 0.0
+    points_weight: float = 0.0
     minimum_over_neighbours: bool = False
     automask: bool = False
     camera: Literal["pose", "flow", "path"] = "pose"
@@ -63,6 +68,8 @@ class ObjectiveConfig:
             raise ValueError(f"train.objective.scales: {self.scales[-1]} exceeds the coarsest scale, {SCALES - 1}")
         if self.camera != "pose" and self.learn_intrinsics:
             raise ValueError(f"train.objective.camera: {self.camera} needs intrinsics; set learn_intrinsics=False")
+        if self.points_weight and self.camera != "path":
+            raise ValueError("train.objective.points_weight: points come with the camera's path; set camera='path'")
         if not 0 <= self.ssim_weight <= 1:
             raise ValueError(f"train.objective.ssim_weight: {self.ssim_weight} is a fraction; use 0 to 1")
         for field in dataclasses.fields(self):

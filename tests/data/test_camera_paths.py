@@ -11,6 +11,8 @@ from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.errors import UserError
 from tests.data.test_pipeline import SOURCE, config, folder  # noqa: F401
 
+POINTS = 3
+
 
 @pytest.fixture(scope="module")
 def split(folder):  # noqa: F811
@@ -24,7 +26,8 @@ def paths_through(split, lost=()) -> CameraPaths:
     poses = np.tile(np.eye(4), (count, 1, 1))
     poses[:, :3, 3] = 1e4 + np.arange(3 * count).reshape(-1, 3)
     poses[piece == LOST] = np.nan
-    return CameraPaths(poses, piece, np.linspace(-2, -1, count), digest_of_split(split))
+    points = np.random.default_rng(0).uniform(1, 4, (count, POINTS, 4)).astype(np.float32)
+    return CameraPaths(poses, piece, np.linspace(-2, -1, count), points, digest_of_split(split))
 
 
 def test_a_file_holds_all_of_them(split, tmp_path):
@@ -33,7 +36,9 @@ def test_a_file_holds_all_of_them(split, tmp_path):
     loaded = CameraPaths.load(tmp_path / "paths.npz", split)
     np.testing.assert_array_equal(loaded.cam_from_world, paths.cam_from_world)
     assert loaded.digest == paths.digest
-    assert dataclasses.replace(paths, log_depth=paths.log_depth + 1).digest != paths.digest
+    np.testing.assert_array_equal(loaded.points, paths.points)
+    for changed in ({"log_depth": paths.log_depth + 1}, {"points": paths.points + 1}):
+        assert dataclasses.replace(paths, **changed).digest != paths.digest
 
 
 def test_stretches_end_where_the_camera_is_lost_and_where_a_world_does(split):
@@ -58,6 +63,10 @@ def test_clips_lie_within_stretches_and_carry_their_path(split, folder, tmp_path
                 sign = np.sign(batch["path_pose"][clip, -1, 0, 3])  # the mirrored world's x is the other way round
                 expected = np.stack([sign * shift, shift, shift], -1)
                 np.testing.assert_allclose(batch["path_pose"][clip, :, :3, 3], expected, atol=1e-3)
+                points = paths.points[records]
+                if sign < 0:
+                    points = points * [-1, 1, 1, 1] + [batch["frames"].shape[3] - 1, 0, 0, 0]
+                np.testing.assert_allclose(batch["path_points"][clip], points, rtol=1e-6)
 
 
 def test_paths_through_other_frames_and_other_files_are_one_line(split, tmp_path):

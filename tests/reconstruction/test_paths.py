@@ -12,7 +12,7 @@ from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.rendered import render
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.reconstruction.measures import path_errors
-from endodav_jax.reconstruction.paths import solve_paths
+from endodav_jax.reconstruction.paths import POINTS, solve_paths
 
 FRAMES = 24
 
@@ -38,4 +38,14 @@ def test_a_path_of_every_video_is_found_before_depth_is_any_good(tmp_path):
         depth = [np.log(f.truth_mm[f.truth_mm > 0]).mean() for f in frames[first - begin : first - begin + length]]
         left = paths.log_depth[first : first + length] - depth
         assert left.std() < 0.1
+        # Points say more: their depth is right, one by one, up to that unit.
+        off = []
+        for number, frame in zip(range(first, first + length), frames[first - begin :], strict=False):
+            x, y, told, sure = paths.points[number][paths.points[number, :, 3] > 0].T
+            truth = frame.truth_mm[np.round(y).astype(int), np.round(x).astype(int)]
+            off.append((told - np.log(truth))[truth > 0])
+            assert len(sure) <= POINTS
+        off = np.concatenate(off)
+        assert len(off) > 30 * length
+        assert np.abs(off - np.median(off)).mean() < 0.06
     assert len(set(paths.piece[:FRAMES]) & set(paths.piece[FRAMES:]) - {LOST}) == 0

@@ -93,17 +93,29 @@ def test_a_path_that_makes_depth_jump_is_not_believed_and_that_is_said():
     steady = SteadyDepth(path_of(30, lambda number: {"scale": 1.06 ** (number % 2)}), Points(30, 8))
     for place in range(30):
         np.testing.assert_array_equal(steady(place, depth, INSIDE), depth)
-    assert "the path of 30 of 30 frames makes depth jump more" in steady.note
+    assert "the path of 30 of 30 frames is not believed" in steady.note
+
+
+@pytest.mark.parametrize(("deviation", "apart", "believed"), [(0.02, 0.4, True), (0.06, 0.1, True), (0.06, 0.4, False)])
+def test_a_path_that_explains_its_points_badly_and_contradicts_depth_is_not_believed(deviation, apart, believed):
+    rows = np.column_stack([np.full((12, 2), 0.5), np.tile([-apart, apart], 6), np.full(12, deviation)])
+    steady = SteadyDepth(
+        path_of(4, lambda number: {"scale": 1.01**number, "triangulated": rows.astype(np.float32)}), Points()
+    )
+    depth = np.full(SIZE, 40, np.float32)
+    assert np.array_equal(steady(0, depth, INSIDE), depth) == (not believed)
+    assert ("the path of 4 of 4 frames is not believed" in steady.note) == (not believed)
 
 
 def test_points_that_parallax_says_little_about_change_little():
     columns = np.linspace(0.05, 0.95, 40)
-    rows = np.column_stack([columns, columns[::-1], 0.3 * (columns - 0.5), np.full(40, 0.02)])
+    right = columns > 0.6
+    rows = np.column_stack([columns, columns[::-1], np.where(right, 0.3, 0.0), np.full(40, 0.02)])
     depth = np.full(SIZE, 40, np.float32)
     change = {}
     for deviation in (0.02, 1.0):
         told = rows.astype(np.float32)
-        told[:, 3] = deviation
+        told[right, 3] = deviation
         path = path_of(3, lambda number, told=told: {"triangulated": told})
         change[deviation] = np.ptp(np.log(SteadyDepth(path, Points())(1, depth, INSIDE)))
     assert change[0.02] > 0.1

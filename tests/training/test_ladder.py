@@ -39,6 +39,7 @@ def test_rungs_differ_in_what_is_given_and_what_is_on(ladder):
     assert rungs["phases"].phases == PhaseSchedule(4, 1, motion_steps=5)
     assert all(train.phases.motion_steps == 5 for train in rungs.values())
     assert rungs["learned"].learning_rates == CONFIG.train.learning_rates
+    assert [rung for rung, train in rungs.items() if train.objective.points_weight] == ["points"]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ def test_the_configuration_chooses_it_where_the_camera_is_not_given():
     assert objectives_of(CONFIG, CAMERAS["flow"]) is CAMERAS["flow"]
     with pytest.raises(ValueError, match="learn_intrinsics=False"):
         ObjectiveConfig(camera="path")
+    with pytest.raises(ValueError, match="set camera='path'"):
+        ObjectiveConfig(points_weight=1.0)
 
 
 def test_several_processes_need_the_paths_that_one_has_solved(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ after.  What is given and what is on:
     phases        the same with spatial and temporal adapters in turn
     true changes  everything, and how depth changes from frame to frame: what the parameters that train can reach in
                   TAE; only if it is named, with clips of consecutive frames (`data.frame_max_interval=1`)
+    points        as `path`, and depth is compared with that of the points followed along it; only if it is named
 
 Where `true view` gains nothing, the data hold no signal that this network could learn from; where a rung gains less
 than three quarters of what the one above it gained, it is the one that breaks.  Each rung's folder is a run's: its
@@ -57,9 +58,11 @@ RUNGS: dict[str, Objectives] = {
     "projection": CAMERAS["pose"],
     "phases": CAMERAS["pose"],
     "true changes": SUPERVISED_IN_TIME,
+    "points": CAMERAS["path"],
 }
-CLIMBED = [rung for rung in RUNGS if rung != "true changes"]
+CLIMBED = [rung for rung in RUNGS if rung not in ("true changes", "points")]
 ERRORS = ("abs_rel", "tae")
+POINTS_WEIGHT = 1.0  # of the rung `points`, unless the configuration has one
 BREAKS = 0.75  # of the gain of the rung above
 _LAST = 20  # logged steps that the end's photometric error is the mean of
 
@@ -108,6 +111,10 @@ def configured(config: Config, rung: str, phases: tuple[int, int]) -> Config:
     if rung == "phases":
         schedule = PhaseSchedule(*phases, motion_steps=schedule.motion_steps)
     objective = config.train.objective
+    objective = dataclasses.replace(objective, points_weight=0.0)
+    if rung == "points":
+        given = config.train.objective.points_weight or POINTS_WEIGHT
+        objective = dataclasses.replace(objective, camera="path", learn_intrinsics=False, points_weight=given)
     if rung not in ("projection", "phases"):
         objective = dataclasses.replace(objective, projection_weight=0.0)
     return dataclasses.replace(config, train=dataclasses.replace(config.train, phases=schedule, objective=objective))
