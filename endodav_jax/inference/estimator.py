@@ -159,11 +159,10 @@ class DepthEstimator:
         def dispatched():
             for chunk in chunks(frames, self.batching.encoded):
                 group = self.network.single_frames(network_input(filled(chunk, self.batching.encoded)))
-                for i, frame in enumerate(chunk):
-                    yield programs.to_frame(group, np.int32(i), frame_shape=frame.shape[:2])
+                yield programs.to_frames(group, np.int32(0), count=len(chunk), frame_shape=chunk[0].shape[:2])
 
-        for number, disparity in enumerate(_one_ahead(dispatched())):
-            yield number, np.array(disparity)
+        groups = _one_ahead(dispatched())
+        yield from enumerate(np.array(disparity) for group in groups for disparity in np.asarray(group))
 
 
 def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:

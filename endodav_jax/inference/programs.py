@@ -3,9 +3,9 @@
 A window goes through the network in parts, so that frames shared by two windows are encoded once and frames that
 are not needed are not decoded:
 
-    frames --prepare--> images --encode_into--> bank of features --coarse--> path 3 --fine--> disparity --to_frame-->
+    frames --prepare--> images --encode_into--> bank of features --coarse--> path 3 --fine--> disparity --to_frames-->
 
-Only `prepare` and `to_frame` depend on the size of the video; they are small and compile quickly.
+Only `prepare` and `to_frames` depend on the size of the video; they are small and compile quickly.
 """
 
 import functools
@@ -80,9 +80,9 @@ def single_frames(
     return frame_network(config, params).frame_disparity(images)
 
 
-@functools.partial(jax.jit, static_argnames="frame_shape")
-def to_frame(
-    disparity: Float32[Array, "N h w"], i: Int[Array, ""], *, frame_shape: tuple[int, int]
-) -> Float32[Array, "H W"]:
-    """Returns disparity i at the size of the video's frames."""
-    return to_frame_size(jax.lax.dynamic_slice_in_dim(disparity, i, 1, 0), frame_shape)[0]
+@functools.partial(jax.jit, static_argnames=("count", "frame_shape"))
+def to_frames(
+    disparity: Float32[Array, "N h w"], first: Int[Array, ""], *, count: int, frame_shape: tuple[int, int]
+) -> Float32[Array, "count H W"]:
+    """Returns `count` disparities, from `first` on, at the size of the video's frames."""
+    return to_frame_size(jax.lax.dynamic_slice_in_dim(disparity, first, count, 0), frame_shape)

@@ -135,7 +135,7 @@ class DepthStream:
         else:
             disparity = self._network.single_frames(image)
         self._step += 1
-        result = np.array(programs.to_frame(disparity, np.int32(0), frame_shape=frame.shape[:2]))
+        result = np.array(programs.to_frames(disparity, np.int32(0), count=1, frame_shape=frame.shape[:2]))[0]
         if self._view_mask is not None:
             result[~self._view_mask] = 0
         return result

@@ -40,14 +40,15 @@ class Batching:
 class WindowDisparity:
     """Disparities of a window's used slots at the size of the frames, computed and copied in the background."""
 
-    def __init__(self, slots: dict[int, Array]):
-        """Takes disparities [H, W] on the device, by slot."""
-        self._slots = slots
-        for disparity in slots.values():
-            disparity.copy_to_host_async()
+    def __init__(self, groups: list[tuple[range, Float32[Array, "N H W"]]]):
+        """Takes slots and their disparities on the device, in groups: a copy each, since copies are what costs."""
+        self._place = {slot: (group, slot - slots.start) for slots, group in groups for slot in slots}
+        for _, group in groups:
+            group.copy_to_host_async()
 
     def __getitem__(self, slot: int) -> Float32[np.ndarray, "H W"]:
-        return np.asarray(self._slots[slot])
+        group, place = self._place[slot]
+        return np.asarray(group)[place]
 
 
 def chunks(frames: Iterable, size: int) -> Iterator[list]:
@@ -132,13 +133,13 @@ def _decode(network, bank, slots, windows, count, frame_shape) -> list[tuple[Win
     path_3 = network.coarse(features)
     decoded = []
     for i, window in enumerate(windows):
-        disparities = {}
-        for at in range(window.used_slots.start, window.used_slots.stop, count):
-            at = min(at, WINDOW_FRAMES - count)
+        used, groups = window.used_slots, []
+        for begin in range(used.start, used.stop, count):
+            at = min(begin, WINDOW_FRAMES - count)
             group = network.fine(path_3, features, i * WINDOW_FRAMES + at, count)
-            for slot in range(at, at + count):
-                if slot in window.used_slots:
-                    disparities[slot] = programs.to_frame(group, np.int32(slot - at), frame_shape=frame_shape)
-        if disparities:
-            decoded.append((window, WindowDisparity(disparities)))
+            slots = range(begin, min(begin + count, used.stop))
+            sized = programs.to_frames(group, np.int32(begin - at), count=len(slots), frame_shape=frame_shape)
+            groups.append((slots, sized))
+        if groups:
+            decoded.append((window, WindowDisparity(groups)))
     return decoded

@@ -6,6 +6,7 @@ one scale, which pairs of frames solved each by itself cannot.
 """
 
 import functools
+import sys
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float
 
 from endodav_jax.checkpoints import load_model
 from endodav_jax.config import Config
-from endodav_jax.data.camera_paths import CameraPaths
+from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.errors import UserError
 from endodav_jax.reconstruction.paths import solve_paths
@@ -62,12 +63,17 @@ def solved_paths(config: Config, workdir: Path) -> str:
     """
     file, split = workdir / PATHS_FILE, PreparedSplit.open(config.data.path, config.data.split)
     if file.exists():
-        CameraPaths.load(file, split)
+        paths = CameraPaths.load(file, split)
     elif jax.process_count() > 1:
         raise UserError(
             f"{file}: not there; several processes cannot solve it at once, so start the run with one first"
         )
     else:
         model, params, _ = load_model(config.weights)
-        solve_paths(split, model, params["depth"], config.model.image_shape).save(file)
+        paths = solve_paths(split, model, params["depth"], config.model.image_shape)
+        paths.save(file)
+    known, taught = int((paths.piece != LOST).sum()), int((paths.points[..., 3] > 0).any(1).sum())
+    print(f"camera paths: known in {known} of {len(paths.piece)} frames; points of sure depth in {taught}", flush=True)
+    if config.train.objective.points_weight and not taught:
+        print(f"{file}: no points of sure depth, so train.objective.points_weight changes nothing", file=sys.stderr)
     return str(file)

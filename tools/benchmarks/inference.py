@@ -129,7 +129,7 @@ def compile_all(estimator: DepthEstimator, frame_shape: tuple[int, int]) -> tupl
         "encode": (programs.encode_into, (params, bank, image, scalar), {"config": config}),
         "coarse": (programs.coarse, (params, bank), {"length": WINDOW_FRAMES, "config": config}),
         "fine": (programs.fine, (params, path_3, bank, scalar), fine),
-        "to_frame": (programs.to_frame, (group, scalar), {"frame_shape": tuple(frame_shape)}),
+        "to_frames": (programs.to_frames, (group, scalar), {"count": len(group), "frame_shape": tuple(frame_shape)}),
     }
     started, counts = time.perf_counter(), {}
     for name, (program, arguments, options) in calls.items():
