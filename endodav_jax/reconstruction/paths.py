@@ -20,8 +20,6 @@ from endodav_jax.reconstruction.tracker import Tracked
 
 _VIDEOS_AT_ONCE = 4  # at most: each is kept in memory as a whole
 POINTS = 256  # of a frame, at most: the surest ones
-_CONTRADICTING = 0.33  # mean distance from the network's log depth above which points teach nothing: on a real clip of
-# 35 frames it was 0.43, of a network that is 9% off; on rendered organs 0.18 at most, along paths that are right
 _LEAST_DEVIATION = 0.01  # of a point's log depth: what its neighbours may have in common
 _FARTHEST_FRAME = 2.0  # factor by which a frame's depth may be off its stretch; beyond it, its points told nothing
 
@@ -93,8 +91,7 @@ def _sure(path: CameraPath, piece: np.ndarray) -> np.ndarray:
     sure = piece != LOST
     for number in set(piece) - {LOST}:
         members = np.flatnonzero(piece == number)
-        deviation, spread = unsureness([path.frames[i].triangulated for i in members])
-        sure[members] = deviation < UNSURE and spread < _CONTRADICTING
+        sure[members] = unsureness([path.frames[i].triangulated for i in members])[0] < UNSURE
     return sure
 
 
