@@ -64,8 +64,13 @@ class CameraPaths:
         """
         try:
             with np.load(path) as arrays:
-                found = (arrays[name] for name in ("cam_from_world", "piece", "log_depth", "points"))
-                paths = cls(*found, str(arrays["data"]))
+                paths = cls(
+                    arrays["cam_from_world"],
+                    arrays["piece"],
+                    arrays["log_depth"],
+                    arrays["points"],
+                    str(arrays["data"]),
+                )
         except (OSError, KeyError, ValueError) as error:
             raise UserError(f"{path}: no file of camera paths; delete it, and training solves them anew") from error
         if paths.data != digest_of_split(split) or len(paths.piece) != sum(split.lengths):

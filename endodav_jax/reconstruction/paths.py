@@ -45,16 +45,14 @@ def solve_paths(
         points = [_points(*frame) for frame in zip(path.frames, views, _sure(path, piece), strict=True)]
         return poses, piece, level, np.stack(points)
 
-    poses, pieces, levels, points, count = [], [], [], [], 0
+    found: list[tuple[np.ndarray, ...]] = []
+    count = 0
     with ThreadPoolExecutor(min(_VIDEOS_AT_ONCE, os.cpu_count() or 1)) as pool:
         every = tqdm(pool.map(solved, videos.sequences), "camera paths", len(videos.sequences), unit="video")
-        for pose, piece, level, told in every:
-            poses.append(pose)
-            points.append(told)
-            pieces.append(np.where(piece == LOST, LOST, piece + count))
-            levels.append(level)
+        for poses, piece, levels, points in every:
+            found.append((poses, np.where(piece == LOST, LOST, piece + count), levels, points))
             count += int(piece.max(initial=LOST)) + 1
-    poses, pieces, levels, points = (np.concatenate(parts) for parts in (poses, pieces, levels, points))
+    poses, pieces, levels, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return CameraPaths(poses, pieces.astype(np.int32), levels, points, digest_of_split(split))
 
 
