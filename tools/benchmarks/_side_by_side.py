@@ -36,9 +36,9 @@ class Runner:
     figures: list[dict] = dataclasses.field(default_factory=list)
 
     def answer(self) -> dict | None:
-        """The next line of JSON; None if the process has ended."""
-        line = self.process.stdout.readline()
-        return json.loads(line) if line.strip() else None
+        """The next line of JSON, past what the process says besides; None if it has ended."""
+        line = next((line for line in self.process.stdout if line.startswith("{")), "")
+        return json.loads(line) if line else None
 
 
 def measure(args, turns: int) -> dict:
