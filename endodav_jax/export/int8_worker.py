@@ -22,7 +22,8 @@ def main(place: Path) -> None:
     request = json.loads((place / REQUEST).read_text())
     arrays = load_file(place / EXAMPLES)
     count, inputs = request["examples"], request["inputs"]
-    examples = [{i: np.ascontiguousarray(arrays[f"{n}.{i}"]) for i in range(inputs)} for n in range(count)]
+    # `ascontiguousarray` would make a vector of a scalar, such as the number of a step.
+    examples = [{i: np.array(arrays[f"{n}.{i}"], order="C") for i in range(inputs)} for n in range(count)]
     model = nncf.quantize(
         openvino.Core().read_model(request["file"]),
         nncf.Dataset(examples),

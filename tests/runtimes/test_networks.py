@@ -46,7 +46,11 @@ def little_int8(monkeypatch):
     monkeypatch.setattr(cost, "FRAMES", 3)
     monkeypatch.setattr(int8, "WORTH", 100.0)
     whole = calibration.calibration_inputs
-    monkeypatch.setattr(int8, "calibration_inputs", lambda *arguments: {"fine": whole(*arguments)["fine"]})
+
+    def one_part(*arguments):
+        return {part: inputs for part, inputs in whole(*arguments).items() if part in ("fine", "stream_next")}
+
+    monkeypatch.setattr(int8, "calibration_inputs", one_part)
 
 
 def largest_share(found, expected) -> float:
@@ -94,6 +98,19 @@ def test_int8_costs_what_it_says_once_and_is_refused_where_that_is_too_much(expo
     monkeypatch.setattr(int8, "MOST_LOSS", -1.0)
     with pytest.raises(UserError, match=r"abs rel .* above .*--int8-force"):
         network_for(config, params, RuntimeConfig(runtime="auto", precision="int8"))
+
+
+@pytest.mark.slow
+def test_a_live_stream_can_be_int8(exported, little_int8):
+    pytest.importorskip("nncf", reason="the extra [openvino] is not installed")
+    config, params = exported
+    wanted = RuntimeConfig(runtime="openvino", precision="int8", int8_force=True)
+    network, said = network_for(config, params, wanted, "stream")
+    assert "int8: stream_next " in said
+    frames = np.random.default_rng(2).integers(0, 255, (4, 60, 80, 3), np.uint8)
+    streams = DepthEstimator(config, params, network=network).stream(), DepthEstimator(config, params).stream()
+    found, plain = (np.stack([stream.push(frame) for frame in frames]) for stream in streams)
+    assert 0 < np.abs(found - plain).mean() < 0.2 * np.ptp(plain)
 
 
 @pytest.mark.slow
