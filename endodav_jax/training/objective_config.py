@@ -69,7 +69,7 @@ class ObjectiveConfig:
         if self.camera != "pose" and self.learn_intrinsics:
             raise ValueError(f"train.objective.camera: {self.camera} needs intrinsics; set learn_intrinsics=False")
         if self.points_weight and self.camera != "path":
-            raise ValueError("train.objective.points_weight: points come with the camera's path; set camera='path'")
+            raise ValueError("train.objective.points_weight: points come with a solved path; set camera='path', or 0")
         if not 0 <= self.ssim_weight <= 1:
             raise ValueError(f"train.objective.ssim_weight: {self.ssim_weight} is a fraction; use 0 to 1")
         for field in dataclasses.fields(self):
