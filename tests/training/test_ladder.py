@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from endodav_jax.checkpoints.shipped import SHIPPED
-from endodav_jax.config import Config, base_config
+from endodav_jax.config import Config, base_config, read_config
 from endodav_jax.data.config import PhantomData
 from endodav_jax.data.rendered import render
+from endodav_jax.training.cameras import CAMERAS, objectives_of
 from endodav_jax.training.config import TrainConfig
+from endodav_jax.training.depth_objective import depth_objective
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 from tests.training.toy import toy_config
@@ -40,6 +42,16 @@ def test_rungs_differ_in_what_is_given_and_what_is_on(ladder):
     assert all(train.phases.motion_steps == 5 for train in rungs.values())
     assert rungs["learned"].learning_rates == CONFIG.train.learning_rates
     assert [rung for rung, train in rungs.items() if train.objective.points_weight] == ["points"]
+
+
+def test_a_rung_has_its_own_camera_whatever_the_configuration_s(ladder):
+    chosen = {}
+    for rung in ladder.RUNGS:
+        train = ladder.configured(read_config("quickstart"), rung, (4, 1)).train
+        chosen[rung] = objectives_of(train.objective, ladder.RUNGS[rung])
+    assert all(chosen[rung] == ladder.RUNGS[rung] for rung in ladder.RUNGS)
+    assert chosen["learned"].depth is depth_objective
+    assert chosen["points"] == chosen["path"] == CAMERAS["path"]
 
 
 @pytest.mark.parametrize(

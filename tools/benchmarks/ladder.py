@@ -31,6 +31,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
@@ -62,6 +63,7 @@ RUNGS: dict[str, Objectives] = {
 }
 CLIMBED = [rung for rung in RUNGS if rung not in ("true changes", "points")]
 ERRORS = ("abs_rel", "tae")
+_SOLVED: dict[str, Literal["flow", "path"]] = {"path": "path", "points": "path", "solved": "flow"}  # cameras
 POINTS_WEIGHT = 1.0  # of the rung `points`, unless the configuration has one
 BREAKS = 0.75  # of the gain of the rung above
 _LAST = 20  # logged steps that the end's photometric error is the mean of
@@ -110,13 +112,14 @@ def configured(config: Config, rung: str, phases: tuple[int, int]) -> Config:
     schedule = dataclasses.replace(config.train.phases, joint=True)
     if rung == "phases":
         schedule = PhaseSchedule(*phases, motion_steps=schedule.motion_steps)
-    objective = config.train.objective
-    objective = dataclasses.replace(objective, points_weight=0.0)
-    if rung == "points":
-        given = config.train.objective.points_weight or POINTS_WEIGHT
-        objective = dataclasses.replace(objective, camera="path", learn_intrinsics=False, points_weight=given)
-    if rung not in ("projection", "phases"):
-        objective = dataclasses.replace(objective, projection_weight=0.0)
+    given, camera = config.train.objective, _SOLVED.get(rung, "pose")
+    objective = dataclasses.replace(
+        given,
+        camera=camera,
+        learn_intrinsics=given.learn_intrinsics and camera == "pose",
+        points_weight=(given.points_weight or POINTS_WEIGHT) if rung == "points" else 0.0,
+        projection_weight=given.projection_weight if rung in ("projection", "phases") else 0.0,
+    )
     return dataclasses.replace(config, train=dataclasses.replace(config.train, phases=schedule, objective=objective))
 
 
