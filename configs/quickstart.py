@@ -4,8 +4,8 @@
 
 What trains is as published: the SSB vectors and the output convolutions.  The settings are those of `phantom_study`,
 shortened: smaller frames, 60 steps, each on pairs of frames from four scenes, and without the depth of points, which
-gains nothing at this size and length.  Training videos record every third frame of the camera's motion, so that few
-frames, whose camera is solved quickly, have parallax.
+makes depth less steady at this size and length.  Training videos record every third frame of the camera's motion, so
+that few frames, whose camera is solved quickly, have parallax.
 """
 
 import dataclasses

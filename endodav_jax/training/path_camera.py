@@ -28,7 +28,7 @@ PATHS_FILE = "camera_paths.npz"  # in a run's folder
 
 
 def batch_with_path(batch: dict[str, Array]) -> dict[str, Array]:
-    """`step.objective_batch` with `path_pose` [B,T+2,4,4] and `path_log_depth` [B,T+2]."""
+    """`step.objective_batch` with what `data.contract.BATCH` says of a solved path."""
     return objective_batch(batch) | {name: batch[name] for name in ("path_pose", "path_log_depth", "path_points")}
 
 

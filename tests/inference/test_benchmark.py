@@ -81,6 +81,15 @@ def test_runtimes_stand_beside_one_another_with_their_shares_and_what_is_missing
     assert lines[-1] == "not measured: openvino bfloat16: not on this processor"
 
 
+def test_what_a_runtime_prints_besides_its_figures_is_passed_over():
+    tools = tool("_side_by_side")
+    program = "print('no accelerator'); print('{\"ms\": 5}'); print('bye')"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        runner = tools.Runner("any", "float32", process)
+        assert runner.answer() == {"ms": 5}
+        assert runner.answer() is None
+
+
 @pytest.mark.slow
 def test_inference_is_measured_in_one_run(tmp_path):
     path = tmp_path / "figures.json"

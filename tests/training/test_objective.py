@@ -13,6 +13,7 @@ from endodav_jax.losses.projection import LEAST_RELIEF
 from endodav_jax.training.depth_objective import depth_objective
 from endodav_jax.training.flow_objective import flow_objective, registration_score
 from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.path_camera import PATH_CAMERA
 from tests.training.given_networks import MOMENTUM, GivenNetworks
 
 HEIGHT, WIDTH, LENGTH = 32, 40, 3
@@ -375,6 +376,33 @@ def test_recomputing_changes_neither_loss_nor_derivative():
         )
         for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(again), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_points_and_the_photometric_error_count_by_their_weights():
+    def losses(weights):
+        config = ObjectiveConfig(scales=(0,), camera="path", learn_intrinsics=False, **weights)
+        graphdef, *state = split(networks, "depth", "pose", "intrinsics", "transform")
+        (loss, aux), gradients = compiled(PATH_CAMERA.depth, graphdef, config, None, projection=True)(*state, batch)
+        np.testing.assert_allclose(loss, sum(v for k, v in aux.losses.items() if k.startswith("loss/loss_")), rtol=1e-5)
+        return aux.losses, float(jnp.abs(gradients["depth"]["disparity"]).max())
+
+    networks = GivenNetworks((LENGTH, *SIZE), disparity=np.linspace(0.1, 0.9, WIDTH))
+    log_depth = np.log(np.asarray(networks.depth.config.depth(networks.depth.disparity[...])))[0, 10]
+    told = [[x, 10, log_depth[x] + (0.4 if x == 30 else 0.0), 5] for x in (5, 15, 30)]
+    batch = random_clips() | {
+        "path_pose": jnp.tile(jnp.eye(4), (1, LENGTH + 2, 1, 1)),
+        "path_log_depth": jnp.zeros((1, LENGTH + 2)),
+        "path_points": jnp.tile(jnp.asarray(told, jnp.float32), (1, LENGTH + 2, 1, 1)),
+    }
+    without, _ = losses({})
+    assert "loss/loss_points/0" not in without
+    both, _ = losses({"points_weight": 2.0})
+    # One of three points is 0.4 off: by 0.4 * 2/3 itself and 0.4 / 3 for the others, from their common unit.
+    np.testing.assert_allclose(both["loss/loss_points/0"], 2 * 0.4 * 4 / 9, rtol=1e-3)
+    alone, slope = losses({"points_weight": 2.0, "photometric_weight": 0.0, "projection_weight": 0.0})
+    assert float(alone["loss/loss_reprojection/0"]) == 0 < float(both["loss/loss_reprojection/0"])
+    assert slope > 0
 
 
 @pytest.mark.slow

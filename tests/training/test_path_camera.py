@@ -1,17 +1,22 @@
 """The camera solved for whole videos before training: its scale is the depth's, and what batches carry of it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from endodav_jax.config import Config
+from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.config import DataConfig
+from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.training.cameras import CAMERAS, objectives_of
+from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.objective_config import ObjectiveConfig
-from endodav_jax.training.path_camera import PATH_CAMERA, path_camera, solved_paths
+from endodav_jax.training.path_camera import PATH_CAMERA, PATHS_FILE, path_camera, solved_paths
 from endodav_jax.training.step import PUBLISHED
 from tests.data.tiny_source import TinySource, prepare_tiny
 
@@ -76,6 +81,24 @@ def test_the_configuration_chooses_it_where_the_camera_is_not_given():
         ObjectiveConfig(camera="path")
     with pytest.raises(ValueError, match="set camera='path'"):
         ObjectiveConfig(points_weight=1.0)
+
+
+def test_how_many_frames_have_a_camera_and_points_is_said(tmp_path, capsys):
+    config = Config(
+        data=DataConfig(path=str(prepare_tiny(tmp_path / "data", TinySource({"a": 6})))),
+        train=TrainConfig(objective=dataclasses.replace(CONFIG, points_weight=1.0)),
+    )
+    split = PreparedSplit.open(config.data.path, config.data.split)
+    piece = np.array([0, 0, 0, 0, 0, LOST], np.int32)
+    points = np.zeros((6, 2, 4), np.float32)
+    for sure, warned in ((20.0, False), (0.0, True)):
+        points[2, 0, 3] = sure
+        paths = CameraPaths(np.tile(np.eye(4), (6, 1, 1)), piece, np.zeros(6), points, digest_of_split(split))
+        paths.save(tmp_path / PATHS_FILE)
+        assert solved_paths(config, tmp_path) == str(tmp_path / PATHS_FILE)
+        said = capsys.readouterr()
+        assert f"known in 5 of 6 frames; points of sure depth in {int(not warned)}" in said.out
+        assert ("points_weight changes nothing" in said.err) == warned
 
 
 def test_several_processes_need_the_paths_that_one_has_solved(tmp_path, monkeypatch):
