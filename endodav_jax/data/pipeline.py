@@ -203,7 +203,10 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
             return blocks_of(split.sequences, split.lengths, self.config)
         stretches = paths.stretches()
         if not stretches:
-            raise UserError(f"{self.config.camera_paths}: the camera was lost in every frame; choose another camera")
+            raise UserError(
+                f"{self.config.camera_paths}: the camera was lost in every frame, or its path is not believed; train "
+                'on larger or longer videos, or with train.objective.camera="flow"'
+            )
         firsts, lengths = zip(*stretches, strict=True)
         within = np.searchsorted(split.offsets, firsts, side="right") - 1
         names = [

@@ -33,9 +33,10 @@ VIEW_CELLS = 6  # a side: in the middle of each, depth is taken to be right, so 
 VIEW_DEVIATION = 0.15  # of log depth there: where points say otherwise, they win
 FARTHEST_POINT = 0.5  # log ratio from a frame's median beyond which a point was followed wrongly
 SMOOTHED_FRAMES = 1.0  # standard deviation in time
-JUMPS = 0.02  # of log depth, that a believed path may add in the mean: right paths added up to 0.006, a wrong one 0.065
 UNSURE = 0.03  # median deviation of a piece's points: 0.01 to 0.02 along most right paths
 APART = 0.165  # and their mean distance from the network's log depth: wrong paths have both, a bad network one of them
+JUMPS = 0.02  # of log depth, added in the mean along a wrong path, but by a fast camera between sparse frames as well
+UNSURE_JUMPING = 0.02  # so that both must be: along right paths whose depth jumps, deviations were 0.01 to 0.015
 FEWEST_FOLLOWED = 5  # points that tell how a frame's depth jumps
 UNTRUSTED_FRAMES = 20  # next to one in which the camera is lost; the correction returns over as many more
 
@@ -101,8 +102,8 @@ class SteadyDepth:
 def believed(path: CameraPath, points: FollowedPoints) -> Bool[np.ndarray, "N"]:
     """Returns of which frames the path is believed.
 
-    It is not where depth would jump more along it than it does now, nor where it neither explains well how its points
-    move nor agrees with the depth that the network gives them.
+    It is not where no points were followed, nor where it explains badly how they move and depth would either jump more
+    along it than it does now or contradict the network's.
     """
     pieces = np.array([frame.piece for frame in path.frames])
     right, jumps = np.full(len(pieces), True), _jumps(points, len(pieces))
@@ -112,19 +113,21 @@ def believed(path: CameraPath, points: FollowedPoints) -> Bool[np.ndarray, "N"]:
         before, added = jumps[members[1:-1]], np.diff(scales, 2)
         told = np.isfinite(before)
         jumping = told.any() and np.mean(np.abs(before + added)[told] - np.abs(before)[told]) > JUMPS
-        deviation, spread = unsureness([path.frames[i].triangulated for i in members])
-        right[members] = not jumping and not (deviation > UNSURE and spread > APART)
+        deviation, apart = unsureness([path.frames[i].triangulated for i in members])
+        wrong = (deviation > UNSURE and apart > APART) or (deviation > UNSURE_JUMPING and jumping)
+        right[members] = np.isfinite(deviation) and not wrong
     return right
 
 
 def unsureness(frames: Sequence[np.ndarray | None]) -> tuple[float, float]:
     """Returns the median deviation of log depth of a piece's points (`Tracked.triangulated`), and their disagreement.
 
-    That is the mean over frames of how far log ratios to the frame's own depth lie from their median; 0 without points.
+    That is the mean over frames of how far log ratios to the frame's own depth lie from their median; both are infinite
+    without points.
     """
     known = [rows for rows in frames if rows is not None and len(rows)]
     if not known:
-        return 0.0, 0.0
+        return np.inf, np.inf
     apart = [np.abs(rows[:, 2] - np.median(rows[:, 2])).mean() for rows in known]
     return float(np.median(np.concatenate([rows[:, 3] for rows in known]))), float(np.mean(apart))
 

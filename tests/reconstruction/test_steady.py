@@ -58,6 +58,12 @@ class Points:
         return self._frame, self._name, np.zeros((len(self._frame), 2)), np.full(len(self._frame), 40.0)
 
 
+def rows_of(deviation, apart=0.0):
+    """Twelve points in the middle of a view that all deviate, half of them nearer than their depth, half farther."""
+    ratios = np.tile([-apart, apart], 6)
+    return np.column_stack([np.full((12, 2), 0.5), ratios, np.full(12, deviation)]).astype(np.float32)
+
+
 def path_of(count, change) -> CameraPath:
     """A path of as many frames, each changed by fields of `Tracked`."""
     views = [DepthView(number, *look(POSES[0]), INSIDE) for number in range(count)]
@@ -68,7 +74,9 @@ def path_of(count, change) -> CameraPath:
 
 def test_a_frame_without_points_gets_its_factor_relative_to_the_clips():
     depth = np.where(np.arange(SIZE[1]) < 5, 0, 40 * BEND).astype(np.float32) * np.ones(SIZE, np.float32)
-    steady = SteadyDepth(path_of(2, lambda number: {"scale": (3.0, 3.3)[number]}), Points())
+    told = (rows_of(0.01), None)
+    path = path_of(2, lambda number: {"scale": (3.0, 3.3)[number], "triangulated": told[number]})
+    steady = SteadyDepth(path, Points())
     for place, factor in enumerate((1.1**-0.5, 1.1**0.5)):
         steadied = steady(place, depth, INSIDE)
         np.testing.assert_allclose(steadied, factor * depth, rtol=1e-5)
@@ -77,7 +85,11 @@ def test_a_frame_without_points_gets_its_factor_relative_to_the_clips():
 
 def test_frames_near_one_in_which_the_camera_is_lost_are_left_as_they_are_and_that_is_said():
     def change(number):
-        return {"piece": -1, "cam_from_world": None} if number == 70 else {"scale": 1.01 ** (number % 2)}
+        return (
+            {"piece": -1, "cam_from_world": None}
+            if number == 70
+            else {"scale": 1.01 ** (number % 2), "triangulated": rows_of(0.01)}
+        )
 
     steady = SteadyDepth(path_of(90, change), Points())
     depth = np.full(SIZE, 40, np.float32)
@@ -88,23 +100,29 @@ def test_frames_near_one_in_which_the_camera_is_lost_are_left_as_they_are_and_th
     assert "lost in 1 of 90 frames; they and those near them, 40 in all" in steady.note
 
 
-def test_a_path_that_makes_depth_jump_is_not_believed_and_that_is_said():
+def believes(steady, count) -> bool:
+    """Whether it corrects depth, which it says where it does not."""
     depth = np.full(SIZE, 40, np.float32)
-    steady = SteadyDepth(path_of(30, lambda number: {"scale": 1.06 ** (number % 2)}), Points(30, 8))
-    for place in range(30):
-        np.testing.assert_array_equal(steady(place, depth, INSIDE), depth)
-    assert "the path of 30 of 30 frames is not believed" in steady.note
+    kept = all(np.array_equal(steady(place, depth, INSIDE), depth) for place in range(count))
+    assert (f"the path of {count} of {count} frames is not believed" in steady.note) == kept
+    return not kept
+
+
+@pytest.mark.parametrize(("deviation", "believed"), [(0.015, True), (0.025, False)])
+def test_a_path_that_makes_depth_jump_is_believed_only_if_it_explains_well_how_points_move(deviation, believed):
+    path = path_of(30, lambda number: {"scale": 1.06 ** (number % 2), "triangulated": rows_of(deviation)})
+    assert believes(SteadyDepth(path, Points(30, 8)), 30) == believed
+
+
+def test_a_path_of_which_no_points_tell_is_not_believed():
+    assert not believes(SteadyDepth(path_of(2, lambda number: {"scale": 1.1**number}), Points()), 2)
 
 
 @pytest.mark.parametrize(("deviation", "apart", "believed"), [(0.02, 0.4, True), (0.06, 0.1, True), (0.06, 0.4, False)])
 def test_a_path_that_explains_its_points_badly_and_contradicts_depth_is_not_believed(deviation, apart, believed):
-    rows = np.column_stack([np.full((12, 2), 0.5), np.tile([-apart, apart], 6), np.full(12, deviation)])
-    steady = SteadyDepth(
-        path_of(4, lambda number: {"scale": 1.01**number, "triangulated": rows.astype(np.float32)}), Points()
-    )
-    depth = np.full(SIZE, 40, np.float32)
-    assert np.array_equal(steady(0, depth, INSIDE), depth) == (not believed)
-    assert ("the path of 4 of 4 frames is not believed" in steady.note) == (not believed)
+    rows = rows_of(deviation, apart)
+    steady = SteadyDepth(path_of(4, lambda number: {"scale": 1.01**number, "triangulated": rows}), Points())
+    assert believes(steady, 4) == believed
 
 
 def test_points_that_parallax_says_little_about_change_little():
