@@ -15,7 +15,7 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction.clip import CameraPath, DepthView
 from endodav_jax.reconstruction.refine import followed_path
-from endodav_jax.reconstruction.steady import FARTHEST_POINT, UNSURE, believed, unsureness
+from endodav_jax.reconstruction.steady import FARTHEST_POINT, FEWEST, UNSURE, believed, unsureness
 from endodav_jax.reconstruction.tracker import Tracked
 
 _VIDEOS_AT_ONCE = 4  # at most: each is kept in memory as a whole
@@ -71,9 +71,11 @@ def _views(videos: EvaluationVideos, sequence: str, estimator: DepthEstimator) -
 def _told(path: CameraPath, views: list[DepthView], right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Piece and mean log depth of every frame.
 
-    A frame whose scale is far from its neighbours' counts as lost, and so does one whose path is not believed.
+    A frame whose scale is far from its neighbours' counts as lost, and so does one whose path is not believed, or that
+    hardly a point was followed through: its motion was then guessed, and where frames are sparse, by degrees off.
     """
-    piece = np.where(right, [frame.piece for frame in path.frames], LOST)
+    followed = [frame.triangulated is not None and len(frame.triangulated) >= FEWEST for frame in path.frames]
+    piece = np.where(right & followed, [frame.piece for frame in path.frames], LOST)
     scale = np.log([frame.scale for frame in path.frames])
     known = [view.depth[view.depth > 0] for view in views]
     level = np.array([np.log(depth).mean() if len(depth) else np.nan for depth in known])

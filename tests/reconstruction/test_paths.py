@@ -1,5 +1,7 @@
 """Camera paths through a data set, from the depth of the network that comes with the package."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,11 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.rendered import render
 from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.reconstruction import paths as paths_module
+from endodav_jax.reconstruction.clip import given_path
 from endodav_jax.reconstruction.measures import path_errors
 from endodav_jax.reconstruction.paths import POINTS, solve_paths
+from tests.reconstruction.test_steady import Points
 
 FRAMES = 24
 
@@ -51,3 +56,21 @@ def test_a_path_of_every_video_is_found_before_depth_is_any_good(tmp_path):
         assert len(off) > 30 * length
         assert np.average(off, weights=weights) < min(0.05, off.mean())  # what counts more is better
     assert len(set(paths.piece[:FRAMES]) & set(paths.piece[FRAMES:]) - {LOST}) == 0
+
+
+@pytest.mark.slow
+def test_a_frame_that_no_points_were_followed_through_counts_as_lost(tmp_path, monkeypatch):
+    def path_without_points_in_the_third_frame(clip, intrinsics):
+        path = given_path(clip, intrinsics, [np.eye(4)] * 4)
+        rows = np.column_stack([np.full((12, 2), 0.5), np.zeros(12), np.full(12, 0.01)]).astype(np.float32)
+        told = [dataclasses.replace(frame, triangulated=rows) for frame in path.frames]
+        told[2] = dataclasses.replace(told[2], triangulated=None)
+        return dataclasses.replace(path, frames=tuple(told)), Points()
+
+    monkeypatch.setattr(paths_module, "followed_path", path_without_points_in_the_third_frame)
+    phantom = PhantomData(family="organ", sequences=1, frames=4, held_out_frames=2, height=56, width=56)
+    split = PreparedSplit.open(render(phantom, tmp_path)[0], "train")
+    model, params, _ = load_model(SHIPPED)
+    paths = solve_paths(split, model, params["depth"], (28, 28))
+    assert (paths.piece == LOST).tolist() == [False, False, True, False]
+    assert np.isnan(paths.cam_from_world).all((1, 2)).tolist() == [False, False, True, False]
