@@ -2,6 +2,7 @@
 
     python tools/fit_confidence.py
     python tools/fit_confidence.py --judge-only
+    python tools/fit_confidence.py --judge-only --steady
 
 Depth and motion are the network's, and the path is adjusted to followed points; `endodav reconstruct` tracks it first,
 which takes longer and ends near the same.  Errors are relative, after one scale a clip.  Judged are other seeds, and a
@@ -20,7 +21,7 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.reconstruction import confidence
 from endodav_jax.reconstruction.confidence import ConfidenceModel
 from endodav_jax.reconstruction.confidence_fit import fit_confidence
-from endodav_jax.reconstruction.known_clip import KnownClip
+from endodav_jax.reconstruction.known_clip import KnownClip, steadied
 from endodav_jax.reconstruction.measures import ause, clip_scale, reliability
 
 FIT_SEED, JUDGE_SEED = 77_001, 77_003
@@ -34,12 +35,15 @@ def main() -> None:
     parser.add_argument("--fit", nargs="+", choices=FAMILIES, default=FITTED)
     parser.add_argument("--judge", nargs="+", choices=FAMILIES, default=tuple(FAMILIES))
     parser.add_argument("--judge-only", action="store_true", help="fit nothing, judge what the package has")
+    parser.add_argument("--steady", action="store_true", help="of depth that was steadied along the path first")
     parser.add_argument("--weights", default="shipped")
     parser.add_argument("--sequences", type=int, default=4, help="of each family, to fit on; half as many to judge")
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--output", type=Path, default=Path(confidence.__file__).parent / "confidence.json")
     args = parser.parse_args()
+    if args.steady and not args.judge_only:
+        parser.error("--steady: the package's model is fitted to depth as it comes; add --judge-only")
     config, params, _ = load_model(args.weights)
     estimator = DepthEstimator(config, params["depth"])
     model = ConfidenceModel.shipped() if args.judge_only else fitted_model(estimator, params, args)
@@ -83,7 +87,9 @@ def samples(estimator, params, family: str, seed: int, number: int, args) -> tup
     )
     clip = KnownClip(list(render_sequence(phantom, number)))
     views, motions = clip.inferred(estimator, params)
-    path = clip.adjusted(views, motions)
+    path, points = clip.adjusted(views, motions)
+    if args.steady:
+        views, path = steadied(views, path, points)
     random = np.random.default_rng(number)
     scale = clip_scale([view.depth for view in views], clip.depths)
     features, errors = [], []

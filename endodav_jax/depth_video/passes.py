@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from endodav_jax.depth_video.config import InferConfig, fixed_range
+from endodav_jax.depth_video.corrected import Steady, corrected
 from endodav_jax.depth_video.outputs import Camera, DepthRun, coloured, depth_frame
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
@@ -35,19 +35,6 @@ PERCENTILES = (0.01, 0.99)
 
 
 Measure = Callable[[Callable[[], Iterator[ScaleFrame]], list[int]], Scale]
-
-
-class Steady(Protocol):
-    """Corrects the depth of a clip's frames.
-
-    Attributes:
-      note: what could not be corrected, in one line; empty if nothing.
-    """
-
-    note: str
-
-    def __call__(self, place: int, depth: np.ndarray, inside: np.ndarray) -> np.ndarray:
-        """The corrected depth, float32 [H,W], of the frame at a place in the clip; 0 stays 0."""
 
 
 # From the clip's frames (a new iterator each time), the view bool [H,W], the intrinsics [4] and whether these were
@@ -139,15 +126,7 @@ def _steadied(
 
     steady = steady_of(frames, inside, np.asarray(camera.intrinsics, np.float64), bool(config.intrinsics))
     run.steady_note = steady.note
-    corrected = DisparitySpool(spool.folder, spool.size, spool.inside)
-    for place, (index, output) in enumerate(spool):
-        known = output > 0  # elsewhere infinitely far, or left out (NaN)
-        depth = np.where(known, model.depth(np.where(known, output, 1)), 0).astype(np.float32)
-        depth = np.where(known, steady(place, depth, inside), 1)
-        output = np.where(known, np.maximum(model.output_of(depth), 0), output).astype(np.float32)
-        left_out = np.isnan(output)
-        corrected.append(index, output, ~left_out if left_out.any() else None)
-    return corrected
+    return corrected(spool, model, steady)
 
 
 class _Counted:

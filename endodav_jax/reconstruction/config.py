@@ -28,6 +28,8 @@ class ReconstructConfig(ReadingConfig):
         tissue is visible; empty for none.
       voxel: side of the surface's voxels, in mm or the depth's unit; 0 chooses it from the first frame.
       memory: memory limit for the surface, in GB; larger surfaces use larger voxels.
+      steady: correct depth along the path, as `infer --steady` does, before anything is made of it; with learned
+        intrinsics, the factors of frames alone.
       free_scale: how far the depth scale of a single frame may deviate from the clip's, relative.
     """
 
@@ -42,6 +44,7 @@ class ReconstructConfig(ReadingConfig):
     instruments: Annotated[str, spelled(metavar="FOLDER")] = ""
     voxel: float = 0.0
     memory: float = 1.0
+    steady: bool = False
     free_scale: float = FREE_SCALE
 
     def __post_init__(self):

@@ -16,6 +16,7 @@ from endodav_jax.reconstruction.config import FREE_SCALE
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.fusion import with_neighbours
 from endodav_jax.reconstruction.refine import refined_path
+from endodav_jax.reconstruction.steady import SteadyDepth
 from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
 from endodav_jax.reconstruction.views import make_view
 
@@ -85,19 +86,19 @@ class KnownClip:
 
     def tracked(
         self, views: Sequence[DepthView], motions: Sequence[np.ndarray] | None
-    ) -> tuple[CameraPath, CameraPath]:
-        """The path of frames with a network's depth, as tracked and as adjusted to tracked points."""
+    ) -> tuple[CameraPath, CameraPath, FollowedPoints]:
+        """The path of frames with a network's depth, as tracked and as adjusted to followed points, and these."""
         rules, points = TrackingRules(scale_sigma=FREE_SCALE), FollowedPoints()
         path = track_clip(lambda: iter(views), self.intrinsics, rules, motions, points=points)
-        return path, refined_path(path, points)
+        return path, refined_path(path, points), points
 
-    def adjusted(self, views: Sequence[DepthView], motions: Sequence[np.ndarray]) -> CameraPath:
+    def adjusted(self, views: Sequence[DepthView], motions: Sequence[np.ndarray]) -> tuple[CameraPath, FollowedPoints]:
         """The pose network's path adjusted to followed points: near what `tracked` ends at, without its time."""
         points = FollowedPoints()
         unit = float(np.median(views[0].depth[views[0].tissue()]))
         for view in views:
             points.push(make_view(view.index, view.rgb, view.depth, view.tissue(), self.intrinsics, unit), unit)
-        return refined_path(chained_path(lambda: iter(views), self.intrinsics, motions), points)
+        return refined_path(chained_path(lambda: iter(views), self.intrinsics, motions), points), points
 
     def measured(self, views: Sequence[DepthView], path: CameraPath) -> Iterator[tuple[DepthView, Tracked, np.ndarray]]:
         """Yields every frame with its entry in the path and its confidence features."""
@@ -108,3 +109,17 @@ class KnownClip:
         frame = self.frames[number]
         inside = frame["view_mask"] & ~frame["tool"]
         return DepthView(number, frame["frame"], np.where(inside, depth, 0).astype(np.float32), inside, apart)
+
+
+def steadied(
+    views: Sequence[DepthView], path: CameraPath, points: FollowedPoints
+) -> tuple[list[DepthView], CameraPath]:
+    """The frames with their depth corrected along a path that was adjusted to points, and the path about that depth."""
+    steady = SteadyDepth(path, points)
+    depths = [steady(place, view.depth, view.inside) for place, view in enumerate(views)]
+    fields = (
+        np.log(np.where(view.depth > 0, depth, 1)) - np.log(np.where(view.depth > 0, view.depth, 1))
+        for view, depth in zip(views, depths, strict=True)
+    )
+    corrected = [dataclasses.replace(view, depth=depth) for view, depth in zip(views, depths, strict=True)]
+    return corrected, steady.left(path, fields)

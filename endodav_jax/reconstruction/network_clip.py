@@ -6,8 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import Float32
 
 from endodav_jax.data.contract import EvaluationFrame
+from endodav_jax.depth_video.corrected import Steady, corrected
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.inference.windows import AlignRule
@@ -103,6 +105,23 @@ class NetworkClip:
             raise UserError(
                 f"--instruments: {len(self._instruments)} masks for {len(self.indices)} frames; give one for each"
             )
+
+    def correct(self, steady: Steady, files: contextlib.ExitStack) -> Iterator[Float32[np.ndarray, "H W"]]:
+        """Corrects depth, and returns what log depth changed by in each frame; 0 where there is none.
+
+        Raises:
+          UserError: no space.
+        """
+        before = self.disparities
+        self.disparities = files.enter_context(corrected(before, self.model, steady))
+
+        def changes() -> Iterator[np.ndarray]:
+            for (_, old), (_, new) in zip(before, self.disparities, strict=True):
+                known = (old > 0) & (new > 0)
+                log_new, log_old = (np.log(self.model.depth(np.where(known, output, 1))) for output in (new, old))
+                yield (log_new - log_old).astype(np.float32)
+
+        return changes()
 
     def __call__(self) -> Iterator[DepthView]:
         differences = iter(self._differences)

@@ -48,6 +48,7 @@ def _results(scene: "Scene") -> list[str]:
         "scale": scale,
         "camera": f"{', '.join(f'{value:.1f}' for value in scene.path.intrinsics)} (fx, fy, cx, cy), {scene.camera}",
         "parallax": f"{scene.path.parallax:.2f} px",
+        "depth": "the network's" if scene.steadied is None else f"steadied along the path: {scene.steadied}",
         "speed": f"{scene.frames / seconds:.2f} frames/s",
         "memory of the surface": f"{scene.bytes / 1e6:.0f} MB",
     }

@@ -26,6 +26,7 @@ from endodav_jax.reconstruction.outputs import SceneWriter
 from endodav_jax.reconstruction.refine import refined_path
 from endodav_jax.reconstruction.report import write_scene_report
 from endodav_jax.reconstruction.scaled import Frames, scaled
+from endodav_jax.reconstruction.steady import SteadyDepth
 from endodav_jax.reconstruction.surface import Mesh, extract_mesh, need_reconstruct, write_glb, write_ply, write_points
 from endodav_jax.reconstruction.tracker import TrackingRules
 from endodav_jax.scale.apply import check_scale, measured_scale
@@ -59,6 +60,7 @@ class Scene:
       seconds: time per stage.
       frames: number of frames.
       repeats: a warning if many frames repeat the one before; empty otherwise.
+      steadied: what was steadied, or what was left as it was; None if depth is the network's.
     """
 
     config: ReconstructConfig
@@ -71,6 +73,7 @@ class Scene:
     seconds: dict[str, float]
     frames: int
     repeats: str = ""
+    steadied: str | None = None
 
     @property
     def unit(self) -> str:
@@ -151,6 +154,12 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             points = FollowedPoints()
             path = refined_path(track_clip(clip, intrinsics, rules, guesses, bar.update, points), points)
         clock.lap("camera")
+        steadied = None
+        if config.steady:
+            steady = SteadyDepth(path, points, known_lens=given is not None)
+            path = steady.left(path, clip.correct(steady, files))
+            steadied = steady.note or "every frame"
+            clock.lap("steadying")
         scale = metric_weights() if estimator.config.metric else None
         if request is not None:
 
@@ -178,7 +187,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
         volumes = list(fusion.volumes.values())
         scene = Scene(
             config, path, camera, scale, meshes, [volume.voxel * factor for volume in volumes],
-            sum(volume.bytes for volume in volumes), clock.laps, count, _repeats(clip),
+            sum(volume.bytes for volume in volumes), clock.laps, count, _repeats(clip), steadied,
         )  # fmt: skip
         _write(layout, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
     _say(scene, layout)
@@ -292,6 +301,7 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         },
         "pieces": pieces,
         "lost": [{"frame": frame.index, "why": frame.reason} for frame in scene.path.lost()],
+        "steadied": scene.steadied,
         "confidence": {"neighbours": list(OFFSETS), "model": "reconstruction/confidence.json, fitted on phantoms"},
         "surface_bytes": scene.bytes,
         "seconds": scene.seconds,
@@ -316,6 +326,8 @@ def _say(scene: Scene, layout: Layout) -> None:
     if scene.config.quiet:
         return
     seconds = sum(scene.seconds.values())
+    if scene.steadied:
+        print(f"steadied along the camera's path: {scene.steadied}")
     print(scene.scale.line() if scene.scale else "scale: not known; everything is up to scale")
     for rank, (mesh, voxel) in enumerate(zip(scene.meshes, scene.voxels, strict=True)):
         print(f"{layout.mesh(rank)}: {len(mesh.vertices)} vertices, voxels of {voxel:.3g} ({scene.unit})")

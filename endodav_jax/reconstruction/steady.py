@@ -8,8 +8,9 @@ depth as it is.  Where the camera is lost, and near there, depth is left alone, 
 believed (`believed`).  Nothing is learned, and no truth is needed but the lens.
 """
 
+import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -90,13 +91,35 @@ class SteadyDepth:
           depth: the frame's depth, as the path was tracked with; 0 stays 0.
           inside: the pixels of the scene.
         """
+        return (depth * np.exp(self._log_scales[place] + self._field(place, depth, inside))).astype(np.float32)
+
+    def left(self, path: CameraPath, fields: Iterable[Float32[np.ndarray, "H W"]]) -> CameraPath:
+        """Returns the same path about the corrected depth: what is left of each frame's factor and of points' ratios.
+
+        Args:
+          path: that this was made of.
+          fields: of each frame, the log ratio of corrected depth to what it was; 0 where there is none.
+        """
+        frames = []
+        for log_scale, frame, field in zip(self._log_scales, path.frames, fields, strict=True):
+            rows = frame.triangulated
+            if rows is not None:
+                height, width = field.shape
+                y, x = np.minimum((rows[:, 1::-1] * (height, width)).astype(int), (height - 1, width - 1)).T
+                rows = rows.copy()
+                rows[:, 2] -= field[y, x] - log_scale
+            scale = frame.scale * float(np.exp(-log_scale))
+            frames.append(dataclasses.replace(frame, scale=scale, triangulated=rows))
+        return dataclasses.replace(path, frames=tuple(frames))
+
+    def _field(self, place: int, depth: np.ndarray, inside: np.ndarray) -> np.ndarray:
         height, width = depth.shape
         y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
         field = np.einsum("hk,wk,k->hw", *_factors(y, x), self._bends[place])
         counted = inside & (depth > 0)
         if counted.any():
             field -= field[counted].mean()
-        return (depth * np.exp(self._log_scales[place] + field)).astype(np.float32)
+        return field
 
 
 def believed(path: CameraPath, points: FollowedPoints) -> Bool[np.ndarray, "N"]:

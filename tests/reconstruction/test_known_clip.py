@@ -34,7 +34,7 @@ def test_path_and_confidence_hold_on_a_real_recording():
     model, params, _ = load_model(SHIPPED)
     clip = KnownClip.recorded(FramesSource(SINUS), "sinus")
     views, motions = clip.inferred(DepthEstimator(model, params["depth"]), params)
-    _, path = clip.tracked(views, motions)
+    _, path, _ = clip.tracked(views, motions)
     assert not path.lost()
 
     def by_points(frames):

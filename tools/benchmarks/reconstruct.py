@@ -6,10 +6,10 @@
 
 For each sequence a line each for true depth, and for the network's depth with the pose network's chained motion (of all
 frames, and of those that the refined path has), the path tracked against that depth, the same adjusted to followed
-points (what `endodav reconstruct` gives), and the true poses: ATE over the path's length, drift of scale (standard
-deviation of log step lengths), length that the path has over the one it should have if depth is right in the median
-(`length_over_depth`), and the median distance of the surface's vertices from the true surface.  Paths and
-surfaces of the network's depth are brought to the best scale first.
+points (what `endodav reconstruct` gives), the same with depth steadied along it (`--steady`), and the true poses: ATE
+over the path's length, drift of scale (standard deviation of log step lengths), length that the path has over the one
+it should have if depth is right in the median (`length_over_depth`), and the median distance of the surface's vertices
+from the true surface.  Paths and surfaces of the network's depth are brought to the best scale first.
 
 Of a recording, which has sparse points and no true surface, the paths, and how confidence ranks errors at the points.
 """
@@ -32,8 +32,9 @@ from endodav_jax.data.phantom.trace import field_and_gradient
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.reconstruction.clip import CameraPath, chained_path, given_path, track_clip
+from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.fusion import fuse_clip
-from endodav_jax.reconstruction.known_clip import KnownClip
+from endodav_jax.reconstruction.known_clip import KnownClip, steadied
 from endodav_jax.reconstruction.measures import clip_scale, path_errors
 from endodav_jax.reconstruction.surface import extract_mesh
 
@@ -82,7 +83,7 @@ def _quality(args):
 def _recording(folder: Path, estimator, params) -> dict:
     clip = recorded_clip(folder)
     views, motions = clip.inferred(estimator, params)
-    paths = _paths(clip, views, motions)
+    paths, _ = _paths(clip, views, motions)
     paths["refined, scale points"] = path_about_points(clip, views, paths["refined"])
     confidence = {name: confidence_line(clip, views, paths[name]) for name in ("refined", "refined, scale points")}
     return {"recording": folder.name, "confidence": confidence} | _lines(clip, views, paths, None)
@@ -99,20 +100,24 @@ def _rendered(args, phantom: PhantomConfig, number: int, estimator, params) -> d
         line["true depth"] = _line(clip, true_views, path, scene, 1.0)
         line["true depth"]["frames_a_second"] = args.frames / (time.perf_counter() - started)
     views, motions = clip.inferred(estimator, params)
-    return line | _lines(clip, views, _paths(clip, views, motions), scene)
+    paths, points = _paths(clip, views, motions)
+    corrected, about = steadied(views, paths["refined"], points)
+    unit = clip_scale([view.depth for view in corrected], clip.depths)
+    return line | _lines(clip, views, paths, scene) | {"refined, steadied": _line(clip, corrected, about, scene, unit)}
 
 
-def _paths(clip: KnownClip, views: list, motions: list) -> dict[str, CameraPath]:
-    """The paths to compare, in the unit of the network's depth."""
+def _paths(clip: KnownClip, views: list, motions: list) -> tuple[dict[str, CameraPath], FollowedPoints]:
+    """The paths to compare, in the unit of the network's depth, and the points that the refined one was adjusted to."""
     poses = inverse_rigid(inverse_rigid(clip.world_from_cam[0]) @ clip.world_from_cam)
     poses[:, :3, 3] /= clip_scale([view.depth for view in views], clip.depths)
-    tracked, refined = clip.tracked(views, motions)
-    return {
+    tracked, refined, points = clip.tracked(views, motions)
+    paths = {
         "chained": chained_path(lambda: iter(views), clip.intrinsics, motions),
         "tracked": tracked,
         "refined": refined,
         "true poses": given_path(lambda: iter(views), clip.intrinsics, list(poses)),
     }
+    return paths, points
 
 
 def _lines(clip: KnownClip, views: list, paths: dict[str, CameraPath], scene) -> dict:
