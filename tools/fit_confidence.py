@@ -1,8 +1,8 @@
 """Fits what `reconstruct` says about the error of a depth, on phantoms, and prints how it holds on others.
 
     python tools/fit_confidence.py
+    python tools/fit_confidence.py --steady
     python tools/fit_confidence.py --judge-only
-    python tools/fit_confidence.py --judge-only --steady
 
 Depth and motion are the network's, and the path is adjusted to followed points; `endodav reconstruct` tracks it first,
 which takes longer and ends near the same.  Errors are relative, after one scale a clip.  Judged are other seeds, and a
@@ -40,13 +40,12 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=4, help="of each family, to fit on; half as many to judge")
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--output", type=Path, default=Path(confidence.__file__).parent / "confidence.json")
+    parser.add_argument("--output", type=Path, help="default: the package's")
     args = parser.parse_args()
-    if args.steady and not args.judge_only:
-        parser.error("--steady: the package's model is fitted to depth as it comes; add --judge-only")
+    output = args.output or Path(confidence.__file__).parent / confidence.SHIPPED[args.steady]
     config, params, _ = load_model(args.weights)
     estimator = DepthEstimator(config, params["depth"])
-    model = ConfidenceModel.shipped() if args.judge_only else fitted_model(estimator, params, args)
+    model = ConfidenceModel.shipped(args.steady) if args.judge_only else fitted_model(estimator, params, args, output)
     judged = []
     for family in args.judge:
         for number in range(max(1, args.sequences // 2)):
@@ -56,7 +55,7 @@ def main() -> None:
     report("all together", *(np.concatenate(part) for part in zip(*judged, strict=True)))
 
 
-def fitted_model(estimator, params, args) -> ConfidenceModel:
+def fitted_model(estimator, params, args, output: Path) -> ConfidenceModel:
     """Fits a model and writes it."""
     fitted, groups = [], []
     for family in args.fit:
@@ -66,8 +65,8 @@ def fitted_model(estimator, params, args) -> ConfidenceModel:
     features, errors = (np.concatenate(part) for part in zip(*fitted, strict=True))
     model = fit_confidence(features, errors, np.concatenate(groups))
     about = f"{args.weights}, {len(fitted)} phantoms of {args.frames} frames, seed {FIT_SEED}"
-    model.write(args.output, fitted=about)
-    print(f"{args.output}: {about}")
+    model.write(output, fitted=about)
+    print(f"{output}: {about}")
     return model
 
 

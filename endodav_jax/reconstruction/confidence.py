@@ -36,6 +36,7 @@ UNKNOWN_DEVIATION = 0.15  # of log depth where there are no points, about that o
 LEAST_RATIO = 0.005  # relative error below which nothing is claimed
 UNSEEN_ERROR = 2.0  # for pixels without depth
 MOST = 2.0
+SHIPPED = {False: "confidence.json", True: "confidence_steadied.json"}  # of depth as it comes, and steadied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +88,9 @@ class ConfidenceModel:
         return cls(weights, float(about["bias"]), np.asarray(about["said"]), np.asarray(about["found"]))
 
     @classmethod
-    def shipped(cls) -> "ConfidenceModel":
-        """The model shipped with the package."""
-        with resources.as_file(resources.files("endodav_jax.reconstruction") / "confidence.json") as path:
+    def shipped(cls, steadied: bool = False) -> "ConfidenceModel":
+        """The model shipped with the package, for depth as it comes or steadied along the path."""
+        with resources.as_file(resources.files("endodav_jax.reconstruction") / SHIPPED[steadied]) as path:
             return cls.read(path)
 
 

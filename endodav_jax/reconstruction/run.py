@@ -16,7 +16,7 @@ from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.files import make_folder
 from endodav_jax.progress import progress_bar
 from endodav_jax.reconstruction.clip import LEAST_PARALLAX, PARALLAX_STEP, CameraPath, track_clip
-from endodav_jax.reconstruction.confidence import OFFSETS, ConfidenceModel
+from endodav_jax.reconstruction.confidence import OFFSETS, SHIPPED, ConfidenceModel
 from endodav_jax.reconstruction.config import ReconstructConfig
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.fusion import fuse_clip
@@ -177,7 +177,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
                 bar.update()
 
             fusion = fuse_clip(
-                clip, path, ConfidenceModel.shipped(), voxel=config.voxel / factor,
+                clip, path, ConfidenceModel.shipped(config.steady), voxel=config.voxel / factor,
                 most_bytes=int(config.memory * 1e9), on_frame=on_frame,
             )  # fmt: skip
         clock.lap("surface")
@@ -302,7 +302,10 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         "pieces": pieces,
         "lost": [{"frame": frame.index, "why": frame.reason} for frame in scene.path.lost()],
         "steadied": scene.steadied,
-        "confidence": {"neighbours": list(OFFSETS), "model": "reconstruction/confidence.json, fitted on phantoms"},
+        "confidence": {
+            "neighbours": list(OFFSETS),
+            "model": f"reconstruction/{SHIPPED[scene.config.steady]}, fitted on phantoms",
+        },
         "surface_bytes": scene.bytes,
         "seconds": scene.seconds,
     }

@@ -116,8 +116,9 @@ def test_what_tells_nothing_weighs_nothing(model):
     np.testing.assert_allclose(model.weights, [0.8, 0.0, 0.4], atol=0.05)
 
 
-def test_the_shipped_model_expects_more_where_neighbours_disagree():
-    shipped = ConfidenceModel.shipped()
+@pytest.mark.parametrize("steadied", [False, True])
+def test_the_shipped_model_expects_more_where_neighbours_disagree(steadied):
+    shipped = ConfidenceModel.shipped(steadied)
     calm, off = features_of(), features_of(1.3)
     expected = [
         np.median(shipped.expected_error(np.stack([values[name][PATCH] for name in FEATURES], -1)))
