@@ -3,9 +3,8 @@
     python -m endodav_jax.main --config quickstart --workdir out/quickstart
 
 What trains is as published: the SSB vectors and the output convolutions.  The settings are those of `phantom_study`,
-shortened: smaller frames, 60 steps, each on pairs of frames from four scenes, and without the depth of points, which
-makes depth less steady at this size and length.  Training videos record every third frame of the camera's motion, so
-that few frames, whose camera is solved quickly, have parallax.
+shortened: smaller frames, and 60 steps, each on pairs of frames from four scenes.  Training videos record every third
+frame of the camera's motion, so that few frames, whose camera is solved quickly, have parallax.
 """
 
 import dataclasses
@@ -14,7 +13,6 @@ from endodav_jax.config import base_config, read_config
 from endodav_jax.data.config import PhantomData
 
 STEPS = 60
-OUTPUT_RATE = 1e-3  # twice the study's, in a quarter of its steps
 
 
 def get_config():
@@ -23,8 +21,6 @@ def get_config():
     phantom = PhantomData(
         family="organ", sequences=24, frames=16, every=3, held_out=4, held_out_frames=40, height=96, width=128
     )
-    objective = dataclasses.replace(study.train.objective, points_weight=0.0, projection_weight=0.15)
-    rates = dataclasses.replace(study.train.learning_rates, output_convolutions=OUTPUT_RATE)
     return base_config(
         job="quickstart",
         weights=study.weights,
@@ -33,8 +29,6 @@ def get_config():
         train=dataclasses.replace(
             study.train,
             steps=STEPS,
-            learning_rates=rates,
-            objective=objective,
             ema_decay=0.9,
             save_every=1000,
             log_every=2,

@@ -191,9 +191,8 @@ def _beside_the_study(story: Story) -> list[str]:
     before, after = story.before.results.means(), story.after.results.means()
     charts = [
         text(
-            "The study trains for longer, with larger frames, more of them a step, on twice as many scenes, and also "
-            "on the depth of points that are followed through the videos (endodav reproduce study). Each seed is "
-            "another patient."
+            "The study trains for longer, with larger frames, more of them a step, on twice as many scenes "
+            "(endodav reproduce study). Each seed is another patient."
         )
     ]
     for name in ("abs_rel", "tae"):

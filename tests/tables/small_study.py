@@ -15,7 +15,7 @@ def small_study() -> Config:
     With the pose network, since so small a video tells no path.
     """
     config = read_config("phantom_study")
-    objective = dataclasses.replace(config.train.objective, camera="pose", points_weight=0.0, learn_registration=True)
+    objective = dataclasses.replace(config.train.objective, camera="pose", learn_registration=True)
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, image_shape=(28, 28)),
