@@ -16,9 +16,9 @@ excluded from every loss; clips take every frame up to every third, since the ca
 
 If the camera is calibrated (`intrinsics.json` beside the videos), the settings that gained most on rendered scenes are
 those of `phantom_study`: `--config.train.objective.camera=path`, `--config.train.objective.learn_intrinsics=False`,
-`--config.train.objective.points_weight=1.0`, `--config.train.objective.projection_relative=True` with
-`--config.train.objective.projection_weight=1.0`, and `--config.data.frame_interval=auto`.  Fine-tuning fails quietly:
-compare `endodav evaluate` before and after or, without ground truth, look at the relief in the run's report.
+`--config.train.objective.projection_relative=True` with `--config.train.objective.projection_weight=0.15`,
+`--config.data.frame_interval=auto`, and for a short run its rates and schedule.  Fine-tuning fails quietly: compare
+`endodav evaluate` before and after or, without ground truth, look at the relief in the run's report.
 
 The run time depends on the machine: `python tools/benchmark.py train --preset vits`.  The gain on endoscopes other than
 SCARED's has not yet been measured.
