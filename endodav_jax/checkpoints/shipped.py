@@ -21,7 +21,7 @@ from endodav_jax.files import sha256_of, whole_file
 from endodav_jax.models.config import DepthModelConfig
 
 SHIPPED = "shipped"
-# Names of shipped weights -> adapter file, trained without labels with `configs/phantom_study.py`; empty for none.
+# Names of shipped weights -> adapter file, trained without labels (docs/benchmarks.md); empty for none.
 SHIPPED_WEIGHTS: Mapping[str, str] = {SHIPPED: "", "shipped-organ": "organ_adapter.safetensors"}
 _FILE = "phantom_vitt.safetensors"
 
