@@ -37,7 +37,7 @@ SMOOTHED_FRAMES = 1.0  # standard deviation in time
 UNSURE = 0.03  # median deviation of a piece's points: 0.01 to 0.02 along most right paths
 APART = 0.165  # and their mean distance from the network's log depth: wrong paths have both, a bad network one of them
 JUMPS = 0.02  # of log depth, added in the mean along a wrong path, but by a fast camera between sparse frames as well
-UNSURE_JUMPING = 0.02  # so that both must be: along right paths whose depth jumps, deviations were 0.01 to 0.015
+UNSURE_JUMPING = 0.02  # so that both must be: along right paths whose depth jumps, deviations were up to 0.016
 FEWEST_FOLLOWED = 5  # points that tell how a frame's depth jumps
 UNTRUSTED_FRAMES = 20  # next to one in which the camera is lost; the correction returns over as many more
 

@@ -77,7 +77,7 @@ def test_depth_is_the_corrected_one_and_less_error_is_expected_of_it(made):
     (before, expected_before), (after, expected_after) = (depths(made[name]) for name in ("before", "after"))
     assert np.median(after) < 0.5 * np.median(before)
     assert np.median(expected_after) < 0.7 * np.median(expected_before)
-    assert np.median(expected_after) > np.median(after)  # nothing is promised that was not known before
+    assert 1 < expected_after.mean() / after.mean() < 4  # so smooth a bend is corrected better than a network's
 
 
 def test_meta_and_report_say_what_was_done(made):

@@ -125,6 +125,23 @@ def test_a_path_that_explains_its_points_badly_and_contradicts_depth_is_not_beli
     assert believes(steady, 4) == believed
 
 
+def test_the_depth_of_points_along_the_path_stays_what_it_was():
+    random = np.random.default_rng(0)
+    x, y = (random.integers(0, size, 40) for size in SIZE[::-1])
+    ratios = 0.2 * (x / SIZE[1] - 0.5)
+    rows = np.column_stack([(x + 0.5) / SIZE[1], (y + 0.5) / SIZE[0], ratios, np.full(40, 0.01)]).astype(np.float32)
+    path = path_of(3, lambda number: {"scale": 2 * 1.01**number, "triangulated": rows})
+    steady = SteadyDepth(path, Points())
+    before = np.full(SIZE, 40, np.float32)
+    after = [steady(place, before, INSIDE) for place in range(3)]
+    left = steady.left(path, (np.log(depth / before) for depth in after))
+    assert np.ptp([frame.scale for frame in left.frames]) < 1e-5
+    for old, new, depth in zip(path.frames, left.frames, after, strict=True):
+        told = np.log(before[y, x] * old.scale) + old.triangulated[:, 2]
+        np.testing.assert_allclose(np.log(depth[y, x] * new.scale) + new.triangulated[:, 2], told, atol=1e-4)
+        assert np.abs(new.triangulated[:, 2]).mean() < 0.5 * np.abs(ratios).mean()
+
+
 def test_points_that_parallax_says_little_about_change_little():
     columns = np.linspace(0.05, 0.95, 40)
     right = columns > 0.6
