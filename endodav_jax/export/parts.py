@@ -9,6 +9,7 @@ parts for inference on long videos, so that frames shared by two windows are enc
 (for a metric network: depth, in metres)
 
 and `stream_first`, `stream_next` are the steps for a live source, with their caches as inputs and outputs.
+`stream_step` is the second for programs that keep the caches: it returns what the frame adds to them.
 """
 
 import dataclasses
@@ -20,7 +21,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from endodav_jax.export.manifest import OUTPUTS
-from endodav_jax.inference.streaming import EARLIER, FIXED, RECENT, WAITING, StreamState, first_step, next_step
+from endodav_jax.inference.streaming import (
+    EARLIER,
+    FIXED,
+    RECENT,
+    WAITING,
+    StreamState,
+    advanced,
+    first_step,
+    next_step,
+)
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig, frame_network, window_network
 from endodav_jax.models.dpt import FrameFeatures
@@ -119,11 +129,17 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
         return (disparity, *state.seen, *state.waiting)
 
     def stream_next(frames, step, *caches):
-        state = StreamState(caches[: len(cache)], caches[len(cache) :])
+        state = StreamState.of(caches)
         features = network().encode(channels_last(frames))
         places = time_places(step)
-        disparity, state = inspect.unwrap(next_step)(params, features, state, step, places, config=config)
+        disparity, entries = inspect.unwrap(next_step)(params, features, state.seen, places, config=config)
+        state = inspect.unwrap(advanced)(state, entries, step)
         return (disparity, *state.seen, *state.waiting)
+
+    def stream_step(frames, places, *seen):
+        features = network().encode(channels_last(frames))
+        disparity, entries = inspect.unwrap(next_step)(params, features, seen, places, config=config)
+        return (disparity, *entries)
 
     frame = {"frames": _floats(1, 3, *config.image_shape)}
     features = dict(zip(FEATURES, jax.eval_shape(encode, *frame.values()), strict=True))
@@ -134,7 +150,8 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
     state = tuple(NEXT + name for name in cache | waiting)
     clip = {"frames": _floats(1, WINDOW_FRAMES, 3, *config.image_shape)}
     per_frame = {"path_3": _rows(path_3, 1), **{name: features[name] for name in FEATURES[2:]}}
-    count = jax.ShapeDtypeStruct((), jnp.int32)
+    count, places = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((EARLIER,), jnp.int32)
+    entries = tuple(f"entry_{i}" for i in range(len(cache)))
     output, said = output_name(config), output_said(config)
     return [
         Part("video", video, clip, (output,), False, f"{WINDOW_FRAMES} RGB frames in [0, 1] -> their {said}"),
@@ -145,6 +162,8 @@ def _video_parts(config: DepthModelConfig, params: dict) -> list[Part]:
              f"the first frame of a live source -> its {said} and the caches"),
         Part("stream_next", stream_next, {**frame, "step": count, **cache, **waiting}, (output, *state), False,
              f"frame number `step` = 1, 2, ... and the caches -> its {said} and the caches for the next frame"),
+        Part("stream_step", stream_step, {**frame, "places": places, **cache}, (output, *entries), False,
+             f"a later frame, the places in time of the caches' rows and the caches -> its {said} and its entries"),
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -16,13 +17,15 @@ from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, merged_float32
 from endodav_jax.export.manifest import Manifest
 from endodav_jax.export.parts import Part, input_shape, parts_of
-from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
+from endodav_jax.export.sessions import ComputeType, Engine, open_session
 from endodav_jax.inference.preprocess import network_input
+from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.video.reader import FrameReader, open_source
 
 # Relative to the range of each output.  float32 differs only by the order of sums, the others by their rounding.
 TOLERANCE = {"float32": 1e-4, "float16": 3e-2, "int8": 1e-1}
 STREAM_STEPS = 40
+LATER_STEPS = ("stream_next", "stream_step")  # compared over a whole stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +98,10 @@ def verify_export(
         examples = part_inputs(parts, frames)
         for part in manifest.parts:
             session = open_session(folder / manifest.parts[part], engine, compute)
-            if part == "stream_next":
+            if part in LATER_STEPS:
                 first = open_session(folder / manifest.parts["stream_first"], engine, compute)
-                pairs = _streamed(parts, first, session, frames)
+                network = [jax.jit(parts[name].function) for name in ("stream_first", part)]
+                pairs = zip(_streamed(part, first, session, frames), _streamed(part, *network, frames), strict=True)
             else:
                 expected = jax.jit(parts[part].function)(*examples[part])
                 pairs = zip(session(*examples[part]), map(np.asarray, expected), strict=True)
@@ -145,14 +149,17 @@ def part_inputs(parts: dict[str, Part], frames: Float32[np.ndarray, "N 3 H W"]) 
     }
 
 
-def _streamed(parts: dict[str, Part], first: Session, following: Session, frames: np.ndarray):
-    """Pairs of disparities from both, each using its own caches."""
-    network = [jax.jit(parts[name].function) for name in ("stream_first", "stream_next")]
-    ours, theirs = network[0](frames[:1]), first(frames[:1])
+def _streamed(part: str, first: Callable, later: Callable, frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Disparities of a stream's second and later frames, by either form of a step."""
+    caches = [np.array(cache) for cache in first(frames[:1])[1:]]
     for step, frame in enumerate(frames[1:STREAM_STEPS], 1):
-        count = np.array(step, np.int32)
-        ours, theirs = network[1](frame[None], count, *ours[1:]), following(frame[None], count, *theirs[1:])
-        yield theirs[0], np.asarray(ours[0])
+        if part == "stream_next":
+            disparity, *caches = later(frame[None], np.array(step, np.int32), *caches)
+        else:
+            state = StreamState.of(caches)
+            disparity, *entries = later(frame[None], time_places(step), *state.seen)
+            advance(state, tuple(entries), step)
+        yield np.asarray(disparity)
 
 
 def _difference(part: str, frames: str, pairs) -> Difference:

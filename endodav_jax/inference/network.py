@@ -49,7 +49,10 @@ class Network(Protocol):
         """Returns the disparity of each frame, for a network that processes frames independently."""
 
     def stream_step(self, image: Array, step: int, state) -> tuple[Float32[Disparity, "1 h w"], object]:
-        """Returns the disparity of frame `step` of a live source, and the state for the next; None at first."""
+        """Returns the disparity of frame `step` of a live source, and the state for the next; None at first.
+
+        The given state may be consumed.
+        """
 
 
 class JaxNetwork:
@@ -85,4 +88,5 @@ class JaxNetwork:
         if state is None:
             return streaming.first_step(self.params, features, config=self.config)
         places = streaming.time_places(step)
-        return streaming.next_step(self.params, features, state, np.int32(step), places, config=self.config)
+        disparity, entries = streaming.next_step(self.params, features, state.seen, places, config=self.config)
+        return disparity, streaming.advanced(state, entries, np.int32(step))

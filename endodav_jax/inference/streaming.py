@@ -8,7 +8,9 @@ and values that each had when it arrived.  A frame therefore never sees later fr
 """
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,9 @@ FIXED = 2  # of them: the first frame and the distant one
 RECENT = EARLIER - FIXED
 DISTANCE = 41  # steps back to the distant frame
 WAITING = DISTANCE - RECENT  # frames no longer recent and not yet distant
-_UP = 4 * WAITING
+_UP = 4 * WAITING  # keeps the numbers of frames positive, and their remainders the same
+
+Index = int | Array
 
 
 class StreamState(NamedTuple):
@@ -43,6 +47,36 @@ class StreamState(NamedTuple):
 
     seen: Cache
     waiting: Cache
+
+    @classmethod
+    def of(cls, arrays: Sequence[Any]) -> "StreamState":
+        """The state of arrays that are in order: all of `seen`, then all of `waiting`."""
+        half = len(arrays) // 2
+        return cls(tuple(arrays[:half]), tuple(arrays[half:]))
+
+
+class ChangedRows(NamedTuple):
+    """The rows of the state that change after a frame, whose entries replace those of the oldest recent one.
+
+    Attributes:
+      recent: of `seen`, the frame's own; what was there before begins to wait.
+      waiting: of `waiting`, where it does.
+      distant: of `waiting`, the frame that has waited longest, and is copied to row 1 of `seen`.
+    """
+
+    recent: Index
+    waiting: Index
+    distant: Index
+
+    @classmethod
+    def after(cls, step: Index, remainder: Callable[[Any, Any], Any] = operator.mod) -> "ChangedRows":
+        """The rows after frame number `step`, 1, 2, ...; numbers are positive wherever `remainder` is taken."""
+        later = step + _UP
+        return cls(
+            FIXED + remainder(step, RECENT),
+            remainder(later - RECENT, WAITING),
+            remainder(later + 1 - DISTANCE, WAITING),
+        )
 
 
 def time_places(step: int) -> Int[np.ndarray, "31"]:
@@ -68,34 +102,36 @@ def first_step(
     return disparity, StreamState(repeated(EARLIER), repeated(WAITING))
 
 
-@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
+@functools.partial(jax.jit, static_argnames="config")
 def next_step(
-    params: dict,
-    features: FrameFeatures,
-    state: StreamState,
-    step: Int[Array, ""],
-    places: Int[Array, "31"],
-    *,
-    config: DepthModelConfig,
-) -> tuple[Float32[Array, "1 h w"], StreamState]:
-    """Returns the disparity of frame number `step` (1, 2, ...) and the state for the next one.
+    params: dict, features: FrameFeatures, seen: Cache, places: Int[Array, "31"], *, config: DepthModelConfig
+) -> tuple[Float32[Array, "1 h w"], Cache]:
+    """Returns the disparity of a frame that sees the state's `seen`, and the frame's own entries for `advanced`."""
+    return window_network(config, params).decode_step(features, seen, places)
 
-    Three rows change: the new frame replaces the oldest recent one, which begins to wait, and the one that
-    has waited longest becomes the distant frame.
-    """
-    disparity, entries = window_network(config, params).decode_step(features, state.seen, places)
-    recent_row = FIXED + jax.lax.rem(step, jnp.int32(RECENT))
-    # The frames' rows `f % 12`, with the numbers made positive by adding multiples of 12.
-    waiting_row = jax.lax.rem(step - RECENT + _UP, jnp.int32(WAITING))
-    distant_row = jax.lax.rem(step + 1 - DISTANCE + _UP, jnp.int32(WAITING))
 
-    def advanced(seen: Array, waiting: Array, entry: Array) -> tuple[Array, Array]:
-        waiting = waiting.at[waiting_row].set(seen[recent_row])
-        distant = waiting[distant_row]
-        return seen.at[recent_row].set(entry).at[1].set(distant), waiting
+# A program of its own: in that of the network, which reads the state as well, XLA would copy it before it is changed.
+@functools.partial(jax.jit, donate_argnames="state")
+def advanced(state: StreamState, entries: Cache, step: Int[Array, ""]) -> StreamState:
+    """Returns the state after frame number `step` (1, 2, ...), with that frame's `entries`."""
+    rows = ChangedRows.after(step, lambda number, count: jax.lax.rem(number, jnp.int32(count)))
 
-    rows = [advanced(*leaves) for leaves in zip(state.seen, state.waiting, entries, strict=True)]
-    return disparity, StreamState(*(tuple(leaves) for leaves in zip(*rows, strict=True)))
+    def moved(seen: Array, waiting: Array, entry: Array) -> tuple[Array, Array]:
+        waiting = waiting.at[rows.waiting].set(seen[rows.recent])
+        # In this order each change needs what is read before it, and nothing has to be copied.
+        return seen.at[1].set(waiting[rows.distant]).at[rows.recent].set(entry), waiting
+
+    caches = [moved(*leaves) for leaves in zip(state.seen, state.waiting, entries, strict=True)]
+    return StreamState(*(tuple(leaves) for leaves in zip(*caches, strict=True)))
+
+
+def advance(state: StreamState, entries: Cache, step: int) -> None:
+    """Changes a state on the host, NumPy arrays, as `advanced` does."""
+    rows = ChangedRows.after(step)
+    for seen, waiting, entry in zip(state.seen, state.waiting, entries, strict=True):
+        waiting[rows.waiting] = seen[rows.recent]
+        seen[1] = waiting[rows.distant]
+        seen[rows.recent] = entry
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -19,6 +19,7 @@ from endodav_jax.models.vit import gelu
 HEADS = 8
 GROUPS = 32
 ATTENTIONS = 2
+CACHED = 2  # arrays for each attention: keys and values
 GROUP_EPSILON = 1e-6
 LAYER_EPSILON = 1e-5
 HIDDEN_RATIO = 4
@@ -52,38 +53,39 @@ class TemporalAttention(nnx.Module):
         return self.to_out(attention(query, key, value).reshape(x.shape))
 
     def step(
-        self, x: Float[Array, "P C"], cache: Float[Array, "S P 2*C"], positions: Int[Array, "S"]
-    ) -> tuple[Float[Array, "P C"], Float[Array, "P 2*C"]]:
+        self,
+        x: Float[Array, "P C"],
+        keys: Float[Array, "S P C"],
+        values: Float[Array, "S P C"],
+        positions: Int[Array, "S"],
+    ) -> tuple[Float[Array, "P C"], tuple[Float[Array, "P C"], Float[Array, "P C"]]]:
         """One frame attends to S earlier ones and itself; see `MotionModule.step`.
 
         Keys and values are linear in token plus position.  An earlier frame is therefore cached as the keys and values
         of its tokens alone, and those of its position, which changes as the window moves, are added here.
         """
-        pixels, width = x.shape
-        earlier = cache.shape[0]
+        earlier, width = keys.shape[0], x.shape[-1]
         token = self.norm(x)
         table = jnp.asarray(sinusoidal_table(MAX_FRAMES, width), token.dtype)
-        entry = jnp.concatenate([self.to_k(token), self.to_v(token)], -1)
-        heads = (HEADS, width // HEADS)
-        query = self.to_q(token + table[earlier]).reshape(pixels, *heads)
-        # Earlier frames, the frame itself and the positions are summed separately: no cache is copied.  (XLA's CPU
-        # compiler, jax 0.10.2, also gets sums over a concatenation of cache and frame wrong for some sizes.)
-        own_key, own_value = jnp.moveaxis(entry.reshape(pixels, 2, *heads), 1, 0)
-        places = table[jnp.append(positions, jnp.int32(earlier))]
-        place_keys, place_values = (to(places).reshape(-1, *heads) for to in (self.to_k, self.to_v))
-        product = functools.partial(jnp.einsum, precision=self.numerics.precision, preferred_element_type=jnp.float32)
-        scores = product("phd,phd->ph", query, own_key)[None]
+        places = jnp.append(positions, jnp.int32(earlier))
+        # All 32 positions are projected, not those of the window: exported programs keep the result as a constant.
+        place_keys, place_values = (to(table)[places][:, None] for to in (self.to_k, self.to_v))
+        query = self.to_q(token + table[earlier]) * jnp.asarray((width // HEADS) ** -0.5, token.dtype)
+        key, value = self.to_k(token), self.to_v(token)
+        # A head's sum over channels is a product with ones, so that the cache is read in the order it is kept in: a
+        # product for each pixel and head would first transpose all of it.  The frame itself is apart, since (jax
+        # 0.10.2 on a CPU) sums over a concatenation of cache and frame are wrong for some sizes.
+        heads = jnp.asarray(np.kron(np.eye(HEADS), np.ones((width // HEADS, 1))), jnp.float32)
+        of_heads = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+        scores = of_heads(query * (key + place_keys[earlier]).astype(jnp.float32), heads)[None]
         if earlier:  # other runtimes fail on empty arrays
-            cache = cache.astype(entry.dtype).reshape(earlier, pixels, 2, *heads)
-            keys, values = cache[:, :, 0], cache[:, :, 1]
-            scores = jnp.concatenate([product("phd,sphd->sph", query, keys), scores])
-        scores = scores + product("phd,shd->sph", query, place_keys)
-        weights = jax.nn.softmax(scores * heads[1] ** -0.5, axis=0).astype(entry.dtype)
-        answer = product("sph,shd->phd", weights, place_values)
+            seen = (keys + place_keys[:earlier]).astype(jnp.float32)
+            scores = jnp.concatenate([of_heads(query * seen, heads), scores])
+        weights = of_heads(jax.nn.softmax(scores, axis=0), heads.T)
+        answer = weights[earlier] * (value + place_values[earlier])
         if earlier:
-            answer = answer + product("sph,sphd->phd", weights[:earlier], values)
-        answer = (answer + weights[earlier][..., None] * own_value).astype(entry.dtype)
-        return self.to_out(answer.reshape(pixels, width)), entry
+            answer = answer + (weights[:earlier] * (values + place_values[:earlier])).sum(0)
+        return self.to_out(answer.astype(x.dtype)), (key, value)
 
 
 class FeedForward(nnx.Module):
@@ -131,20 +133,20 @@ class MotionModule(nnx.Module):
 
         Args:
           x: the frame's map.
-          cache: for each attention [S,B*h*w,2C], keys and values of the earlier frames without their positions.
+          cache: for each attention keys and values [S,B*h*w,C] of the earlier frames, without their positions.
           positions: 0 ... S-1 in any order: which place in time each entry of the cache holds. The frame itself
             takes place S.
 
         Returns:
-          The changed map, and for each attention the frame's own entry [B*h*w,2C].
+          The changed map, and for each attention the frame's own key and value [B*h*w,C].
         """
         channels = x.shape[-1]
         tokens = self.proj_in(self.norm(x).reshape(-1, channels))
-        entries = []
-        for attend, earlier in zip(self.attentions, cache, strict=True):
-            change, entry = attend.step(tokens, earlier, positions)
+        entries: list[Array] = []
+        for i, attend in enumerate(self.attentions):
+            change, entry = attend.step(tokens, *cache[CACHED * i : CACHED * (i + 1)], positions)
             tokens = tokens + change
-            entries.append(entry)
+            entries.extend(entry)
         tokens = tokens + self.feed_forward(tokens)
         return x + self.proj_out(tokens).reshape(x.shape), tuple(entries)
 

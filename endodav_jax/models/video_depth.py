@@ -11,7 +11,7 @@ from endodav_jax.models.depth_input import network_input
 from endodav_jax.models.dpt import DPTHead, FrameFeatures
 from endodav_jax.models.interface import Cache
 from endodav_jax.models.layers import Numerics, map_frames
-from endodav_jax.models.motion_module import ATTENTIONS, MotionModule, cache_shapes
+from endodav_jax.models.motion_module import ATTENTIONS, CACHED, MotionModule, cache_shapes
 from endodav_jax.models.vit import VisionTransformer
 
 
@@ -119,17 +119,17 @@ class VideoDepth(nnx.Module):
 
         Args:
           features: of one frame of each stream [B,...].
-          cache: eight arrays [S,B*h*w,2C] (`empty_cache` for their shapes), two for each motion module.
+          cache: sixteen arrays [S,B*h*w,C] (`empty_cache` for their shapes), four for each motion module.
           positions: 0 ... S-1 in any order: the place in time of each entry, so that a ring buffer need not move.
 
         Returns:
-          disparity float32, and the frame's own eight entries [B*h*w,2C].
+          disparity float32, and the frame's own sixteen entries [B*h*w,C].
         """
         entries: list[Array] = []
 
         def temporal(index: int, x: Array) -> Array:
-            pair = cache[ATTENTIONS * index : ATTENTIONS * (index + 1)]
-            x, new = self.head.motion_modules[index].step(x, pair, positions)
+            own = cache[ATTENTIONS * CACHED * index : ATTENTIONS * CACHED * (index + 1)]
+            x, new = self.head.motion_modules[index].step(x, own, positions)
             entries.extend(new)
             return x
 
@@ -167,7 +167,7 @@ def empty_cache(config: DepthModelConfig, length: int, streams: int = 1) -> Cach
     """Zeros of the shapes `VideoDepth.decode_step` takes for `length` earlier frames, in the network's precision."""
     dtype = Numerics.of(config.precision).dtype
     return tuple(
-        jnp.zeros((length, streams * height * width, 2 * channels), dtype)
+        jnp.zeros((length, streams * height * width, channels), dtype)
         for (height, width), channels in cache_shapes(config)
-        for _ in range(ATTENTIONS)
+        for _ in range(ATTENTIONS * CACHED)
     )

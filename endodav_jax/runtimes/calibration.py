@@ -11,6 +11,7 @@ from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.data.phantom.sequence import render_sequence
 from endodav_jax.errors import UserError
 from endodav_jax.inference.frame_input import FrameInput
+from endodav_jax.inference.streaming import time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.runtimes.exported import ExportedNetwork, channels_first
 from endodav_jax.video.reader import FrameReader, open_source
@@ -56,11 +57,12 @@ def calibration_inputs(
     if use == "frames":
         return {"frame": [(image,) for image in images]}
     if use == "stream":
-        steps, state = [], network.session("stream_first")(images[0])[1:]
-        for number, image in enumerate(images[1:] or images, 1):
-            steps.append((image, np.array(number, np.int32), *state))
-            state = network.session("stream_next")(*steps[-1])[1:]
-        return {"stream_next": steps}
+        steps = []
+        _, state = network.stream_step(network_input(frames[0][None]), 0, None)
+        for number, frame in enumerate(frames[1:] or frames, 1):
+            steps.append((images[number % len(frames)], time_places(number), *(cache.copy() for cache in state.seen)))
+            _, state = network.stream_step(network_input(frame[None]), number, state)
+        return {"stream_step": steps}
     rows = [network.session("encode")(image) for image in images]
     filled = [rows[i % len(rows)] for i in range(WINDOW_FRAMES)]
     levels = (np.concatenate([row[i] for row in filled]) for i in (0, 1))

@@ -19,13 +19,14 @@ from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
 from endodav_jax.files import make_folder
 from endodav_jax.inference.network import Bank
+from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.version import __version__
 
 CACHE_VARIABLE = "ENDODAV_JAX_CACHE"
 # Parts by use; the complete network of `endodav export` is not used here.
-USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "stream_next"), "frames": ("frame",)}
+USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "stream_step"), "frames": ("frame",)}
 
 FileOf = Callable[[str], Path]  # name of a part -> its file, which is written on first use
 
@@ -79,9 +80,10 @@ class ExportedNetwork:
         """See `Network`."""
         frames = channels_first(np.asarray(image))
         if state is None:
-            disparity, *state = self.session("stream_first")(frames)
-        else:
-            disparity, *state = self.session("stream_next")(frames, np.array(step, np.int32), *state)
+            disparity, *caches = self.session("stream_first")(frames)
+            return disparity, StreamState.of(caches)
+        disparity, *entries = self.session("stream_step")(frames, time_places(step), *state.seen)
+        advance(state, tuple(entries), step)
         return disparity, state
 
     def session(self, part: str) -> Session:

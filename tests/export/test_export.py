@@ -43,7 +43,10 @@ def test_every_part_of_an_onnx_export_agrees_with_the_network_in_both_runtimes(s
         words = ["verify-export", str(onnx_folder), "--weights", str(site / "endodav"), "--engine", engine]
         assert main(words) == EXIT_OK
         out = capsys.readouterr().out
-        assert all(f"  {part}" in out for part in ("video", "encode", "coarse", "fine", "stream_first", "stream_next"))
+        assert all(
+            f"  {part}" in out
+            for part in ("video", "encode", "coarse", "fine", "stream_first", "stream_next", "stream_step")
+        )
         assert "above" not in out
 
 

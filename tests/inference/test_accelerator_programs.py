@@ -84,8 +84,9 @@ def test_the_steps_of_a_stream_lower_too():
 
     def run(params, image, step, places):
         features = window_network(config, params).encode(image)
-        disparity, state = streaming.first_step.__wrapped__(params, features, config=config)
-        return disparity, streaming.next_step.__wrapped__(params, features, state, step, places, config=config)
+        _, state = streaming.first_step.__wrapped__(params, features, config=config)
+        disparity, entries = streaming.next_step.__wrapped__(params, features, state.seen, places, config=config)
+        return disparity, streaming.advanced.__wrapped__(state, entries, step)
 
     image = jax.ShapeDtypeStruct((1, *SHAPE, 3), jnp.float32)
     places = streaming.time_places(1)

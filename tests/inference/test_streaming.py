@@ -7,13 +7,15 @@ with `input_size=28, device="cpu", fp32=True`, and the disparities of the frames
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from endodav_jax.conversion.names import params_from_torch
 from endodav_jax.errors import UserError
 from endodav_jax.inference.estimator import DepthEstimator
-from endodav_jax.inference.streaming import EARLIER, time_places
+from endodav_jax.inference.streaming import EARLIER, StreamState, advance, advanced, time_places
 from endodav_jax.models import DepthModelConfig
 from tests.compilations import compilations
 from tests.golden_cases import GoldenCases, relative_error
@@ -48,16 +50,18 @@ def frames_in_view(step: int) -> list[int]:
 
 
 def test_the_state_holds_the_published_frames_in_the_published_places():
-    # The same moves as `next_step`, on numbers of frames in place of keys and values.
-    seen, waiting = np.zeros(31, int), np.zeros(12, int)
+    # Numbers of frames in place of keys and values.
+    host = StreamState((np.zeros((31, 1), np.int32),), (np.zeros((12, 1), np.int32),))
+    device = jax.tree.map(jnp.asarray, host)
     for step in range(1, 130):
         in_time = np.empty(31, int)
-        in_time[time_places(step)] = seen
+        in_time[time_places(step)] = host.seen[0][:, 0]
         assert in_time.tolist() == frames_in_view(step), step
-        recent_row = 2 + step % 29
-        waiting[(step - 29) % 12] = seen[recent_row]
-        seen[recent_row] = step
-        seen[1] = waiting[(step + 1 - 41) % 12]
+        entry = np.full((1,), step, np.int32)
+        advance(host, (entry,), step)
+        device = advanced(device, (entry,), np.int32(step))
+        for kept, kept_on_device in zip(jax.tree.leaves(host), jax.tree.leaves(device), strict=True):
+            np.testing.assert_array_equal(kept, kept_on_device)
 
 
 def test_places_are_a_permutation():

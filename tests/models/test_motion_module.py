@@ -30,7 +30,7 @@ def test_streaming_equals_a_window_in_which_each_frame_sees_only_earlier_ones(mo
     maps = np.random.default_rng(0).standard_normal((length, *SHAPE, CHANNELS), np.float32)
     expected = _causal(module, maps)
     places: list[int] = []
-    cache = [jnp.zeros((0, SHAPE[0] * SHAPE[1], 2 * CHANNELS), jnp.float32)] * 2
+    cache = [jnp.zeros((0, SHAPE[0] * SHAPE[1], CHANNELS), jnp.float32)] * 4
     for t in range(length):
         result, entries = module.step(maps[t : t + 1], tuple(cache), jnp.array(places, jnp.int32))
         assert relative_error(result[0], expected[t]) < SAME
@@ -78,7 +78,7 @@ def test_a_compiled_step_is_the_step_at_every_size_of_map(module, shape):
     # A full cache of 31 frames of 16x20 pixels once came out wrong by a tenth when compiled for a CPU.
     rng = np.random.default_rng(1)
     x = rng.standard_normal((1, *shape, CHANNELS)).astype(np.float32)
-    cache = tuple(rng.standard_normal((31, shape[0] * shape[1], 2 * CHANNELS)).astype(np.float32) for _ in range(2))
+    cache = tuple(rng.standard_normal((31, shape[0] * shape[1], CHANNELS)).astype(np.float32) for _ in range(4))
     graphdef, state = nnx.split(module)
 
     def step(state, x, cache):

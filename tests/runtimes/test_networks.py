@@ -48,7 +48,7 @@ def little_int8(monkeypatch):
     whole = calibration.calibration_inputs
 
     def one_part(*arguments):
-        return {part: inputs for part, inputs in whole(*arguments).items() if part in ("fine", "stream_next")}
+        return {part: inputs for part, inputs in whole(*arguments).items() if part in ("fine", "stream_step")}
 
     monkeypatch.setattr(int8, "calibration_inputs", one_part)
 
@@ -106,7 +106,7 @@ def test_a_live_stream_can_be_int8(exported, little_int8):
     config, params = exported
     wanted = RuntimeConfig(runtime="openvino", precision="int8", int8_force=True)
     network, said = network_for(config, params, wanted, "stream")
-    assert "int8: stream_next " in said
+    assert "int8: stream_step " in said
     frames = np.random.default_rng(2).integers(0, 255, (4, 60, 80, 3), np.uint8)
     streams = DepthEstimator(config, params, network=network).stream(), DepthEstimator(config, params).stream()
     found, plain = (np.stack([stream.push(frame) for frame in frames]) for stream in streams)
