@@ -100,8 +100,10 @@ def verify_export(
             session = open_session(folder / manifest.parts[part], engine, compute)
             if part in LATER_STEPS:
                 first = open_session(folder / manifest.parts["stream_first"], engine, compute)
-                network = [jax.jit(parts[name].function) for name in ("stream_first", part)]
-                pairs = zip(_streamed(part, first, session, frames), _streamed(part, *network, frames), strict=True)
+                ours_first, ours = (jax.jit(parts[name].function) for name in ("stream_first", part))
+                pairs = zip(
+                    _streamed(part, first, session, frames), _streamed(part, ours_first, ours, frames), strict=True
+                )
             else:
                 expected = jax.jit(parts[part].function)(*examples[part])
                 pairs = zip(session(*examples[part]), map(np.asarray, expected), strict=True)
@@ -158,7 +160,7 @@ def _streamed(part: str, first: Callable, later: Callable, frames: np.ndarray) -
         else:
             state = StreamState.of(caches)
             disparity, *entries = later(frame[None], time_places(step), *state.seen)
-            advance(state, tuple(entries), step)
+            advance(state, entries, step)
         yield np.asarray(disparity)
 
 

@@ -9,7 +9,7 @@ and values that each had when it arrived.  A frame therefore never sees later fr
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -125,10 +125,11 @@ def advanced(state: StreamState, entries: Cache, step: Int[Array, ""]) -> Stream
     return StreamState(*(tuple(leaves) for leaves in zip(*caches, strict=True)))
 
 
-def advance(state: StreamState, entries: Cache, step: int) -> None:
+def advance(state: StreamState, entries: Sequence[np.ndarray], step: int) -> None:
     """Changes a state on the host, NumPy arrays, as `advanced` does."""
     rows = ChangedRows.after(step)
-    for seen, waiting, entry in zip(state.seen, state.waiting, entries, strict=True):
+    caches: Iterable[Any] = zip(state.seen, state.waiting, entries, strict=True)
+    for seen, waiting, entry in caches:
         waiting[rows.waiting] = seen[rows.recent]
         seen[1] = waiting[rows.distant]
         seen[rows.recent] = entry

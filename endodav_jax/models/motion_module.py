@@ -143,8 +143,9 @@ class MotionModule(nnx.Module):
         channels = x.shape[-1]
         tokens = self.proj_in(self.norm(x).reshape(-1, channels))
         entries: list[Array] = []
-        for i, attend in enumerate(self.attentions):
-            change, entry = attend.step(tokens, *cache[CACHED * i : CACHED * (i + 1)], positions)
+        pairs = zip(cache[::CACHED], cache[1::CACHED], strict=True)
+        for attend, (keys, values) in zip(self.attentions, pairs, strict=True):
+            change, entry = attend.step(tokens, keys, values, positions)
             tokens = tokens + change
             entries.extend(entry)
         tokens = tokens + self.feed_forward(tokens)

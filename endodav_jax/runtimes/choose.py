@@ -8,9 +8,9 @@ from endodav_jax.errors import UserError
 from endodav_jax.inference.runtimes import Engine, Runtime, RuntimePrecision
 
 EXTRAS = 'pip install "endodav-jax[onnx,openvino]"'
-# A window of vits, 2 cores with matrix units, ms per frame: OpenVINO 90.6, JAX 114 in float32; 30 and 80 in bfloat16.
-# Processors without matrix units have not been compared; use `tools/benchmark.py inference --runtime all`.
-MEASURED = "faster than JAX where both were measured, a CPU with matrix units"
+# A video with vits at 224x280, 2 cores, ms per frame in float32: OpenVINO 50, JAX 169 (AVX2); 44 and 129 (AVX-512).
+# One window with matrix units (AMX): 91 and 114.  `tools/benchmark.py inference --runtime all` compares them.
+MEASURED = "faster than JAX on every CPU where both were measured"
 
 
 def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engine, str]:

@@ -83,7 +83,7 @@ class ExportedNetwork:
             disparity, *caches = self.session("stream_first")(frames)
             return disparity, StreamState.of(caches)
         disparity, *entries = self.session("stream_step")(frames, time_places(step), *state.seen)
-        advance(state, tuple(entries), step)
+        advance(state, entries, step)
         return disparity, state
 
     def session(self, part: str) -> Session:
