@@ -107,6 +107,11 @@ def use_of(part: str) -> str:
     return next(use for use, parts in USES.items() if part in parts)
 
 
+def folder_suffix(use: str) -> str:
+    """What names a use in cached folders: its parts, so that files of a version with other parts are not taken."""
+    return "-".join(USES[use])
+
+
 def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
     """Returns the network's ONNX files, written on first use unless an earlier run has done so.
 
@@ -118,7 +123,7 @@ def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
 
     @functools.cache
     def files(use: str) -> dict[str, Path]:
-        folder = cache_folder() / f"{name}-{use}"
+        folder = cache_folder() / f"{name}-{folder_suffix(use)}"
         make_folder(folder.parent)
         if not folder.is_dir():
             write_parts(config, params, Card("cached", "as of the weights"), folder, "onnx", only=USES[use])

@@ -24,7 +24,7 @@ from endodav_jax.files import make_folder, sha256_of_arrays, whole_file
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.runtimes.calibration import FRAMES, SEED, calibration_inputs, rendered_frames, video_frames
 from endodav_jax.runtimes.cost import Cost, cost_of
-from endodav_jax.runtimes.exported import ExportedNetwork, cache_folder, cached_export, use_of
+from endodav_jax.runtimes.exported import ExportedNetwork, cache_folder, cached_export, folder_suffix, use_of
 from endodav_jax.version import __version__
 
 MOST_LOSS = 0.02  # maximum relative increase of abs rel
@@ -120,7 +120,8 @@ class Int8Files:
         arrays = [("frame", np.ascontiguousarray(frame)) for frame in self._frames or ()]
         seen = sha256_of_arrays([(f"{processor} {FRAMES} rendered by {SEED}", np.zeros(0)), *arrays])[:16]
         make_folder(cache_folder())
-        return cache_folder() / f"int8-{OPSET}-{__version__}-{self._config.family}-{self._digest[:24]}-{seen}-{use}"
+        name = f"int8-{OPSET}-{__version__}-{self._config.family}-{self._digest[:24]}-{seen}"
+        return cache_folder() / f"{name}-{folder_suffix(use)}"
 
 
 def quantised_where_faster(plain: Path, out: Path, examples: list[tuple[np.ndarray, ...]]) -> Quantised | None:
