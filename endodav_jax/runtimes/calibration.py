@@ -53,15 +53,17 @@ def calibration_inputs(
 ) -> dict[str, list[tuple[np.ndarray, ...]]]:
     """Inputs of the parts that can be quantised for a use, computed from frames by the float network."""
     network_input = FrameInput(network.config, None)
-    images = [channels_first(np.asarray(network_input(frame[None]))) for frame in frames]
+    inputs = [np.asarray(network_input(frame[None])) for frame in frames]
+    images = [channels_first(each) for each in inputs]
     if use == "frames":
         return {"frame": [(image,) for image in images]}
     if use == "stream":
         steps = []
-        _, state = network.stream_step(network_input(frames[0][None]), 0, None)
-        for number, frame in enumerate(frames[1:] or frames, 1):
-            steps.append((images[number % len(frames)], time_places(number), *(cache.copy() for cache in state.seen)))
-            _, state = network.stream_step(network_input(frame[None]), number, state)
+        _, state = network.stream_step(inputs[0], 0, None)
+        for number, each in enumerate(inputs[1:] or inputs, 1):
+            seen = (cache.copy() for cache in state.seen)  # before they change
+            steps.append((channels_first(each), time_places(number), *seen))
+            _, state = network.stream_step(each, number, state)
         return {"stream_step": steps}
     rows = [network.session("encode")(image) for image in images]
     filled = [rows[i % len(rows)] for i in range(WINDOW_FRAMES)]
