@@ -2,7 +2,7 @@
 
 int8 is not always beneficial: matrix products are slower on processors without int8 instructions, and the
 coarse decoder loses accuracy.  Each part is therefore timed on this machine, and quantised only as far as this makes
-it faster.
+it faster.  What is not quantised is computed in bfloat16 where the processor has it, in float32 elsewhere.
 """
 
 import dataclasses
@@ -19,10 +19,11 @@ from endodav_jax.export.export import digest_of
 from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.openvino_file import Quantised, quantise, require_nncf, require_openvino
-from endodav_jax.export.sessions import open_session
+from endodav_jax.export.sessions import ComputeType, open_session
 from endodav_jax.files import make_folder, sha256_of_arrays, whole_file
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.runtimes.calibration import FRAMES, SEED, calibration_inputs, rendered_frames, video_frames
+from endodav_jax.runtimes.choose import processor_has_bfloat16
 from endodav_jax.runtimes.cost import Cost, cost_of
 from endodav_jax.runtimes.exported import ExportedNetwork, cache_folder, cached_export, folder_suffix, use_of
 from endodav_jax.version import __version__
@@ -34,6 +35,8 @@ TIMED = 5
 
 class Int8Files:
     """Returns the files of a network's parts: in int8 if that is faster, otherwise unchanged.
+
+    What is not in int8 is to be computed in `compute`, this processor's fastest type.
 
     A use (a video, a live source) is calibrated, timed and evaluated on first use, once for these weights, frames and
     this processor; the results are kept with the files.
@@ -52,6 +55,7 @@ class Int8Files:
           UserError: OpenVINO or NNCF are missing, or the video cannot be read.
         """
         require_nncf("--precision int8")
+        self.compute: ComputeType = "bfloat16" if processor_has_bfloat16() else "float32"
         self._config, self._forced = config, forced
         self._plain = cached_export(config, params)
         self._frames = video_frames(video) if video else None
@@ -97,12 +101,15 @@ class Int8Files:
             files: dict[str, str] = {}
             notes = []
             for part, examples in calibration_inputs(network, frames, use).items():
-                taken = quantised_where_faster(self._plain(part), place / f"{part}.xml", examples)
+                taken = quantised_where_faster(self._plain(part), place / f"{part}.xml", examples, self.compute)
                 if taken:
                     files[part] = f"{part}.xml"
-                notes.append(f"{part} {taken or 'stays float32, which is faster here'}")
+                notes.append(f"{part} {taken or f'stays {self.compute}, which is faster here'}")
             int8 = ExportedNetwork(
-                self._config, lambda part: place / files[part] if part in files else self._plain(part), "openvino"
+                self._config,
+                lambda part: place / files[part] if part in files else self._plain(part),
+                "openvino",
+                self.compute,
             )
             cost = cost_of(use, network, int8)
             card = Card(
@@ -120,18 +127,20 @@ class Int8Files:
         arrays = [("frame", np.ascontiguousarray(frame)) for frame in self._frames or ()]
         seen = sha256_of_arrays([(f"{processor} {FRAMES} rendered by {SEED}", np.zeros(0)), *arrays])[:16]
         make_folder(cache_folder())
-        name = f"int8-{OPSET}-{__version__}-{self._config.family}-{self._digest[:24]}-{seen}"
+        name = f"int8-{self.compute}-{OPSET}-{__version__}-{self._config.family}-{self._digest[:24]}-{seen}"
         return cache_folder() / f"{name}-{folder_suffix(use)}"
 
 
-def quantised_where_faster(plain: Path, out: Path, examples: list[tuple[np.ndarray, ...]]) -> Quantised | None:
-    """Writes the part with as much in int8 as is fastest; None, without a file, if float is fastest."""
-    session = open_session(plain, "openvino")
+def quantised_where_faster(
+    plain: Path, out: Path, examples: list[tuple[np.ndarray, ...]], compute: ComputeType
+) -> Quantised | None:
+    """Writes the part with as much in int8 as is fastest; None, without a file, if `compute` alone is fastest."""
+    session = open_session(plain, "openvino", compute)
     best: tuple[float, Quantised | None] = (WORTH, None)
     for what in ("everything", "convolutions"):
         file = out.with_name(f"{out.stem}.{what}.xml")
         quantise(plain, file, examples, what)
-        share = share_of_time(open_session(file, "openvino"), session, examples[-1])
+        share = share_of_time(open_session(file, "openvino", compute), session, examples[-1])
         best = min(best, (share, what), key=lambda pair: pair[0])
     for what in ("everything", "convolutions"):
         for file in (out.with_name(f"{out.stem}.{what}{suffix}") for suffix in (".xml", ".bin")):

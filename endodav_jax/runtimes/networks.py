@@ -39,5 +39,5 @@ def network_for(
         from endodav_jax.runtimes.int8 import Int8Files
 
         files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force)
-        return ExportedNetwork(config, files, engine), f"{why}; {files.said(use)}"
+        return ExportedNetwork(config, files, engine, files.compute), f"{why}; {files.said(use)}"
     return ExportedNetwork(config, cached_export(config, merged), engine, wanted.precision), why

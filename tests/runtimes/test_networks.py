@@ -9,9 +9,11 @@ import pytest
 from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.cli import main
 from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from endodav_jax.export.sessions import open_session
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.runtimes import calibration, choose, cost, int8
+from endodav_jax.runtimes import exported as runtimes_exported
 from endodav_jax.runtimes.choose import choose_runtime
 from endodav_jax.runtimes.networks import network_for
 from tests.data.tiny_source import prepare_tiny
@@ -98,6 +100,26 @@ def test_int8_costs_what_it_says_once_and_is_refused_where_that_is_too_much(expo
     monkeypatch.setattr(int8, "MOST_LOSS", -1.0)
     with pytest.raises(UserError, match=r"abs rel .* above .*--int8-force"):
         network_for(config, params, RuntimeConfig(runtime="auto", precision="int8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("has_bfloat16", "compute"), [(True, "bfloat16"), (False, "float32")])
+def test_what_int8_leaves_is_computed_in_the_fastest_float(exported, little_int8, monkeypatch, has_bfloat16, compute):
+    pytest.importorskip("nncf", reason="the extra [openvino] is not installed")
+    opened = {}
+
+    def recorded(path, engine, compute="float32"):
+        opened[path.name.split(".")[0]] = compute
+        return open_session(path, engine)  # this processor may not have bfloat16
+
+    monkeypatch.setattr(int8, "processor_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(int8, "open_session", recorded)
+    monkeypatch.setattr(runtimes_exported, "open_session", recorded)
+    config, params = exported
+    network, _ = network_for(config, params, RuntimeConfig(runtime="openvino", precision="int8", int8_force=True))
+    opened.clear()
+    DepthEstimator(config, params, network=network).infer(np.zeros((2, 60, 80, 3), np.uint8))
+    assert opened == dict.fromkeys(("encode", "coarse", "fine"), compute)
 
 
 @pytest.mark.slow
