@@ -1,9 +1,13 @@
 """A configuration is checked as it is built, and every mistake is one line that names the field."""
 
+import dataclasses
+import typing
+
 import pytest
 
 from endodav_jax.config import Config, base_config, config_from_dict, load_config_file
 from endodav_jax.errors import UserError
+from endodav_jax.fields import choices
 from endodav_jax.models.config import DepthModelConfig
 
 
@@ -35,6 +39,27 @@ def test_a_section_can_be_replaced_whole():
 )
 def test_a_mistake_is_one_line_naming_the_field(values, message):
     with pytest.raises(UserError, match=message) as caught:
+        config_from_dict(values)
+    assert "\n" not in str(caught.value)
+
+
+def fields_with_choices(cls=Config, path=()):
+    """(path of the field, its type) of every field of a configuration that has choices."""
+    for name, hint in typing.get_type_hints(cls).items():
+        if hint is DepthModelConfig:  # in tests its arguments' types are checked before it checks them itself
+            continue
+        if dataclasses.is_dataclass(hint):
+            yield from fields_with_choices(hint, (*path, name))
+        elif choices(hint) is not None:
+            yield (*path, name), hint
+
+
+@pytest.mark.parametrize(("path", "hint"), list(fields_with_choices()), ids=lambda value: str(value)[:60])
+def test_every_field_with_choices_refuses_any_other(path, hint):
+    values = ("nosuch",) if typing.get_origin(hint) is tuple else "nosuch"
+    for name in reversed(path):
+        values = {name: values}
+    with pytest.raises(UserError, match=rf"{path[-1]}: .*nosuch.* is not one of ") as caught:
         config_from_dict(values)
     assert "\n" not in str(caught.value)
 

@@ -8,6 +8,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from endodav_jax.errors import exit_code
+
 PARTS = sorted(path.stem for path in (Path(__file__).parent / "benchmarks").glob("[a-z]*.py"))
 
 
@@ -22,7 +24,8 @@ def main(argv: list[str] | None = None) -> None:
         if name == chosen:
             importlib.import_module(f"benchmarks.{name}").add_arguments(subparser)
     args = parser.parse_args(argv)
-    importlib.import_module(f"benchmarks.{args.part}").run_arguments(args)
+    run = importlib.import_module(f"benchmarks.{args.part}").run_arguments
+    sys.exit(exit_code(parser.prog, lambda: run(args)))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,16 @@ class Signal:
             for share, what in ((self.still, "still"), (self.blurred, "blurred"), (self.duplicates, "duplicates"))
             if share >= 0.005
         ]
-        return "; ".join([f"parallax {known or 'not measurable'}", *faults, f"interval recommended: {self.interval}"])
+        if not known:
+            found, then = "not measurable", "too few frames, or flow cannot be followed from one to the next"
+        elif max(p for p in self.parallax.values() if math.isfinite(p)) < STILL_PIXELS:
+            found, then = (
+                known,
+                "no interval recommended: without travel of the camera, depth cannot be learned",
+            )
+        else:
+            found, then = known, f"interval recommended: {self.interval}"
+        return "; ".join([f"parallax {found}", *faults, then])
 
     def warning(self, interval: int) -> str:
         """The problem with training at an interval; "" if there is none."""
@@ -116,21 +125,24 @@ def measure(pairs: Callable[[int], Sequence[Pair]], intervals: Sequence[int] = I
       intervals: to try, ascending, including 1.
     """
     estimated, followed, truth = {}, {}, {}
-    still = blurred = duplicates = math.nan
+    still = blurred = duplicates = usual = math.nan
     for interval in intervals:
         some = list(pairs(interval))
         if not some:
             continue
-        found = [parallax(pair) for pair in some]
+        if interval == 1:
+            usual = float(np.median([sharpness(pair.second, pair.counted) for pair in some]))
+            still, blurred, duplicates = _faults(some, usual)
+        # Flow between a blurred frame and a sharp one is not motion.
+        sharp = [pair for pair in some if not any(_blurred(frame, pair, usual) for frame in (pair.first, pair.second))]
+        found = [parallax(pair) for pair in sharp]
         usable = [p for p, share in found if share >= FOLLOWED]
-        followed[interval] = float(np.mean([share for _, share in found]))
-        estimated[interval] = float(np.median(usable)) if 2 * len(usable) >= len(some) else math.nan
+        followed[interval] = float(np.mean([share for _, share in found])) if found else 0.0
+        estimated[interval] = float(np.median(usable)) if usable and 2 * len(usable) >= len(sharp) else math.nan
         if all(pair.depth_mm is not None and pair.second_from_first is not None for pair in some):
             known = true_signal(some)
             if math.isfinite(known.error):
                 truth[interval] = known
-        if interval == 1:
-            still, blurred, duplicates = _faults(some)
     return Signal(estimated, followed, truth, still, blurred, duplicates, _recommended(estimated))
 
 
@@ -213,7 +225,12 @@ def photometric_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def table(signal: Signal) -> list[str]:
-    """Lines of a table, one per interval."""
+    """Lines of a table, one per interval, and the summary."""
+    return [*signal_rows(signal), signal.line()]
+
+
+def signal_rows(signal: Signal) -> list[str]:
+    """The table's heading, and a line for every interval."""
     lines = [f"{'frames apart':>12} {'parallax px':>12} {'followed':>9}"]
     if signal.truth:
         lines[0] += f" {'true px':>8} {'error':>7}" + "".join(f" {_relief(r):>7}" for r in RELIEFS)
@@ -225,7 +242,7 @@ def table(signal: Signal) -> list[str]:
                 f" {truth.ratios[r]:>7.3f}" for r in RELIEFS
             )
         lines.append(line)
-    return [*lines, signal.line()]
+    return lines
 
 
 def _relief(share: float) -> str:
@@ -252,22 +269,30 @@ def _recommended(estimated: Mapping[int, float]) -> int:
     return math.ceil(before + part * (enough[0] - before))
 
 
-def _faults(pairs: Sequence[Pair]) -> tuple[float, float, float]:
-    """Fractions of pairs of neighbours that are still, blurred, or identical."""
-    sharpness, still, same = [], [], []
+def sharpness(frame: np.ndarray, counted: np.ndarray) -> float:
+    """Spread of the Laplacian of a frame uint8 [H,W,3] over its contrast, where `counted` [H,W] is true."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    edges = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), 1.0), cv2.CV_32F)[counted]
+    return float(edges.std() / (grey[counted].std() + 1.0)) if edges.size else 0.0
+
+
+def _blurred(frame: np.ndarray, pair: Pair, usual: float) -> bool:
+    return sharpness(frame, pair.counted) < BLURRED * usual
+
+
+def _faults(pairs: Sequence[Pair], usual: float) -> tuple[float, float, float]:
+    """Fractions of pairs of neighbours that are still, blurred (against the usual sharpness), or identical."""
+    blurred, still, same = [], [], []
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     for pair in pairs:
         first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second))
-        edges = cv2.Laplacian(cv2.GaussianBlur(second, (0, 0), 1.0), cv2.CV_32F)[pair.counted]
-        contrast = second[pair.counted].std() + 1.0
-        sharpness.append(float(edges.std() / contrast) if edges.size else 0.0)
+        blurred.append(_blurred(pair.second, pair, usual))
         flow = np.linalg.norm(dense_flow(search, first, second), axis=-1)[pair.counted]
         difference = cv2.absdiff(first, second)[pair.counted]
         duplicate = bool(difference.size) and float(difference.mean()) < DUPLICATE_GREY
         same.append(duplicate)
         still.append(not duplicate and bool(flow.size) and float(np.median(flow)) < STILL_PIXELS)
-    usual = float(np.median(sharpness))
-    return float(np.mean(still)), float(np.mean(np.array(sharpness) < BLURRED * usual)), float(np.mean(same))
+    return float(np.mean(still)), float(np.mean(blurred)), float(np.mean(same))
 
 
 def _inside(x: np.ndarray, y: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.checks import check_pose_direction
 from endodav_jax.data.contract import EvaluationFrame, check_evaluation_frame
 from endodav_jax.data.prepared import PreparedSplit, find_prepared, read_cards
-from endodav_jax.data.signal import Signal
+from endodav_jax.data.signal import Signal, signal_rows
 from endodav_jax.data.signal_of import frames_needed, signal_of_frames
 from endodav_jax.data.sources.base import SequenceInfo, Source, SourceFrame
 from endodav_jax.errors import UserError
@@ -103,8 +103,11 @@ def verify_prepared(path: str | Path, splits: Sequence[str] = (), *, samples: in
 def table(reports: Iterable[Report]) -> Iterator[str]:
     """Yields the lines of a table, as the reports come: a heading, a line a sequence, and its notes below it."""
     row = "{:<32} {:<8} {:>13} {:>10} {:>22} {:>6}  {}"
-    yield row.format("sequence", "verdict", "frames", "size", "depth mm (med.)", "valid", "poses").rstrip()
+    heading = row.format("sequence", "verdict", "frames", "size", "depth mm (med.)", "valid", "poses").rstrip()
     for report in reports:
+        if heading:  # not before the first report: there may be an error instead
+            yield heading
+            heading = ""
         frames = str(report.frames) if report.expected is None else f"{report.frames} of {report.expected}"
         depth, valid = "none", ""
         if report.depth_mm is not None:
@@ -116,6 +119,8 @@ def table(reports: Iterable[Report]) -> Iterator[str]:
             yield f"    {note}"
         if report.signal is not None:
             yield f"    signal: {report.signal.line()}"
+            if report.signal.truth:
+                yield from (f"    {line}" for line in signal_rows(report.signal))
 
 
 def looks_stacked(frame: np.ndarray) -> bool:

@@ -1,5 +1,6 @@
 """Depth from a video: checks, the network, the outputs and their description."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -115,10 +116,17 @@ def infer_recording(
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
     known = camera.intrinsics if config.intrinsics else None
+    new = not folder.exists()
     check_outputs(paths, reader, config.overwrite)
     inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
-    estimator, card = load()
+    try:
+        estimator, card = load()
+    except UserError:
+        if new:
+            with contextlib.suppress(OSError):  # someone else has put something there
+                folder.rmdir()
+        raise
     measure = None
     if request is not None:
 

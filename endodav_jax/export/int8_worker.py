@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from endodav_jax.export.openvino_import import import_openvino
+
 REQUEST, EXAMPLES = "request.json", "examples.safetensors"
 
 
 def main(place: Path) -> None:
     """Calibrates and writes the requested model."""
+    openvino = import_openvino()
     import nncf
-    import openvino
 
     request = json.loads((place / REQUEST).read_text())
     arrays = load_file(place / EXAMPLES)

@@ -33,7 +33,6 @@ class Request:
       storage: `float32` or `float16`.
       dynamic_batch: make the first axis dynamic in parts that process frames independently.
       metadata: part -> text for the file's metadata, under the key `endodav_jax`.
-      about: part -> one line for the file's description.
     """
 
     config: DepthModelConfig

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from endodav_jax.errors import UserError
 from endodav_jax.export.int8_worker import EXAMPLES, REQUEST
 from endodav_jax.export.manifest import Storage
+from endodav_jax.export.openvino_import import import_openvino
 
 EXTRA = 'pip install "endodav-jax[openvino]"'
 
@@ -30,10 +31,9 @@ def require_openvino(option: str):
       UserError: it is not installed; `option` is the option that requires it.
     """
     try:
-        import openvino
+        return import_openvino()
     except ImportError as error:
         raise UserError(f"{option}: OpenVINO is not installed; {EXTRA}") from error
-    return openvino
 
 
 def require_nncf(option: str) -> None:

@@ -1,7 +1,8 @@
 """Exported files as callables from arrays to arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,10 @@ from endodav_jax.export.stablehlo_file import SUFFIX
 # Arrays in the order of a part's inputs -> arrays in the order of its outputs.
 Session = Callable[..., list[np.ndarray]]
 Engine = Literal["onnxruntime", "openvino", "jax"]
+# Suffix of an exported file -> the engines that read it, the usual one first.
+READ_BY: Mapping[str, tuple[Engine, ...]] = MappingProxyType({
+    ".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), SUFFIX: ("jax",),
+})  # fmt: skip
 ComputeType = Literal["float32", "bfloat16"]
 
 
@@ -27,12 +32,14 @@ def open_session(path: Path, engine: Engine | None = None, compute: ComputeType 
     Raises:
       UserError: the file is missing or damaged, or the engine is not installed or cannot read it.
     """
-    usual: dict[str, Engine] = {".onnx": "onnxruntime", ".xml": "openvino", SUFFIX: "jax"}
-    engine = engine or usual.get(path.suffix)
-    if engine is None:
-        raise UserError(f"{path}: not an exported file (.onnx, .xml or {SUFFIX})")
+    engines = READ_BY.get(path.suffix)
+    if engines is None:
+        raise UserError(f"{path}: not an exported file ({', '.join(READ_BY)})")
     if not path.is_file():
         raise UserError(f"{path}: no such file; write it with `endodav export`")
+    engine = engine or engines[0]
+    if engine not in engines:
+        raise UserError(f"{path}: {engine} does not read {path.suffix} files; use {' or '.join(engines)}")
     try:
         if engine == "onnxruntime":
             return _onnxruntime(path)
@@ -42,8 +49,15 @@ def open_session(path: Path, engine: Engine | None = None, compute: ComputeType 
     except UserError:
         raise
     except Exception as error:  # each engine has its own exception types
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = _reason(error)
         raise UserError(f"{path}: {engine} cannot read it ({reason}); export it again") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an engine's message that says more than where in its sources the error arose."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Exception from ")]
+    return (telling or lines or [type(error).__name__])[0].rstrip(":")
 
 
 def _onnxruntime(path: Path) -> Session:

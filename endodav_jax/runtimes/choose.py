@@ -5,6 +5,7 @@ import importlib.util
 import jax
 
 from endodav_jax.errors import UserError
+from endodav_jax.export.openvino_import import import_openvino
 from endodav_jax.inference.runtimes import Engine, Runtime, RuntimePrecision
 
 EXTRAS = 'pip install "endodav-jax[onnx,openvino]"'
@@ -54,6 +55,4 @@ def processor_has_bfloat16() -> bool:
     """Whether OpenVINO, if installed, computes in bfloat16 on this CPU."""
     if not installed("openvino"):
         return False
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from endodav_jax.fields import check_choices
 from endodav_jax.geometry.resize import SCALES
 
 
@@ -62,6 +63,7 @@ class ObjectiveConfig:
     remat: bool = True
 
     def __post_init__(self):
+        check_choices(self, "train.objective")
         if not self.scales or self.scales[0] != 0 or tuple(sorted(set(self.scales))) != self.scales:
             raise ValueError(f"train.objective.scales: {self.scales} must ascend from 0")
         if self.scales[-1] >= SCALES:

@@ -1,5 +1,7 @@
 """What a video holds for depth to be learned from: parallax, with truth and without."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -117,6 +119,28 @@ def test_still_repeated_and_blurred_frames_are_counted(organ):
     assert found.still == pytest.approx(1 / 12)
     assert found.blurred == pytest.approx(1 / 12)
     assert not found.truth
+
+
+def test_blurred_frames_are_not_taken_for_motion(organ):
+    def measured(blurred: tuple[int, ...]) -> Signal:
+        seconds = [cv2.GaussianBlur(p.second, (0, 0), 4) if i in blurred else p.second for i, p in enumerate(organ)]
+        pairs = [dataclasses.replace(p, second=second) for p, second in zip(organ, seconds, strict=True)]
+        return measure(lambda interval: pairs if interval == 1 else [])
+
+    clean, found = measured(()), measured(tuple(range(0, len(organ), 3)))
+    assert found.blurred == pytest.approx(1 / 3, abs=0.05)
+    assert found.parallax[1] == pytest.approx(clean.parallax[1], rel=0.15)
+
+
+def test_a_camera_that_does_not_travel_is_said_to_teach_nothing(organ):
+    pairs = [dataclasses.replace(pair, second=pair.first) for pair in organ]
+    assert "depth cannot be learned" in measure(lambda interval: pairs).line()
+
+
+def test_frames_without_pairs_have_no_interval_to_recommend():
+    line = measure(lambda interval: []).line()
+    assert line.startswith("parallax not measurable")
+    assert "recommended" not in line
 
 
 def signal(parallax: dict[int, float], interval: int) -> Signal:

@@ -124,8 +124,12 @@ def test_the_command_prints_a_table_draws_a_sheet_and_says_how_it_went(truth, tm
         assert picture.width == 6 * 162
     whole = prepare_tiny(tmp_path / "whole", Rendered(truth))
     assert main(["verify", "prepared", str(whole)]) == EXIT_OK
-    assert capsys.readouterr().out.strip().splitlines()[-1] == "1 whole, 0 odd, 0 missing"
+    out = capsys.readouterr().out
+    assert out.strip().splitlines()[-1] == "1 whole, 0 odd, 0 missing"
+    assert "true px" in out  # depth and poses are known: so is the signal in truth
     assert main(["verify", "prepared", str(tmp_path / "nowhere")]) == EXIT_USER_ERROR
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
 
 
 def test_a_contact_row_shows_frames_and_depth_side_by_side(truth):

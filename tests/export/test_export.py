@@ -50,6 +50,28 @@ def test_every_part_of_an_onnx_export_agrees_with_the_network_in_both_runtimes(s
         assert "above" not in out
 
 
+def test_one_part_of_a_folder_is_compared_with_that_part(site, onnx_folder, tmp_path, capsys):
+    weights = ["--weights", str(site / "endodav")]
+    for part in ("encode", "stream_step"):
+        assert main(["verify-export", str(onnx_folder / f"{part}.onnx"), *weights]) == EXIT_OK
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert {line.split()[0] for line in lines} == {part}
+    renamed = tmp_path / "renamed.onnx"
+    renamed.write_bytes((onnx_folder / "encode.onnx").read_bytes())
+    assert main(["verify-export", str(renamed), *weights]) == EXIT_USER_ERROR
+    assert "one of several parts" in capsys.readouterr().err
+    assert main(["verify-export", str(onnx_folder), *weights, "--engine", "jax"]) == EXIT_USER_ERROR
+    assert "jax does not read .onnx files; use onnxruntime or openvino" in capsys.readouterr().err
+
+
+def test_half_precision_passes_its_own_check(site, capsys):
+    folder = site / "half"
+    words = ["export", str(site / "endodav"), str(folder), "--what", "onnx", "--precision", "float16"]
+    assert main(words) == EXIT_OK
+    assert main(["verify-export", str(folder), "--weights", str(site / "endodav")]) == EXIT_OK
+    assert "above" not in capsys.readouterr().out
+
+
 def test_a_black_box_file_says_what_it_is(site, capsys):
     import onnx
 

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from endodav_jax.errors import EXIT_USER_ERROR
+
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
@@ -88,6 +90,23 @@ def test_what_a_runtime_prints_besides_its_figures_is_passed_over():
         runner = tools.Runner("any", "float32", process)
         assert runner.answer() == {"ms": 5}
         assert runner.answer() is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["signal", "nosuch"],
+        ["signal", "phantom:nosuch"],
+        ["signal", "phantom:organ", "--frames", "0"],
+        ["ladder", "nosuch", "--workdir", "lad", "--set", "nosuch"],
+    ],
+)
+def test_a_users_mistake_is_one_line(words, tmp_path):
+    command = [sys.executable, str(TOOLS / "benchmark.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == EXIT_USER_ERROR
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

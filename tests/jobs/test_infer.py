@@ -14,6 +14,7 @@ from endodav_jax.checkpoints.card import Card
 from endodav_jax.config import Config
 from endodav_jax.depth_video import run as job
 from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.errors import UserError
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.jobs import infer as command
 from endodav_jax.models import DepthModelConfig
@@ -223,6 +224,18 @@ def test_existing_outputs_are_refused_before_any_work(endodav, video, tmp_path, 
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     monkeypatch.setattr(job, "load_estimator", load_fake)
     assert endodav(video, "--overwrite")[0] == 0
+
+
+def test_weights_that_cannot_be_used_leave_no_folder(endodav, video, tmp_path, monkeypatch):
+    def refused(*_):
+        raise UserError("--precision int8: not here")
+
+    monkeypatch.setattr(job, "load_estimator", refused)
+    assert endodav(video)[0] == 2
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()  # the user's own
+    assert endodav(video)[0] == 2
+    assert (tmp_path / "out").is_dir()
 
 
 def test_damage_in_the_middle_keeps_what_came_before_and_says_so(endodav, tmp_path):

@@ -36,6 +36,7 @@ from typing import Literal
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.errors import UserError
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
@@ -84,7 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_arguments(args: argparse.Namespace) -> None:
     """Climbs, and prints and writes what was found."""
     values = load_config_file(args.config)
-    values.update_from_flattened_dict(dict(_setting(text) for text in args.set))
+    try:
+        values.update_from_flattened_dict(dict(_setting(text) for text in args.set))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--set {' '.join(args.set)}: {error.args[0]}; use FIELD=VALUE") from error
     config = _with_truth(config_from_dict(values.to_dict()), args.data, args.steps)
     figures = climb(config, args.workdir, args.rungs, args.phases)
     with whole_file(args.workdir / "ladder.json") as part:

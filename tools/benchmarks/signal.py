@@ -17,6 +17,7 @@ from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.signal import Signal, table
 from endodav_jax.data.signal_of import frames_needed, signal_of_frames, signal_of_split
 from endodav_jax.data.sources.base import SourceFrame
+from endodav_jax.errors import UserError
 from endodav_jax.fields import size
 
 HELP = "parallax by interval; photometric error of the truth against flatter relief"
@@ -42,13 +43,17 @@ def run_arguments(args: argparse.Namespace) -> None:
 def _signal(args: argparse.Namespace) -> Signal:
     if args.data.startswith(PHANTOM):
         height, width = args.size
-        return signal_of_phantom(
-            PhantomConfig.of(
+        try:
+            phantom = PhantomConfig.of(
                 args.data.removeprefix(PHANTOM), seed=args.seed, sequences=args.sequences, frames=args.frames,
                 height=height, width=width,
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+        except ValueError as error:
+            raise UserError(f"{args.data}: {error}") from error
+        return signal_of_phantom(phantom)
     split = PreparedSplit.open(args.data, args.split)
+    if args.sequences < 1:
+        raise UserError(f"--sequences {args.sequences}: give at least 1")
     step = max(1, len(split.sequences) // args.sequences)
     return signal_of_split(split, range(0, len(split.sequences), step))
 
