@@ -29,8 +29,8 @@ def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
     if path.exists() and not overwrite:
         raise UserError(f"{path}: already exists; pass --overwrite to replace it")
     part = path.with_name(f"{path.stem}.part{path.suffix}")
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)  # left by a run that was killed
         yield part
         if part.is_dir():
@@ -53,6 +53,9 @@ def make_folder(path: Path) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(place for place in (path, *path.parents) if place.exists())
+        raise UserError(f"{path}: cannot create this folder ({file} is a file); choose another one") from error
     except OSError as error:
         raise UserError(f"{path}: cannot create this folder ({error.strerror}); choose another one") from error
 

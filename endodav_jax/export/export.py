@@ -15,10 +15,12 @@ from endodav_jax.export.manifest import MANIFEST_NAME, Format, Manifest, Storage
 from endodav_jax.export.onnx_file import Request, write_onnx
 from endodav_jax.export.openvino_file import require_openvino, write_openvino
 from endodav_jax.export.parts import parts_of
+from endodav_jax.export.sessions import READ_BY
 from endodav_jax.export.stablehlo_file import write_stablehlo
 from endodav_jax.files import whole_file
 from endodav_jax.models import DepthModelConfig, merge_adapters
 
+_OF_FILES = (*READ_BY, ".bin", ".safetensors")  # suffixes that would make a folder look like a file
 BLACK_BOXES = ("video", "frame")  # the parts that are a complete network
 
 
@@ -47,8 +49,8 @@ def export_network(
     out = Path(out)
     if what == "stablehlo" and (storage != "float32" or dynamic_batch):
         raise UserError("--what stablehlo: its files are float32 with a static batch; omit the other option")
-    if out.suffix == ".onnx" and what != "onnx":
-        raise UserError(f"{out}: --what {what} writes a folder; give a name without .onnx")
+    if out.suffix in _OF_FILES and (what, out.suffix) != ("onnx", ".onnx"):
+        raise UserError(f"{out}: --what {what} writes a folder; give a name without {out.suffix}")
     if what == "openvino":
         require_openvino("--what openvino")
     config, params, card = load_model(source)

@@ -44,6 +44,8 @@ def run(command: Command) -> None:
             raise UserError(
                 f"--what {what}: does not accept --precision or --dynamic-batch; they are for other runtimes"
             )
+        if out.suffix == ".onnx":
+            raise UserError(f"{out}: --what {what} does not write .onnx files; add --what onnx")
         from endodav_jax.checkpoints import export_adapter, export_merged
 
         (export_adapter if what == "adapter" else export_merged)(command.source, out, command.overwrite)
