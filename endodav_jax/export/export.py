@@ -85,7 +85,11 @@ def write_parts(
     if single:
         parts = {name: part for name, part in parts.items() if name in BLACK_BOXES}
     files = {name: f"{name}.onnx" for name in parts}
-    about = Manifest("onnx", storage, config, card, files, digest_of(params))
+    ports = {
+        name: {"inputs": {port: list(given.shape) for port, given in part.inputs.items()}, "outputs": part.outputs}
+        for name, part in parts.items()
+    }
+    about = Manifest("onnx", storage, config, card, files, digest_of(params), ports)
     with whole_file(out, overwrite) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
         if what == "stablehlo":

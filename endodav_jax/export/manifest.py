@@ -5,9 +5,12 @@ import json
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.models.depth_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 from endodav_jax.version import __version__
 
 Format = Literal["onnx", "openvino", "stablehlo"]
@@ -19,6 +22,11 @@ MANIFEST_NAME = "network.json"  # in a folder of parts
 OUTPUTS = {
     "disparity": {"name": "disparity", "units": "inverse depth up to scale and shift, non-negative; near is large"},
     "metric_depth": {"name": "depth", "units": "metres along the optical axis"},
+}
+_NORMALISATION = {
+    "mean": np.round(IMAGENET_MEAN.astype(float), 3).tolist(),
+    "standard_deviation": np.round(IMAGENET_DEVIATION.astype(float), 3).tolist(),
+    "applied": "within the network",
 }
 
 
@@ -33,6 +41,7 @@ class Manifest:
       card: describes the weights and their licence.
       parts: name -> file within the folder.
       weights_digest: SHA-256 of the weights, to distinguish copies from other networks.
+      ports: part -> its `inputs` (name -> shape) and the names of its `outputs`, both in order; for readers alone.
     """
 
     format: Format
@@ -41,11 +50,13 @@ class Manifest:
     card: Card
     parts: dict[str, str]
     weights_digest: str
+    ports: dict[str, dict] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:
         """Everything as JSON."""
         return json.dumps({"kind": KIND, "version": FORMAT_VERSION, "package_version": __version__,
                            "input": "RGB in [0, 1], float32, channels first; normalised within",
+                           "normalisation": _NORMALISATION if self.config.normalise else None,
                            "output": OUTPUTS[self.config.output],
                            **dataclasses.asdict(self)}, indent=1)  # fmt: skip
 
@@ -65,6 +76,7 @@ class Manifest:
             return cls(
                 values["format"], values["storage"], config_from_json(values["config"]),
                 Card.from_json(values["card"]), dict(values["parts"]), values["weights_digest"],
+                values.get("ports", {}),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{name}: describes no exported network; write one with `endodav export`") from error

@@ -80,6 +80,8 @@ def test_a_black_box_file_says_what_it_is(site, capsys):
     model = onnx.load(file)
     about = json.loads({prop.key: prop.value for prop in model.metadata_props}["endodav_jax"])
     assert (about["card"]["licence"], about["config"]["family"]) == ("MIT", "endodac")
+    assert about["ports"] == {"frame": {"inputs": {"frames": [1, 3, 256, 320]}, "outputs": ["disparity"]}}
+    assert about["output"]["units"].startswith("inverse depth")
     assert [port.name for port in (*model.graph.input, *model.graph.output)] == ["frames", "disparity"]
     frames = np.random.default_rng(0).random((3, 3, 256, 320), np.float32)
     whole = open_session(file)(frames)[0]
