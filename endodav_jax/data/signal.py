@@ -20,6 +20,7 @@ LITTLE_PIXELS = 1.0  # below this, noise and lighting outweigh it
 RELIEFS = (0.9, 0.7, 0.0)  # fractions of the relief with which the truth is compared; 0 is a plane
 SSIM_WEIGHT = 0.85
 FOLLOWED = 0.4  # minimum fraction of a frame with consistent flow for an interval to be usable
+WELL_FOLLOWED = 0.75  # below this, parallax is underestimated
 STILL_PIXELS = 0.1  # flow to the previous frame below which a frame counts as still
 BLURRED = 0.6  # fraction of the video's usual sharpness below which a frame counts as blurred
 DUPLICATE_GREY = 0.25  # grey levels of 255
@@ -88,7 +89,11 @@ class Signal:
 
     def line(self) -> str:
         """A one-line summary with the recommended interval."""
-        known = ", ".join(f"{p:.2f} px every {_ordinal(k)}" for k, p in self.parallax.items() if math.isfinite(p))
+        known = ", ".join(
+            f"{'over ' * self.lost(k)}{p:.2f} px every {_ordinal(k)}"
+            for k, p in self.parallax.items()
+            if math.isfinite(p)
+        )
         faults = [
             f"{100 * share:.0f}% {what}"
             for share, what in ((self.still, "still"), (self.blurred, "blurred"), (self.duplicates, "duplicates"))
@@ -104,6 +109,10 @@ class Signal:
         else:
             found, then = known, f"interval recommended: {self.interval}"
         return "; ".join([f"parallax {found}", *faults, then])
+
+    def lost(self, interval: int) -> bool:
+        """Whether parallax at an interval is an underestimate: flow loses near surfaces, which move most, first."""
+        return self.followed[interval] < WELL_FOLLOWED
 
     def warning(self, interval: int) -> str:
         """The problem with training at an interval; "" if there is none."""
@@ -235,7 +244,8 @@ def signal_rows(signal: Signal) -> list[str]:
     if signal.truth:
         lines[0] += f" {'true px':>8} {'error':>7}" + "".join(f" {_relief(r):>7}" for r in RELIEFS)
     for interval, pixels in signal.parallax.items():
-        line = f"{interval:>12} {pixels:>12.2f} {100 * signal.followed[interval]:>8.0f}%"
+        bound = ">" if signal.lost(interval) and math.isfinite(pixels) else ""
+        line = f"{interval:>12} {f'{bound}{pixels:.2f}':>12} {100 * signal.followed[interval]:>8.0f}%"
         if interval in signal.truth:
             truth = signal.truth[interval]
             line += f" {truth.parallax:>8.2f} {truth.error:>7.4f}" + "".join(

@@ -147,6 +147,13 @@ def signal(parallax: dict[int, float], interval: int) -> Signal:
     return Signal(parallax, dict.fromkeys(parallax, 1.0), {}, 0.0, 0.0, 0.0, interval)
 
 
+def test_parallax_is_said_to_be_a_lower_bound_where_much_of_the_flow_is_lost():
+    found = dataclasses.replace(signal({1: 1.0, 8: 2.0}, 4), followed={1: 0.9, 8: 0.5})
+    assert "1.00 px every frame, over 2.00 px every 8th" in found.line()
+    assert ">2.00" in table(found)[2]
+    assert ">" not in table(found)[1]
+
+
 def test_training_at_too_small_an_interval_is_warned_of():
     found = signal({1: 0.2, 2: 0.4, 4: 0.8, 8: 1.6}, 8)
     assert "0.20 px" in found.warning(1)
