@@ -24,8 +24,8 @@ those of `phantom_study`: `--config.train.objective.camera=path`, `--config.trai
 What to expect: with those settings abs rel fell by 20% to 32% in 200 steps on rendered patients.  On the one real clip
 with known depth, 35 frames of a sinus, it fell only where depth is aligned by its median (`docs/benchmarks.md`).  Of
 the published settings there are only the paper's figures, for SCARED.  Fine-tuning fails quietly: compare `endodav
-evaluate` before and after or, without ground truth, look at the run's report.  A photometric error that does not fall,
-and relief outside of .8 to 1.3 of what it was at the start, say that nothing good was learned.
+evaluate` before and after or, without ground truth, look at the run's report.  A photometric error that hardly falls
+says that the video teaches little, relief that falls far below what it was at the start that depth is being flattened.
 
 The run time depends on the machine: `python tools/benchmark.py train --preset vits`.
 """

@@ -42,7 +42,7 @@ def run_main(*arguments: str) -> subprocess.CompletedProcess:
             "config.infer.align: no such field; did you mean config.infer.windows?",
         ),
         ((f"--config={CONFIG}", "--workdir=x", "--config.model.preset=vitx"), "config.model.preset: 'vitx' is not one"),
-        (("--config=configs/smoke.py", f"--workdir={CONFIG}"), "cannot create this folder ("),
+        (("--config=configs/smoke.py", f"--workdir={CONFIG}"), "is a file); choose another one"),
         (
             ("--config=quickstrt", "--workdir=x"),
             "quickstrt: no configuration of that name is shipped with the package; choose from",

@@ -102,10 +102,7 @@ class Signal:
         if not known:
             found, then = "not measurable", "too few frames, or flow cannot be followed from one to the next"
         elif max(p for p in self.parallax.values() if math.isfinite(p)) < STILL_PIXELS:
-            found, then = (
-                known,
-                "no interval recommended: without travel of the camera, depth cannot be learned",
-            )
+            found, then = known, "no interval recommended: depth cannot be learned unless the camera travels"
         else:
             found, then = known, f"interval recommended: {self.interval}"
         return "; ".join([f"parallax {found}", *faults, then])
@@ -139,11 +136,16 @@ def measure(pairs: Callable[[int], Sequence[Pair]], intervals: Sequence[int] = I
         some = list(pairs(interval))
         if not some:
             continue
+        sharpness = np.array(
+            [[_sharpness(frame, pair.counted) for frame in (pair.first, pair.second)] for pair in some]
+        )
         if interval == 1:
-            usual = float(np.median([sharpness(pair.second, pair.counted) for pair in some]))
-            still, blurred, duplicates = _faults(some, usual)
+            usual = float(np.median(sharpness[:, 1]))
+            blurred = float((sharpness[:, 1] < BLURRED * usual).mean())
+            still, duplicates = _still_and_same(some)
         # Flow between a blurred frame and a sharp one is not motion.
-        sharp = [pair for pair in some if not any(_blurred(frame, pair, usual) for frame in (pair.first, pair.second))]
+        too_blurred = [min(both) < BLURRED * usual for both in sharpness.tolist()]
+        sharp = [pair for pair, out in zip(some, too_blurred, strict=True) if not out]
         found = [parallax(pair) for pair in sharp]
         usable = [p for p, share in found if share >= FOLLOWED]
         followed[interval] = float(np.mean([share for _, share in found])) if found else 0.0
@@ -279,30 +281,25 @@ def _recommended(estimated: Mapping[int, float]) -> int:
     return math.ceil(before + part * (enough[0] - before))
 
 
-def sharpness(frame: np.ndarray, counted: np.ndarray) -> float:
+def _sharpness(frame: np.ndarray, counted: np.ndarray) -> float:
     """Spread of the Laplacian of a frame uint8 [H,W,3] over its contrast, where `counted` [H,W] is true."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     edges = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), 1.0), cv2.CV_32F)[counted]
     return float(edges.std() / (grey[counted].std() + 1.0)) if edges.size else 0.0
 
 
-def _blurred(frame: np.ndarray, pair: Pair, usual: float) -> bool:
-    return sharpness(frame, pair.counted) < BLURRED * usual
-
-
-def _faults(pairs: Sequence[Pair], usual: float) -> tuple[float, float, float]:
-    """Fractions of pairs of neighbours that are still, blurred (against the usual sharpness), or identical."""
-    blurred, still, same = [], [], []
+def _still_and_same(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """Fractions of pairs of neighbours that are still, and that are identical."""
+    still, same = [], []
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     for pair in pairs:
         first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second))
-        blurred.append(_blurred(pair.second, pair, usual))
         flow = np.linalg.norm(dense_flow(search, first, second), axis=-1)[pair.counted]
         difference = cv2.absdiff(first, second)[pair.counted]
         duplicate = bool(difference.size) and float(difference.mean()) < DUPLICATE_GREY
         same.append(duplicate)
         still.append(not duplicate and bool(flow.size) and float(np.median(flow)) < STILL_PIXELS)
-    return float(np.mean(still)), float(np.mean(blurred)), float(np.mean(same))
+    return float(np.mean(still)), float(np.mean(same))
 
 
 def _inside(x: np.ndarray, y: np.ndarray, height: int, width: int) -> np.ndarray:

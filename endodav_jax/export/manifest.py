@@ -55,7 +55,7 @@ class Manifest:
     def to_text(self) -> str:
         """Everything as JSON."""
         return json.dumps({"kind": KIND, "version": FORMAT_VERSION, "package_version": __version__,
-                           "input": "RGB in [0, 1], float32, channels first; normalised within",
+                           "input": "RGB in [0, 1], float32, channels first",
                            "normalisation": _NORMALISATION if self.config.normalise else None,
                            "output": OUTPUTS[self.config.output],
                            **dataclasses.asdict(self)}, indent=1)  # fmt: skip
