@@ -16,17 +16,14 @@ Such files can also be given explicitly by options.  Units are the user's: `unit
 millimetres; without a known unit, "mm" means the unit of the reconstruction.
 """
 
-import dataclasses
 from collections.abc import Container, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics
-from endodav_jax.data.sources.colmap import read_colmap
+from endodav_jax.data.sources.cameras import resized_intrinsics
 from endodav_jax.data.sources.decode import (
     Unreadable,
     read_float_map,
@@ -34,28 +31,19 @@ from endodav_jax.data.sources.decode import (
     read_uint16,
     valid_depth,
 )
+from endodav_jax.data.sources.frames_known import Given, Known, Stereo, half_of, half_window, read_known
 from endodav_jax.data.sources.frames_layout import SequencePlace, file_beside, find_sequences
-from endodav_jax.data.sources.geometry_files import Geometry, read_geometry_npz
-from endodav_jax.data.sources.paired_files import first_size, gaps_in
-from endodav_jax.data.sources.trajectories import read_trajectory
+from endodav_jax.data.sources.paired_files import gaps_in
 from endodav_jax.data.sources.undistorted import Undistorters, resampled
 from endodav_jax.errors import UserError
-from endodav_jax.video.camera_files import read_camera
-from endodav_jax.video.frame_masks import FrameMasks, MaskOf, fitted_mask, masks_beside
-from endodav_jax.video.frames import SQUARE, Deinterlace, FrameSource, Reading, ReadingStopped
-from endodav_jax.video.image_order import frame_numbers, in_order
+from endodav_jax.video.frame_masks import MaskOf, fitted_mask
+from endodav_jax.video.frames import Deinterlace, Reading, ReadingStopped
 from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole
 from endodav_jax.video.undistort import Undistorter
-from endodav_jax.video.video_file import VideoFile
 from endodav_jax.video.view_mask import detect_view, read_view, varied
 
-CAMERA_FILES = tuple(f"{stem}{suffix}" for stem in ("intrinsics", "camera") for suffix in
-                     (".json", ".txt", ".yaml", ".yml", ".npy"))  # fmt: skip
 VIEW_SAMPLES = 16
-_DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
-
-Stereo = Literal["none", "top", "bottom", "left", "right"]
 
 
 class FramesSource(SequenceSource):
@@ -113,13 +101,12 @@ class FramesSource(SequenceSource):
         for option, unit in (("unit-mm", unit_mm), ("depth-unit-mm", depth_unit_mm)):
             if unit <= 0:
                 raise UserError(f"--{option} {unit}: must be positive")
-        self._intrinsics, self._depth_folder, self._poses_file = intrinsics, depth, poses
-        self._world_from_cam = pose_direction == "world_from_cam"
-        self._geometry_path, self._mask = geometry, mask
-        self._masks, self._undistort = masks, undistort
+        self._mask, self._undistort = mask, undistort
         self._unit_mm, self._depth_unit_mm, self._stereo = unit_mm, depth_unit_mm, stereo
         self._reading = Reading(deinterlace, None if track < 0 else track)
-        self._loaded: dict[str, _Known] = {}
+        world_from_cam = pose_direction == "world_from_cam"
+        self._given = Given(intrinsics, depth, poses, world_from_cam, geometry, masks, stereo, self._reading)
+        self._loaded: dict[str, Known] = {}
 
     def sequences(self, split: str) -> list[str]:
         if split not in self.splits:
@@ -181,7 +168,7 @@ class FramesSource(SequenceSource):
             try:
                 if isinstance(image, Unreadable):
                     raise image
-                rgb = _half(image if isinstance(image, np.ndarray) else read_rgb(image), self._stereo)
+                rgb = half_of(image if isinstance(image, np.ndarray) else read_rgb(image), self._stereo)
                 if rgb.shape[:2] != known.size:
                     raise Unreadable(f"it is {rgb.shape[1]}x{rgb.shape[0]}, the first {known.size[1]}x{known.size[0]}")
                 lens = self._lens(known, position)
@@ -200,7 +187,7 @@ class FramesSource(SequenceSource):
             except Unreadable as error:
                 yield BadFrame(index, str(error))
 
-    def _colour(self, sequence: str, known: "_Known") -> Iterator[tuple[int, int, np.ndarray | Path | Unreadable]]:
+    def _colour(self, sequence: str, known: Known) -> Iterator[tuple[int, int, np.ndarray | Path | Unreadable]]:
         """Yields (position, frame index, frame, file or fault); after damage in a video, all its later frames fail."""
         place = self._place(sequence)
         if place.video is None:
@@ -216,15 +203,15 @@ class FramesSource(SequenceSource):
             for lost in range(position, max(position + 1, known.frames)):
                 yield lost, lost, Unreadable(f"{place.video.name} is damaged or cut short after frame {position - 1}")
 
-    def _frame_mask(self, known: "_Known", mask_of: MaskOf | None, index: int) -> np.ndarray | None:
+    def _frame_mask(self, known: Known, mask_of: MaskOf | None, index: int) -> np.ndarray | None:
         mask = None if mask_of is None else mask_of(index)
         if mask is None or known.masks is None:
             return None
-        window = _window(known.full_size, self._stereo)
+        window = half_window(known.full_size, self._stereo)
         return fitted_mask(mask, window, known.full_size, known.size, known.size, known.masks.path)
 
     def _depth(
-        self, known: "_Known", position: int, index: int, undistorter: Undistorter | None = None
+        self, known: Known, position: int, index: int, undistorter: Undistorter | None = None
     ) -> np.ndarray | None:
         if known.depths:
             path = known.depths.get(index)
@@ -245,7 +232,7 @@ class FramesSource(SequenceSource):
             return sparse_depth(points, None, known.size) * np.float32(self._unit_mm)
         return sparse_depth(points, known.geometry.size, known.size) * np.float32(self._unit_mm)
 
-    def _pose(self, known: "_Known", position: int) -> np.ndarray | None:
+    def _pose(self, known: Known, position: int) -> np.ndarray | None:
         pose = known.geometry.cam_from_world.get(position)
         if pose is None:
             return None
@@ -253,7 +240,7 @@ class FramesSource(SequenceSource):
         scaled[:3, 3] *= self._unit_mm
         return scaled
 
-    def _lens(self, known: "_Known", position: int) -> Lens:
+    def _lens(self, known: Known, position: int) -> Lens:
         if known.lens is not None:
             return known.lens
         geometry, size = known.geometry, known.size[::-1]
@@ -271,7 +258,7 @@ class FramesSource(SequenceSource):
             known.lenses[id(lens)] = lens.scaled(size[0] / width, size[1] / height)
         return known.lenses[id(lens)]
 
-    def _view(self, sequence: str, known: "_Known") -> np.ndarray | None:
+    def _view(self, sequence: str, known: Known) -> np.ndarray | None:
         place = self._place(sequence)
         own = file_beside(place, ("mask.png",))
         if self._mask == "none":
@@ -284,123 +271,21 @@ class FramesSource(SequenceSource):
             paths = list(place.images.values())
             places = np.unique(np.linspace(0, len(paths) - 1, VIEW_SAMPLES).round().astype(int))
             samples = [image for i in places if (image := _readable(paths[i])) is not None]
-        samples = [image for sample in samples if (image := _half(sample, self._stereo)).shape[:2] == known.size]
+        samples = [image for sample in samples if (image := half_of(sample, self._stereo)).shape[:2] == known.size]
         if not samples or place.video is None:
             return detect_view(samples) if samples else None
         video = place.open(self._reading)
-        return detect_view(samples, varied(samples, lambda: (_half(frame.rgb, self._stereo) for frame in video)))
+        return detect_view(samples, varied(samples, lambda: (half_of(frame.rgb, self._stereo) for frame in video)))
 
     def _place(self, sequence: str) -> SequencePlace:
         if sequence not in self._found:
             raise UserError(f"{sequence}: not below {self.root}, which holds {', '.join(list(self._found)[:5])}")
         return self._found[sequence]
 
-    def _known(self, sequence: str) -> "_Known":
+    def _known(self, sequence: str) -> Known:
         if sequence not in self._loaded:
-            self._loaded[sequence] = self._load(self._place(sequence))
+            self._loaded[sequence] = read_known(self._place(sequence), self._given)
         return self._loaded[sequence]
-
-    def _load(self, place: SequencePlace) -> "_Known":
-        notes: list[str] = []
-        aspect = SQUARE
-        if place.video is not None:
-            recording = place.open(self._reading)
-            frames, full_size, aspect = self._count(place, recording), recording.size, recording.pixel_aspect
-            notes = recording.notes
-            numbers, names = list(range(frames)), [f"{i:06d}" for i in range(frames)]
-        else:
-            frames, full_size = len(place.images), first_size(place.images)
-            numbers, names = list(place.images), [path.name for path in place.images.values()]
-        size = _half(np.empty((*full_size, 0), np.uint8), self._stereo).shape[:2]
-        camera = self._intrinsics or file_beside(place, CAMERA_FILES)
-        return _Known(
-            frames=frames,
-            full_size=full_size,
-            size=size,
-            lens=None if camera is None else read_camera(str(camera), size, size),
-            depths=self._depth_files(place, numbers),
-            geometry=self._geometry(place, numbers, names),
-            masks=self._masks_of(place),
-            pixel_aspect=aspect,
-            notes=tuple(notes),
-        )
-
-    def _count(self, place: SequencePlace, recording: FrameSource) -> int:
-        """Returns the number of frames in a recording, by decoding it if other files must match them one to one."""
-        paired = (self._depth_folder, self._poses_file, self._geometry_path) != (None, None, None)
-        paired = (
-            paired or file_beside(place, ("depth", "poses.txt", "geometry.npz", "images.txt", "sparse")) is not None
-        )
-        if isinstance(recording, VideoFile) and (paired or recording.count is None):
-            return recording.counted()
-        return recording.count or 0
-
-    def _masks_of(self, place: SequencePlace) -> FrameMasks | None:
-        if self._masks == "none":
-            return None
-        if self._masks != "auto":
-            found: Path | None = Path(self._masks)
-        else:
-            found = masks_beside(place.video or next(iter(place.images.values())).parent)
-        frames = None if place.video else [(number, path.stem) for number, path in place.images.items()]
-        return None if found is None else FrameMasks(found, frames)
-
-    def _depth_files(self, place: SequencePlace, numbers: list[int]) -> dict[int, Path]:
-        folder = Path(self._depth_folder) if self._depth_folder else file_beside(place, ("depth",))
-        if folder is None:
-            return {}
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder of depth maps")
-        paths = [path for path in folder.iterdir() if path.suffix.lower() in _DEPTH_SUFFIXES]
-        paths = in_order(path for path in paths if not path.name.startswith("."))
-        if not paths:
-            raise UserError(f"{folder}: holds no depth maps (.png, .tiff, .npy)")
-        by_stem = {path.stem: number for number, path in place.images.items()}
-        if all(path.stem in by_stem for path in paths):
-            return {by_stem[path.stem]: path for path in paths}
-        files = dict(zip(frame_numbers(paths) or range(len(paths)), paths, strict=True))
-        if not set(files) & set(numbers) or (len(files) == len(numbers) and set(files) != set(numbers)):
-            if len(files) != len(numbers):
-                raise UserError(
-                    f"{folder}: its numbers fit no frame, and {len(files)} maps are not {len(numbers)} frames"
-                )
-            return dict(zip(numbers, files.values(), strict=True))
-        return files
-
-    def _geometry(self, place: SequencePlace, numbers: list[int], names: list[str]) -> Geometry:
-        path = Path(self._geometry_path) if self._geometry_path else file_beside(place, ("geometry.npz",))
-        model = path if path is not None and path.is_dir() else None
-        if path is None and place.beside is not None:
-            candidates = (place.beside / name for name in (".", "sparse", "sparse/0"))
-            model = next((folder for folder in candidates if (folder / "images.txt").is_file()), None)
-        if model is not None:
-            geometry = read_colmap(model, names)
-        elif path is not None:
-            geometry = read_geometry_npz(path, len(numbers))
-        else:
-            geometry = Geometry()
-        poses = Path(self._poses_file) if self._poses_file else file_beside(place, ("poses.txt",))
-        if poses is not None:
-            trajectory = read_trajectory(poses, numbers)
-            trajectory = inverse_rigid(trajectory) if self._world_from_cam else trajectory
-            geometry.cam_from_world = {k: pose for k, pose in enumerate(trajectory) if np.isfinite(pose).all()}
-        return geometry
-
-
-@dataclasses.dataclass(frozen=True)
-class _Known:
-    """What was read beside a sequence; `lens` is for `size` (height, width), `full_size` before a view is cut out."""
-
-    frames: int
-    full_size: tuple[int, int]
-    size: tuple[int, int]
-    lens: Lens | None
-    depths: dict[int, Path]
-    geometry: Geometry
-    masks: FrameMasks | None
-    pixel_aspect: Fraction = SQUARE
-    notes: tuple[str, ...] = ()
-    lenses: dict[int, Lens] = dataclasses.field(default_factory=dict)
 
 
 def sparse_depth(points: np.ndarray, from_size: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
@@ -425,21 +310,3 @@ def _readable(path: Path) -> np.ndarray | None:
         return read_rgb(path)
     except Unreadable:
         return None
-
-
-def _half(image: np.ndarray, stereo: Stereo) -> np.ndarray:
-    """Returns the wanted half of an image [H, W, C] that holds two views."""
-    return np.ascontiguousarray(image[_window(image.shape[:2], stereo)])
-
-
-def _window(size: tuple[int, int], stereo: Stereo) -> slice | tuple[slice, slice]:
-    """Returns the index of that half in images of `size` (height, width)."""
-    height, width = size[0] // 2, size[1] // 2
-    windows: dict[str, slice | tuple[slice, slice]] = {
-        "none": np.s_[:, :],
-        "top": np.s_[:height],
-        "bottom": np.s_[size[0] - height :],
-        "left": np.s_[:, :width],
-        "right": np.s_[:, size[1] - width :],
-    }
-    return windows[stereo]
