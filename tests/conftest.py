@@ -25,6 +25,7 @@ check_signatures(
     "endodav_jax.training.objective",
     "endodav_jax.training.partition",
     "endodav_jax.training.step",
+    "endodav_jax.training.view_synthesis",
 )
 # Tests of these pass stand-ins for readers, data sets and estimators, so only arrays are checked.
 check_array_signatures(

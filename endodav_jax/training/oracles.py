@@ -20,7 +20,7 @@ from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
-from endodav_jax.training.depth_objective import REPROJECTION, SMOOTHNESS, DepthAux, Pictures, depth_objective
+from endodav_jax.training.depth_objective import SMOOTHNESS, DepthAux, Pictures, depth_objective
 from endodav_jax.training.flow_objective import FlowAux
 from endodav_jax.training.health import health_of
 from endodav_jax.training.objective import (
@@ -37,6 +37,7 @@ from endodav_jax.training.objective import (
 )
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.step import Objectives, objective_batch
+from endodav_jax.training.view_synthesis import REPROJECTION
 
 SUPERVISED_ERROR = "error_of_log_depth"
 FLICKER = "change_of_that_error"
