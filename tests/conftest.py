@@ -1,5 +1,6 @@
 """What every test shares: the golden numbers, and a compilation cache so that a second run is quick."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -35,10 +36,25 @@ check_array_signatures(
     "endodav_jax.video",
 )
 
+import jax  # noqa: E402
+
 from tests.golden_cases import GoldenCases  # noqa: E402
+from tests.process_memory import give_back_memory, resident_megabytes  # noqa: E402
+
+MOST_KEPT = 1500  # megabytes that a process of tests may hold from one module to the next
 
 
 @pytest.fixture(scope="session")
 def golden() -> GoldenCases:
     """The numbers of the published programs, from `ENDODAV_GOLDEN_DIR` or the copy in the repository."""
     return GoldenCases.from_environment()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_of_earlier_modules_is_given_back():
+    """Compiled programs are dropped where a process has grown: two that keep them all outgrow a machine of 24 GB."""
+    yield
+    if resident_megabytes() > MOST_KEPT:
+        jax.clear_caches()
+        gc.collect()
+        give_back_memory()

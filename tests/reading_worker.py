@@ -10,7 +10,7 @@ import traceback
 import warnings
 
 from endodav_jax.process import set_up
-from tests.peak_memory import peak_kilobytes
+from tests.process_memory import peak_kilobytes
 
 MEMORY = 3 << 30  # bytes that the process may ask for before it is refused more
 

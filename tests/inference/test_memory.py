@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from endodav_jax.inference.estimator import DepthEstimator
 from tests.inference.networks import small_config, small_params
-from tests.peak_memory import peak_kilobytes
+from tests.process_memory import peak_kilobytes
 
 def frames(count):
     texture = np.random.default_rng(0).integers(0, 256, (1024, 1280 + 64, 3), np.uint8)

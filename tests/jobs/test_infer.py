@@ -333,7 +333,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video import run
 from tests.media_fixtures import load_fake
-from tests.peak_memory import peak_kilobytes
+from tests.process_memory import peak_kilobytes
 run.load_estimator = load_fake
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
@@ -398,7 +398,7 @@ from pathlib import Path
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video import run
 from tests.media_fixtures import load_fake
-from tests.peak_memory import peak_kilobytes
+from tests.process_memory import peak_kilobytes
 run.load_estimator = load_fake
 run.infer(InferConfig(input=sys.argv[1], quiet=True), Path(sys.argv[2]))
 print(peak_kilobytes())
