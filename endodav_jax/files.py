@@ -1,26 +1,39 @@
 """Atomic file writes, folders, and checksums of files."""
 
 import contextlib
+import glob
 import hashlib
 import os
+import platform
+import re
 import shutil
+import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 from endodav_jax.errors import UserError
 
+ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine is nobody's
 _UMASK = os.umask(0)  # can only be read by setting it
 os.umask(_UMASK)
 
 
 @contextlib.contextmanager
-def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
+def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> Iterator[Path]:
     """Yields a temporary name beside `path`, which is moved to `path` on success and removed on any error.
 
     The temporary name keeps the suffix (`.part` is put before it), since many writers infer the format from it.
-    The writer may create either a file or a folder.
+    The writer may create either a file or a folder.  It is this process's own, so that two that write the same path
+    do not disturb each other; those left by killed processes are removed.
+
+    Args:
+      path: the final name.
+      overwrite: replace what has this name.
+      keep: for caches, which any process may fill: if another one has written `path` meanwhile, that stays.
 
     Raises:
       UserError: `path` exists and `overwrite` is false, or it cannot be written (a full disk, no permission).
@@ -28,21 +41,71 @@ def whole_file(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not overwrite:
         raise UserError(f"{path}: already exists; pass --overwrite to replace it")
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
     make_folder(path.parent)
+    _remove_abandoned(path)
+    part = path.with_name(f"{path.stem}.{_process()}.part{path.suffix}")
     try:
-        _remove(part)  # left by a run that was killed
         yield part
+        if keep and path.exists():
+            return
         if part.is_dir():
             _remove(path)  # a folder cannot be moved onto a folder that is not empty
         else:
             part.chmod(part.stat().st_mode | 0o666 & ~_UMASK)  # safetensors lets nobody but the owner read its files
-        os.replace(part, path)
-    except OSError as error:
-        reason = error.strerror or error
+        try:
+            os.replace(part, path)
+        except OSError:
+            if not (keep and path.exists()):
+                raise
+    except (OSError, SafetensorError) as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
         raise UserError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
         _remove(part)
+
+
+def _process() -> str:
+    """Names this process among those that may write to the same folder from several machines."""
+    return f"{zlib.crc32(platform.node().encode()):08x}-{os.getpid()}"
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes temporary files for `path` whose processes have ended."""
+    machine, own = _process().split("-")
+    pattern = re.compile(rf"{re.escape(path.stem)}\.([0-9a-f]{{8}})-(\d+)\.part{re.escape(path.suffix)}")
+    for name in glob.glob(f"{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}", root_dir=path.parent):
+        match = pattern.fullmatch(name)
+        if match is None:
+            continue
+        part = path.with_name(name)
+        with contextlib.suppress(OSError):  # another process removes it, too
+            ended = match[1] == machine and (match[2] == own or not _runs(int(match[2])))
+            if ended or time.time() - part.stat().st_mtime > ABANDONED:
+                _remove(part)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine runs; True where that cannot be asked without harm."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _reason(error: OSError | SafetensorError) -> str | None:
+    """Why a file could not be written; None if the error is about something else."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    # safetensors passes the system's error on as text: `IoError(Os { code: 28, ..., message: "No space left ..." })`.
+    match = re.search(r'Os \{.*message: "([^"]+)"|I/O error: ([^(]+)', str(error))
+    return (match[1] or match[2]).strip() if match else None
 
 
 def make_folder(path: Path) -> None:

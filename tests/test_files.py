@@ -1,9 +1,24 @@
 """A file appears under its final name when it is whole, or not at all."""
 
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import sha256_of, whole_file
+from endodav_jax.files import ABANDONED, sha256_of, whole_file
+
+KILLED = """
+import os, sys
+from endodav_jax.files import whole_file
+with whole_file(sys.argv[1]) as part:
+    part.write_bytes(b"half")
+    os.kill(os.getpid(), 9)
+"""
 
 
 def test_a_finished_file_has_its_final_name_and_nothing_else_is_left(tmp_path):
@@ -51,6 +66,72 @@ def test_a_full_disk_is_one_line_naming_the_file(tmp_path):
         open("/dev/full", "wb", buffering=0) as full,
     ):
         full.write(b"x")
+
+
+def test_a_full_disk_is_one_line_for_safetensors_too(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with (
+        pytest.raises(UserError, match=r"w\.safetensors: cannot be written \(No space left on device\); free space"),
+        whole_file(tmp_path / "w.safetensors"),
+    ):
+        full()
+    with (
+        pytest.raises(UserError, match=r"w\.safetensors: cannot be written \(No such file or directory\)"),
+        whole_file(tmp_path / "w.safetensors") as part,
+    ):
+        save_file({"a": np.zeros(3)}, part.parent / "nowhere" / "w.safetensors")
+    (tmp_path / "damaged.safetensors").write_bytes(b"no header")
+    with pytest.raises(SafetensorError), whole_file(tmp_path / "w.safetensors"):
+        load_file(tmp_path / "damaged.safetensors")  # reading is not writing
+
+
+def test_two_processes_that_write_the_same_file_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "weights.pth"
+    script = (
+        "import sys; from endodav_jax.files import whole_file\nwith whole_file(sys.argv[1]) as part:\n"
+        " part.write_bytes(b'other'); print(part, flush=True); input(); part.write_bytes(b'whole other')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        theirs = other.stdout.readline().strip()
+        with whole_file(path) as part:
+            part.write_bytes(b"whole own")
+            assert sorted(str(place) for place in tmp_path.iterdir()) == sorted([theirs, str(part)])
+        assert path.read_bytes() == b"whole own"
+        other.communicate("\n")
+    assert path.read_bytes() == b"whole other"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    path = tmp_path / "depth.npz"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    (left,) = tmp_path.iterdir()
+    elsewhere = tmp_path / "depth.00000000-1.part.npz"  # of another machine
+    elsewhere.write_bytes(b"half")
+    other = tmp_path / "depth.of.part.npz"  # of somebody else
+    other.write_bytes(b"theirs")
+    with whole_file(path) as part:
+        part.write_bytes(b"whole")
+    assert not left.exists()
+    assert elsewhere.exists()
+    os.utime(elsewhere, (0, elsewhere.stat().st_mtime - ABANDONED - 1))
+    with whole_file(path) as part:
+        part.write_bytes(b"whole")
+    assert sorted(tmp_path.iterdir()) == sorted([path, other])
+
+
+def test_a_cache_keeps_what_another_process_has_written_meanwhile(tmp_path):
+    with whole_file(tmp_path / "parts", keep=True) as part:
+        part.mkdir()
+        (part / "second").touch()
+        (tmp_path / "parts").mkdir()
+        (tmp_path / "parts" / "first").touch()
+    assert [place.name for place in (tmp_path / "parts").iterdir()] == ["first"]
+    assert [place.name for place in tmp_path.iterdir()] == ["parts"]
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path):
