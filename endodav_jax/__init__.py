@@ -49,7 +49,11 @@ _LAZY = {
 
 
 def load(
-    path: "str | os.PathLike[str]" = "shipped", precision: "RuntimePrecision | None" = None, runtime: "Runtime" = "jax"
+    path: "str | os.PathLike[str]" = "shipped",
+    precision: "RuntimePrecision | None" = None,
+    runtime: "Runtime" = "jax",
+    int8_frames: str = "",
+    int8_force: bool = False,
 ) -> "DepthEstimator":
     """Returns the network of a checkpoint, ready to process videos; its `card` describes the weights.
 
@@ -57,21 +61,35 @@ def load(
       path: a folder written by `endodav convert` or by training, or published weights (`.pth`, `.safetensors`, a
         training folder), which are converted in memory; `shipped` is the small network shipped with the package.
       precision: `float32`, `bfloat16` or (OpenVINO) `int8`, instead of the precision stored in the checkpoint.
-      runtime: the runtime for the network: `jax`, `onnxruntime`, `openvino`, or `auto` for the fastest one installed.
+      runtime: the runtime for the network: `jax`, `onnxruntime`, `openvino`, or `auto` for the fastest one installed;
+        if it is not `jax`, the last of the card's notes says which it is and why, and what int8 costs.
+      int8_frames: with int8, a video for its calibration; empty for rendered frames.
+      int8_force: use int8 even if it increases abs rel by more than 2%.
 
     Raises:
-      UserError: the checkpoint is missing or damaged, the runtime is not installed or does not support the
-        precision, or int8 would increase abs rel by more than 2%.
+      UserError: the checkpoint is missing or damaged, there is no such runtime or precision, the runtime is not
+        installed or does not support the precision, or int8 would increase abs rel by more than 2%.
     """
+    import dataclasses
+
     from endodav_jax.checkpoints import load_model
+    from endodav_jax.errors import UserError
     from endodav_jax.inference.estimator import DepthEstimator
     from endodav_jax.inference.runtimes import RuntimeConfig
     from endodav_jax.runtimes.networks import network_for
 
+    try:
+        wanted = RuntimeConfig(
+            runtime=runtime, precision=precision or "float32", int8_frames=int8_frames, int8_force=int8_force
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
     config, params, card = load_model(os.fspath(path))
-    network, _ = network_for(
-        config, params["depth"], RuntimeConfig(runtime=runtime, precision=precision or config.precision)
-    )
+    if precision is None:
+        wanted = dataclasses.replace(wanted, precision=config.precision)
+    network, chosen = network_for(config, params["depth"], wanted)
+    if runtime != "jax":
+        card = dataclasses.replace(card, notes=(*card.notes, chosen))
     return DepthEstimator(config, params["depth"], card=card, network=network)
 
 

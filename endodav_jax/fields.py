@@ -53,8 +53,9 @@ def check_choices(config, section: str) -> None:
 
     Args:
       config: the dataclass, being built.
-      section: its place in a complete configuration, for the message.
+      section: its place in a complete configuration, for the message; empty for none.
     """
+    place = f"{section}." if section else ""
     for name, hint in typing.get_type_hints(type(config)).items():
         allowed = choices(hint)
         if allowed is None:
@@ -63,7 +64,7 @@ def check_choices(config, section: str) -> None:
         for item in value if typing.get_origin(hint) is tuple else (value,):
             if item not in allowed:
                 known = ", ".join(str(choice) for choice in allowed if choice != "")
-                raise ValueError(f"{section}.{name}: {item!r} is not one of {known}")
+                raise ValueError(f"{place}{name}: {item!r} is not one of {known}")
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -73,10 +73,11 @@ def write_parts(
     dynamic_batch: bool = False,
     overwrite: bool = False,
     only: tuple[str, ...] = (),
+    keep: bool = False,
 ) -> Manifest:
     """Writes the parts of a network returned by `merged_float32`; for the other arguments see `export_network`.
 
-    With `only`, writes only these parts.
+    With `only`, writes only these parts; for `keep` see `files.whole_file`.
     """
     single = out.suffix == ".onnx"
     parts = parts_of(config, params)
@@ -90,7 +91,7 @@ def write_parts(
         for name, part in parts.items()
     }
     about = Manifest("onnx", storage, config, card, files, digest_of(params), ports)
-    with whole_file(out, overwrite) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+    with whole_file(out, overwrite or keep, keep) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
         if what == "stablehlo":
             files = write_stablehlo(parts, folder)
@@ -104,7 +105,7 @@ def write_parts(
             onnx_files, files = files, write_openvino(files, folder, storage)
             for file in onnx_files.values():
                 (folder / file).unlink()
-        about = dataclasses.replace(about, format=what, parts=files)
+        about = dataclasses.replace(about, format=what, parts=files).of_files(folder)
         (folder / MANIFEST_NAME).write_text(about.to_text() + "\n")
         part.mkdir()
         for written in folder.iterdir():

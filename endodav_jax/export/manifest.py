@@ -9,6 +9,7 @@ import numpy as np
 
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.errors import UserError
+from endodav_jax.files import sha256_of
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.depth_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 from endodav_jax.version import __version__
@@ -41,6 +42,7 @@ class Manifest:
       card: describes the weights and their licence.
       parts: name -> file within the folder.
       weights_digest: SHA-256 of the weights, to distinguish copies from other networks.
+      digests: file within the folder -> its SHA-256.
       ports: part -> its `inputs` (name -> shape) and the names of its `outputs`, both in order; for readers alone.
     """
 
@@ -51,6 +53,7 @@ class Manifest:
     parts: dict[str, str]
     weights_digest: str
     ports: dict[str, dict] = dataclasses.field(default_factory=dict)
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:
         """Everything as JSON."""
@@ -76,7 +79,7 @@ class Manifest:
             return cls(
                 values["format"], values["storage"], config_from_json(values["config"]),
                 Card.from_json(values["card"]), dict(values["parts"]), values["weights_digest"],
-                values.get("ports", {}),
+                values.get("ports", {}), values.get("digests", {}),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{name}: describes no exported network; write one with `endodav export`") from error
@@ -92,4 +95,17 @@ class Manifest:
         try:
             return cls.from_text(path.read_text(), str(path))
         except OSError as error:
-            raise UserError(f"{folder}: not an exported network (no {MANIFEST_NAME} in it)") from error
+            raise UserError(
+                f"{folder}: not an exported network (no {MANIFEST_NAME} in it); write one with `endodav export`"
+            ) from error
+
+    def of_files(self, folder: Path) -> "Manifest":
+        """The same with the digests of all files in a folder."""
+        return dataclasses.replace(self, digests={path.name: sha256_of(path) for path in sorted(folder.iterdir())})
+
+    def check_files(self, folder: Path) -> None:
+        """Raises `UserError` if a file of the folder is missing or not the one that was written."""
+        for name, digest in self.digests.items():
+            path = folder / name
+            if not path.is_file() or sha256_of(path) != digest:
+                raise UserError(f"{path}: is missing or damaged (its SHA-256 differs); export the network again")

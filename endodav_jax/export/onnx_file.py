@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from endodav_jax.checkpoints.card import config_from_json
 from endodav_jax.checkpoints.store import with_list_indices
 from endodav_jax.errors import UserError
 from endodav_jax.export.manifest import Storage
+from endodav_jax.export.worker import run_worker
 from endodav_jax.models.config import DepthModelConfig
 
 OPSET = 18  # the newest that TensorRT 8.6 and 10, onnxruntime 1.15 and OpenVINO 2023 all read
@@ -61,10 +59,8 @@ def write_onnx(request: Request, params: dict, folder: Path) -> dict[str, str]:
         leaves = traverse_util.flatten_dict(params)
         flat = {".".join(map(str, path)): np.ascontiguousarray(leaf, np.float32) for path, leaf in leaves.items()}
         save_file(flat, place / WEIGHTS)
-        command = [sys.executable, "-m", "endodav_jax.export.onnx_worker", str(place), str(folder)]
-        done = subprocess.run(command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"the conversion to ONNX failed:\n{done.stderr[-4000:]}")
+        worker, failed = "endodav_jax.export.onnx_worker", "the conversion to ONNX failed"
+        run_worker(worker, str(place), str(folder), failed=failed, JAX_PLATFORMS="cpu")
     return {part: f"{part}.onnx" for part in request.parts}
 
 

@@ -2,9 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -16,6 +13,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.export.int8_worker import EXAMPLES, REQUEST
 from endodav_jax.export.manifest import Storage
 from endodav_jax.export.openvino_import import import_openvino
+from endodav_jax.export.worker import run_worker
 
 EXTRA = 'pip install "endodav-jax[openvino]"'
 
@@ -28,12 +26,18 @@ def require_openvino(option: str):
     """Returns the module.
 
     Raises:
-      UserError: it is not installed; `option` is the option that requires it.
+      UserError: it is not installed or broken; `option` is the option that requires it.
     """
     try:
         return import_openvino()
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UserError(f"{option}: OpenVINO is not installed; {EXTRA}") from error
+    except (ImportError, OSError) as error:  # a library of the system's that is missing, or another's in its place
+        raise UserError(f"{option}: OpenVINO cannot be imported ({_line(error)}); reinstall it: {EXTRA}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
 
 
 def require_nncf(option: str) -> None:
@@ -73,7 +77,4 @@ def quantise(file: Path, out: Path, examples: list[tuple[np.ndarray, ...]], what
         save_file(arrays, place / EXAMPLES)
         request = {"file": str(file), "out": str(out), "examples": len(examples), "inputs": len(examples[0])}
         (place / REQUEST).write_text(json.dumps(request | {"left": _LEFT[what]}))
-        command = [sys.executable, "-m", "endodav_jax.export.int8_worker", str(place)]
-        done = subprocess.run(command, env=os.environ | {"NNCF_CI": "1"}, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"NNCF failed:\n{done.stderr[-4000:]}")
+        run_worker("endodav_jax.export.int8_worker", str(place), failed="NNCF failed", NNCF_CI="1")

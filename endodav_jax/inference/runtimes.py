@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from endodav_jax.fields import check_choices
+
 Engine = Literal["jax", "onnxruntime", "openvino"]
 Runtime = Literal["jax", "onnxruntime", "openvino", "auto"]
 RuntimePrecision = Literal["float32", "bfloat16", "int8"]
@@ -25,3 +27,6 @@ class RuntimeConfig:
     runtime: Runtime = "jax"
     int8_frames: str = ""
     int8_force: bool = False
+
+    def __post_init__(self):
+        check_choices(self, "")

@@ -5,7 +5,7 @@ import importlib.util
 import jax
 
 from endodav_jax.errors import UserError
-from endodav_jax.export.openvino_import import import_openvino
+from endodav_jax.export.openvino_file import require_openvino
 from endodav_jax.inference.runtimes import Engine, Runtime, RuntimePrecision
 
 EXTRAS = 'pip install "endodav-jax[onnx,openvino]"'
@@ -30,10 +30,19 @@ def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engin
         return "jax", f"runtime jax: it uses this machine's {jax.default_backend()}"
     missing = [name for name in ("openvino", "jax2onnx") if not installed(name)]
     if missing:
-        return "jax", f"runtime jax: OpenVINO is faster on a CPU, but {missing[0]} is not installed; {EXTRAS}"
+        return "jax", instead(f"{missing[0]} is not installed; {EXTRAS}")
+    try:
+        require_openvino("--runtime auto")
+    except UserError as error:
+        return "jax", instead(str(error))
     if precision == "bfloat16" and not processor_has_bfloat16():
         return "jax", "runtime jax: OpenVINO has no bfloat16 on this processor (float32 by OpenVINO is faster)"
     return "openvino", f"runtime openvino: {MEASURED}"
+
+
+def instead(reason: str) -> str:
+    """The line that says why `auto` takes JAX, though OpenVINO would be faster."""
+    return f"runtime jax: OpenVINO is faster on a CPU, but {reason}"
 
 
 def installed(package: str) -> bool:
@@ -55,4 +64,5 @@ def processor_has_bfloat16() -> bool:
     """Whether OpenVINO, if installed, computes in bfloat16 on this CPU."""
     if not installed("openvino"):
         return False
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    openvino = require_openvino("--precision bfloat16")
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,11 +1,15 @@
 """Networks run by onnxruntime or OpenVINO for the package's own inference; windows, alignment and writers are shared.
 
-The exported files are kept in a cache folder under the digest of the weights, so that each network is exported once;
-parts needed only for live sources are exported when one is used.
+The exported files are kept in a cache folder under the digest of the network, so that each is exported once, by
+whichever process needs it first; parts needed only for live sources are exported when one is used.
 """
 
+import dataclasses
 import functools
+import json
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +17,12 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from endodav_jax.checkpoints.card import Card
+from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, write_parts
 from endodav_jax.export.manifest import Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
-from endodav_jax.files import make_folder
+from endodav_jax.files import make_folder, sha256_of_text
 from endodav_jax.inference.network import Bank
 from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
@@ -86,6 +91,11 @@ class ExportedNetwork:
         advance(state, entries, step)
         return disparity, state
 
+    def prepare(self, use: str) -> None:
+        """Writes and opens all parts of a use now, rather than when they are first needed."""
+        for part in USES[use if self.config.family_entry.windows else "frames"]:
+            self.session(part)
+
     def session(self, part: str) -> Session:
         """The session of a part, opened on first use."""
         if part not in self._sessions:
@@ -112,6 +122,42 @@ def folder_suffix(use: str) -> str:
     return "-".join(USES[use])
 
 
+def network_digest(config: DepthModelConfig, params: dict) -> str:
+    """Names a network among cached files: by its weights and by its configuration, which is part of the programs."""
+    described = json.dumps(dataclasses.asdict(config), sort_keys=True)
+    return sha256_of_text(f"{digest_of(params)} {described}")[:24]
+
+
+def cached(folder: Path, write: Callable[[Path], object]) -> Manifest:
+    """Returns the manifest of a cached folder, written first where it is missing or damaged.
+
+    Args:
+      folder: in `cache_folder()`.
+      write: writes it, with a manifest, through `whole_file(folder, keep=True)`.
+
+    Raises:
+      UserError: the cache cannot be written.
+    """
+    try:
+        make_folder(folder.parent)
+    except UserError as error:
+        raise UserError(f"{error}, by {CACHE_VARIABLE}") from error
+    if folder.is_dir():
+        try:
+            return _sound(folder)
+        except UserError as error:
+            print(f"{str(error).split(';')[0]}; writing it anew", file=sys.stderr)
+            shutil.rmtree(folder, ignore_errors=True)
+    write(folder)
+    return Manifest.of_folder(folder)
+
+
+def _sound(folder: Path) -> Manifest:
+    about = Manifest.of_folder(folder)
+    about.check_files(folder)
+    return about
+
+
 def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
     """Returns the network's ONNX files, written on first use unless an earlier run has done so.
 
@@ -119,15 +165,15 @@ def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
       config: with merged adapters, in float32.
       params: likewise, on the host.
     """
-    name = f"onnx{OPSET}-{__version__}-{config.family}-{digest_of(params)[:24]}"
+    name = f"onnx{OPSET}-{__version__}-{config.family}-{network_digest(config, params)}"
 
     @functools.cache
     def files(use: str) -> dict[str, Path]:
+        def write(folder: Path) -> None:
+            write_parts(config, params, Card("cached", "as of the weights"), folder, "onnx", only=USES[use], keep=True)
+
         folder = cache_folder() / f"{name}-{folder_suffix(use)}"
-        make_folder(folder.parent)
-        if not folder.is_dir():
-            write_parts(config, params, Card("cached", "as of the weights"), folder, "onnx", only=USES[use])
-        return {part: folder / file for part, file in Manifest.of_folder(folder).parts.items()}
+        return {part: folder / file for part, file in cached(folder, write).parts.items()}
 
     return lambda part: files(use_of(part))[part]
 

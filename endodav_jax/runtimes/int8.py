@@ -20,12 +20,20 @@ from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.openvino_file import Quantised, quantise, require_nncf, require_openvino
 from endodav_jax.export.sessions import ComputeType, open_session
-from endodav_jax.files import make_folder, sha256_of_arrays, whole_file
+from endodav_jax.files import sha256_of_arrays, whole_file
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.runtimes.calibration import FRAMES, SEED, calibration_inputs, rendered_frames, video_frames
 from endodav_jax.runtimes.choose import processor_has_bfloat16
 from endodav_jax.runtimes.cost import Cost, cost_of
-from endodav_jax.runtimes.exported import ExportedNetwork, cache_folder, cached_export, folder_suffix, use_of
+from endodav_jax.runtimes.exported import (
+    ExportedNetwork,
+    cache_folder,
+    cached,
+    cached_export,
+    folder_suffix,
+    network_digest,
+    use_of,
+)
 from endodav_jax.version import __version__
 
 MOST_LOSS = 0.02  # maximum relative increase of abs rel
@@ -59,7 +67,7 @@ class Int8Files:
         self._config, self._forced = config, forced
         self._plain = cached_export(config, params)
         self._frames = video_frames(video) if video else None
-        self._digest = digest_of(params)
+        self._digest, self._name = digest_of(params), network_digest(config, params)
         self._prepared: dict[str, tuple[Path, Manifest]] = {}
 
     def __call__(self, part: str) -> Path:
@@ -83,9 +91,7 @@ class Int8Files:
     def _prepare(self, use: str) -> tuple[Path, Manifest]:
         if use not in self._prepared:
             folder = self._folder(use)
-            if not folder.is_dir():
-                self._write(use, folder)
-            about = Manifest.of_folder(folder)
+            about = cached(folder, lambda folder: self._write(use, folder))
             cost = Cost(**cast(dict[str, Any], about.card.entries["cost"]))
             if cost.share > MOST_LOSS and not self._forced:
                 raise UserError(f"--precision int8: {cost}, above {MOST_LOSS:.0%}; add --int8-force to use it anyway")
@@ -96,7 +102,7 @@ class Int8Files:
         """Quantises, times and evaluates, and writes files and manifest to the folder."""
         frames = rendered_frames() if self._frames is None else self._frames
         network = ExportedNetwork(self._config, self._plain, "openvino")
-        with whole_file(folder) as place:
+        with whole_file(folder, keep=True) as place:
             place.mkdir()
             files: dict[str, str] = {}
             notes = []
@@ -118,7 +124,7 @@ class Int8Files:
                 notes=(f"int8: {', '.join(notes)}", str(cost)),
                 entries={"cost": dataclasses.asdict(cost), "calibration_frames": len(frames)},
             )
-            about = Manifest("openvino", "int8", self._config, card, files, self._digest)
+            about = Manifest("openvino", "int8", self._config, card, files, self._digest).of_files(place)
             (place / MANIFEST_NAME).write_text(about.to_text() + "\n")
 
     def _folder(self, use: str) -> Path:
@@ -126,8 +132,7 @@ class Int8Files:
         processor = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
         arrays = [("frame", np.ascontiguousarray(frame)) for frame in self._frames or ()]
         seen = sha256_of_arrays([(f"{processor} {FRAMES} rendered by {SEED}", np.zeros(0)), *arrays])[:16]
-        make_folder(cache_folder())
-        name = f"int8-{self.compute}-{OPSET}-{__version__}-{self._config.family}-{self._digest[:24]}-{seen}"
+        name = f"int8-{self.compute}-{OPSET}-{__version__}-{self._config.family}-{self._name}-{seen}"
         return cache_folder() / f"{name}-{folder_suffix(use)}"
 
 

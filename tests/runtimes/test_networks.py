@@ -1,20 +1,29 @@
 """Other runtimes give the same depth and say what they are; int8 says what it costs, or is refused."""
 
+import dataclasses
 import importlib.util
 import json
+import re
 
+import jax
 import numpy as np
 import pytest
 
+import endodav_jax
 from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.cli import main
 from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from endodav_jax.export import openvino_file
+from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.sessions import open_session
+from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.inference.network import JaxNetwork
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.runtimes import calibration, choose, cost, int8
 from endodav_jax.runtimes import exported as runtimes_exported
 from endodav_jax.runtimes.choose import choose_runtime
+from endodav_jax.runtimes.exported import ExportedNetwork, cached, network_digest
 from endodav_jax.runtimes.networks import network_for
 from tests.data.tiny_source import prepare_tiny
 from tests.evaluation.plane_videos import PlaneSource
@@ -157,6 +166,7 @@ def test_auto_says_what_it_took_and_why(monkeypatch):
     installed: set[str] = set()
     monkeypatch.setattr(choose, "installed", installed.__contains__)
     monkeypatch.setattr(choose, "processor_has_bfloat16", lambda: False)
+    monkeypatch.setattr(choose, "require_openvino", lambda option: None)
     engine, said = choose_runtime("auto", "float32")
     assert (engine, "pip install" in said) == ("jax", True)
     installed |= {"openvino", "jax2onnx"}
@@ -166,6 +176,100 @@ def test_auto_says_what_it_took_and_why(monkeypatch):
     assert (engine, "no bfloat16" in said) == ("jax", True)
     monkeypatch.setattr(choose.jax, "default_backend", lambda: "gpu")
     assert choose_runtime("auto", "float32") == ("jax", "runtime jax: it uses this machine's gpu")
+
+
+def test_auto_takes_jax_where_openvino_is_broken_or_nothing_can_be_exported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(choose, "installed", lambda package: True)
+    monkeypatch.setattr(choose, "processor_has_bfloat16", lambda: False)
+    config, params = small_config("endodac"), small_params("endodac")
+
+    def without_a_library():
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino_file, "import_openvino", without_a_library)
+        network, said = network_for(config, params, RuntimeConfig(runtime="auto"))
+        assert isinstance(network, JaxNetwork)
+        assert "OpenVINO cannot be imported (libtbb.so.12" in said
+        (tmp_path / "frame.onnx").touch()
+        with pytest.raises(UserError, match=r"cannot be imported \(libtbb.*reinstall it"):
+            ExportedNetwork(config, lambda part: tmp_path / "frame.onnx", "openvino").session("frame")
+    monkeypatch.setattr(choose, "require_openvino", lambda option: None)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ENDODAV_JAX_CACHE", str(tmp_path / "file"))
+    network, said = network_for(config, params, RuntimeConfig(runtime="auto"))
+    assert isinstance(network, JaxNetwork)
+    assert "is a file" in said
+    assert "by ENDODAV_JAX_CACHE" in said
+    assert "\n" not in said
+
+
+def test_a_cached_network_is_of_these_weights_and_this_configuration():
+    config, params = small_config("endodac"), small_params("endodac")
+    larger = dataclasses.replace(config, image_shape=(84, 112))
+    names = [
+        network_digest(config, params),
+        network_digest(larger, params),
+        network_digest(dataclasses.replace(config, normalise=not config.normalise), params),
+        network_digest(config, jax.tree.map(lambda leaf: leaf * 2, params)),
+    ]
+    assert len(set(names)) == len(names)
+    assert network_digest(config, params) == names[0]
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "missing", "no manifest", "another manifest"])
+def test_a_damaged_cache_is_written_anew(tmp_path, damage, capsys):
+    def write(folder):
+        with whole_file(folder, keep=True) as part:
+            part.mkdir()
+            (part / "encode.onnx").write_bytes(b"the network")
+            about = Manifest("onnx", "float32", small_config("endodac"), Card("a", "b"), {"encode": "encode.onnx"}, "0")
+            (part / MANIFEST_NAME).write_text(about.of_files(part).to_text())
+
+    def not_again(folder):
+        raise AssertionError("it was whole")
+
+    folder = tmp_path / "cache" / "parts"
+    about = cached(folder, write)
+    assert cached(folder, not_again) == about
+    match damage:
+        case "changed":
+            (folder / "encode.onnx").write_bytes(b"the netw0rk")
+        case "cut":
+            (folder / "encode.onnx").write_bytes(b"the net")
+        case "missing":
+            (folder / "encode.onnx").unlink()
+        case "no manifest":
+            (folder / MANIFEST_NAME).unlink()
+        case "another manifest":
+            (folder / MANIFEST_NAME).write_text("{}")
+    assert capsys.readouterr().err == ""
+    assert cached(folder, write) == about
+    said = capsys.readouterr().err
+    assert "writing it anew" in said
+    assert said.count("\n") == 1
+    assert (folder / "encode.onnx").read_bytes() == b"the network"
+    assert [place.name for place in folder.parent.iterdir()] == ["parts"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"runtime": None}, "runtime: None is not one of jax, onnxruntime, openvino, auto"),
+        ({"runtime": ""}, "runtime: '' is not one of"),
+        ({"runtime": "OpenVINO"}, "runtime: 'OpenVINO' is not one of"),
+        ({"precision": "float16"}, "precision: 'float16' is not one of float32, bfloat16, int8"),
+    ],
+)
+def test_load_refuses_what_there_is_not(given, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        endodav_jax.load(**given)
+
+
+def test_the_card_of_a_loaded_network_says_what_runs_it(monkeypatch):
+    monkeypatch.setattr(choose, "installed", lambda package: False)
+    assert endodav_jax.load(runtime="auto").card.notes[-1].startswith("runtime jax: OpenVINO is faster on a CPU, but")
+    assert not any("runtime" in note for note in endodav_jax.load().card.notes)
 
 
 @pytest.mark.parametrize(
