@@ -2,10 +2,11 @@
 
 import hashlib
 import http.client
-import re
 import shutil
+import string
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ def download(
     """Downloads a file over HTTP, resumes when a connection breaks, and verifies the result.
 
     Args:
-      address: `http://` or `https://`; the usual variables (`https_proxy`, `no_proxy`) set a proxy.
+      address: passes `check_address`; the usual variables (`https_proxy`, `no_proxy`) set a proxy.
       path: where the file is stored once it is complete and verified.
       size: expected size in bytes; None if not known.
       sha256: expected checksum, in hexadecimal; None if not known.
@@ -68,9 +69,22 @@ def download(
 
 
 def check_address(address: str) -> None:
-    """Raises `UserError` unless it is a web address."""
-    if not re.match(r"https?://[^/\s]+/\S+$", address):
+    """Raises `UserError` unless it is a web address that can be requested."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+        host = parts.hostname or ""
+        host.encode("idna")  # names that no lookup takes, such as `a..b`
+        _ = parts.port  # read to be checked
+    except ValueError as error:
+        raise UserError(
+            f"--address: {address!r} is not the address of a file ({error}); give https://HOST/FILE"
+        ) from error
+    if parts.scheme not in ("http", "https") or not host or not parts.path.strip("/") or len(address.split()) != 1:
         raise UserError(f"--address: {address!r} is not the address of a file; give https://HOST/FILE")
+    if not (parts.netloc.isascii() and parts.netloc.isprintable()):
+        raise UserError(f"--address: {address!r} has a host with other letters than ASCII; give its xn-- form")
+    if "@" in parts.netloc:
+        raise UserError(f"--address: {address!r} contains a user name; {_ELSEWHERE}")
 
 
 def _check_space(path: Path, size: int | None) -> None:
@@ -98,6 +112,10 @@ def _chunks(address: str, size: int | None, bar) -> Iterator[bytes]:
             error.close()
             if error.code < 500 or failures >= RETRIES:
                 raise UserError(f"{address}: {_refusal(error)}") from error
+        except (ValueError, http.client.InvalidURL) as error:  # the address itself has been checked
+            raise UserError(
+                f"{address}: redirects to an invalid address ({error}); open it in a browser, or {_ELSEWHERE}"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             if failures >= RETRIES or (not done and isinstance(error, urllib.error.URLError)):
@@ -118,7 +136,8 @@ def _answer(address: str, start: int) -> http.client.HTTPResponse:
     headers = {"User-Agent": f"endodav-jax/{__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    answer = urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT_SECONDS)
+    quoted = urllib.parse.quote(address, safe=string.punctuation)  # as browsers do: `ä` is `%C3%A4`
+    answer = urllib.request.urlopen(urllib.request.Request(quoted, headers=headers), timeout=TIMEOUT_SECONDS)
     if answer.headers.get_content_type() == "text/html":
         answer.close()
         raise UserError(f"{address}: returned a page instead of the file; open it in a browser, or {_ELSEWHERE}")

@@ -16,6 +16,7 @@ from endodav_jax.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+REDIRECTED = {"redirected": "/whole", "redirected_port": "http://127.0.0.1:abc/"}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,13 +24,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.ranges.append(self.headers.get("Range"))
-        kind = self.path.strip("/")
+        kind = self.path.strip("/").removeprefix("%C3%A4/")
         if kind in ("missing", "forbidden", "failing"):
             self.send_error({"missing": 404, "forbidden": 403, "failing": 503}[kind])
             return
-        if kind == "redirected":
+        if kind in REDIRECTED:
             self.send_response(302)
-            self.send_header("Location", "/whole")
+            self.send_header("Location", REDIRECTED[kind])
             self.end_headers()
             return
         body = b"<html>Sign in</html>" if kind == "page" else CONTENT
@@ -76,7 +77,7 @@ def fetch(address: str, path, **options) -> str:
     return line
 
 
-@pytest.mark.parametrize("kind", ["whole", "redirected"])
+@pytest.mark.parametrize("kind", ["whole", "redirected", "ä/whole"])
 def test_a_file_comes_whole_with_its_checksum(server, tmp_path, kind):
     path = tmp_path / "folder" / "weights.pth"
     assert download(f"{server.address}/{kind}", path, size=len(CONTENT), sha256=SHA256, quiet=True) == SHA256
@@ -111,6 +112,7 @@ def test_the_progress_counts_bytes(server, tmp_path, capsys):
         ("forbidden", "403 (Forbidden); open it in a browser"),
         ("failing", "503 (Service Unavailable); try again later"),
         ("page", "returned a page instead of the file"),
+        ("redirected_port", "redirects to an invalid address"),
     ],
 )
 def test_what_a_server_refuses_is_one_line(server, tmp_path, kind, said):
@@ -153,7 +155,31 @@ def test_room_is_looked_for_before_anything_is_fetched(server, tmp_path, monkeyp
     assert server.ranges == []
 
 
-@pytest.mark.parametrize("address", ["weights.pth", "file:///etc/hostname", "ftp://host/weights.pth", "https://host"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "weights.pth",
+        "file:///etc/hostname",
+        "ftp://host/weights.pth",
+        "https://host",
+        "https:///weights.pth",
+        "https://host/a b.pth",
+        "http://[::1/weights.pth",
+        "http://host:abc/weights.pth",
+        "http://host:70000/weights.pth",
+        "http://a..b/weights.pth",
+        "http://hôst/weights.pth",
+        "http://user:secret@host/weights.pth",
+    ],
+)
 def test_an_address_is_one_of_the_web(address):
-    with pytest.raises(UserError, match="--address"):
+    with pytest.raises(UserError, match="^--address: .*") as raised:
         check_address(address)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/ä.pth", "https://host/weights.pth?download=true", "http://[::1]/a"]
+)
+def test_an_unusual_address_is_one_too(address):
+    check_address(address)
