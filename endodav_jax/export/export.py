@@ -12,9 +12,9 @@ from endodav_jax.checkpoints import load_model
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
 from endodav_jax.export.manifest import MANIFEST_NAME, Format, Manifest, Storage
-from endodav_jax.export.onnx_file import Request, write_onnx
+from endodav_jax.export.onnx_file import OPSET, Request, write_onnx
 from endodav_jax.export.openvino_file import require_openvino, write_openvino
-from endodav_jax.export.parts import parts_of
+from endodav_jax.export.parts import Part, parts_of
 from endodav_jax.export.sessions import READ_BY
 from endodav_jax.export.stablehlo_file import write_stablehlo
 from endodav_jax.files import whole_file
@@ -78,6 +78,9 @@ def write_parts(
     """Writes the parts of a network returned by `merged_float32`; for the other arguments see `export_network`.
 
     With `only`, writes only these parts; for `keep` see `files.whole_file`.
+
+    Raises:
+      UserError: a dynamic batch for parts that all have a static one; the output exists.
     """
     single = out.suffix == ".onnx"
     parts = parts_of(config, params)
@@ -85,12 +88,14 @@ def write_parts(
         parts = {name: parts[name] for name in only}
     if single:
         parts = {name: part for name, part in parts.items() if name in BLACK_BOXES}
+    if dynamic_batch and not any(part.batched for part in parts.values()):
+        raise UserError(
+            f"--dynamic-batch: {out} takes one window of frames at a time; omit it, or export to a folder, whose "
+            "per-frame parts have it"
+        )
     files = {name: f"{name}.onnx" for name in parts}
-    ports = {
-        name: {"inputs": {port: list(given.shape) for port, given in part.inputs.items()}, "outputs": part.outputs}
-        for name, part in parts.items()
-    }
-    about = Manifest("onnx", storage, config, card, files, digest_of(params), ports)
+    ports = {name: ports_of(part, dynamic_batch) for name, part in parts.items()}
+    about = Manifest("onnx", storage, config, card, files, digest_of(params), ports, OPSET)
     with whole_file(out, overwrite or keep, keep) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
         if what == "stablehlo":
@@ -105,12 +110,23 @@ def write_parts(
             onnx_files, files = files, write_openvino(files, folder, storage)
             for file in onnx_files.values():
                 (folder / file).unlink()
-        about = dataclasses.replace(about, format=what, parts=files).of_files(folder)
+        opset = OPSET if what == "onnx" else None
+        about = dataclasses.replace(about, format=what, parts=files, opset=opset).of_files(folder)
         (folder / MANIFEST_NAME).write_text(about.to_text() + "\n")
         part.mkdir()
         for written in folder.iterdir():
             written.rename(part / written.name)
     return about
+
+
+def ports_of(part: Part, dynamic_batch: bool) -> dict[str, dict[str, list]]:
+    """The `inputs` and `outputs` of a part, name -> shape, in order; "batch" is an axis of any length."""
+    batch = ["batch"] if dynamic_batch and part.batched else []
+    outputs = dict(zip(part.outputs, jax.eval_shape(part.function, *part.inputs.values()), strict=True))
+    return {
+        side: {name: batch + list(port.shape[len(batch) :]) for name, port in ports.items()}
+        for side, ports in (("inputs", part.inputs), ("outputs", outputs))
+    }
 
 
 def digest_of(params: dict) -> str:

@@ -42,8 +42,9 @@ class Manifest:
       card: describes the weights and their licence.
       parts: name -> file within the folder.
       weights_digest: SHA-256 of the weights, to distinguish copies from other networks.
+      ports: part -> its `inputs` and `outputs` (name -> shape, in order; "batch" is a dynamic axis); for readers alone.
+      opset: of ONNX files; None for other formats, and in files from before it was recorded.
       digests: file within the folder -> its SHA-256.
-      ports: part -> its `inputs` (name -> shape) and the names of its `outputs`, both in order; for readers alone.
     """
 
     format: Format
@@ -53,6 +54,7 @@ class Manifest:
     parts: dict[str, str]
     weights_digest: str
     ports: dict[str, dict] = dataclasses.field(default_factory=dict)
+    opset: int | None = None
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:
@@ -79,7 +81,7 @@ class Manifest:
             return cls(
                 values["format"], values["storage"], config_from_json(values["config"]),
                 Card.from_json(values["card"]), dict(values["parts"]), values["weights_digest"],
-                values.get("ports", {}), values.get("digests", {}),
+                values.get("ports", {}), values.get("opset"), values.get("digests", {}),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{name}: describes no exported network; write one with `endodav export`") from error

@@ -22,7 +22,8 @@ class Command:
         network without adapters, with PyTorch's names in a .safetensors file or as a checkpoint folder; onnx, openvino
         or stablehlo for other runtimes.
       precision: precision of the weights in files for other runtimes.
-      dynamic_batch: make the batch size of the per-frame parts dynamic (onnx, openvino).
+      dynamic_batch: make the batch size of the per-frame parts dynamic (onnx, openvino; a folder of parts, or a single
+        network that takes frame by frame).
       overwrite: replace an existing output.
     """
 

@@ -80,11 +80,13 @@ def test_a_black_box_file_says_what_it_is(site, capsys):
     model = onnx.load(file)
     about = json.loads({prop.key: prop.value for prop in model.metadata_props}["endodav_jax"])
     assert (about["card"]["licence"], about["config"]["family"]) == ("MIT", "endodac")
-    assert about["ports"] == {"frame": {"inputs": {"frames": [1, 3, 256, 320]}, "outputs": ["disparity"]}}
+    assert [about["opset"]] == [opset.version for opset in model.opset_import if not opset.domain]
     assert about["output"]["units"].startswith("inverse depth")
     assert [port.name for port in (*model.graph.input, *model.graph.output)] == ["frames", "disparity"]
     frames = np.random.default_rng(0).random((3, 3, 256, 320), np.float32)
     whole = open_session(file)(frames)[0]
+    ports = {"inputs": {"frames": ["batch", 3, 256, 320]}, "outputs": {"disparity": ["batch", *whole.shape[1:]]}}
+    assert about["ports"] == {"frame": ports}
     assert np.allclose(whole[1:2], open_session(file)(frames[1:2])[0], atol=1e-5)
     assert main(["verify-export", str(file), "--weights", str(site / "endodac")]) == EXIT_OK
     capsys.readouterr()
@@ -139,14 +141,20 @@ def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site):
     assert done.returncode == 0, done.stderr[-2000:]
     platforms, shapes = json.loads(done.stdout)
     assert platforms == ["cpu", "cuda", "tpu"]
+    about = json.loads((folder / "network.json").read_text())
+    assert shapes == list(about["ports"]["encode"]["outputs"].values())
     assert shapes[0] == [1, 2, 3, 96]
+    assert about["opset"] is None
 
 
 @pytest.mark.parametrize(
     ("name", "words", "said"),
     [
         ("out", ["--what", "stablehlo", "--precision", "float16"], "--what stablehlo: its files are float32"),
+        ("out", ["--what", "stablehlo", "--dynamic-batch"], "--what stablehlo: its files are float32"),
         ("out", ["--what", "merged", "--dynamic-batch"], "--what merged: does not accept"),
+        ("out", ["--dynamic-batch"], "--what adapter: does not accept"),
+        ("out.onnx", ["--what", "onnx", "--dynamic-batch"], "--dynamic-batch: "),
         ("out.onnx", ["--what", "openvino"], "--what openvino writes a folder; give a name without .onnx"),
         ("out.xml", ["--what", "openvino"], "writes a folder; give a name without .xml"),
         ("out.safetensors", ["--what", "stablehlo"], "writes a folder; give a name without .safetensors"),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from endodav_jax.export.export import merged_float32
+from endodav_jax.export.export import merged_float32, ports_of
 from endodav_jax.export.parts import parts_of, time_places
 from endodav_jax.inference import streaming
 from endodav_jax.models import depth_model_with
@@ -52,6 +52,24 @@ def test_a_frame_network_is_one_part_at_the_size_that_it_is_given():
 @pytest.mark.parametrize("step", [1, 2, 28, 29, 30, 31, 57, 58, 1000])
 def test_places_in_time_are_those_of_the_stream(step):
     assert np.array_equal(time_places(jnp.int32(step)), streaming.time_places(step))
+
+
+def test_the_description_of_a_part_names_every_shape_and_the_batch_where_it_is_dynamic(network):
+    parts = parts_of(*network)
+    height, width = IMAGE_SHAPE
+    assert ports_of(parts["video"], True) == {
+        "inputs": {"frames": [1, 32, 3, height, width]},
+        "outputs": {"disparity": [1, 32, height, width]},
+    }
+    assert ports_of(parts["encode"], True)["inputs"] == {"frames": ["batch", 3, height, width]}
+    assert ports_of(parts["fine"], False)["outputs"] == {"disparity": [1, height, width]}
+    assert ports_of(parts["fine"], True)["outputs"] == {"disparity": ["batch", height, width]}
+    # What one part gives is what the next one takes, frame by frame.
+    encoded, fine = (ports_of(parts[name], True) for name in ("encode", "fine"))
+    assert encoded["outputs"]["skip_1"] == fine["inputs"]["skip_1"]
+    stream = ports_of(parts["stream_next"], True)
+    assert stream["inputs"]["step"] == []
+    assert stream["outputs"]["next_seen_0"] == stream["inputs"]["seen_0"]
 
 
 def test_a_program_traced_for_another_platform_has_no_loops(network, clip):
