@@ -1,8 +1,9 @@
-"""What a release is made of: images that follow the rules of hadolint, and workflows that name what is there."""
+"""What a release is made of: images by hadolint's rules, workflows that name what is there, and an sdist with tests."""
 
 import itertools
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,20 @@ def test_a_release_has_the_version_of_the_package_and_no_password():
     assert found is not None
     assert found[1] == __version__
     assert "secrets." not in text
+
+
+def test_the_sdist_holds_the_whole_repository_so_that_its_tests_can_be_run(monkeypatch):
+    egg_info = pytest.importorskip("setuptools.command.egg_info", reason="setuptools is not installed")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not in a clone")
+    monkeypatch.chdir(ROOT)
+    shipped = egg_info.FileList()
+    for line in (ROOT / "MANIFEST.in").read_text().splitlines():
+        if line and not line.startswith("#"):
+            shipped.process_template_line(line)
+    # The package's own files come by themselves, `setup.cfg` and its like too.
+    by_themselves = {"setup.cfg", "pyproject.toml", "LICENSE", "MANIFEST.in"}
+    wanted = {name for name in tracked.stdout.split("\0") if name and not name.startswith("endodav_jax/")}
+    assert wanted - by_themselves - set(shipped.files) == set()
+    assert not any("__pycache__" in name for name in shipped.files)
