@@ -1,6 +1,7 @@
 """The benchmark of an accelerator keeps what each part measures, whatever becomes of the others."""
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from endodav_jax.errors import UserError
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -29,6 +32,7 @@ if does == "hangs":
 @pytest.fixture
 def accelerator(tmp_path, monkeypatch):
     """The module `tools/benchmarks/accelerator.py`, whose parts are small programs."""
+    monkeypatch.syspath_prepend(str(TOOLS))
     spec = importlib.util.spec_from_file_location("benchmark_accelerator", TOOLS / "benchmarks" / "accelerator.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -61,8 +65,36 @@ def test_a_part_that_fails_or_hangs_takes_no_other_with_it(accelerator, tmp_path
 
 
 def test_parts_that_time_does_not_reach_are_named(accelerator, tmp_path):
-    parts = measured(accelerator, tmp_path / "out.json", "--minutes", "0", "--only", "good", "bad")
+    path = tmp_path / "out.json"
+    with pytest.raises(UserError, match=r"no part could be measured; .*out.json has the error of each"):
+        measured(accelerator, path, "--minutes", "0.01", "--only", "good", "bad")
+    parts = json.loads(path.read_text())["parts"]
     assert all("the time was over" in part["error"] for part in parts.values())
+
+
+def test_a_run_whose_parts_all_fail_fails(accelerator, tmp_path, capsys):
+    path = tmp_path / "out.json"
+    with pytest.raises(UserError, match="no part could be measured"):
+        measured(accelerator, path, "--only", "bad")
+    assert json.loads(path.read_text())["parts"]["bad"]["error"] == "exit code 1: no such thing here"
+    assert "please send it" not in capsys.readouterr().out
+
+
+def test_a_device_too_small_for_one_window_says_so(monkeypatch):
+    import jax
+
+    monkeypatch.syspath_prepend(str(TOOLS))
+    parts = importlib.import_module("benchmarks._accelerator_parts")
+
+    def out_of_memory(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nand a long story")
+
+    monkeypatch.setattr(parts, "_device_pass", out_of_memory)
+    monkeypatch.setattr(parts._machine, "matrix_rate", lambda _: 1.0)
+    written = []
+    with pytest.raises(SystemExit, match=r"^1 windows: RESOURCE_EXHAUSTED: out of memory$"):
+        parts.inference("vitt", "float32", "xla", tiny=True, write=written.append)
+    assert written[-1]["ended_by"] == "1 windows: RESOURCE_EXHAUSTED: out of memory"
 
 
 def test_a_part_sees_one_gpu_unless_it_is_about_all(accelerator, tmp_path, monkeypatch):

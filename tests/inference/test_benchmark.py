@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from endodav_jax.errors import EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_USER_ERROR, UserError
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -92,9 +92,101 @@ def test_what_a_runtime_prints_besides_its_figures_is_passed_over():
         assert runner.answer() is None
 
 
+# Stands for a runner: it says what it runs, and ends after as many turns as its argument says.
+RUNNER = """
+import json, sys
+print(json.dumps({"said": "runs"}), flush=True)
+for _ in range(int(sys.argv[1])):
+    if not sys.stdin.readline():
+        break
+    print(json.dumps({"ms": 5.0}), flush=True)
+"""
+
+
+def test_a_process_that_ends_takes_no_other_s_figures_with_it():
+    tools = tool("_side_by_side")
+    missing = []
+    commands = [(str(turns), "float32", [sys.executable, "-c", RUNNER, str(turns)]) for turns in (0, 1, 9)]
+    nowhere = ("nowhere", "float32", ["no-such-python"])
+    runners = tools._started([*commands, nowhere], missing)
+    runners[0].process.wait()  # as the kernel leaves it that killed it for memory
+    assert [runner.name for runner in tools.take_turns(runners, 2, missing)] == ["9"]
+    assert runners[2].figures == [{"ms": 5.0}] * 2
+    assert missing == [
+        "nowhere float32: did not start (no-such-python: No such file or directory)",
+        "0 float32: ended while it ran",
+        "1 float32: ended while it ran",
+    ]
+
+
+def test_a_line_that_a_process_ended_within_is_no_answer():
+    tools = tool("_side_by_side")
+    with subprocess.Popen(
+        [sys.executable, "-c", "print('{\"ms', end='')"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert tools.Runner("any", "float32", process).answer() is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inference", "--runtime", "all", "--turns", "0"], "--turns: 0: give at least 1"),
+        (["inference", "--runtime", "all", "--only", "jax:float32", "tensorrt:float32"], "openvino:int8"),
+        (["inference", "--runtime", "all", "--only", "published:float32"], "needs --published CLONE"),
+        (["inference", "--runtime", "all", "--published", "clone", "--stream"], "has no stream"),
+        (["inference", "--runtime", "all", "--frames", "200"], "--frames: means nothing with --runtime all"),
+        (["inference", "--turns", "3"], "--turns: means nothing with --runtime jax"),
+        (["inference", "--frames", "87"], "--frames: 87: give at least 88"),
+        (["inference", "--batching", "2,0"], "--batching: 0: give at least 1"),
+        (["inference", "--size", "0x320"], "--size"),
+        (["inference", "--json", "."], "is a folder; name a file"),
+        (["accelerator", "--json", "file/figures.json"], "is not a folder"),
+        (["accelerator", "--minutes", "nan"], "--minutes: nan: give a number above 0"),
+        (["accelerator", "--minutes", "-1"], "--minutes"),
+        (["accelerator", "--minutes", "inf"], "--minutes"),
+        (["adapters", "--workdir", "out", "--rate", "nan"], "--rate"),
+        (["adapters", "--workdir", "out", "--steps", "0"], "--steps"),
+        (["data", "--clips", "0"], "--clips"),
+        (["data", "--frames", "17"], "--frames 17: give at least 18"),
+        (["ladder", "data", "--workdir", "out", "--steps", "0"], "--steps"),
+        (["ladder", "data", "--workdir", "out", "--phases", "0,0"], "--phases: 0,0: "),
+        (["programs", "--turns", "0"], "--turns"),
+        (["reconstruct", "--sequences", "0"], "--sequences"),
+        (["reconstruct", "--memory", "-5"], "--memory"),
+        (["reconstruct", "--memory", "5", "--seed", "-1"], "seed: -1 must be in"),
+        (["signal", "data", "--sequences", "0"], "--sequences: 0: give at least 1"),
+        (["streaming", "--frames", "0"], "--frames"),
+        (["train", "--steps", "0"], "--steps"),
+        (["train", "--batch", "-1"], "--batch"),
+        (["nosuch"], "nosuch"),
+    ],
+)
+def test_options_are_checked_before_anything_is_measured(words, said, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(TOOLS))
+    with pytest.raises(UserError) as raised:
+        importlib.import_module("benchmark").run(words)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_figures_are_written_whole_into_a_folder_that_is_made(tmp_path):
+    options = tool("_options")
+    path = options.figures_file(str(tmp_path / "new" / "figures.json"))
+    assert not path.parent.exists()
+    options.write_figures({"ms": 5}, path)
+    with pytest.raises(TypeError):
+        options.write_figures({"ms": 6, "not": object()}, path)
+    assert json.loads(path.read_text()) == {"ms": 5}
+    assert list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ["inference", "--runtime", "all", "--turns", "0"],
         ["signal", "nosuch"],
         ["signal", "phantom:nosuch"],
         ["signal", "phantom:organ", "--frames", "0"],

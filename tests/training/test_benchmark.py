@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from endodav_jax.data.contract import check_batch
+from endodav_jax.errors import UserError
 from tests.training.toy import toy_batch, toy_config
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -52,6 +53,12 @@ def test_precision_is_that_of_all_networks_and_remat_can_be_switched_off(train):
     assert (config.data.clip_length, config.model.image_shape) == (2, (28, 28))
 
 
+def test_sizes_that_a_network_cannot_have_are_one_line(train):
+    with pytest.raises(UserError, match="--image-shape") as raised:
+        train.configuration(parsed(train, "--image-shape", "225x280"))
+    assert "\n" not in str(raised.value)
+
+
 def test_the_made_up_batch_keeps_the_contract(train):
     args = parsed(train, *TOY, "--batch", "2")
     batch = train.made_up_batch(train.configuration(args), args.size)
@@ -64,7 +71,7 @@ def test_phases_are_found_by_name(train):
     assert train.phase_named("spatial", available).groups == {"spatial_adapters", "pose"}
     assert train.phase_named("temporal", available).projection
     assert train.phase_named("joint", available).groups == available
-    with pytest.raises(SystemExit, match="no such phase"):
+    with pytest.raises(UserError, match="no such phase"):
         train.phase_named("temporal", frozenset({"spatial_adapters"}))
 
 

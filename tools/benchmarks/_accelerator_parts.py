@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks import _machine, _networks, train
+from benchmarks import _machine, _networks, _options, train
 
 from endodav_jax.inference import programs
 from endodav_jax.inference.estimator import DepthEstimator
@@ -36,14 +35,8 @@ Write = Callable[[dict], None]
 def run(part: list[str], path: Path, tiny: bool) -> None:
     """Runs `KIND [ARGUMENTS]` and writes its figures to `path`, again whenever there are more."""
     kind, *arguments = part
-
-    def write(figures: dict) -> None:
-        whole = path.with_suffix(".new")
-        whole.write_text(json.dumps(figures))
-        whole.replace(path)
-
     {"machine": machine, "inference": inference, "training": training, "agreement": agreement}[kind](
-        *arguments, tiny=tiny, write=write
+        *arguments, tiny=tiny, write=lambda figures: _options.write_figures(figures, path)
     )
 
 
@@ -66,7 +59,7 @@ def inference(preset: str, precision: str, kind: str, *, tiny: bool, write: Writ
     """Milliseconds per output frame with 1, 4, 16, ... windows at once, on the device alone and of a whole video.
 
     Raises:
-      SystemExit: cuDNN's attention is requested where it is not available.
+      SystemExit: cuDNN's attention is requested where it is not available, or memory is too small for one window.
     """
     if kind == "cudnn" and not attention.has_fused_attention():
         raise SystemExit("cuDNN's fused attention wants NVIDIA GPUs from Ampere on; this is " + jax.default_backend())
@@ -92,6 +85,8 @@ def inference(preset: str, precision: str, kind: str, *, tiny: bool, write: Writ
                 figures["ended_by"] = f"{windows} windows are no faster than a quarter as many"
                 break
         write(figures)
+        if not figures["by_windows"]:
+            raise SystemExit(figures["ended_by"])
         if not tiny:
             best = min(figures["best"]["windows"], 16)  # of which two batches lie in memory
             figures["whole_video"] = _whole_video(config, params, best)

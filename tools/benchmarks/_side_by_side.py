@@ -1,19 +1,29 @@
 """All runtimes in one run, each in its own process, measured in turns; optionally with the published network."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import _machine, _networks
 
+from endodav_jax.errors import UserError
 from endodav_jax.plain_table import plain_table
 from endodav_jax.runtimes.choose import processor_has_bfloat16
 
 TOOLS = Path(__file__).parents[1]
+PRECISIONS = {
+    "jax": ("float32", "bfloat16"),
+    "onnxruntime": ("float32",),
+    "openvino": ("float32", "bfloat16", "int8"),
+    "published": ("float32", "bfloat16"),
+}
+PAIRS = [f"{runtime}:{precision}" for runtime, precisions in PRECISIONS.items() for precision in precisions]
 PACKAGES = {"onnxruntime": ("onnxruntime", "jax2onnx"), "openvino": ("openvino", "jax2onnx")}
 
 
@@ -36,45 +46,52 @@ class Runner:
     figures: list[dict] = dataclasses.field(default_factory=list)
 
     def answer(self) -> dict | None:
-        """The next line of JSON, past what the process says besides; None if it has ended."""
+        """The next line of JSON, past what the process says besides; None if it has ended, also within the line."""
         line = next((line for line in self.process.stdout if line.startswith("{")), "")
-        return json.loads(line) if line else None
+        return json.loads(line) if line.endswith("\n") else None
+
+    def turn(self) -> dict | None:
+        """The figures of one turn; None if the process has ended."""
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:  # of that process: uncaught, it would be taken for one of this program's output
+            return None
+        return self.answer()
+
+    def end(self) -> None:
+        """Ends the process, and waits for it; also one that has ended by itself."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 def measure(args, turns: int) -> dict:
-    """Figures of every installed runtime, in each precision that it supports; missing ones are named."""
+    """Figures of every installed runtime, in each precision that it supports; missing ones are named.
+
+    Raises:
+      UserError: nothing could be measured.
+    """
     config, _ = _networks.network(args.family, args.preset, args.weights)
     weights = str(Path(args.weights).resolve()) if Path(args.weights).exists() and args.weights else args.weights
     wanted = {"family": args.family, "preset": args.preset, "weights": weights, "size": args.size}
     commands, missing = [], []
-    for runtime, precision in rivals():
-        if args.only and f"{runtime}:{precision}" not in args.only:
+    for runtime, precision in _wanted(args.only, bool(args.published)):
+        if (runtime, precision) == ("openvino", "bfloat16") and not processor_has_bfloat16():
+            missing.append("openvino bfloat16: not on this processor")
             continue
         if absent := [name for name in PACKAGES.get(runtime, ()) if importlib.util.find_spec(name) is None]:
             missing.append(f"{runtime} {precision}: {absent[0]} is not installed")
             continue
+        if runtime == "published":
+            commands.append((runtime, precision, _published(args, config, precision)))
+            continue
         request = wanted | {"runtime": runtime, "precision": precision, "stream": args.stream}
         commands.append((runtime, precision, [sys.executable, "-m", "benchmarks._runner", json.dumps(request)]))
-    if not processor_has_bfloat16():
-        missing.append("openvino bfloat16: not on this processor")
-    if args.published and not args.stream:
-        commands += _published(args, config)
-    runners = _started(commands, missing)
-    for _ in range(turns):
-        for runner in list(runners):
-            runner.process.stdin.write("go\n")
-            runner.process.stdin.flush()
-            figures = runner.answer()
-            if figures is None:
-                runners.remove(runner)
-                missing.append(f"{runner.name} {runner.precision}: ended while it ran")
-            else:
-                runner.figures.append(figures)
+    runners = take_turns(_started(commands, missing), turns, missing)
     if not runners:
-        raise SystemExit("nothing could be measured: " + "; ".join(missing))
-    for runner in runners:
-        runner.process.stdin.close()
-        runner.process.wait()
+        raise UserError("nothing could be measured: " + "; ".join(missing))
     return {
         "machine": _machine.describe(),
         "network": {"family": config.family, "preset": config.preset, "image_shape": list(config.image_shape)},
@@ -84,17 +101,25 @@ def measure(args, turns: int) -> dict:
         "runtimes": [
             {"runtime": r.name, "precision": r.precision, "said": r.said, "turns": r.figures,
              **{key: min(turn[key] for turn in r.figures) for key in ("ms", "processor_ms")},
-             "peak_mb": r.figures[-1]["peak_mb"]} for r in runners if r.figures
+             "peak_mb": r.figures[-1]["peak_mb"]} for r in runners
         ],
     }  # fmt: skip
 
 
-def rivals() -> list[tuple[str, str]]:
-    """(runtime, precision) of all that this package can run here."""
-    found = [("jax", "float32"), ("jax", "bfloat16"), ("onnxruntime", "float32"), ("openvino", "float32")]
-    if processor_has_bfloat16():
-        found.append(("openvino", "bfloat16"))
-    return [*found, ("openvino", "int8")]
+def take_turns(runners: list[Runner], turns: int, missing: list[str]) -> list[Runner]:
+    """Has each measure in turn, and ends them; returns those that lived through all turns, and names the others."""
+    living = list(runners)
+    for _ in range(turns):
+        for runner in list(living):
+            figures = runner.turn()
+            if figures is None:
+                living.remove(runner)
+                missing.append(f"{runner.name} {runner.precision}: ended while it ran")
+            else:
+                runner.figures.append(figures)
+    for runner in runners:
+        runner.end()
+    return living
 
 
 def report(figures: dict) -> str:
@@ -115,27 +140,33 @@ def report(figures: dict) -> str:
     return "\n".join([title, *table, *notes, *(f"not measured: {line}" for line in figures["missing"])])
 
 
-def _published(args, config) -> list[tuple[str, str, list[str]]]:
-    """(name, precision, command) of the published network in both precisions."""
+def _wanted(only: Sequence[str], published: bool) -> list[tuple[str, str]]:
+    """(runtime, precision) of all that are to be measured."""
+    pairs = [tuple(pair.split(":")) for pair in PAIRS if not only or pair in only]
+    return [(runtime, precision) for runtime, precision in pairs if runtime != "published" or published]
+
+
+def _published(args, config, precision: str) -> list[str]:
+    """The command that runs the published network."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     clone = str(Path(args.published).resolve())
     request = {"clone": clone, "preset": args.preset, "image_shape": config.image_shape, "threads": threads}
-    return [
-        ("published", precision, [args.published_python, "-m", "benchmarks._published",
-                                  json.dumps(request | {"precision": precision})])
-        for precision in ("float32", "bfloat16")
-        if not args.only or f"published:{precision}" in args.only
-    ]  # fmt: skip
+    return [args.published_python, "-m", "benchmarks._published", json.dumps(request | {"precision": precision})]
 
 
 def _started(commands: list, missing: list[str]) -> list[Runner]:
     """Starts the processes one after the other, so that none is measured while another compiles."""
     runners = []
     for name, precision, command in commands:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TOOLS)
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TOOLS)
+        except OSError as error:
+            missing.append(f"{name} {precision}: did not start ({command[0]}: {error.strerror})")
+            continue
         runner = Runner(name, precision, process)
         answer = runner.answer()
         if answer is None:
+            runner.end()
             missing.append(f"{name} {precision}: did not start")
             continue
         runner.said = answer["said"]

@@ -18,6 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import _options
+
+from endodav_jax.errors import UserError
+
 HELP = "inference, training and agreement on an accelerator, in ten minutes, as one file to send"
 BENCHMARK = Path(__file__).parents[1] / "benchmark.py"
 LONGEST_PART_SECONDS = 240  # the first compilation of a large training step takes minutes on a GPU
@@ -44,15 +48,24 @@ PARTS: dict[str, tuple[str, ...]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fills in the arguments."""
     add = parser.add_argument
-    add("--json", type=Path, default=Path("accelerator.json"), help="the result (default: accelerator.json)")
-    add("--minutes", type=float, default=10.0, help="when to stop; parts that are not reached are named (default: 10)")
+    add("--json", type=_options.figures_file, default="accelerator.json", help="the result (default: accelerator.json)")
+    add(
+        "--minutes",
+        type=_options.positive,
+        default=10.0,
+        help="when to stop; parts that are not reached are named (default: 10)",
+    )
     add("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help="; ".join(PARTS))
     add("--tiny", action="store_true", help="the smallest network and few steps, to see whether it runs")
     add("--alone", nargs="+", help=argparse.SUPPRESS)  # a part as each process is started with it
 
 
 def run_arguments(args: argparse.Namespace) -> None:
-    """Runs all parts, prints what they found and writes the file; or one part, in the process of its own."""
+    """Runs all parts, prints what they found and writes the file; or one part, in the process of its own.
+
+    Raises:
+      UserError: every part failed.
+    """
     if args.alone:
         from benchmarks import _accelerator_parts
 
@@ -67,8 +80,10 @@ def run_arguments(args: argparse.Namespace) -> None:
             print(_line(name, results[name]), flush=True)
             # After each part, so that the figures so far are kept whatever ends this program.
             whole = {"tiny": args.tiny, "seconds": time.monotonic() - started, "parts": results}
-            args.json.write_text(json.dumps(whole, indent=1) + "\n")
-    print(f'written: {args.json}; please send it: docs/cluster.md, "A measurement for us"')
+            _options.write_figures(whole, args.json)
+    if all("error" in result for result in results.values()):
+        raise UserError(f"no part could be measured; {args.json} has the error of each")
+    print(f'written: {args.json}; please send it: docs/cluster.md, "Help us measure"')
 
 
 def _run_part(name: str, tiny: bool, limit: float, folder: Path) -> dict:

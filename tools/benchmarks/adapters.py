@@ -17,6 +17,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import optax
+from benchmarks import _options
 from flax import nnx
 
 from endodav_jax.config import Config, config_from_dict, load_config_file
@@ -47,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", default="configs/quickstart.py")
     add("--loss", choices=LOSSES, default="disparity",
         help="disparity: as in pretraining, blind to scale and shift; depth: |log depth|, blind to scale")  # fmt: skip
-    add("--rate", type=float, default=3e-3, help="Adam's learning rate (default: 3e-3)")
-    add("--steps", type=int, default=60)
-    add("--clip-length", type=int, default=6)
+    add("--rate", type=_options.positive, default=3e-3, help="Adam's learning rate (default: 3e-3)")
+    add("--steps", type=_options.at_least(1), default=60)
+    add("--clip-length", type=_options.at_least(1), default=6)
 
 
 def run_arguments(args: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from benchmarks import _options
 from PIL import Image, ImageEnhance
 
 from endodav_jax import process
@@ -24,6 +25,7 @@ from endodav_jax.data.config import DataConfig
 from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.data.prepare import Form, build, find_sequences
 from endodav_jax.data.sources.scared import ScaredSource
+from endodav_jax.errors import UserError
 
 HELP = "clips a second from prepared data, against PNG files read as the published loader does"
 
@@ -32,16 +34,24 @@ FULL = (1024, 1280)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--frames", type=int, default=120, help="frames of the made-up video (default: 120)")
-    parser.add_argument("--clip-length", type=int, default=16, help="T (default: 16)")
-    parser.add_argument("--clips", type=int, default=400, help="clips to time of the pipeline (default: 400)")
-    parser.add_argument("--published-clips", type=int, default=12, help="clips to time of the PNG files (default: 12)")
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="threads or processes on each side")
-    parser.add_argument("--storage", choices=("fast", "compact"), default="fast", help="files of the prepared frames")
+    """Fills in the arguments."""
+    add = parser.add_argument
+    add("--frames", type=_options.at_least(3), default=120, help="frames of the made-up video (default: 120)")
+    add("--clip-length", type=_options.at_least(1), default=16, help="T (default: 16)")
+    add("--clips", type=_options.at_least(1), default=400, help="clips to time of the pipeline (default: 400)")
+    add("--published-clips", type=_options.at_least(1), default=12, help="clips to time of the PNG files (default: 12)")
+    add("--cores", type=_options.at_least(1), default=os.cpu_count(), help="threads or processes on each side")
+    add("--storage", choices=("fast", "compact"), default="fast", help="files of the prepared frames")
 
 
 def run_arguments(args: argparse.Namespace) -> None:
-    """Makes the data, times both sides and prints one line of JSON."""
+    """Makes the data, times both sides and prints one line of JSON.
+
+    Raises:
+      UserError: the video is shorter than a clip and its neighbours.
+    """
+    if args.frames < args.clip_length + 2:
+        raise UserError(f"--frames {args.frames}: give at least {args.clip_length + 2}, which is --clip-length and two")
     process.set_up()
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw"

@@ -13,7 +13,6 @@ compare the peaks.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -22,8 +21,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks import _machine, _networks, _side_by_side
+from benchmarks import _machine, _networks, _options, _side_by_side
 
+from endodav_jax.errors import UserError
+from endodav_jax.fields import size
 from endodav_jax.inference import programs
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.timing import paced
@@ -33,6 +34,10 @@ from endodav_jax.inference.windows import OVERLAP, STEP, WINDOW_FRAMES, Window
 HELP = "milliseconds per output frame on a long video, and the share of the machine's matrix-product rate"
 
 
+OF_ONE = ("precision", "frames", "align", "batching")  # options of --runtime jax
+OF_ALL = ("turns", "stream", "only", "published")  # of --runtime all
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fills in the arguments."""
     add = parser.add_argument
@@ -40,31 +45,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preset", choices=("vitt", "vits", "vitb", "vitl"), default="vitb")
     add("--weights", default="", help="a checkpoint folder; without it, random weights (the same work)")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
-    add("--frames", type=int, default=120, help="length of the video (default: 120)")
-    add("--size", type=_size, default=(256, 320), metavar="HxW", help="of the video's frames (default: 256x320)")
+    add(
+        "--frames",
+        type=_options.at_least(4 * STEP),
+        default=120,
+        help="length of the video, at least four windows (default: 120)",
+    )
+    add("--size", type=size, default=(256, 320), metavar="HxW", help="of the video's frames (default: 256x320)")
     add("--align", choices=("endodav", "vda", "none"), default="endodav")
     add("--batching", type=_batching, metavar="E,D,W", help="frames encoded and decoded, windows at once")
     add("--runtime", choices=("jax", "all"), default="jax", help="all measures every runtime in every precision")
     add("--stream", action="store_true", help="with --runtime all: a live source's frames instead of a video's")
-    add("--turns", type=int, default=2, help="with --runtime all: measurements of each, of which the least counts")
-    add("--only", nargs="*", default=(), metavar="RUNTIME:PRECISION", help="with --runtime all: no others than these")
+    add(
+        "--turns",
+        type=_options.at_least(1),
+        default=2,
+        help="with --runtime all: measurements of each, of which the least counts",
+    )
+    add("--only", nargs="+", default=(), choices=_side_by_side.PAIRS, metavar="RUNTIME:PRECISION",
+        help=f"with --runtime all: no others than these of {', '.join(_side_by_side.PAIRS)}")  # fmt: skip
     add("--published", default="", help="with --runtime all: a clone of Video-Depth-Anything, run in PyTorch, too")
     add("--published-python", default=sys.executable, help="the Python that has PyTorch (default: this one)")
-    add("--json", type=Path, help="write the figures there, too")
+    add("--json", type=_options.figures_file, help="write the figures there, too")
 
 
 def run_arguments(args: argparse.Namespace) -> None:
     """Measures and prints.
 
     Raises:
-      SystemExit: the video is too short for an even pace.
+      UserError: an option that has no meaning beside the others; nothing could be measured.
     """
+    check(args)
     if args.runtime == "all":
         figures = _side_by_side.measure(args, args.turns)
         finish(_side_by_side.report(figures), figures, args.json)
         return
-    if args.frames < 4 * STEP:
-        raise SystemExit(f"--frames {args.frames}: give at least {4 * STEP}, which is four windows")
     with tempfile.TemporaryDirectory() as folder:
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -73,11 +88,24 @@ def run_arguments(args: argparse.Namespace) -> None:
     finish(report(figures), figures, args.json)
 
 
+def check(args: argparse.Namespace) -> None:
+    """Raises `UserError` for an option that would be ignored."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for name in OF_ONE if args.runtime == "all" else OF_ALL:
+        if getattr(args, name) != parser.get_default(name):
+            raise UserError(f"--{name}: means nothing with --runtime {args.runtime}; omit it")
+    if args.published and args.stream:
+        raise UserError("--published: the published network has no stream; omit it, or --stream")
+    wanted = [pair for pair in args.only if pair.startswith("published:")]
+    if wanted and not args.published:
+        raise UserError(f"--only {wanted[0]}: needs --published CLONE")
+
+
 def finish(text: str, figures: dict, path: Path | None) -> None:
     """Prints the figures, and writes them if requested."""
     print(text)
-    if path:
-        path.write_text(json.dumps(figures, indent=1) + "\n")
+    _options.write_figures(figures, path)
 
 
 def measure(args: argparse.Namespace) -> dict:
@@ -174,10 +202,5 @@ def report(figures: dict) -> str:
     )
 
 
-def _size(text: str) -> tuple[int, int]:
-    height, width = (int(part) for part in text.split("x"))
-    return height, width
-
-
 def _batching(text: str) -> Batching:
-    return Batching(*(int(part) for part in text.split(",")))
+    return Batching(*(_options.at_least(1)(part) for part in text.split(",")))

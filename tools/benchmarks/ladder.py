@@ -28,17 +28,17 @@ report shows the curves, and an interrupted ladder resumes where it stopped.
 import argparse
 import ast
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Literal
+
+from benchmarks import _options
 
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.evaluate import evaluate_network
-from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.training.cameras import CAMERAS
 from endodav_jax.training.health import DRIFT, RELIEF_KEPT
@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workdir", type=Path, required=True, help="for the runs of the rungs, and ladder.json")
     add("--config", default="quickstart", help="what is trained, from what and how (default: quickstart)")
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help="of the configuration, such as seed=1")
-    add("--steps", type=int, default=136)
+    add("--steps", type=_options.at_least(1), default=136)
     add("--phases", type=_phases, default=(40, 10), metavar="S,T", help="steps of each phase (default: 40,10)")
     add("--rungs", type=_rungs, default=CLIMBED, help=f"default: {','.join(CLIMBED)}")
 
@@ -91,8 +91,7 @@ def run_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"--set {' '.join(args.set)}: {error.args[0]}; use FIELD=VALUE") from error
     config = _with_truth(config_from_dict(values.to_dict()), args.data, args.steps)
     figures = climb(config, args.workdir, args.rungs, args.phases)
-    with whole_file(args.workdir / "ladder.json") as part:
-        part.write_text(json.dumps(figures, indent=1) + "\n")
+    _options.write_figures(figures, args.workdir / "ladder.json")
     print("\n" + report(figures))
 
 
@@ -205,6 +204,10 @@ def _setting(text: str) -> tuple[str, object]:
 
 def _phases(text: str) -> tuple[int, int]:
     spatial, temporal = (int(part) for part in text.split(","))
+    try:
+        PhaseSchedule(spatial, temporal)  # the rung that uses it comes last
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
     return spatial, temporal
 
 

@@ -10,16 +10,14 @@ convolutions and exponentials run.
 import argparse
 import collections
 import dataclasses
-import json
 import math
 import re
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks import _machine, _networks
+from benchmarks import _machine, _networks, _options
 
 from endodav_jax.inference import programs
 from endodav_jax.inference.network import JaxNetwork
@@ -42,16 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--family", choices=_networks.WINDOW_FAMILIES, default="endodav")
     add("--preset", choices=("vitt", "vits", "vitb", "vitl"), default="vits")
     add("--weights", default="", help="a checkpoint folder; without it, random weights (the same work)")
-    add("--turns", type=int, default=3, help="of each program, of which the least time counts (default: 3)")
-    add("--json", type=Path, help="write the figures there, too")
+    add(
+        "--turns",
+        type=_options.at_least(1),
+        default=3,
+        help="of each program, of which the least time counts (default: 3)",
+    )
+    add("--json", type=_options.figures_file, help="write the figures there, too")
 
 
 def run_arguments(args: argparse.Namespace) -> None:
     """Measures and prints."""
     figures = measure(args)
     print(report(figures))
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    _options.write_figures(figures, args.json)
 
 
 def measure(args: argparse.Namespace) -> dict:

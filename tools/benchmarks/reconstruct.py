@@ -22,7 +22,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from benchmarks import _machine
+from benchmarks import _machine, _options
 from benchmarks._recording_parts import confidence_line, path_about_points, recorded_clip
 
 from endodav_jax.checkpoints import load_model
@@ -45,22 +45,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fills in the arguments."""
     add = parser.add_argument
     add("--family", choices=FAMILIES, nargs="+", default=["colon"])
-    add("--sequences", type=int, default=2, help="of each family")
+    add("--sequences", type=_options.at_least(1), default=2, help="of each family")
     add("--paths-only", action="store_true", help="no surfaces, and no run with the true depth")
-    add("--frames", type=int, default=100)
+    add("--frames", type=_options.at_least(2), default=100)
     add("--seed", type=int, default=5)
     add("--size", type=int, nargs=2, default=(96, 128), metavar=("HEIGHT", "WIDTH"))
     add("--weights", default="shipped")
     add("--recording", type=Path, nargs="+", default=(), metavar="FOLDER", help="frames with geometry.npz, no phantoms")
-    add("--memory", type=int, nargs="+", default=(), metavar="FRAMES", help="peak memory at these lengths, no more")
-    add("--json", type=Path, help="write the figures there, too")
+    add(
+        "--memory",
+        type=_options.at_least(2),
+        nargs="+",
+        default=(),
+        metavar="FRAMES",
+        help="peak memory at these lengths, no more",
+    )
+    add("--json", type=_options.figures_file, help="write the figures there, too")
 
 
 def run_arguments(args: argparse.Namespace) -> None:
     """Measures and prints a line of JSON for each sequence or length."""
     lines = list(_memory(args) if args.memory else _quality(args))
-    if args.json:
-        args.json.write_text(json.dumps({"machine": _machine.describe(), "lines": lines}, indent=1) + "\n")
+    _options.write_figures({"machine": _machine.describe(), "lines": lines}, args.json)
 
 
 def _quality(args):
@@ -182,4 +188,4 @@ def _memory(args):
 
 
 def _phantom(args, family: str, frames: int) -> PhantomConfig:
-    return PhantomConfig.of(family, seed=args.seed, sequences=8, frames=frames, height=args.size[0], width=args.size[1])
+    return _options.phantom(family, seed=args.seed, sequences=8, frames=frames, height=args.size[0], width=args.size[1])

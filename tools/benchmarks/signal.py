@@ -11,13 +11,14 @@ when the relief about the median depth is scaled to 90%, to 70%, and to a plane.
 import argparse
 import dataclasses
 
+from benchmarks import _options
+
 from endodav_jax.data.phantom import PhantomConfig, render_sequence
 from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.signal import Signal, table
 from endodav_jax.data.signal_of import frames_needed, signal_of_frames, signal_of_split
 from endodav_jax.data.sources.base import SourceFrame
-from endodav_jax.errors import UserError
 from endodav_jax.fields import size
 
 HELP = "parallax by interval; photometric error of the truth against flatter relief"
@@ -29,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data", help=f"prepared data set, or {PHANTOM}FAMILY with FAMILY one of {', '.join(FAMILIES)}")
     add("--split", default="train", help="of a prepared data set (default: train)")
-    add("--sequences", type=int, default=8, help="to look at (default: 8)")
+    add("--sequences", type=_options.at_least(1), default=8, help="to look at (default: 8)")
     add("--size", type=size, default=(128, 160), metavar="HxW", help="of a phantom (default: 128x160)")
     add("--seed", type=int, default=77, help="of a phantom (default: 77)")
-    add("--frames", type=int, default=64, help="of a phantom's sequence (default: 64)")
+    add("--frames", type=_options.at_least(1), default=64, help="of a phantom's sequence (default: 64)")
 
 
 def run_arguments(args: argparse.Namespace) -> None:
@@ -43,17 +44,10 @@ def run_arguments(args: argparse.Namespace) -> None:
 def _signal(args: argparse.Namespace) -> Signal:
     if args.data.startswith(PHANTOM):
         height, width = args.size
-        try:
-            phantom = PhantomConfig.of(
-                args.data.removeprefix(PHANTOM), seed=args.seed, sequences=args.sequences, frames=args.frames,
-                height=height, width=width,
-            )  # fmt: skip
-        except ValueError as error:
-            raise UserError(f"{args.data}: {error}") from error
-        return signal_of_phantom(phantom)
+        family = args.data.removeprefix(PHANTOM)
+        sizes = {"sequences": args.sequences, "frames": args.frames, "height": height, "width": width}
+        return signal_of_phantom(_options.phantom(family, seed=args.seed, **sizes))
     split = PreparedSplit.open(args.data, args.split)
-    if args.sequences < 1:
-        raise UserError(f"--sequences {args.sequences}: give at least 1")
     step = max(1, len(split.sequences) // args.sequences)
     return signal_of_split(split, range(0, len(split.sequences), step))
 

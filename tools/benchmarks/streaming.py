@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from benchmarks import _machine, _networks
+from benchmarks import _machine, _networks, _options
 
 from endodav_jax.inference.alignment import fit_scale_shift
 from endodav_jax.inference.estimator import DepthEstimator
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="", help="a checkpoint folder; without it, random weights")
     add("--input", default="", help="a video; without it, a drifting texture of 256x320")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
-    add("--frames", type=int, default=100, help="of the video at most (default: 100)")
-    add("--json", type=Path, help="write the figures there, too")
+    add("--frames", type=_options.at_least(2), default=100, help="of the video at most (default: 100)")
+    add("--json", type=_options.figures_file, help="write the figures there, too")
 
 
 def run_arguments(args: argparse.Namespace) -> None:
@@ -53,8 +53,7 @@ def run_arguments(args: argparse.Namespace) -> None:
         "against_infer": difference(streamed, estimator.infer(frames)),
     }
     print(json.dumps(figures))
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    _options.write_figures(figures, args.json)
 
 
 def stream(estimator: DepthEstimator, frames: list[np.ndarray]) -> tuple[np.ndarray, list[float]]:

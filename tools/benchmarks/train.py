@@ -11,17 +11,17 @@ since another program on the machine affects only the latter.
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks import _machine, _networks, _train_parts
+from benchmarks import _machine, _networks, _options, _train_parts
 
 from endodav_jax.config import Config
+from endodav_jax.errors import UserError
+from endodav_jax.fields import size
 from endodav_jax.training import parallel, published_runs
 from endodav_jax.training.initial import initial_networks, trained_groups
 from endodav_jax.training.phases import Phase, PhaseSchedule, phase_of_step
@@ -36,25 +36,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--family", choices=("endodav", "endodac"), default="endodav")
     add("--preset", choices=("vitt", "vits", "vitb", "vitl"), default="vits")
     add("--precision", choices=("float32", "bfloat16"), default="float32", help="of all networks")
-    add("--steps", type=int, default=2, help="to time in each phase (default: 2)")
-    add("--clip-length", type=int, default=0, help="T (default: as published, 16 or for endodac 1)")
-    add("--batch", type=int, default=0, help="clips of a step (default: as published, 1 or for endodac 8)")
-    add("--size", type=_size, default=(256, 320), metavar="HxW", help="of the frames (default: 256x320)")
-    add("--image-shape", type=_size, metavar="HxW", help="the depth network runs at (default: as published, 224x280)")
+    add("--steps", type=_options.at_least(1), default=2, help="to time in each phase (default: 2)")
+    add("--clip-length", type=_options.at_least(0), default=0, help="T (default: as published, 16 or for endodac 1)")
+    add(
+        "--batch",
+        type=_options.at_least(0),
+        default=0,
+        help="clips of a step (default: as published, 1 or for endodac 8)",
+    )
+    add("--size", type=size, default=(256, 320), metavar="HxW", help="of the frames (default: 256x320)")
+    add("--image-shape", type=size, metavar="HxW", help="the depth network runs at (default: as published, 224x280)")
     add("--phases", type=lambda text: text.split(","), default=["spatial", "temporal"], help="spatial,temporal,joint")
     add("--no-remat", action="store_true", help="keep every activation: more memory, fewer operations")
     add("--parts", action="store_true", help="by part: each network, forward and training, losses and optimiser")
-    add("--json", type=Path, help="write the figures there, too")
+    add("--json", type=_options.figures_file, help="write the figures there, too")
 
 
 def run_arguments(args: argparse.Namespace) -> None:
     """Measures and prints.
 
     Raises:
-      SystemExit: fewer than one step, or a phase that does not exist.
+      UserError: sizes that contradict each other, or a phase that does not exist.
     """
-    if args.steps < 1:
-        raise SystemExit(f"--steps {args.steps}: give at least 1")
     jax.config.update("jax_enable_compilation_cache", False)  # seconds of compilation are those of a first run
     if args.parts:
         figures = measure_parts(configuration(args), args.size, args.steps, args.phases)
@@ -62,31 +65,37 @@ def run_arguments(args: argparse.Namespace) -> None:
     else:
         figures = measure(configuration(args), args.size, args.steps, args.phases)
         print(report(figures))
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    _options.write_figures(figures, args.json)
 
 
 def configuration(args: argparse.Namespace) -> Config:
-    """The published run of a family, with what the arguments change."""
+    """The published run of a family, with what the arguments change.
+
+    Raises:
+      UserError: a size that the networks or the pipeline cannot have.
+    """
     config = Config(**published_runs.PUBLISHED_RUNS[args.family](args.preset))
     shape = args.image_shape or config.model.image_shape
     data = {"clip_length": args.clip_length, "batch_size": args.batch}
     objective = dataclasses.replace(config.train.objective, remat=not args.no_remat)
-    return dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, precision=args.precision, image_shape=shape),
-        data=dataclasses.replace(config.data, **{name: value for name, value in data.items() if value}),
-        train=dataclasses.replace(
-            config.train, precision=args.precision, remat=not args.no_remat, objective=objective, ema_decay=0.0
-        ),
-    )
+    try:
+        return dataclasses.replace(
+            config,
+            model=dataclasses.replace(config.model, precision=args.precision, image_shape=shape),
+            data=dataclasses.replace(config.data, **{name: value for name, value in data.items() if value}),
+            train=dataclasses.replace(
+                config.train, precision=args.precision, remat=not args.no_remat, objective=objective, ema_decay=0.0
+            ),
+        )
+    except ValueError as error:
+        raise UserError(f"{error}; give another --image-shape, --clip-length or --batch") from error
 
 
 def measure(config: Config, size: tuple[int, int], steps: int, names: list[str]) -> dict:
     """All figures, as a tree that JSON can hold.
 
     Raises:
-      SystemExit: a phase that this configuration does not have.
+      UserError: a phase that this configuration does not have.
     """
     parallel.check_batch_size(config.data.batch_size)
     start = initial_networks(config, parallel.AXIS)
@@ -170,14 +179,14 @@ def phase_named(name: str, available: frozenset[str]) -> Phase:
     """The first phase of that name in the published schedule, or in joint training.
 
     Raises:
-      SystemExit: there is none.
+      UserError: there is none.
     """
     schedule = PhaseSchedule(joint=name == "joint")
     for number in (1, schedule.spatial_steps):
         phase = phase_of_step(number, schedule, available)
         if phase.name == name:
             return phase
-    raise SystemExit(f"--phases: {name}: this network has no such phase")
+    raise UserError(f"--phases: {name}: this network has no such phase")
 
 
 def made_up_batch(config: Config, size: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -217,8 +226,3 @@ def report(figures: dict) -> str:
             f"    compile           {phase['compile_seconds']:.1f} s; temporaries {phase['temporary_mb']:.0f} MB",
         ]
     return "\n".join([*lines, f"  peak memory         {memory}"])
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, width = (int(part) for part in text.split("x"))
-    return height, width

@@ -1,0 +1,64 @@
+"""What options of several parts have in common: numbers within bounds, phantoms, and the file of figures."""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from endodav_jax.data.phantom.config import PhantomConfig
+from endodav_jax.errors import UserError
+from endodav_jax.files import whole_file
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A type of arguments: whole numbers from `least` on."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text}: give at least {least}")
+        return value
+
+    return number
+
+
+def positive(text: str) -> float:
+    """A type of arguments: finite numbers above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: give a number above 0")
+    return value
+
+
+def phantom(family: str, **fields) -> PhantomConfig:
+    """A family's preset with these fields.
+
+    Raises:
+      UserError: there is no such family, or a field is out of its range.
+    """
+    try:
+        return PhantomConfig.of(family, **fields)
+    except ValueError as error:
+        raise UserError(f"phantom {family}: {error}") from error
+
+
+def figures_file(text: str) -> Path:
+    """A type of arguments: a file to write, refused before anything is measured if that is not possible."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder; name a file")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: {above} is not a folder; name another one")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{path}: nothing can be written to {above}; name another folder")
+    return path
+
+
+def write_figures(figures: dict, path: Path | None) -> None:
+    """Writes figures as JSON, whole or not at all; nothing without a path."""
+    if path:
+        with whole_file(path) as part:
+            part.write_text(json.dumps(figures, indent=1) + "\n")
