@@ -99,3 +99,12 @@ def test_what_the_notes_of_configurations_read_is_what_their_commands_write():
                 named = (config.weights, config.data.path, config.train.validation_path, config.evaluate.path)
                 read |= dict.fromkeys(named, path.name)
     assert {place: name for place, name in read.items() if place not in made | {"", "shipped"}} == {}
+
+
+def test_pages_and_headings_that_the_programs_name_are_there():
+    files = [path for folder in ("endodav_jax", "tools", "configs") for path in (ROOT / folder).rglob("*.py")]
+    named = {found for path in files for found in re.findall(r'(docs/\w+\.md)(?:, "([^"]+)")?', path.read_text())}
+    assert ("docs/cluster.md", "Help us measure") in named
+    for page, heading in named:
+        lines = (ROOT / page).read_text().splitlines()
+        assert not heading or any(line.lstrip("#") == f" {heading}" for line in lines if line.startswith("#"))
