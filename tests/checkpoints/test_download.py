@@ -173,7 +173,7 @@ def test_room_is_looked_for_before_anything_is_fetched(server, tmp_path, monkeyp
     ],
 )
 def test_an_address_is_one_of_the_web(address):
-    with pytest.raises(UserError, match="^--address: .*") as raised:
+    with pytest.raises(UserError, match=r"^--address: .*") as raised:
         check_address(address)
     assert "\n" not in str(raised.value)
 
