@@ -19,6 +19,7 @@ from endodav_jax.data.config import DataConfig
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.fields import check_numbers
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.training.config import TrainConfig
@@ -26,6 +27,7 @@ from endodav_jax.training.config import TrainConfig
 # Former names of fields, which are too different from the current ones to be guessed.
 _RENAMED = {"align": "windows", "max_length": "max_len"}
 
+SEEDS = 2**32  # seeds there are
 SHIPPED_CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -37,7 +39,7 @@ class Config:
       job: a name of `endodav_jax.jobs` that takes a configuration (`describe`, `infer`, `train`, ...).
       weights: folder of a converted checkpoint to start from; `shipped` for the weights shipped with the package;
         empty for random ones (for inference, as in `infer`, empty means the shipped ones).
-      seed: seed of every random number in the run.
+      seed: seed of every random number in the run, below 2^32.
     """
 
     job: str = "describe"
@@ -49,6 +51,11 @@ class Config:
     pretrain: PretrainConfig = PretrainConfig()
     infer: InferConfig = InferConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    def __post_init__(self):
+        check_numbers(self, "")
+        if self.seed >= SEEDS:
+            raise ValueError(f"seed: {self.seed} must be below 2^32")
 
 
 def base_config(**sections) -> ml_collections.ConfigDict:

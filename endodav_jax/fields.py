@@ -1,13 +1,16 @@
-"""Helpers shared by configuration dataclasses: checks of choices, and the spelling of fields in commands.
+"""Helpers shared by configuration dataclasses: checks of choices and numbers, and the spelling of fields in commands.
 
 A configuration is a frozen dataclass.  Its fields, their types, defaults and choices (`Literal`) and the section
 `Attributes:` of its docstring are the single source: `config.base_config` builds a ConfigDict from them, and tyro
 builds the arguments of the `endodav` commands, including their help.
 """
 
+import dataclasses
+import math
 import re
 import types
 import typing
+from collections.abc import Collection, Iterator
 
 import tyro
 
@@ -65,6 +68,35 @@ def check_choices(config, section: str) -> None:
             if item not in allowed:
                 known = ", ".join(str(choice) for choice in allowed if choice != "")
                 raise ValueError(f"{place}{name}: {item!r} is not one of {known}")
+
+
+def check_numbers(config, section: str, positive: Collection[str] = (), signed: Collection[str] = ()) -> None:
+    """Raises `ValueError` if a number in a dataclass, or in a tuple of it, is not finite or is below what it may be.
+
+    Args:
+      config: the dataclass, being built.
+      section: its place in a complete configuration, for the message; empty for the configuration itself.
+      positive: fields that must be at least 1, or, of floats, above 0.
+      signed: fields that may be negative; all others must not.
+    """
+    for field in dataclasses.fields(config):
+        where = f"{section}.{field.name}" if section else field.name
+        for value in _numbers(getattr(config, field.name)):
+            if not math.isfinite(value):
+                raise ValueError(f"{where}: {value} must be a finite number")
+            if field.name in positive and value <= 0:
+                raise ValueError(f"{where}: {value} must be {'at least 1' if isinstance(value, int) else 'positive'}")
+            if field.name not in signed and value < 0:
+                raise ValueError(f"{where}: {value} must not be negative")
+
+
+def _numbers(value: object) -> Iterator[int | float]:
+    """Yields the value, if it is a number, or the numbers in a tuple, however deep."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
 
 
 def listed(text: str) -> tuple[str, ...]:

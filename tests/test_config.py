@@ -9,6 +9,7 @@ from endodav_jax.config import Config, base_config, config_from_dict, load_confi
 from endodav_jax.errors import UserError
 from endodav_jax.fields import choices
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.config import TrainConfig
 
 
 def test_defaults_survive_the_way_through_a_config_dict():
@@ -62,6 +63,46 @@ def test_every_field_with_choices_refuses_any_other(path, hint):
     with pytest.raises(UserError, match=rf"{path[-1]}: .*nosuch.* is not one of ") as caught:
         config_from_dict(values)
     assert "\n" not in str(caught.value)
+
+
+def fields_with_numbers(cls=Config, path=()):
+    """(path of the field, whether it takes fractions) of every field of a configuration that is one number."""
+    for name, hint in typing.get_type_hints(cls).items():
+        if dataclasses.is_dataclass(hint):
+            yield from fields_with_numbers(hint, (*path, name))
+        elif hint in (int, float):
+            yield (*path, name), hint is float
+
+
+def with_value(path, value) -> dict:
+    for name in reversed(path):
+        value = {name: value}
+    return value
+
+
+@pytest.mark.parametrize(("path", "fraction"), list(fields_with_numbers()), ids=lambda value: str(value)[:60])
+def test_every_number_is_finite_and_not_negative(path, fraction):
+    for value in (-3.0, float("nan"), float("inf")) if fraction else (-3,):
+        with pytest.raises(UserError, match=rf"^config\.([a-z_]+\.)*{path[-1]}: ") as caught:
+            config_from_dict(with_value(path, value))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_number_in_a_tuple_is_checked_too():
+    with pytest.raises(UserError, match=r"config\.pretrain\.families: inf must be a finite number"):
+        config_from_dict({"pretrain": {"families": (("colon", float("inf")),)}})
+
+
+def test_a_seed_too_large_for_the_generators_is_refused():
+    with pytest.raises(UserError, match=r"config\.seed: 4294967296 must be below 2\^32"):
+        config_from_dict({"seed": 2**32})
+
+
+def test_rates_are_checked_wherever_they_are_built():
+    rates = dataclasses.replace(TrainConfig().learning_rates, pose=0.0)
+    assert rates.pose == 0
+    with pytest.raises(ValueError, match=r"train\.learning_rates\.pose: -1 must not be negative"):
+        dataclasses.replace(rates, pose=-1)
 
 
 def test_a_missing_configuration_file_is_named(tmp_path):

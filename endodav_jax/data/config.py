@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from endodav_jax.data.phantom.families import FAMILIES
-from endodav_jax.fields import check_choices
+from endodav_jax.fields import check_choices, check_numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class PhantomData:
 
     def __post_init__(self):
         check_choices(self, "data.phantom")
+        check_numbers(self, "data.phantom", positive=("sequences", "frames", "every"))
         if self.family and self.family not in FAMILIES:
             raise ValueError(f"data.phantom.family: {self.family!r} is not one of {', '.join(FAMILIES)}")
 
@@ -97,20 +98,15 @@ class DataConfig:
 
     def __post_init__(self):
         check_choices(self, "data")
-        for field in ("clip_length", "batch_size", "frame_max_interval", "threads", "prefetch"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"data.{field}: {getattr(self, field)} must be at least 1")
-        for field in ("workers", "interval_growth"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"data.{field}: {getattr(self, field)} must not be negative")
+        check_numbers(self, "data", positive=("clip_length", "batch_size", "frame_max_interval", "threads", "prefetch"))
         for field in ("jitter_probability", "mirror_probability", "brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, field) <= 1:
+            if getattr(self, field) > 1:
                 raise ValueError(f"data.{field}: {getattr(self, field)} must be between 0 and 1")
         if self.camera_paths and self.straddle_sequences:
             raise ValueError(
                 "data.straddle_sequences: no camera path leads from one sequence to the next; switch it off"
             )
-        if not 0 <= self.hue <= 0.5:
+        if self.hue > 0.5:
             raise ValueError(f"data.hue: {self.hue} must be between 0 and 0.5")
 
     @property

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from endodav_jax.choices import OutputKind, Preset
-from endodav_jax.fields import Listed, check_choices, positional, spelled
+from endodav_jax.fields import Listed, check_choices, check_numbers, positional, spelled
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.video.frames import Deinterlace, Reading
@@ -58,6 +58,7 @@ class ReadingConfig(RuntimeConfig):
         check_choices(self, "infer")
         for field in ("max_len", "max_res"):
             no_limit(self, field)
+        check_numbers(self, "infer", signed=("track",))
         if self.track < -1:
             raise ValueError(f"infer.track: {self.track} is negative; tracks are numbered from 0")
 
@@ -113,10 +114,8 @@ class InferConfig(ReadingConfig):
     verbose: bool = False
 
     def __post_init__(self):
-        super().__post_init__()
         no_limit(self, "target_fps")
-        if self.png_scale < 0:
-            raise ValueError(f"infer.png_scale: {self.png_scale} is negative; 0 chooses a scale")
+        super().__post_init__()
         if self.range not in ("clip", "percentile"):
             fixed_range(self.range)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from endodav_jax.evaluation.alignment import Rule
 from endodav_jax.evaluation.depth_errors import DepthRange
-from endodav_jax.fields import check_choices, positional, spelled
+from endodav_jax.fields import check_choices, check_numbers, positional, spelled
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.inference.windows import AlignRule
 
@@ -51,10 +51,9 @@ class EvaluateConfig(RuntimeConfig):
 
     def __post_init__(self):
         check_choices(self, "evaluate")
-        if not 0 <= self.near < self.far:
+        check_numbers(self, "evaluate")
+        if self.near >= self.far:
             raise ValueError(f"evaluate.near: {self.near} must be less than evaluate.far, {self.far}")
-        if self.max_len < 0:
-            raise ValueError(f"evaluate.max_len: {self.max_len} must not be negative")
 
     @property
     def depth_range(self) -> DepthRange:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from endodav_jax.choices import OutputKind, Precision
-from endodav_jax.fields import check_choices
+from endodav_jax.fields import check_choices, check_numbers
 from endodav_jax.geometry.depth import PUBLISHED_RANGE, depth_from_disparity, disparity_from_depth
 from endodav_jax.geometry.depth import Array as Disparity
 from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family
@@ -80,12 +80,11 @@ class DepthModelConfig:
         choice("preset", tuple(BACKBONES))
         choice("adapter", (NO_ADAPTER, *ADAPTERS))
         check_choices(self, "model")
+        check_numbers(self, "model", positive=("rank",))
         if len(self.image_shape) != 2 or any(n < PATCH_SIZE or n % PATCH_SIZE for n in self.image_shape):
             raise ValueError(
                 f"model.image_shape: {self.image_shape} must be two multiples of {PATCH_SIZE}, height and width"
             )
-        if self.rank < 1:
-            raise ValueError(f"model.rank: {self.rank} must be at least 1")
         if self.temporal_adapter and self.adapter == NO_ADAPTER:
             raise ValueError("model.temporal_adapter: needs an adapter; set model.adapter or switch it off")
         if self.temporal_adapter and not self.family_entry.windows:

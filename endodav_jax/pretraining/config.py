@@ -2,7 +2,9 @@
 
 import dataclasses
 
+from endodav_jax.data.phantom.config import MOST_TOOLS
 from endodav_jax.data.phantom.families import FAMILIES
+from endodav_jax.fields import check_numbers
 from endodav_jax.models.config import MAX_FRAMES
 from endodav_jax.models.resnet import RESNETS
 
@@ -103,6 +105,14 @@ class PretrainConfig:
     picture_every: int = 500
 
     def __post_init__(self):
+        check_numbers(
+            self,
+            "pretrain",
+            positive=(
+                "scenes", "clips", "motion_clips", "frames_per_scene", "scenes_per_step", "clips_per_step",
+                "motion_clips_per_step", "save_every", "log_every", "picture_every",
+            ),
+        )  # fmt: skip
         if not 2 <= self.clip_length <= MAX_FRAMES:
             raise ValueError(f"pretrain.clip_length: {self.clip_length} must be between 2 and {MAX_FRAMES}")
         if not self.families:
@@ -113,16 +123,15 @@ class PretrainConfig:
                 raise ValueError(f"pretrain.families: {family!r} is not one of {known}")
             if not weight > 0:
                 raise ValueError(f"pretrain.families: the weight of {family}, {weight}, must be above 0")
+        for field in ("frame_height", "frame_width"):
+            if getattr(self, field) < 16 or getattr(self, field) % 8:
+                raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be a multiple of 8, at least 16")
+        if self.tools > MOST_TOOLS:
+            raise ValueError(f"pretrain.tools: {self.tools} must be at most {MOST_TOOLS}")
         if self.workers and not self.cache:
             raise ValueError("pretrain.workers: scenes rendered beforehand need a place; name pretrain.cache")
         if not 0 < self.decay_share <= 1:
             raise ValueError(f"pretrain.decay_share: {self.decay_share} must be above 0 and at most 1")
-        for field in (
-            "scenes", "clips", "motion_clips", "frames_per_scene", "scenes_per_step", "clips_per_step",
-            "motion_clips_per_step", "save_every",
-        ):  # fmt: skip
-            if getattr(self, field) < 1:
-                raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be at least 1")
         if not 0 < self.least_crop <= 1:
             raise ValueError(f"pretrain.least_crop: {self.least_crop} must be above 0 and at most 1")
         if self.motion_clip_length < 2:
@@ -131,5 +140,5 @@ class PretrainConfig:
             raise ValueError(
                 f"pretrain.resnet_layers: {self.resnet_layers} is not one of {', '.join(map(str, RESNETS))}"
             )
-        if not 0 <= self.ema_decay < 1:
+        if self.ema_decay >= 1:
             raise ValueError(f"pretrain.ema_decay: {self.ema_decay} must be in [0, 1)")

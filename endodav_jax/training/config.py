@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from endodav_jax.choices import Precision
-from endodav_jax.fields import check_choices
+from endodav_jax.fields import check_choices, check_numbers
 from endodav_jax.models.groups import GROUPS
 from endodav_jax.models.resnet import RESNETS
 from endodav_jax.training.objective_config import ObjectiveConfig
@@ -17,8 +17,12 @@ _rates: Any = dataclasses.make_dataclass(
 )
 
 
+@dataclasses.dataclass(frozen=True)
 class LearningRates(_rates):
     """Adam's initial learning rate for every group that can be trained: one field for each group in `models.groups`."""
+
+    def __post_init__(self):
+        check_numbers(self, "train.learning_rates")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +91,8 @@ class TrainConfig:
         if self.resnet_layers not in RESNETS:
             known = ", ".join(map(str, RESNETS))
             raise ValueError(f"train.resnet_layers: {self.resnet_layers} is not one of {known}")
-        for field in ("save_every", "keep_last", "log_every", "processes"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"train.{field}: {getattr(self, field)} must be at least 1")
-        for field in ("steps", "clip_norm", "picture_every", "validation_frames", "process"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"train.{field}: {getattr(self, field)} must not be negative")
+        check_numbers(self, "train", positive=("save_every", "keep_last", "log_every", "processes"))
         if self.steps == 0 and self.epochs < 1:
             raise ValueError("train.epochs: must be at least 1 if train.steps is 0")
-        if not 0 <= self.ema_decay < 1:
+        if self.ema_decay >= 1:
             raise ValueError(f"train.ema_decay: {self.ema_decay} must be in [0, 1)")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from endodav_jax.fields import check_choices
+from endodav_jax.fields import check_choices, check_numbers
 from endodav_jax.geometry.resize import SCALES
 
 
@@ -64,6 +64,7 @@ class ObjectiveConfig:
 
     def __post_init__(self):
         check_choices(self, "train.objective")
+        check_numbers(self, "train.objective")
         if not self.scales or self.scales[0] != 0 or tuple(sorted(set(self.scales))) != self.scales:
             raise ValueError(f"train.objective.scales: {self.scales} must ascend from 0")
         if self.scales[-1] >= SCALES:
@@ -72,12 +73,8 @@ class ObjectiveConfig:
             raise ValueError(f"train.objective.camera: {self.camera} needs intrinsics; set learn_intrinsics=False")
         if self.points_weight and self.camera != "path":
             raise ValueError("train.objective.points_weight: points come with a solved path; set camera='path', or 0")
-        if not 0 <= self.ssim_weight <= 1:
+        if self.ssim_weight > 1:
             raise ValueError(f"train.objective.ssim_weight: {self.ssim_weight} is a fraction; use 0 to 1")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith(("_weight", "_smoothness")) and value < 0:
-                raise ValueError(f"train.objective.{field.name}: {value} must not be negative")
         if self.highlight_threshold is not None and not 0 < self.highlight_threshold <= 1:
             raise ValueError(
                 f"train.objective.highlight_threshold: {self.highlight_threshold} must be in 0 to 1, or None"

@@ -8,6 +8,7 @@ very first spatial phase is one step shorter than the others.
 
 import dataclasses
 
+from endodav_jax.fields import check_numbers
 from endodav_jax.models.groups import GROUPS, Group, Role
 
 
@@ -33,10 +34,9 @@ class PhaseSchedule:
     depth_interval: int = 0
 
     def __post_init__(self):
-        if self.spatial_steps < 0 or self.temporal_steps < 0 or self.spatial_steps + self.temporal_steps < 1:
-            raise ValueError("train.phases: spatial_steps and temporal_steps must not be negative or both zero")
-        if min(self.depth_interval, self.warm_up_steps, self.motion_steps) < 0:
-            raise ValueError("train.phases: depth_interval, warm_up_steps and motion_steps must not be negative")
+        check_numbers(self, "train.phases")
+        if self.spatial_steps + self.temporal_steps < 1:
+            raise ValueError("train.phases.spatial_steps: must be at least 1 if train.phases.temporal_steps is 0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -287,7 +287,7 @@ def test_what_is_no_input_is_one_line_and_leaves_nothing(endodav, tmp_path, make
         (["--videos", "avi"], ["--videos: 'avi' is not one of"]),
         (["--range", "5,1"], ["--range: '5,1'", "lower one first"]),
         (["--range", "wide"], ["--range: 'wide' is not"]),
-        (["--png-scale", "-1"], ["--png-scale: -1.0 is negative"]),
+        (["--png-scale", "-1"], ["--png-scale: -1.0 must not be negative"]),
         (["--intrinsics", "1,2,3"], ["--intrinsics 1,2,3: holds 3 numbers"]),
         (["--mask", "none.png"], ["none.png: no such file"]),
         (["-i", "other.mp4"], ["name one input"]),

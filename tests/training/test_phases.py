@@ -72,5 +72,5 @@ def test_a_phase_trains_nothing_that_the_network_lacks():
     [{"spatial_steps": -1}, {"spatial_steps": 0, "temporal_steps": 0}, {"depth_interval": -1}, {"motion_steps": -1}],
 )
 def test_lengths_that_make_no_sense_are_refused(fields):
-    with pytest.raises(ValueError, match=r"train\.phases: "):
+    with pytest.raises(ValueError, match=r"train\.phases\.[a-z_]+: "):
         dataclasses.replace(PhaseSchedule(), **fields)
