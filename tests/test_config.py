@@ -35,6 +35,9 @@ def test_a_section_can_be_replaced_whole():
         ({"model": {"family": "monodepth"}}, r"config\.model\.family: 'monodepth' is not one of vda, endodav, endodac"),
         ({"model": {"min_depth": 0.0}}, r"config\.model\.min_depth: 0\.0 must be positive"),
         ({"model": {"min_depth": 9.0, "max_depth": 1.0}}, r"config\.model\.min_depth: 9\.0 .* below model\.max_depth"),
+        ({"data": {"phantom": {"frames": 0}}}, r"config\.data\.phantom\.frames: 0 must be at least 1"),
+        ({"data": {"phantom": {"height": 8}}}, r"config\.data\.phantom\.height: 8 must be at least 16"),
+        ({"data": {"phantom": {"seed": 2**29}}}, r"config\.data\.phantom\.seed: 536870912 must be below"),
         ({"model": {"family": "endodac"}}, r"config\.model\.temporal_adapter: EndoDAC has no motion modules"),
     ],
 )

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from endodav_jax.data.phantom.config import LEAST_SIDE, SEEDS
 from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.fields import check_choices, check_numbers
 
@@ -14,7 +15,7 @@ class PhantomData:
     Attributes:
       family: `organ`, `colon`, `things`, `airway`, `stomach` or `sinus`; empty for none, which uses
         `data.path`.
-      seed: random seed.
+      seed: random seed, below 2^29.
       sequences: number of training sequences.
       held_out: number of validation sequences, and of test sequences; 0 for an eighth of `sequences`.
       frames: frames per sequence.
@@ -38,6 +39,11 @@ class PhantomData:
         check_numbers(self, "data.phantom", positive=("sequences", "frames", "every"))
         if self.family and self.family not in FAMILIES:
             raise ValueError(f"data.phantom.family: {self.family!r} is not one of {', '.join(FAMILIES)}")
+        if self.seed >= SEEDS:
+            raise ValueError(f"data.phantom.seed: {self.seed} must be below {SEEDS}")
+        for field in ("height", "width"):
+            if getattr(self, field) < LEAST_SIDE:
+                raise ValueError(f"data.phantom.{field}: {getattr(self, field)} must be at least {LEAST_SIDE}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from endodav_jax.data.phantom.config import MOST_TOOLS
+from endodav_jax.data.phantom.config import LEAST_SIDE, MOST_TOOLS
 from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.fields import check_numbers
 from endodav_jax.models.config import MAX_FRAMES
@@ -124,8 +124,10 @@ class PretrainConfig:
             if not weight > 0:
                 raise ValueError(f"pretrain.families: the weight of {family}, {weight}, must be above 0")
         for field in ("frame_height", "frame_width"):
-            if getattr(self, field) < 16 or getattr(self, field) % 8:
-                raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be a multiple of 8, at least 16")
+            if getattr(self, field) < LEAST_SIDE or getattr(self, field) % 8:
+                raise ValueError(
+                    f"pretrain.{field}: {getattr(self, field)} must be a multiple of 8, at least {LEAST_SIDE}"
+                )
         if self.tools > MOST_TOOLS:
             raise ValueError(f"pretrain.tools: {self.tools} must be at most {MOST_TOOLS}")
         if self.workers and not self.cache:

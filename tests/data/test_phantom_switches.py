@@ -232,6 +232,12 @@ def test_sequences_to_measure_on_record_every_frame_at_a_length_of_their_own():
     assert step_trained > 2 * step_tested
 
 
+@pytest.mark.parametrize("option", ["held_out", "held_out_frames"])
+def test_too_few_sequences_or_frames_to_measure_on_are_named(option):
+    with pytest.raises(UserError, match=f"--{option.replace('_', '-')} -3 must not be negative; 0 is"):
+        PhantomSource("colon", **{option: -3})
+
+
 def test_a_switch_that_is_off_is_not_in_the_name_of_a_cache():
     assert "smoke" not in repr(PhantomConfig.colon())
     assert "smoke=0.5" in repr(PhantomConfig.colon(smoke=0.5))

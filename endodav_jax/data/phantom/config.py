@@ -9,6 +9,8 @@ Codec = Literal["", "h264", "mjpeg"]
 LIGHTS = ("endoscope", "flat")
 CODECS = ("", "h264", "mjpeg")
 MOST_TOOLS = 4
+LEAST_SIDE = 16  # pixels
+SEEDS = 2**29  # seeds a user can choose; the splits lie this far apart
 
 _LATER = {"tools", "smoke", "fluid", "motion_blur", "codec", "codec_quality", "every", "stereo"}
 
@@ -90,8 +92,8 @@ class PhantomConfig:
         check("seed", 0 <= self.seed < 2**31, "in 0..2^31-1")
         check("sequences", self.sequences >= 1, "at least 1")
         check("frames", self.frames >= 1, "at least 1")
-        check("height", self.height >= 16, "at least 16")
-        check("width", self.width >= 16, "at least 16")
+        check("height", self.height >= LEAST_SIDE, f"at least {LEAST_SIDE}")
+        check("width", self.width >= LEAST_SIDE, f"at least {LEAST_SIDE}")
         check("focal", len(self.focal) == 2 and 0.3 <= self.focal[0] <= self.focal[1] <= 3.0, "ordered, in 0.3..3")
         check("principal_jitter", 0 <= self.principal_jitter <= 0.2, "in 0..0.2")
         check("circular_view", 0 <= self.circular_view <= 1, "in 0..1")

@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Container, Iterator
 from typing import Any, Literal
 
-from endodav_jax.data.phantom.config import PhantomConfig
+from endodav_jax.data.phantom.config import SEEDS, PhantomConfig
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
 from endodav_jax.errors import UserError
 
 # Each split has seeds of its own, so that no scene of one is in another.
 _SEED_STEP = {"train": 0, "validation": 1, "test": 2}
-_SEEDS = 2**29  # seeds a user can choose; the splits lie this far apart
 
 
 class PhantomSource(SequenceSource):
@@ -67,8 +66,14 @@ class PhantomSource(SequenceSource):
 
         if family not in FAMILIES:
             raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILIES)}")
-        if not 0 <= seed < _SEEDS:
-            raise UserError(f"phantom: seed {seed} must lie in 0..{_SEEDS - 1}")
+        if not 0 <= seed < SEEDS:
+            raise UserError(f"phantom: seed {seed} must lie in 0..{SEEDS - 1}")
+        for option, count, usual in (
+            ("held-out", held_out, "an eighth of --sequences"),
+            ("held-out-frames", held_out_frames, "as many as --frames"),
+        ):
+            if count < 0:
+                raise UserError(f"phantom: --{option} {count} must not be negative; 0 is {usual}")
         fields: dict[str, Any] = {"height": height, "width": width, "light": light}
         fields |= {"tools": tools, "smoke": smoke, "fluid": fluid, "motion_blur": motion_blur}
         fields |= {"codec": codec, "codec_quality": codec_quality}
@@ -77,7 +82,7 @@ class PhantomSource(SequenceSource):
             self._configs = {
                 split: PhantomConfig.of(
                     family,
-                    seed=seed + step * _SEEDS,
+                    seed=seed + step * SEEDS,
                     sequences=sequences if split == "train" else held_out or max(1, sequences // 8),
                     **(training if split == "train" else other),
                     **fields,
