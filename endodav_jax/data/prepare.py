@@ -180,6 +180,18 @@ def build(
     return folder
 
 
+def camera_notes(infos: dict[str, SequenceInfo]) -> list[str]:
+    """Returns a line about the sequences whose camera is not known; none if there are no such sequences."""
+    unknown = [name for name, info in infos.items() if not info.has_intrinsics]
+    if not unknown:
+        return []
+    more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    return [
+        f"{unknown[0]}{more}: no camera is known, so the intrinsics are a guess; train with "
+        "train.objective.learn_intrinsics=True, or add the camera (--intrinsics, for own recordings)"
+    ]
+
+
 def summary(folder: Path) -> str:
     """Returns one line about a prepared data set."""
     cards = [card for of_split in read_cards(folder).values() for card in of_split]

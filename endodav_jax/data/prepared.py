@@ -140,6 +140,11 @@ def read_cards(folder: Path) -> dict[str, list[dict]]:
     return json.loads((folder / SEQUENCES_FILE).read_text())["splits"]
 
 
+def sequences_without_camera(folder: Path, split: str) -> list[str]:
+    """Returns the sequences of a split whose intrinsics are a guess; data sets of older versions do not tell."""
+    return [card["sequence"] for card in read_cards(folder)[split] if card.get("guessed_camera")]
+
+
 def digest_of_split(split: PreparedSplit) -> str:
     """Returns the SHA-256 of the description of a split's sequences; it is the same for copies of a data set."""
     cards = read_cards(split.folder)[split.split]

@@ -11,7 +11,7 @@ import numpy as np
 from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.checks import check_pose_direction
 from endodav_jax.data.contract import EvaluationFrame, check_evaluation_frame
-from endodav_jax.data.prepared import PreparedSplit, find_prepared, read_cards
+from endodav_jax.data.prepared import PreparedSplit, find_prepared, read_cards, sequences_without_camera
 from endodav_jax.data.signal import Signal, signal_rows
 from endodav_jax.data.signal_of import frames_needed, signal_of_frames
 from endodav_jax.data.sources.base import SequenceInfo, Source, SourceFrame
@@ -168,6 +168,8 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
     report = Report(f"{split.split}: {name}", frames=length, expected=length + len(left_out))
     for line in left_out:
         report.odd(f"left out when it was prepared: {line}")
+    if name in sequences_without_camera(split.folder, split.split):
+        report.odd("no camera; its intrinsics are a guess (train with learned intrinsics)")
     spread, run, pairs = _spread(length, samples), _run(length), frames_needed(length, _ANCHORS)
     numbers = sorted(spread | run | pairs)
     kept: list[Frame] = []

@@ -76,7 +76,7 @@ def run(command: Prepare) -> None:
     """Builds the requested data sets; prints a line for each, and a line for everything that was skipped."""
     if command.size and command.full_size:
         raise UserError("--full-size: --size is also given; use only one of them")
-    from endodav_jax.data.prepare import build, find_sequences, forms_of, summary
+    from endodav_jax.data.prepare import build, camera_notes, find_sequences, forms_of, summary
 
     source = source_class(command.kind)(command.source, **command.given)
     for form in forms_of(source, command.split, command.size, command.full_size, command.storage):
@@ -84,6 +84,8 @@ def run(command: Prepare) -> None:
         for line in missing:
             print(f"skipped: {line}", file=sys.stderr)
         for note in dict.fromkeys(note for info in infos.values() for note in info.notes):
+            print(note, file=sys.stderr)
+        for note in camera_notes(infos):
             print(note, file=sys.stderr)
         folder = build(
             command.kind,

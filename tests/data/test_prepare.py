@@ -16,9 +16,10 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.kinds import KINDS, options_type, source_class
 from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.data.prepare import Form, build, find_sequences, forms_of
-from endodav_jax.data.prepared import PreparedSplit
+from endodav_jax.data.prepared import PreparedSplit, find_split, sequences_without_camera
 from endodav_jax.data.sources.c3vd import NATIVE_SIZE, PINHOLE
 from endodav_jax.data.sources.cameras import resized_intrinsics
+from endodav_jax.data.verify import verify_prepared
 from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 from endodav_jax.fields import size
 from tests.data import fixtures
@@ -190,6 +191,21 @@ def test_a_bad_frame_is_one_line_of_the_command_or_left_out_and_counted(tmp_path
     assert "5 frames" in (out := capsys.readouterr().out)
     assert "1 bad frames skipped" in out
     assert PreparedSplit.open(tmp_path / "out", "train").skipped[0].startswith("train/dataset7/keyframe4, frame 3: ")
+
+
+def test_a_camera_that_is_not_known_is_said_and_kept_with_the_data(tmp_path, capsys):
+    write_frames(tmp_path / "raw", render_truth(2, *SHAPE))
+    command = ["prepare", "frames", str(tmp_path / "raw"), str(tmp_path / "out"), "--quiet", "--split", "train"]
+    assert main(command) == EXIT_OK
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("clip: no camera is known, so the intrinsics are a guess; train with")
+    folder = find_split(tmp_path / "out", "train")
+    assert sequences_without_camera(folder, "train") == ["clip"]
+    (report,) = verify_prepared(folder, ["train"])
+    assert any("its intrinsics are a guess" in note for note in report.notes)
+    assert main([*command, "--intrinsics", "64,64,30,20", "--overwrite"]) == EXIT_OK
+    assert capsys.readouterr().err == ""
+    assert sequences_without_camera(folder, "train") == []
 
 
 def test_every_kind_can_be_built_and_documents_its_options():

@@ -23,6 +23,7 @@ class TinySource(SequenceSource):
       lengths: sequence -> frames.
       bad: sequence -> frames that cannot be read.
       first: number of the first frame.
+      camera: whether its intrinsics are those of a camera, and no guess.
     """
 
     lengths: dict[str, int]
@@ -30,6 +31,7 @@ class TinySource(SequenceSource):
     shape: tuple[int, int] = (12, 16)
     first: int = 0
     depth: bool = True
+    camera: bool = True
     name = "tiny"
     splits = ("train", "test")
 
@@ -42,7 +44,7 @@ class TinySource(SequenceSource):
         if sequence not in self.lengths:
             raise UserError(f"{sequence}: not in this copy")
         has = self.depth
-        return SequenceInfo(sequence, self.lengths[sequence], *self.shape, has, has, True, layout="memory")
+        return SequenceInfo(sequence, self.lengths[sequence], *self.shape, has, has, self.camera, layout="memory")
 
     def _items(self, sequence: str, only: Container[int] | None) -> Iterator[SourceFrame | BadFrame]:
         for index in range(self.first, self.first + self.lengths[sequence]):

@@ -39,7 +39,8 @@ class SequenceCard:
       frames: records in its shard.
       bytes: size of its shard.
       skipped: one line for each frame that was skipped.
-      undistortion: as of `SequenceInfo`; left out of the file where there is none.
+      undistortion: as of `SequenceInfo`.
+      guessed_camera: whether its intrinsics are a constant or a guess, because its camera is not known.
     """
 
     sequence: str
@@ -47,11 +48,12 @@ class SequenceCard:
     bytes: int
     skipped: tuple[str, ...]
     undistortion: dict | None = None
+    guessed_camera: bool = False
 
     def to_json(self) -> dict:
-        """Returns what is stored of it."""
+        """Returns what is stored of it: the last two only where there is something to say."""
         values = dataclasses.asdict(self)
-        return values if self.undistortion else {name: v for name, v in values.items() if name != "undistortion"}
+        return {name: v for name, v in values.items() if v or name not in ("undistortion", "guessed_camera")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,8 +166,15 @@ def build_sequence(examples: SequenceExamples, shard: Path, progress: Callable[[
         if not frames:
             raise UserError(f"{examples.sequence}: no usable frame; look at it with `endodav verify`")
         _check_whole(part, shard, frames)
-        undistortion = examples.source.describe(examples.sequence).undistortion
-        card = SequenceCard(examples.sequence, frames, part.stat().st_size, stream.skipped, undistortion)
+        info = examples.source.describe(examples.sequence)
+        card = SequenceCard(
+            examples.sequence,
+            frames,
+            part.stat().st_size,
+            stream.skipped,
+            info.undistortion,
+            guessed_camera=not info.has_intrinsics,
+        )
     with whole_file(shard.with_suffix(".json")) as part:
         part.write_text(json.dumps(card.to_json()))
     return card

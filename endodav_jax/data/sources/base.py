@@ -62,7 +62,7 @@ class SequenceInfo:
       odd: one line for each thing that differs from the documentation, or that a reader should know.
       has_frame_masks: whether frames come with masks of their own.
       undistortion: what `video.undistort.Undistorter.from_json` takes, where frames are resampled.
-      notes: one line for what was done to the frames on request, such as how much of the view that costs.
+      notes: one line for what is done to the frames, such as how much of the view that costs, or left out or ignored.
     """
 
     name: str

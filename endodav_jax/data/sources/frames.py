@@ -136,7 +136,9 @@ class FramesSource(SequenceSource):
             undistortion = undistorter.to_json()
             notes.append(f"{sequence}: {undistorter.loss_line(self._view(sequence, known))}")
         elif lens.distorted:
-            odd.append("its camera is distorted, which is ignored; resample it to a pinhole with --undistort")
+            ignored = "its camera is distorted, which is ignored; resample it to a pinhole with --undistort"
+            odd.append(ignored)
+            notes.append(f"{sequence}: {ignored}")
         if known.masks is not None:
             odd += known.masks.odd
         return SequenceInfo(
