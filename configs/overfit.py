@@ -1,8 +1,8 @@
 """Two hundred steps on one short real video: checks that the objective decreases, before starting a long run.
 
 The shipped networks, given intrinsics, high learning rates, and clips that are random only in where they begin.  The
-folder contains `frames/`, `mask.png` and, in
-`geometry.npz`, intrinsics and poses, as far as available (`endodav_jax/data/sources/frames.py`):
+folder contains `frames/`, `mask.png` and, in `geometry.npz`, intrinsics and, if known, poses
+(`endodav_jax/data/sources/frames.py`); without intrinsics, add `--config.train.objective.learn_intrinsics=True`:
 
     endodav prepare frames sinus/ data/overfit --split train --size 96x96
     python -m endodav_jax.main --config overfit --workdir runs/overfit \\

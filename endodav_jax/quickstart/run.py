@@ -22,6 +22,7 @@ from endodav_jax.inference.windows import AlignRule
 from endodav_jax.quickstart.story import BEFORE, SHOWN, STEADIED, Story, Variant, say_story, write_story
 from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report.album import Album
+from endodav_jax.training.checks import check_config
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
 
@@ -50,6 +51,7 @@ def quickstart(config: Config, workdir: Path) -> int | None:
     began = time.perf_counter()
     if not config.data.phantom.family or not config.weights:
         raise UserError("config.data.phantom.family, config.weights: the quickstart needs both")
+    check_config(config)  # before anything is rendered
     say = _Steps()
 
     say(f"rendering the phantom's {config.data.phantom.family} family")
