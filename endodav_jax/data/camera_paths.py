@@ -26,6 +26,8 @@ class CameraPaths:
       points: of each frame, places whose depth the path's motion tells: x and y in pixels, log depth in the unit of its
         piece, and how sure that is, as 1 over its standard deviation; 0 where there are no more points.
       data: SHA-256 of the split that they belong to (`prepared.digest_of_split`).
+      origin: SHA-256 of all that they were solved from (`reconstruction.paths.origin_of`); empty in files of older
+        versions.
     """
 
     cam_from_world: Float[np.ndarray, "N 4 4"]
@@ -33,10 +35,11 @@ class CameraPaths:
     log_depth: Float[np.ndarray, "N"]
     points: Float32[np.ndarray, "N P 4"]
     data: str
+    origin: str = ""
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of all of it."""
+        """SHA-256 of the paths themselves and of their split, wherever they come from."""
         parts = (self.cam_from_world, self.piece, self.log_depth, self.points)
         return hashlib.sha256(b"".join([*(part.tobytes() for part in parts), self.data.encode()])).hexdigest()
 
@@ -56,23 +59,33 @@ class CameraPaths:
             np.savez(part, **dataclasses.asdict(self))
 
     @classmethod
+    def read(cls, path: str | Path) -> "CameraPaths":
+        """Reads paths, through whatever frames.
+
+        Raises:
+          UserError: no such file, or it holds something else.
+        """
+        try:
+            with np.load(path) as arrays:
+                return cls(
+                    arrays["cam_from_world"],
+                    arrays["piece"],
+                    arrays["log_depth"],
+                    arrays["points"],
+                    str(arrays["data"]),
+                    str(arrays["origin"]) if "origin" in arrays else "",
+                )
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(f"{path}: no file of camera paths; delete it, and training solves them anew") from error
+
+    @classmethod
     def load(cls, path: str | Path, split: PreparedSplit) -> "CameraPaths":
         """Reads paths through the frames of a split.
 
         Raises:
           UserError: no such file, or it was solved for other frames.
         """
-        try:
-            with np.load(path) as arrays:
-                paths = cls(
-                    arrays["cam_from_world"],
-                    arrays["piece"],
-                    arrays["log_depth"],
-                    arrays["points"],
-                    str(arrays["data"]),
-                )
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: no file of camera paths; delete it, and training solves them anew") from error
+        paths = cls.read(path)
         if paths.data != digest_of_split(split) or len(paths.piece) != sum(split.lengths):
             raise UserError(f"{path}: solved for other frames than {split.folder}; delete it to solve them anew")
         return paths

@@ -1,16 +1,19 @@
 """Camera paths through all videos of a prepared data set, for training (`data.camera_paths`)."""
 
 import dataclasses
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
 from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.evaluation import EvaluationVideos
-from endodav_jax.data.prepared import PreparedSplit, digest_of_split
+from endodav_jax.data.prepared import PreparedSplit, digest_of_split, read_settings
+from endodav_jax.files import sha256_of_arrays
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction.clip import CameraPath, DepthView
@@ -53,7 +56,26 @@ def solve_paths(
             found.append((poses, np.where(piece == LOST, LOST, piece + count), levels, points))
             count += int(piece.max(initial=LOST)) + 1
     poses, pieces, levels, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return CameraPaths(poses, pieces.astype(np.int32), levels, points, digest_of_split(split))
+    origin = origin_of(split, model, params, image_shape)
+    return CameraPaths(poses, pieces.astype(np.int32), levels, points, digest_of_split(split), origin)
+
+
+def origin_of(split: PreparedSplit, model: DepthModelConfig, params: dict, image_shape: tuple[int, int]) -> str:
+    """Returns the SHA-256 of what `solve_paths` takes, by which a file of paths is known to be another's.
+
+    Of the frames, the first of every sequence stands for all: a data set prepared anew, with another camera or other
+    frames, may have the same names, lengths and bytes.
+    """
+    network = dataclasses.asdict(dataclasses.replace(model, image_shape=image_shape))
+    about = {"network": network, "settings": read_settings(split.folder), "split": digest_of_split(split)}
+    leaves = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+    firsts = split.records(split.offsets[:-1])
+    frames = [np.frombuffer(record["frame"], np.uint8) for record in firsts]
+    cameras = [np.asarray(record["intrinsics"]) for record in firsts]
+    arrays = [*leaves, *(("record", array) for array in (*frames, *cameras))]
+    return sha256_of_arrays(
+        [(json.dumps(about, sort_keys=True), np.empty(0)), *((name, np.ascontiguousarray(a)) for name, a in arrays)]
+    )
 
 
 def _views(videos: EvaluationVideos, sequence: str, estimator: DepthEstimator) -> tuple[list[DepthView], np.ndarray]:

@@ -18,7 +18,7 @@ from endodav_jax.config import Config
 from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.errors import UserError
-from endodav_jax.reconstruction.paths import solve_paths
+from endodav_jax.reconstruction.paths import origin_of, solve_paths
 from endodav_jax.training.depth_objective import depth_objective
 from endodav_jax.training.objective import Batch, Clip, motion_to_neighbours, moved_by
 from endodav_jax.training.objective_config import ObjectiveConfig
@@ -54,23 +54,27 @@ PATH_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=path_ca
 
 
 def solved_paths(config: Config, workdir: Path) -> str:
-    """Returns the file of the paths through the training split, which is solved if it is not there.
+    """Returns the file of the paths through the training split, solved unless it is there and of the same origin.
 
     The depth that solving starts from is that of the weights that training starts from.
 
     Raises:
-      UserError: the file is of other frames, or several processes find none.
+      UserError: the file holds something else, or several processes would have to solve it.
     """
     file, split = workdir / PATHS_FILE, PreparedSplit.open(config.data.path, config.data.split)
-    if file.exists():
-        paths = CameraPaths.load(file, split)
-    elif jax.process_count() > 1:
-        raise UserError(
-            f"{file}: not there; several processes cannot solve it at once, so start the run with one first"
-        )
-    else:
-        model, params, _ = load_model(config.weights)
-        paths = solve_paths(split, model, params["depth"], config.model.image_shape)
+    model, params, _ = load_model(config.weights)
+    solved_from = split, model, params["depth"], config.model.image_shape
+    paths = CameraPaths.read(file) if file.exists() else None
+    stale = paths is not None and paths.origin != origin_of(*solved_from)
+    if paths is None or stale:
+        what = "solved from other weights, frames or image shape, or by an older version" if stale else "not there"
+        if jax.process_count() > 1:
+            raise UserError(
+                f"{file}: {what}; several processes cannot solve it at once, so start the run with one first"
+            )
+        if stale:
+            print(f"{file}: {what}; solving it anew", file=sys.stderr)
+        paths = solve_paths(*solved_from)
         paths.save(file)
     known, taught = int((paths.piece != LOST).sum()), int((paths.points[..., 3] > 0).any(1).sum())
     print(f"camera paths: known in {known} of {len(paths.piece)} frames; points of sure depth in {taught}", flush=True)

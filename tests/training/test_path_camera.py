@@ -7,12 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from endodav_jax.checkpoints import load_model
+from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import Config
 from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
+from endodav_jax.reconstruction.paths import origin_of
 from endodav_jax.training.cameras import CAMERAS, objectives_of
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.objective_config import ObjectiveConfig
@@ -83,17 +86,76 @@ def test_the_configuration_chooses_it_where_the_camera_is_not_given():
         ObjectiveConfig(points_weight=1.0)
 
 
-def test_how_many_frames_have_a_camera_and_points_is_said(tmp_path, capsys):
-    config = Config(
-        data=DataConfig(path=str(prepare_tiny(tmp_path / "data", TinySource({"a": 6})))),
-        train=TrainConfig(objective=dataclasses.replace(CONFIG, points_weight=1.0)),
+class OtherCamera(TinySource):
+    def frame(self, sequence, index):
+        return dataclasses.replace(super().frame(sequence, index), intrinsics=np.array([10.0, 10.0, 8.0, 6.0]))
+
+
+def config_of(folder, source) -> Config:
+    """A run with the shipped weights on a tiny data set made of a source."""
+    train = TrainConfig(objective=dataclasses.replace(CONFIG, points_weight=1.0))
+    return Config(weights=SHIPPED, data=DataConfig(path=str(prepare_tiny(folder, source))), train=train)
+
+
+@pytest.fixture
+def solved(monkeypatch):
+    """The calls of a quick `solve_paths`, as they are made."""
+    calls: list[tuple] = []
+
+    def solve(*given):
+        calls.append(given)
+        split, count = given[0], sum(given[0].lengths)
+        points = np.full((count, 1, 4), 20, np.float32)
+        poses, piece = np.tile(np.eye(4), (count, 1, 1)), np.zeros(count, np.int32)
+        return CameraPaths(poses, piece, np.zeros(count), points, digest_of_split(split), origin_of(*given))
+
+    monkeypatch.setattr("endodav_jax.training.path_camera.solve_paths", solve)
+    return calls
+
+
+def test_a_path_is_solved_once_and_again_where_it_would_be_another(tmp_path, solved, capsys):
+    config = config_of(tmp_path / "data", TinySource({"a": 6}))
+    narrow = dataclasses.replace(config.model, image_shape=(28, 42))
+    others = (
+        dataclasses.replace(config, weights="shipped-organ"),
+        dataclasses.replace(config, model=narrow),
+        config_of(tmp_path / "other", OtherCamera({"a": 6})),
     )
+    for _ in range(2):
+        solved_paths(config, tmp_path)
+    assert len(solved) == 1
+    assert capsys.readouterr().err == ""
+    for number, other in enumerate(others):
+        for _ in range(2):
+            solved_paths(other, tmp_path)
+        assert len(solved) == number + 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(
+            "solved from other weights, frames or image shape, or by an older version; solving it anew"
+        )
+
+
+def test_a_path_that_does_not_say_what_it_was_solved_from_is_solved_anew(tmp_path, solved):
+    config = config_of(tmp_path / "data", TinySource({"a": 6}))
+    file = solved_paths(config, tmp_path)
+    with np.load(file) as arrays:
+        np.savez(file, **{name: array for name, array in arrays.items() if name != "origin"})
+    assert CameraPaths.read(file).origin == ""
+    solved_paths(config, tmp_path)
+    assert len(solved) == 2
+    assert CameraPaths.read(file).origin != ""
+
+
+def test_how_many_frames_have_a_camera_and_points_is_said(tmp_path, capsys):
+    config = config_of(tmp_path / "data", TinySource({"a": 6}))
     split = PreparedSplit.open(config.data.path, config.data.split)
+    model, params, _ = load_model(SHIPPED)
+    origin = origin_of(split, model, params["depth"], config.model.image_shape)
     piece = np.array([0, 0, 0, 0, 0, LOST], np.int32)
     points = np.zeros((6, 2, 4), np.float32)
     for sure, warned in ((20.0, False), (0.0, True)):
         points[2, 0, 3] = sure
-        paths = CameraPaths(np.tile(np.eye(4), (6, 1, 1)), piece, np.zeros(6), points, digest_of_split(split))
+        paths = CameraPaths(np.tile(np.eye(4), (6, 1, 1)), piece, np.zeros(6), points, digest_of_split(split), origin)
         paths.save(tmp_path / PATHS_FILE)
         assert solved_paths(config, tmp_path) == str(tmp_path / PATHS_FILE)
         said = capsys.readouterr()
@@ -102,7 +164,7 @@ def test_how_many_frames_have_a_camera_and_points_is_said(tmp_path, capsys):
 
 
 def test_several_processes_need_the_paths_that_one_has_solved(tmp_path, monkeypatch):
-    config = Config(data=DataConfig(path=str(prepare_tiny(tmp_path / "data", TinySource({"a": 6})))))
+    config = config_of(tmp_path / "data", TinySource({"a": 6}))
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(UserError, match="several processes cannot solve it at once"):
         solved_paths(config, tmp_path)
