@@ -113,14 +113,21 @@ class Signal:
 
     def warning(self, interval: int) -> str:
         """The problem with training at an interval; "" if there is none."""
-        nearest = min(self.parallax, key=lambda k: abs(math.log(k / interval)))
-        found = self.parallax[nearest] * interval / nearest
+        found = self._parallax_at(interval)
         if not found < LITTLE_PIXELS:
             return ""
+        cure = f"set data.frame_max_interval={self.interval} or data.frame_interval=auto"
+        if interval == self.interval or self._parallax_at(self.interval) < LITTLE_PIXELS:
+            cure = f"no interval up to {max(self.parallax)} has enough, so the camera must move more"
         return (
             f"parallax of {found:.2f} px between frames {interval} apart is under {LITTLE_PIXELS:g} px: depth can "
-            f"hardly be learned from it; set data.frame_max_interval={self.interval} or data.frame_interval=auto"
+            f"hardly be learned from it; {cure}"
         )
+
+    def _parallax_at(self, interval: int) -> float:
+        """Parallax in pixels at any interval, in proportion to that of the nearest measured one."""
+        nearest = min(self.parallax, key=lambda k: abs(math.log(k / interval)))
+        return self.parallax[nearest] * interval / nearest
 
 
 def measure(pairs: Callable[[int], Sequence[Pair]], intervals: Sequence[int] = INTERVALS) -> Signal:

@@ -1,6 +1,7 @@
 """What a video holds for depth to be learned from: parallax, with truth and without."""
 
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -159,6 +160,13 @@ def test_training_at_too_small_an_interval_is_warned_of():
     assert "0.20 px" in found.warning(1)
     assert "frame_max_interval=8" in found.warning(1)
     assert found.warning(8) == ""
+
+
+@pytest.mark.parametrize("used", [1, 8])
+def test_no_interval_is_recommended_where_none_has_enough(used):
+    warning = signal({1: 0.1, 2: 0.2, 4: 0.4, 8: 0.8, 16: math.nan}, 8).warning(used)
+    assert warning.endswith("no interval up to 16 has enough, so the camera must move more")
+    assert "frame_max_interval" not in warning
 
 
 def test_the_interval_recommended_has_parallax_enough():
