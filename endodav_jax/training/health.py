@@ -73,18 +73,24 @@ def is_dead(measured: Mapping[str, float]) -> bool:
     return measured[ZERO_SHARE] >= DEAD_SHARE
 
 
-def worries(compared: Mapping[str, float]) -> dict[str, str]:
-    """Returns, by name, a warning for each value of `against_start` that needs attention."""
+def worries(compared: Mapping[str, float], projection: bool = True, relative: bool = False) -> dict[str, str]:
+    """Returns, by name, a warning for each value of `against_start` that needs attention.
+
+    Args:
+      compared: the values.
+      projection: whether the run has a projection loss, which may be the cause.
+      relative: whether it is the relative one already.
+    """
     found = {}
     drift, relief = compared[DRIFT], compared[RELIEF_KEPT]
     if not 1 / _DRIFT_TOLD <= drift <= _DRIFT_TOLD and math.isfinite(drift):
-        found[DRIFT] = (
-            f"median depth is {drift:.2f} times its value at the start; if this is what lowers the loss, lower "
-            "config.train.objective.projection_weight, or use config.train.objective.projection_relative=True"
-        )
+        found[DRIFT] = f"median depth is {drift:.2f} times its value at the start"
+        if projection:
+            other = "" if relative else ", or use config.train.objective.projection_relative=True"
+            found[DRIFT] += f"; if this is what lowers the loss, lower config.train.objective.projection_weight{other}"
     if relief < _RELIEF_TOLD:
         found[RELIEF_KEPT] = (
-            f"relief is {relief:.2f} of its value at the start: depth is flattening; check parallax and camera motion, "
-            "and lower config.train.objective.projection_weight"
+            f"relief is {relief:.2f} of its value at the start: depth is flattening; check parallax and camera motion"
+            + (", and lower config.train.objective.projection_weight" if projection else "")
         )
     return found

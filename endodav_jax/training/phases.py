@@ -54,6 +54,11 @@ class Phase:
     projection: bool
 
 
+def projects(schedule: PhaseSchedule, available: frozenset[str]) -> bool:
+    """Whether a run has phases with the projection loss: those of temporal adapters."""
+    return schedule.temporal_steps > 0 and any(GROUPS[group].role == "temporal" for group in available)
+
+
 def phase_of_step(step: int, schedule: PhaseSchedule, available: frozenset[str]) -> Phase:
     """Returns the phase of one step.
 
@@ -72,7 +77,7 @@ def phase_of_step(step: int, schedule: PhaseSchedule, available: frozenset[str])
         depth_turn = step % (2 * schedule.depth_interval) >= schedule.depth_interval
         motion_turn = not depth_turn
 
-    has_temporal = schedule.temporal_steps > 0 and any(GROUPS[group].role == "temporal" for group in available)
+    has_temporal = projects(schedule, available)
     spatial, temporal = True, has_temporal and schedule.joint
     if has_temporal and not schedule.joint:
         temporal = step % (schedule.spatial_steps + schedule.temporal_steps) >= schedule.spatial_steps

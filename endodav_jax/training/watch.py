@@ -30,16 +30,18 @@ class Watch:
     Args:
       sequences: names of the training sequences, by number.
       skip: whether steps that are not finite are skipped instead of stopping the run.
+      projection, relative: of the projection loss; see `health.worries`.
 
     Attributes:
       start: health over the first steps that were checked, by `health.MEASURED`; empty before that.  A resumed run
         sets it.
     """
 
-    def __init__(self, sequences: Sequence[str], skip: bool = False):
+    def __init__(self, sequences: Sequence[str], skip: bool = False, projection: bool = True, relative: bool = False):
         self.start: dict[str, float] = {}
         self._sequences = sequences
         self._skip = skip
+        self._projection, self._relative = projection, relative
         self._steps: list[_Step] = []
         self._told: set[str] = set()
 
@@ -73,7 +75,7 @@ class Watch:
         mean = {name: float(np.mean([measured[name] for measured in seen])) for name in health.MEASURED}
         self.start = self.start or mean
         compared = health.against_start(mean, self.start)
-        for name, line in health.worries(compared).items():
+        for name, line in health.worries(compared, self._projection, self._relative).items():
             if name not in self._told:
                 self._told.add(name)
                 print(f"step {steps[-1].number}: {line}", file=sys.stderr)

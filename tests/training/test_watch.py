@@ -93,3 +93,22 @@ def test_what_flattens_or_drifts_is_told_once(measured, line, capsys):
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert told[0].startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("loss", "advised"),
+    [
+        ({}, ("projection_weight", "projection_relative")),
+        ({"relative": True}, ("projection_weight",)),
+        ({"projection": False}, ()),
+    ],
+)
+def test_no_advice_is_given_that_is_followed_already(loss, advised, capsys):
+    watch = Watch(SEQUENCES, **loss)
+    step(watch, 1)
+    watch.look()
+    step(watch, 2, relief=0.2, median_depth=5.0)
+    watch.look()
+    drift, relief = capsys.readouterr().err.splitlines()
+    assert [name for name in ("projection_weight", "projection_relative") if name in drift] == list(advised)
+    assert ("projection_weight" in relief) == bool(advised)
