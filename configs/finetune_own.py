@@ -6,6 +6,9 @@
         --config.weights=weights/vda_vits --config.data.path=data/own
     endodav infer procedure.mp4 -o out/ --weights runs/own/model
 
+The small network that comes with the package is another start: `--config.weights=shipped`, with
+`--config.model.preset=vitt --config.train.resnet_layers=10`.
+
 `my_videos/` contains videos or folders of images; pixels outside a round view are detected and excluded.  The camera
 intrinsics are learned as well; if yours are known and stored beside the video (`intrinsics.json`: fx, fy, cx,
 cy), `--config.train.objective.learn_intrinsics=False` uses them instead, which is the safer choice with little video.

@@ -23,6 +23,7 @@ from endodav_jax.quickstart.story import BEFORE, SHOWN, STEADIED, Story, Variant
 from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report.album import Album
 from endodav_jax.training.checks import check_config
+from endodav_jax.training.initial import check_weights
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
 
@@ -51,7 +52,8 @@ def quickstart(config: Config, workdir: Path) -> int | None:
     began = time.perf_counter()
     if not config.data.phantom.family or not config.weights:
         raise UserError("config.data.phantom.family, config.weights: the quickstart needs both")
-    check_config(config)  # before anything is rendered
+    check_config(config)
+    check_weights(config)
     say = _Steps()
 
     say(f"rendering the phantom's {config.data.phantom.family} family")

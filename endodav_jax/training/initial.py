@@ -8,11 +8,12 @@ import numpy as np
 from flax import nnx
 
 from endodav_jax.checkpoints import Card
-from endodav_jax.checkpoints.transfer import load_networks
+from endodav_jax.checkpoints.transfer import Networks, load_networks
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_arrays
 from endodav_jax.models.groups import GROUPS, group_of, trainable_groups, with_late_groups
+from endodav_jax.models.registry import NO_ADAPTER
 from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS, TrainingNetworks
 from endodav_jax.training.partition import Groups, flatten, names_of, split_by_group, unflatten
 
@@ -67,11 +68,7 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
     card = None
     if config.weights:
         found = load_networks(config.weights)
-        if found.config is not None and found.config.metric:
-            raise UserError(
-                f"{config.weights}: outputs depth in metres, but training requires disparity; start from relative "
-                "weights"
-            )
+        _check_fit(found, config)
         for name in ("depth", *MOTION_NETWORKS):
             if name in found.params:
                 _overwrite(f"{name}.", found.params[name], params, statistics, config.weights)
@@ -86,6 +83,12 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
         unflatten(statistics),
         card,
     )
+
+
+def check_weights(config: Config) -> None:
+    """Raises `UserError` naming the fields to set, if `config.weights` do not fit the configured networks."""
+    if config.weights:
+        _check_fit(load_networks(config.weights), config)
 
 
 def trained_groups(config: Config) -> frozenset[str]:
@@ -111,6 +114,32 @@ def digest_of(frozen: Groups) -> str:
         for path in sorted(frozen[group])
     )
     return sha256_of_arrays((f"{group} {path} {leaf.dtype} {leaf.shape}", leaf) for group, path, leaf in leaves)
+
+
+def _check_fit(found: Networks, config: Config) -> None:
+    if found.config is None:
+        raise UserError(f"{config.weights}: holds {found.card.what}, not a depth network")
+    if found.config.metric:
+        raise UserError(
+            f"{config.weights}: outputs depth in metres, but training requires disparity; start from relative weights"
+        )
+    if not config.train.objective.learn_registration:
+        missing = [name for name in ("flow", "transform") if name not in found.params]
+        if missing:
+            raise UserError(
+                f"{config.weights}: has no networks {' and '.join(missing)} that could be kept as they are; set "
+                "config.train.objective.learn_registration=True"
+            )
+    adapter = config.model.adapter if found.config.adapter == NO_ADAPTER else found.config.adapter
+    layers = found.card.entries.get("resnet_layers") if set(_RESNET_USERS) & found.params.keys() else None
+    fields = (
+        ("model.preset", found.config.preset, config.model.preset),
+        ("model.adapter", adapter, config.model.adapter),
+        ("train.resnet_layers", layers or config.train.resnet_layers, config.train.resnet_layers),
+    )
+    wrong = [f"config.{field}={has}" for field, has, configured in fields if has != configured]
+    if wrong:
+        raise UserError(f"{config.weights}: networks of other sizes than the configured ones; set {', '.join(wrong)}")
 
 
 def _fill(build: Callable[[], TrainingNetworks], params: dict, statistics: dict) -> None:
@@ -144,7 +173,8 @@ def _overwrite(prefix: str, tree: dict, params: dict, statistics: dict, source: 
             raise UserError(f"{source}: contains {path}, which the configured networks do not have; see config.model")
         if target[path].shape != leaf.shape:
             raise UserError(
-                f"{source}: {path} has shape {leaf.shape}, the configured networks expect {target[path].shape}"
+                f"{source}: {path} has shape {leaf.shape}, the configured networks expect {target[path].shape}; see "
+                "config.model and config.train.resnet_layers"
             )
         target[path] = jax.numpy.asarray(leaf, target[path].dtype)
 

@@ -24,10 +24,10 @@ from endodav_jax.models.training_networks import DEPTH_NETWORK
 from endodav_jax.training import parallel
 from endodav_jax.training.cameras import data_for, objectives_of
 from endodav_jax.training.checks import check_config, check_frame_size
-from endodav_jax.training.initial import digest_of, initial_networks
+from endodav_jax.training.initial import check_weights, digest_of, initial_networks
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import Groups, flatten, join_groups, names_of, unflatten
-from endodav_jax.training.phases import phase_of_step
+from endodav_jax.training.phases import phase_of_step, projects
 from endodav_jax.training.pictures import panel
 from endodav_jax.training.resume import changed_fields, check_arrays, check_changes, flat_fields
 from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run, shapes_of
@@ -57,6 +57,7 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     parallel.start_processes(config.train.coordinator, config.train.processes, config.train.process)
     check_config(config)
     parallel.check_batch_size(config.data.batch_size)
+    check_weights(config)
     objectives = objectives_of(config.train.objective, objectives)
     make_folder(workdir)
     # The inputs for the camera are added to the batches; the run's record keeps the original configuration.
@@ -111,7 +112,13 @@ class Run:
             parallel.AXIS,
             objectives,
         )
-        self.watch = Watch(batches.split.sequences, skip=config.train.on_nan == "skip")
+        objective = config.train.objective
+        self.watch = Watch(
+            batches.split.sequences,
+            skip=config.train.on_nan == "skip",
+            projection=objective.projection_weight > 0 and projects(config.train.phases, self.available),
+            relative=objective.projection_relative,
+        )
         self._step = parallel.DataParallel(step)
         self._frozen_on_devices = parallel.replicate(frozen)
         self.state = parallel.replicate(self._restored(new_state(params, statistics, config.train)), owned=True)

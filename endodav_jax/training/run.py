@@ -7,6 +7,7 @@ from endodav_jax.config import Config
 from endodav_jax.data.rendered import with_rendered_phantom
 from endodav_jax.training import loop
 from endodav_jax.training.checks import check_config
+from endodav_jax.training.initial import check_weights
 from endodav_jax.training.step import PUBLISHED, Objectives
 
 
@@ -27,7 +28,9 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     Raises:
       UserError: the configuration is contradictory, or data or weights are missing or do not fit.
     """
-    check_config(config)  # before anything is rendered
+    check_config(config)
+    if config.data.phantom.family:  # before it is rendered
+        check_weights(config)
     data, validation = with_rendered_phantom(config.data, workdir / "data")
     section = config.train
     if validation and not section.validation_path:

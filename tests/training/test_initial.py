@@ -1,13 +1,60 @@
 """What a run starts from: the checkpoint's weights where it has them, fresh ones where it lacks them."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
+from endodav_jax.checkpoints import load_model, save_model
 from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
-from endodav_jax.training.initial import initial_networks
+from endodav_jax.config import Config, read_config
+from endodav_jax.errors import UserError
+from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training.initial import check_weights, initial_networks
+from endodav_jax.training.loop import train
 from endodav_jax.training.partition import flatten, join_groups
 from tests.training.toy import toy_config
+
+SHIPPED_NETWORKS = {"model": DepthModelConfig.endodav("vitt", image_shape=(28, 28)), "resnet_layers": 10}
+
+
+def finetune_own(model: DepthModelConfig | None = None, **train) -> Config:
+    """The configuration from the shipped weights, with another network or fields of `train`."""
+    config = read_config("finetune_own")
+    train = dataclasses.replace(config.train, **train)
+    return dataclasses.replace(config, weights=SHIPPED, model=model or config.model, train=train)
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (
+            finetune_own(),
+            "shipped: networks of other sizes .*; set config.model.preset=vitt, config.train.resnet_layers=10$",
+        ),
+        (finetune_own(SHIPPED_NETWORKS["model"]), "; set config.train.resnet_layers=10$"),
+        (finetune_own(resnet_layers=10), "; set config.model.preset=vitt$"),
+    ],
+)
+def test_weights_of_other_sizes_say_which_fields_to_set_before_anything_is_written(config, line, tmp_path):
+    data = dataclasses.replace(config.data, path=str(tmp_path))
+    with pytest.raises(UserError, match=line):
+        train(dataclasses.replace(config, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    check_weights(finetune_own(**SHIPPED_NETWORKS))
+
+
+def test_registration_that_the_weights_lack_cannot_be_kept(tmp_path):
+    model, params, card = load_model(SHIPPED)
+    save_model(tmp_path / "depth", model, {"depth": params["depth"]}, card)
+    config = dataclasses.replace(finetune_own(**SHIPPED_NETWORKS), weights=str(tmp_path / "depth"))
+    check_weights(config)
+    objective = dataclasses.replace(config.train.objective, learn_registration=False)
+    kept = dataclasses.replace(config, train=dataclasses.replace(config.train, objective=objective))
+    with pytest.raises(UserError, match=r"has no networks flow and transform .*learn_registration=True"):
+        check_weights(kept)
+    check_weights(dataclasses.replace(kept, weights=SHIPPED))
 
 
 @pytest.fixture(scope="module")
