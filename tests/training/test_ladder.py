@@ -10,11 +10,13 @@ from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import Config, base_config, read_config
 from endodav_jax.data.config import PhantomData
 from endodav_jax.data.rendered import render
+from endodav_jax.errors import UserError
 from endodav_jax.training.cameras import CAMERAS, objectives_of
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import depth_objective
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
+from tests.data.tiny_source import TinySource, prepare_tiny
 from tests.training.toy import toy_config
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -67,12 +69,38 @@ def test_the_rung_that_breaks_gains_less_than_three_quarters_of_the_one_above(la
     assert ladder.verdict(figures) == line
 
 
-def test_an_unknown_rung_is_named(ladder, capsys):
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        (("--rungs", "true view,false view"), "'false view' is not one of true depth, true view, true camera"),
+        (("--steps", "0"), "argument --steps: '0' is not a number of steps; give at least 1"),
+        (("--steps=-3",), "argument --steps: '-3' is not a number of steps; give at least 1"),
+        (("--phases", "0,0"), "argument --phases: '0,0' is not S,T, steps of which one at least is above 0"),
+        (("--phases", "foo"), "argument --phases: 'foo' is not S,T"),
+        (("--phases", "1,2,3"), "argument --phases: '1,2,3' is not S,T"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(ladder, option, line, capsys):
     parser = argparse.ArgumentParser()
     ladder.add_arguments(parser)
     with pytest.raises(SystemExit):
-        parser.parse_args(["data", "--workdir", "out", "--rungs", "true view,false view"])
-    assert "'false view' is not one of true depth, true view, true camera" in capsys.readouterr().err
+        parser.parse_args(["data", "--workdir", "out", *option])
+    assert line in capsys.readouterr().err
+
+
+def test_a_rung_that_cannot_be_trained_is_refused_before_the_first(ladder, tmp_path):
+    data = prepare_tiny(tmp_path / "data", TinySource({"a": 3}, camera=False), splits=("train", "test"))
+    command = [str(data), "--workdir", str(tmp_path / "out")]
+    parser = argparse.ArgumentParser()
+    ladder.add_arguments(parser)
+    with pytest.raises(UserError, match=r"the camera of a is not known.*; or leave 'path' out of --rungs") as caught:
+        ladder.run_arguments(
+            parser.parse_args(
+                [*command, "--set", "train.objective.camera=pose", "--set", "train.objective.learn_intrinsics=True"]
+            )
+        )
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

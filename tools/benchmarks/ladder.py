@@ -41,7 +41,9 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.training.cameras import CAMERAS
+from endodav_jax.training.checks import check_config
 from endodav_jax.training.health import DRIFT, RELIEF_KEPT
+from endodav_jax.training.initial import check_weights
 from endodav_jax.training.logs import METRICS_FILE, read_metrics
 from endodav_jax.training.loop import train
 from endodav_jax.training.oracles import SUPERVISED, SUPERVISED_IN_TIME, TRUE_CAMERA, TRUE_VIEW
@@ -77,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workdir", type=Path, required=True, help="for the runs of the rungs, and ladder.json")
     add("--config", default="quickstart", help="what is trained, from what and how (default: quickstart)")
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help="of the configuration, such as seed=1")
-    add("--steps", type=_options.at_least(1), default=136)
+    add("--steps", type=_options.at_least(1), default=136, help="of each rung's training (default: 136)")
     add("--phases", type=_phases, default=(40, 10), metavar="S,T", help="steps of each phase (default: 40,10)")
     add("--rungs", type=_rungs, default=CLIMBED, help=f"default: {','.join(CLIMBED)}")
 
@@ -90,19 +92,36 @@ def run_arguments(args: argparse.Namespace) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"--set {' '.join(args.set)}: {error.args[0]}; use FIELD=VALUE") from error
     config = _with_truth(config_from_dict(values.to_dict()), args.data, args.steps)
-    figures = climb(config, args.workdir, args.rungs, args.phases)
+    figures = climb(config, args.workdir, configurations(config, args.rungs, args.phases))
     _options.write_figures(figures, args.workdir / "ladder.json")
     print("\n" + report(figures))
 
 
-def climb(config: Config, workdir: Path, rungs: list[str], phases: tuple[int, int]) -> dict:
-    """Trains and measures each rung; returns every figure, as a tree that JSON can hold."""
+def configurations(config: Config, rungs: list[str], phases: tuple[int, int]) -> dict[str, Config]:
+    """Returns the configuration of each rung, all of them checked before the first is trained.
+
+    Raises:
+      UserError: one is contradictory, or does not fit the data or the weights.
+    """
+    check_weights(config)
+    found = {}
+    for rung in rungs:
+        try:
+            found[rung] = configured(config, rung, phases)
+            check_config(found[rung])
+        except (UserError, ValueError) as error:
+            raise UserError(f"{error}; or leave {rung!r} out of --rungs") from error
+    return found
+
+
+def climb(config: Config, workdir: Path, rungs: dict[str, Config]) -> dict:
+    """Trains and measures each rung as configured; returns every figure, as a tree that JSON can hold."""
     videos = EvaluationVideos(config.evaluate.path, config.evaluate.split)
     figures = {"before": _measured(config, config.weights, videos), "rungs": {}, "steps": config.train.steps}
-    for rung in rungs:
+    for rung, of_rung in rungs.items():
         print(f"\n{rung}", flush=True)
         folder = workdir / rung.replace(" ", "_")
-        train(configured(config, rung, phases), folder, RUNGS[rung])
+        train(of_rung, folder, RUNGS[rung])
         found = _measured(config, str(folder / MODEL_FOLDER), videos)
         figures["rungs"][rung] = found | _curves(folder)
         change = ", ".join(f"{name} {figures['before'][name]:.4f} -> {found[name]:.4f}" for name in ERRORS)
@@ -203,12 +222,10 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _phases(text: str) -> tuple[int, int]:
-    spatial, temporal = (int(part) for part in text.split(","))
-    try:
-        PhaseSchedule(spatial, temporal)  # the rung that uses it comes last
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
-    return spatial, temporal
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts) or not any(map(int, parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not S,T, steps of which one at least is above 0, as in 40,10")
+    return int(parts[0]), int(parts[1])
 
 
 def _rungs(text: str) -> list[str]:
