@@ -117,9 +117,8 @@ def digest_of(frozen: Groups) -> str:
 
 
 def _check_fit(found: Networks, config: Config) -> None:
-    if found.config is None:
-        raise UserError(f"{config.weights}: holds {found.card.what}, not a depth network")
-    if found.config.metric:
+    depth = found.config  # None where the weights are of other networks alone
+    if depth is not None and depth.metric:
         raise UserError(
             f"{config.weights}: outputs depth in metres, but training requires disparity; start from relative weights"
         )
@@ -130,13 +129,14 @@ def _check_fit(found: Networks, config: Config) -> None:
                 f"{config.weights}: has no networks {' and '.join(missing)} that could be kept as they are; set "
                 "config.train.objective.learn_registration=True"
             )
-    adapter = config.model.adapter if found.config.adapter == NO_ADAPTER else found.config.adapter
     layers = found.card.entries.get("resnet_layers") if set(_RESNET_USERS) & found.params.keys() else None
-    fields = (
-        ("model.preset", found.config.preset, config.model.preset),
-        ("model.adapter", adapter, config.model.adapter),
-        ("train.resnet_layers", layers or config.train.resnet_layers, config.train.resnet_layers),
-    )
+    fields: list[tuple[str, object, object]] = []
+    if depth is not None:
+        fields.append(("model.preset", depth.preset, config.model.preset))
+        if depth.adapter != NO_ADAPTER:
+            fields.append(("model.adapter", depth.adapter, config.model.adapter))
+    if layers:
+        fields.append(("train.resnet_layers", layers, config.train.resnet_layers))
     wrong = [f"config.{field}={has}" for field, has, configured in fields if has != configured]
     if wrong:
         raise UserError(f"{config.weights}: networks of other sizes than the configured ones; set {', '.join(wrong)}")

@@ -6,11 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from endodav_jax.checkpoints import load_model, save_model
+from endodav_jax.checkpoints import Card, load_model, save_model
 from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped
+from endodav_jax.checkpoints.transfer import Networks
 from endodav_jax.config import Config, read_config
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
+from endodav_jax.training import initial
 from endodav_jax.training.initial import check_weights, initial_networks
 from endodav_jax.training.loop import train
 from endodav_jax.training.partition import flatten, join_groups
@@ -55,6 +57,12 @@ def test_registration_that_the_weights_lack_cannot_be_kept(tmp_path):
     with pytest.raises(UserError, match=r"has no networks flow and transform .*learn_registration=True"):
         check_weights(kept)
     check_weights(dataclasses.replace(kept, weights=SHIPPED))
+
+
+def test_weights_of_motion_networks_alone_fit_any_depth_network(monkeypatch):
+    alone = Networks(None, {"flow": {}, "transform": {}}, Card("motion networks", "none"), None)
+    monkeypatch.setattr(initial, "load_networks", lambda source: alone)
+    check_weights(finetune_own())
 
 
 @pytest.fixture(scope="module")
