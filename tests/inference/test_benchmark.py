@@ -149,7 +149,7 @@ def test_a_line_that_a_process_ended_within_is_no_answer():
         (["data", "--clips", "0"], "--clips"),
         (["data", "--frames", "17"], "--frames 17: give at least 18"),
         (["ladder", "data", "--workdir", "out", "--steps", "0"], "--steps"),
-        (["ladder", "data", "--workdir", "out", "--phases", "0,0"], "--phases: 0,0: "),
+        (["ladder", "data", "--workdir", "out", "--phases", "0,0"], "--phases: '0,0' is not S,T"),
         (["programs", "--turns", "0"], "--turns"),
         (["reconstruct", "--sequences", "0"], "--sequences"),
         (["reconstruct", "--memory", "-5"], "--memory"),
