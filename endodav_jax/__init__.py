@@ -80,7 +80,10 @@ def load(
 
     try:
         wanted = RuntimeConfig(
-            runtime=runtime, precision=precision or "float32", int8_frames=int8_frames, int8_force=int8_force
+            runtime=runtime,
+            precision="float32" if precision is None else precision,
+            int8_frames=int8_frames,
+            int8_force=int8_force,
         )
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -1,6 +1,7 @@
 """Atomic file writes, folders, and checksums of files."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -49,7 +50,7 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         if keep and path.exists():
             return
         if part.is_dir():
-            _remove(path)  # a folder cannot be moved onto a folder that is not empty
+            remove(path)  # a folder cannot be moved onto a folder that is not empty
         else:
             part.chmod(part.stat().st_mode | 0o666 & ~_UMASK)  # safetensors lets nobody but the owner read its files
         try:
@@ -57,13 +58,13 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         except OSError:
             if not (keep and path.exists()):
                 raise
-    except (OSError, SafetensorError) as error:
-        reason = _reason(error)
+    except Exception as error:  # libraries raise errors of their own for a full disk
+        reason = write_failure(error)
         if reason is None:
             raise
         raise UserError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
-        _remove(part)
+        remove(part)
 
 
 def _process() -> str:
@@ -83,7 +84,7 @@ def _remove_abandoned(path: Path) -> None:
         with contextlib.suppress(OSError):  # another process removes it, too
             ended = match[1] == machine and (match[2] == own or not _runs(int(match[2])))
             if ended or time.time() - part.stat().st_mtime > ABANDONED:
-                _remove(part)
+                remove(part)
 
 
 def _runs(process: int) -> bool:
@@ -99,13 +100,20 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _reason(error: OSError | SafetensorError) -> str | None:
-    """Why a file could not be written; None if the error is about something else."""
+def write_failure(error: Exception) -> str | None:
+    """Returns why something could not be written, as the system says it; None if the error is about something else.
+
+    Orbax, safetensors and converters in other processes pass the system's error on in the text of their own.
+    """
+    if isinstance(error, UserError):
+        return None
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    # safetensors passes the system's error on as text: `IoError(Os { code: 28, ..., message: "No space left ..." })`.
-    match = re.search(r'Os \{.*message: "([^"]+)"|I/O error: ([^(]+)', str(error))
-    return (match[1] or match[2]).strip() if match else None
+    full = os.strerror(errno.ENOSPC)
+    if full in str(error):
+        return full
+    match = re.search(r"I/O error: ([^(]+)", str(error)) if isinstance(error, SafetensorError) else None
+    return match[1].strip() if match else None
 
 
 def make_folder(path: Path) -> None:
@@ -123,7 +131,7 @@ def make_folder(path: Path) -> None:
         raise UserError(f"{path}: cannot create this folder ({error.strerror}); choose another one") from error
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Removes a file or folder if it exists."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)

@@ -1,6 +1,8 @@
 """A file appears under its final name when it is whole, or not at all."""
 
+import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -85,6 +87,17 @@ def test_a_full_disk_is_one_line_for_safetensors_too(tmp_path, monkeypatch):
     (tmp_path / "damaged.safetensors").write_bytes(b"no header")
     with pytest.raises(SafetensorError), whole_file(tmp_path / "w.safetensors"):
         load_file(tmp_path / "damaged.safetensors")  # reading is not writing
+
+
+def test_a_full_disk_is_one_line_whatever_a_library_makes_of_it(tmp_path):
+    def orbax():
+        raise ValueError(f"RESOURCE_EXHAUSTED: Error writing ...: {os.strerror(errno.ENOSPC)} [os_error_code='28']")
+
+    with pytest.raises(UserError, match=r"model: cannot be written \(No space left"), whole_file(tmp_path / "model"):
+        orbax()
+    line = "x: cannot be written (No space left on device); free space"
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"), whole_file(tmp_path / "model"):
+        raise UserError(line)  # of a file within
 
 
 def test_two_processes_that_write_the_same_file_do_not_disturb_each_other(tmp_path):

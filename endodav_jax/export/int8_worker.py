@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from endodav_jax.export.openvino_import import import_openvino
+from endodav_jax.export.openvino_import import import_openvino, save_model
 
 REQUEST, EXAMPLES = "request.json", "examples.safetensors"
 
@@ -34,7 +34,7 @@ def main(place: Path) -> None:
         preset=nncf.QuantizationPreset.MIXED,
         ignored_scope=nncf.IgnoredScope(types=request["left"], validate=False) if request["left"] else None,
     )
-    openvino.save_model(model, request["out"], compress_to_fp16=False)
+    save_model(model, Path(request["out"]))
 
 
 if __name__ == "__main__":

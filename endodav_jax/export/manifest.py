@@ -76,12 +76,15 @@ class Manifest:
             values = json.loads(text)
             if values["kind"] != KIND:
                 raise KeyError("kind")
+            parts, digests = dict(values["parts"]), dict(values.get("digests", {}))
+            if not all(isinstance(word, str) for word in (*parts.values(), *digests.values())):
+                raise TypeError("names and digests are text")
             if values["version"] > FORMAT_VERSION:
                 raise UserError(f"{name}: was written by endodav-jax {values['package_version']}; upgrade this one")
             return cls(
                 values["format"], values["storage"], config_from_json(values["config"]),
-                Card.from_json(values["card"]), dict(values["parts"]), values["weights_digest"],
-                values.get("ports", {}), values.get("opset"), values.get("digests", {}),
+                Card.from_json(values["card"]), parts, values["weights_digest"],
+                values.get("ports", {}), values.get("opset"), digests,
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{name}: describes no exported network; write one with `endodav export`") from error
@@ -95,7 +98,7 @@ class Manifest:
         """
         path = folder / MANIFEST_NAME
         try:
-            return cls.from_text(path.read_text(), str(path))
+            return cls.from_text(path.read_text(encoding="utf-8", errors="replace"), str(path))
         except OSError as error:
             raise UserError(
                 f"{folder}: not an exported network (no {MANIFEST_NAME} in it); write one with `endodav export`"

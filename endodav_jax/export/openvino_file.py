@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from endodav_jax.errors import UserError
 from endodav_jax.export.int8_worker import EXAMPLES, REQUEST
 from endodav_jax.export.manifest import Storage
-from endodav_jax.export.openvino_import import import_openvino
+from endodav_jax.export.openvino_import import import_openvino, save_model
 from endodav_jax.export.worker import run_worker
 
 EXTRA = 'pip install "endodav-jax[openvino]"'
@@ -54,7 +54,7 @@ def write_openvino(files: dict[str, str], folder: Path, storage: Storage) -> dic
     for part, file in files.items():
         model = openvino.Core().read_model(folder / file)
         written[part] = f"{part}.xml"
-        openvino.save_model(model, folder / written[part], compress_to_fp16=storage == "float16")
+        save_model(model, folder / written[part], half=storage == "float16")
     return written
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -16,14 +17,16 @@ def run_worker(module: str, *arguments: str, failed: str, **environment: str) ->
       **environment: variables set for it.
 
     Raises:
-      OSError: the disk is full; `files.whole_file` says which file could not be written.
+      OSError: it could not write, as on a full disk; `files.whole_file` says which file that is.
       RuntimeError: it failed for another reason.
     """
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
     if not done.returncode:
         return
-    full = os.strerror(errno.ENOSPC)
-    if full in done.stderr:
-        raise OSError(errno.ENOSPC, full)
+    written = re.findall(r"^OSError: \[Errno (\d+)\]", done.stderr, re.MULTILINE)
+    full = os.strerror(errno.ENOSPC) in done.stderr
+    if written or full:
+        code = errno.ENOSPC if full else int(written[-1])
+        raise OSError(code, os.strerror(code))
     raise RuntimeError(f"{failed}:\n{done.stderr[-4000:]}")

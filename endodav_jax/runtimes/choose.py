@@ -56,6 +56,8 @@ def check_precision(engine: Engine, precision: RuntimePrecision) -> None:
         raise UserError("--precision int8: JAX runs float32 and bfloat16; add --runtime openvino")
     if engine == "onnxruntime" and precision != "float32":
         raise UserError(f"--precision {precision}: onnxruntime runs float32 here; use --runtime openvino or jax")
+    if engine == "openvino":
+        require_openvino("--runtime openvino")
     if engine == "openvino" and precision == "bfloat16" and not processor_has_bfloat16():
         raise UserError("--precision bfloat16: OpenVINO does not support it on this processor; use float32 or int8")
 

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +18,10 @@ from jaxtyping import Float32, Int
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, write_parts
-from endodav_jax.export.manifest import Manifest
+from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
-from endodav_jax.files import make_folder, sha256_of_text
+from endodav_jax.files import make_folder, remove, sha256_of_text
 from endodav_jax.inference.network import Bank
 from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
@@ -128,11 +127,14 @@ def network_digest(config: DepthModelConfig, params: dict) -> str:
     return sha256_of_text(f"{digest_of(params)} {described}")[:24]
 
 
-def cached(folder: Path, write: Callable[[Path], object]) -> Manifest:
+def cached(
+    folder: Path, write: Callable[[Path], object], check: Callable[[Manifest], object] = lambda about: None
+) -> Manifest:
     """Returns the manifest of a cached folder, written first where it is missing or damaged.
 
     Args:
       folder: in `cache_folder()`.
+      check: raises `UserError` for a manifest that lacks what is needed.
       write: writes it, with a manifest, through `whole_file(folder, keep=True)`.
 
     Raises:
@@ -142,20 +144,23 @@ def cached(folder: Path, write: Callable[[Path], object]) -> Manifest:
         make_folder(folder.parent)
     except UserError as error:
         raise UserError(f"{error}, by {CACHE_VARIABLE}") from error
-    if folder.is_dir():
+    if folder.exists():
         try:
-            return _sound(folder)
+            about = Manifest.of_folder(folder)
+            if not about.digests.keys() >= set(about.parts.values()):
+                raise UserError(f"{folder / MANIFEST_NAME}: lacks digests")
+            check(about)
+            about.check_files(folder)
         except UserError as error:
             print(f"{str(error).split(';')[0]}; writing it anew", file=sys.stderr)
-            shutil.rmtree(folder, ignore_errors=True)
-    write(folder)
+            remove(folder)
+        else:
+            return about
+    try:
+        write(folder)
+    except UserError as error:
+        raise UserError(f"{error}, by {CACHE_VARIABLE}" if "choose another folder" in str(error) else error) from error
     return Manifest.of_folder(folder)
-
-
-def _sound(folder: Path) -> Manifest:
-    about = Manifest.of_folder(folder)
-    about.check_files(folder)
-    return about
 
 
 def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
@@ -172,8 +177,12 @@ def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
         def write(folder: Path) -> None:
             write_parts(config, params, Card("cached", "as of the weights"), folder, "onnx", only=USES[use], keep=True)
 
+        def check(about: Manifest) -> None:
+            if about.parts.keys() != set(USES[use]):
+                raise UserError(f"{folder / MANIFEST_NAME}: holds other parts than {', '.join(USES[use])}")
+
         folder = cache_folder() / f"{name}-{folder_suffix(use)}"
-        return {part: folder / file for part, file in cached(folder, write).parts.items()}
+        return {part: folder / file for part, file in cached(folder, write, check).parts.items()}
 
     return lambda part: files(use_of(part))[part]
 

@@ -91,8 +91,8 @@ class Int8Files:
     def _prepare(self, use: str) -> tuple[Path, Manifest]:
         if use not in self._prepared:
             folder = self._folder(use)
-            about = cached(folder, lambda folder: self._write(use, folder))
-            cost = Cost(**cast(dict[str, Any], about.card.entries["cost"]))
+            about = cached(folder, lambda folder: self._write(use, folder), _cost)
+            cost = _cost(about)
             if cost.share > MOST_LOSS and not self._forced:
                 raise UserError(f"--precision int8: {cost}, above {MOST_LOSS:.0%}; add --int8-force to use it anyway")
             self._prepared[use] = folder, about
@@ -134,6 +134,14 @@ class Int8Files:
         seen = sha256_of_arrays([(f"{processor} {FRAMES} rendered by {SEED}", np.zeros(0)), *arrays])[:16]
         name = f"int8-{self.compute}-{OPSET}-{__version__}-{self._config.family}-{self._name}-{seen}"
         return cache_folder() / f"{name}-{folder_suffix(use)}"
+
+
+def _cost(about: Manifest) -> Cost:
+    """Returns the loss of accuracy that was measured; raises `UserError` if the manifest does not tell it."""
+    try:
+        return Cost(**cast(dict[str, Any], about.card.entries["cost"]))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{MANIFEST_NAME} of the cached int8 network: lacks its cost") from error
 
 
 def quantised_where_faster(

@@ -81,7 +81,7 @@ def _check_camera(config: Config) -> None:
     if not objective.learn_registration and not config.weights:
         raise UserError(
             "config.weights: none given; with train.objective.learn_registration=False the flow and brightness "
-            "networks keep the weights they start from"
+            "networks keep the weights they start from; name weights that have them, or set it to True"
         )
 
 

@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from endodav_jax.errors import UserError
+from endodav_jax.files import write_failure
 
 _STEP_DIGITS = 8  # readers must use the same number; otherwise Orbax finds no steps
 
@@ -48,11 +49,13 @@ class RunCheckpoints:
           state: pure nested dict of arrays, NumPy or on one device.
           record: JSON-compatible values; `checksums` and `shapes` are added.
         """
-        _save(self._last, step, state, record)
+        with self._writing():
+            _save(self._last, step, state, record)
 
     def save_best(self, step: int, state: Any, record: dict) -> None:
         """Writes the best network so far, replacing the previous one."""
-        _save(self._best, step, state, record)
+        with self._writing():
+            _save(self._best, step, state, record)
 
     def restore(
         self, abstract_state: Any, check: Callable[[int, dict], None] = lambda step, record: None
@@ -104,13 +107,26 @@ class RunCheckpoints:
 
     def wait(self) -> None:
         """Waits until all pending writes are complete."""
-        self._last.wait_until_finished()
-        self._best.wait_until_finished()
+        with self._writing():
+            self._last.wait_until_finished()
+            self._best.wait_until_finished()
 
     def close(self) -> None:
         """Waits for pending writes and closes the folder."""
-        self._last.close()
-        self._best.close()
+        with self._writing():
+            self._last.close()
+            self._best.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says in one line that the disk is full: it may be known only after, since Orbax writes in the background."""
+        try:
+            yield
+        except Exception as error:
+            reason = write_failure(error)
+            if reason is None:
+                raise
+            raise UserError(f"{self.folder}: cannot be written ({reason}); free space and rerun to go on") from error
 
 
 @contextlib.contextmanager

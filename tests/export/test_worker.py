@@ -22,6 +22,15 @@ def test_a_full_disk_in_the_process_is_one_line_naming_the_file(tmp_path):
     assert [place.name for place in tmp_path.iterdir()] == ["converter.py"]
 
 
+def test_any_other_fault_of_the_disk_in_the_process_is_one_line_too(tmp_path):
+    script = "import errno, os\nraise OSError(errno.EIO, os.strerror(errno.EIO))"
+    with (
+        pytest.raises(UserError, match=r"parts: cannot be written \(Input/output error\)"),
+        whole_file(tmp_path / "parts"),
+    ):
+        run(tmp_path, script)
+
+
 def test_any_other_failure_says_what_the_process_said(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)the conversion failed:\n.*ValueError: no such operation"):
         run(tmp_path, "raise ValueError('no such operation')")

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -191,6 +192,8 @@ def test_auto_takes_jax_where_openvino_is_broken_or_nothing_can_be_exported(tmp_
         network, said = network_for(config, params, RuntimeConfig(runtime="auto"))
         assert isinstance(network, JaxNetwork)
         assert "OpenVINO cannot be imported (libtbb.so.12" in said
+        with pytest.raises(UserError, match="cannot be imported"):
+            network_for(config, params, RuntimeConfig(runtime="openvino"))
         (tmp_path / "frame.onnx").touch()
         with pytest.raises(UserError, match=r"cannot be imported \(libtbb.*reinstall it"):
             ExportedNetwork(config, lambda part: tmp_path / "frame.onnx", "openvino").session("frame")
@@ -217,7 +220,10 @@ def test_a_cached_network_is_of_these_weights_and_this_configuration():
     assert network_digest(config, params) == names[0]
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "missing", "no manifest", "another manifest"])
+@pytest.mark.parametrize(
+    "damage",
+    ["changed", "cut", "missing", "no manifest", "another manifest", "no text", "no parts", "no digests", "a file"],
+)
 def test_a_damaged_cache_is_written_anew(tmp_path, damage, capsys):
     def write(folder):
         with whole_file(folder, keep=True) as part:
@@ -229,9 +235,13 @@ def test_a_damaged_cache_is_written_anew(tmp_path, damage, capsys):
     def not_again(folder):
         raise AssertionError("it was whole")
 
+    def whole(about):
+        if about.parts.keys() != {"encode"}:
+            raise UserError("parts are missing")
+
     folder = tmp_path / "cache" / "parts"
-    about = cached(folder, write)
-    assert cached(folder, not_again) == about
+    about = cached(folder, write, whole)
+    assert cached(folder, not_again, whole) == about
     match damage:
         case "changed":
             (folder / "encode.onnx").write_bytes(b"the netw0rk")
@@ -243,8 +253,17 @@ def test_a_damaged_cache_is_written_anew(tmp_path, damage, capsys):
             (folder / MANIFEST_NAME).unlink()
         case "another manifest":
             (folder / MANIFEST_NAME).write_text("{}")
+        case "no text":
+            (folder / MANIFEST_NAME).write_bytes(b"\xff\xfe{")
+        case "no parts" | "no digests":
+            values = json.loads((folder / MANIFEST_NAME).read_text())
+            values[damage.removeprefix("no ")] = {}
+            (folder / MANIFEST_NAME).write_text(json.dumps(values))
+        case "a file":
+            shutil.rmtree(folder)
+            folder.touch()
     assert capsys.readouterr().err == ""
-    assert cached(folder, write) == about
+    assert cached(folder, write, whole) == about
     said = capsys.readouterr().err
     assert "writing it anew" in said
     assert said.count("\n") == 1
@@ -258,6 +277,7 @@ def test_a_damaged_cache_is_written_anew(tmp_path, damage, capsys):
         ({"runtime": None}, "runtime: None is not one of jax, onnxruntime, openvino, auto"),
         ({"runtime": ""}, "runtime: '' is not one of"),
         ({"runtime": "OpenVINO"}, "runtime: 'OpenVINO' is not one of"),
+        ({"precision": ""}, "precision: '' is not one of"),
         ({"precision": "float16"}, "precision: 'float16' is not one of float32, bfloat16, int8"),
     ],
 )
@@ -283,6 +303,7 @@ def test_the_card_of_a_loaded_network_says_what_runs_it(monkeypatch):
     ],
 )
 def test_what_a_runtime_does_not_have_is_one_line(monkeypatch, wanted, said):
+    monkeypatch.setattr(choose, "require_openvino", lambda option: None)
     monkeypatch.setattr(choose, "processor_has_bfloat16", lambda: False)
     with pytest.raises(UserError, match=said) as raised:
         network_for(small_config("endodac"), {}, wanted)
