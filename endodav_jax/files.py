@@ -18,6 +18,11 @@ from safetensors import SafetensorError
 
 from endodav_jax.errors import UserError
 
+
+class CannotWriteError(UserError):
+    """A file or folder that cannot be written where it was to be."""
+
+
 ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine is nobody's
 _UMASK = os.umask(0)  # can only be read by setting it
 os.umask(_UMASK)
@@ -62,7 +67,7 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         reason = write_failure(error)
         if reason is None:
             raise
-        raise UserError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
+        raise CannotWriteError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
         remove(part)
 
@@ -126,9 +131,9 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         file = next(place for place in (path, *path.parents) if place.exists())
-        raise UserError(f"{path}: cannot create this folder ({file} is a file); choose another one") from error
+        raise CannotWriteError(f"{path}: cannot create this folder ({file} is a file); choose another one") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot create this folder ({error.strerror}); choose another one") from error
+        raise CannotWriteError(f"{path}: cannot create this folder ({error.strerror}); choose another one") from error
 
 
 def remove(path: Path) -> None:

@@ -1,6 +1,5 @@
 """Runs a converter in a separate process."""
 
-import errno
 import os
 import re
 import subprocess
@@ -25,8 +24,6 @@ def run_worker(module: str, *arguments: str, failed: str, **environment: str) ->
     if not done.returncode:
         return
     written = re.findall(r"^OSError: \[Errno (\d+)\]", done.stderr, re.MULTILINE)
-    full = os.strerror(errno.ENOSPC) in done.stderr
-    if written or full:
-        code = errno.ENOSPC if full else int(written[-1])
-        raise OSError(code, os.strerror(code))
+    if written:
+        raise OSError(int(written[-1]), os.strerror(int(written[-1])))
     raise RuntimeError(f"{failed}:\n{done.stderr[-4000:]}")

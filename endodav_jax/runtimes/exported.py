@@ -21,7 +21,7 @@ from endodav_jax.export.export import digest_of, write_parts
 from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
-from endodav_jax.files import make_folder, remove, sha256_of_text
+from endodav_jax.files import CannotWriteError, make_folder, remove, sha256_of_text
 from endodav_jax.inference.network import Bank
 from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
@@ -140,11 +140,7 @@ def cached(
     Raises:
       UserError: the cache cannot be written.
     """
-    try:
-        make_folder(folder.parent)
-    except UserError as error:
-        raise UserError(f"{error}, by {CACHE_VARIABLE}") from error
-    if folder.exists():
+    if os.path.lexists(folder):
         try:
             about = Manifest.of_folder(folder)
             if not about.digests.keys() >= set(about.parts.values()):
@@ -157,9 +153,10 @@ def cached(
         else:
             return about
     try:
+        make_folder(folder.parent)
         write(folder)
-    except UserError as error:
-        raise UserError(f"{error}, by {CACHE_VARIABLE}" if "choose another folder" in str(error) else error) from error
+    except CannotWriteError as error:
+        raise UserError(f"{error}, by {CACHE_VARIABLE}") from error
     return Manifest.of_folder(folder)
 
 

@@ -9,7 +9,7 @@ from endodav_jax.inference.network import JaxNetwork, Network
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.models import DepthModelConfig, merge_adapters
 from endodav_jax.runtimes.choose import choose_runtime, instead
-from endodav_jax.runtimes.exported import ExportedNetwork, FileOf, cached_export
+from endodav_jax.runtimes.exported import ExportedNetwork, cached_export
 
 Use = Literal["video", "stream"]
 
@@ -31,27 +31,21 @@ def network_for(
     if wanted.precision != "int8" and (wanted.int8_frames or wanted.int8_force):
         raise UserError(f"--int8-frames, --int8-force: only valid with --precision int8, not {wanted.precision}")
     engine, why = choose_runtime(wanted.runtime, wanted.precision)
-    if engine != "jax" and wanted.precision != "int8":
+    if wanted.precision == "int8":
+        from endodav_jax.runtimes.int8 import Int8Files
+
+        config, merged = merged_float32(config, params)
+        files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force)
+        return ExportedNetwork(config, files, engine, files.compute), f"{why}; {files.said(use)}"
+    if engine != "jax":
+        merged_config, merged = merged_float32(config, params)
+        network = ExportedNetwork(merged_config, cached_export(merged_config, merged), engine, wanted.precision)
+        if wanted.runtime != "auto":
+            return network, why
         try:
-            network = ExportedNetwork(*_exported(config, params), engine, wanted.precision)
-            if wanted.runtime == "auto":
-                network.prepare(use)
+            network.prepare(use)
             return network, why
         except (UserError, RuntimeError) as error:  # RuntimeError: of the converting process
-            if wanted.runtime != "auto":
-                raise
             first, *others = str(error).splitlines()
-            engine, why = "jax", instead(" ".join([first, *others[-1:]]))  # a process's last words say most
-    if engine == "jax":
-        assert wanted.precision != "int8"  # `choose_runtime` selects another runtime for int8
-        return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=wanted.precision), params)), why
-    from endodav_jax.runtimes.int8 import Int8Files
-
-    config, merged = merged_float32(config, params)
-    files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force)
-    return ExportedNetwork(config, files, engine, files.compute), f"{why}; {files.said(use)}"
-
-
-def _exported(config: DepthModelConfig, params: dict) -> tuple[DepthModelConfig, FileOf]:
-    config, merged = merged_float32(config, params)
-    return config, cached_export(config, merged)
+            why = instead(" ".join([first, *others[-1:]]))  # a process's last words say most
+    return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=wanted.precision), params)), why
