@@ -18,14 +18,13 @@ from safetensors import SafetensorError
 
 from endodav_jax.errors import UserError
 
-
-class CannotWriteError(UserError):
-    """A file or folder that cannot be written where it was to be."""
-
-
 ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine is nobody's
 _UMASK = os.umask(0)  # can only be read by setting it
 os.umask(_UMASK)
+
+
+class CannotWriteError(UserError):
+    """A file or folder that cannot be written where it was to be."""
 
 
 @contextlib.contextmanager
