@@ -93,7 +93,7 @@ def load(
     network, chosen = network_for(config, params["depth"], wanted)
     if runtime != "jax":
         card = dataclasses.replace(card, notes=(*card.notes, chosen))
-    return DepthEstimator(config, params["depth"], card=card, network=network)
+    return DepthEstimator.of(network, card)
 
 
 def train(config: "Config", workdir: "str | os.PathLike[str]") -> int:

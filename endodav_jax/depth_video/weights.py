@@ -61,14 +61,12 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
             f"--encoder {config.encoder}: the weights in {weights} are {model.preset}; omit --encoder, or name "
             f"weights of {config.encoder}"
         )
-    from endodav_jax.runtimes.networks import network_for
+    from endodav_jax.runtimes.networks import Use, network_for
 
-    network, chosen = network_for(
-        model, params["depth"], config, "stream" if isinstance(config, StreamConfig) else "video"
-    )
-    if config.runtime == "jax":
-        return DepthEstimator(model, params["depth"], card=card, network=network), params, card
-    if not config.quiet:
-        print(chosen, file=sys.stderr)
-    card = dataclasses.replace(card, notes=(*card.notes, chosen))
-    return DepthEstimator(model, params["depth"], card=card, network=network), params, card
+    use: Use = "stream" if isinstance(config, StreamConfig) else "video"
+    network, chosen = network_for(model, params.pop("depth"), config, use)
+    if config.runtime != "jax":
+        if not config.quiet:
+            print(chosen, file=sys.stderr)
+        card = dataclasses.replace(card, notes=(*card.notes, chosen))
+    return DepthEstimator.of(network, card), params, card

@@ -40,7 +40,6 @@ class DepthEstimator:
         precision: Precision | None = None,
         batching: Batching | None = None,
         card: Card | None = None,
-        network: Network | None = None,
     ):
         """Takes a network and its weights, with or without adapters.
 
@@ -50,12 +49,19 @@ class DepthEstimator:
           precision: replaces that of the configuration.
           batching: by default chosen for the device.
           card: description of the weights.
-          network: runs the network instead of JAX; `config`, `params` and `precision` are then those it was built from.
         """
-        if network is None:
-            if precision is not None:
-                config = dataclasses.replace(config, precision=precision)
-            network = JaxNetwork(*merge_adapters(config, params))
+        if precision is not None:
+            config = dataclasses.replace(config, precision=precision)
+        self._take(JaxNetwork(*merge_adapters(config, params)), batching, card)
+
+    @classmethod
+    def of(cls, network: Network, card: Card | None = None) -> "DepthEstimator":
+        """Takes a network in whichever runtime, such as `runtimes.networks.network_for` returns."""
+        estimator = cls.__new__(cls)
+        estimator._take(network, None, card)
+        return estimator
+
+    def _take(self, network: Network, batching: Batching | None, card: Card | None) -> None:
         self.network = network
         self.config = network.config
         self.batching = batching or Batching.for_backend()

@@ -69,10 +69,10 @@ def evaluate(config: Config, workdir: Path, correct: Correct | None = None) -> R
         model, params, card = load_model(config.weights)
         motion = MotionEstimator(params) if "pose" in params else None
         name = section.label or f"{Path(config.weights).name} ({card.what})"
-        network, chosen = network_for(model, params["depth"], section)
+        network, chosen = network_for(model, params.pop("depth"), section, "video")
         if section.runtime != "jax":
             print(chosen, file=sys.stderr)
-        estimator = DepthEstimator(model, params["depth"], network=network)
+        estimator = DepthEstimator.of(network)
         results = evaluate_network(estimator, videos, section, name, said, motion, correct)
         results = dataclasses.replace(results, runtime=chosen)
     for sequence, camera in results.motion.items():

@@ -54,7 +54,7 @@ def cost_of(use: str, plain: Network, int8: Network) -> Cost:
 
 
 def _abs_rel(network: Network, truth: list[EvaluationFrame], depth_of: Callable) -> float:
-    disparity = depth_of(DepthEstimator(network.config, {}, network=network), [frame.frame for frame in truth])
+    disparity = depth_of(DepthEstimator.of(network), [frame.frame for frame in truth])
     depth = network.config.depth(disparity) * np.float32(MM_PER_M if network.config.metric else 1)
     return score_sequence(truth[0].sequence, lambda: iter(truth), depth, EvaluateConfig()).means()["abs_rel"]
 

@@ -44,7 +44,7 @@ class ExportedNetwork:
         Parts are opened on first use: a video needs none of the parts for streams.
         """
         self.config = config
-        self._open = lambda part: open_session(file_of(part), engine, compute)
+        self._open: Callable[[str], Session] = lambda part: open_session(file_of(part), engine, compute)
         self._sessions: dict[str, Session] = {}
 
     def empty_bank(self, rows: int) -> Bank:
@@ -90,10 +90,17 @@ class ExportedNetwork:
         advance(state, entries, step)
         return disparity, state
 
-    def prepare(self, use: str) -> None:
-        """Writes and opens all parts of a use now, rather than when they are first needed."""
+    def prepare(self, use: str, alone: bool = False) -> None:
+        """Writes and opens all parts of a use now, rather than when they are first needed.
+
+        Args:
+          use: a key of `USES`.
+          alone: no other use will follow, so the weights that its parts would be exported from are released.
+        """
         for part in USES[use if self.config.family_entry.windows else "frames"]:
             self.session(part)
+        if alone:
+            self._open = _released
 
     def session(self, part: str) -> Session:
         """The session of a part, opened on first use."""
@@ -103,6 +110,10 @@ class ExportedNetwork:
 
     def _encode(self, image: Float32[np.ndarray, "1 h w 3"]) -> list[np.ndarray]:
         return self.session("encode")(channels_first(image))
+
+
+def _released(part: str) -> Session:
+    raise RuntimeError(f"{part}: of a use that the network was not prepared for")
 
 
 def cache_folder() -> Path:

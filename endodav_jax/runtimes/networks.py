@@ -15,7 +15,7 @@ Use = Literal["video", "stream"]
 
 
 def network_for(
-    config: DepthModelConfig, params: dict, wanted: RuntimeConfig, use: Use = "video"
+    config: DepthModelConfig, params: dict, wanted: RuntimeConfig, use: Use | None = None
 ) -> tuple[Network, str]:
     """Returns the network for a runtime, and a line with the runtime, the reason, and the loss of accuracy from int8.
 
@@ -23,7 +23,8 @@ def network_for(
       config: of the network.
       params: its weights, with or without adapters.
       wanted: runtime and precision.
-      use: what to prepare immediately; int8 for the other use is calibrated and evaluated when it is first used.
+      use: the only use, which is prepared immediately; the network then keeps no reference to `params`.  None for
+        any use: each is prepared when it is first needed, a video's immediately for int8 and `auto`.
 
     Raises:
       UserError: the runtime is not installed or does not support the precision, or int8 loses too much accuracy.
@@ -36,16 +37,21 @@ def network_for(
 
         config, merged = merged_float32(config, params)
         files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force)
-        return ExportedNetwork(config, files, engine, files.compute), f"{why}; {files.said(use)}"
+        why = f"{why}; {files.said(use or 'video')}"
+        network = ExportedNetwork(config, files, engine, files.compute)
+        if use:
+            network.prepare(use, alone=True)
+        return network, why
     if engine != "jax":
         merged_config, merged = merged_float32(config, params)
         network = ExportedNetwork(merged_config, cached_export(merged_config, merged), engine, wanted.precision)
-        if wanted.runtime != "auto":
-            return network, why
         try:
-            network.prepare(use)
+            if use or wanted.runtime == "auto":
+                network.prepare(use or "video", alone=use is not None)
             return network, why
         except (UserError, RuntimeError) as error:  # RuntimeError: of the converting process
+            if wanted.runtime != "auto":
+                raise
             first, *others = str(error).splitlines()
             why = instead(" ".join([first, *others[-1:]]))  # a process's last words say most
     return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=wanted.precision), params)), why

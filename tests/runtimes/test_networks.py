@@ -1,10 +1,12 @@
 """Other runtimes give the same depth and say what they are; int8 says what it costs, or is refused."""
 
 import dataclasses
+import gc
 import importlib.util
 import json
 import re
 import shutil
+import weakref
 
 import jax
 import numpy as np
@@ -80,7 +82,7 @@ def test_inference_by_openvino_and_onnxruntime_is_inference(exported, cache):
     for runtime in ("openvino", "onnxruntime"):
         network, said = network_for(config, params, RuntimeConfig(runtime=runtime))
         assert runtime in said
-        estimator = DepthEstimator(config, params, network=network)
+        estimator = DepthEstimator.of(network)
         assert largest_share(estimator.infer(frames), disparity) < 1e-4
         stream = estimator.stream()
         assert all(
@@ -99,7 +101,7 @@ def test_int8_costs_what_it_says_once_and_is_refused_where_that_is_too_much(expo
     assert "video: abs rel " in said
     frames = np.random.default_rng(2).integers(0, 255, (3, 60, 80, 3), np.uint8)
     float32, _ = network_for(config, params, RuntimeConfig(runtime="openvino"))
-    found, plain = (DepthEstimator(config, params, network=each).infer(frames) for each in (network, float32))
+    found, plain = (DepthEstimator.of(each).infer(frames) for each in (network, float32))
     assert 0 < np.abs(found - plain).mean() < 0.2 * np.ptp(plain)
 
     def measured_again(*arguments):
@@ -128,7 +130,7 @@ def test_what_int8_leaves_is_computed_in_the_fastest_float(exported, little_int8
     config, params = exported
     network, _ = network_for(config, params, RuntimeConfig(runtime="openvino", precision="int8", int8_force=True))
     opened.clear()
-    DepthEstimator(config, params, network=network).infer(np.zeros((2, 60, 80, 3), np.uint8))
+    DepthEstimator.of(network).infer(np.zeros((2, 60, 80, 3), np.uint8))
     assert opened == dict.fromkeys(("encode", "coarse", "fine"), compute)
 
 
@@ -140,7 +142,7 @@ def test_a_live_stream_can_be_int8(exported, little_int8):
     network, said = network_for(config, params, wanted, "stream")
     assert "int8: stream_step " in said
     frames = np.random.default_rng(2).integers(0, 255, (4, 60, 80, 3), np.uint8)
-    streams = DepthEstimator(config, params, network=network).stream(), DepthEstimator(config, params).stream()
+    streams = DepthEstimator.of(network).stream(), DepthEstimator(config, params).stream()
     found, plain = (np.stack([stream.push(frame) for frame in frames]) for stream in streams)
     assert 0 < np.abs(found - plain).mean() < 0.2 * np.ptp(plain)
 
@@ -205,6 +207,18 @@ def test_auto_takes_jax_where_openvino_is_broken_or_nothing_can_be_exported(tmp_
     assert "is a file" in said
     assert "by ENDODAV_JAX_CACHE" in said
     assert "\n" not in said
+
+
+@pytest.mark.slow
+def test_a_network_prepared_for_one_use_lets_its_weights_go(exported):
+    config, params = exported
+    weights = {name: jax.tree.map(np.copy, tree) for name, tree in params.items()}
+    watched = [weakref.ref(leaf) for leaf in jax.tree.leaves(weights)]
+    network, _ = network_for(config, weights, RuntimeConfig(runtime="openvino"), "video")
+    del weights
+    gc.collect()
+    assert not any(leaf() is not None for leaf in watched)
+    assert DepthEstimator.of(network).infer(np.zeros((2, 60, 80, 3), np.uint8)).shape == (2, 60, 80)
 
 
 def test_a_cached_network_is_of_these_weights_and_this_configuration():

@@ -51,7 +51,8 @@ def main(wanted: dict) -> None:
     chosen = RuntimeConfig(runtime=wanted["runtime"], precision=wanted["precision"],
                            int8_force=wanted["precision"] == "int8")  # fmt: skip
     network, said = network_for(config, params, chosen, "stream" if wanted["stream"] else "video")
-    estimator = DepthEstimator(config, {}, network=network)
+    del params
+    estimator = DepthEstimator.of(network)
     size = tuple(wanted["size"])
     stream = estimator.stream()
     if wanted["stream"]:
