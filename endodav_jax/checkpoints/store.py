@@ -53,7 +53,7 @@ def save_model(
         raise UserError(f"{folder}: already exists and is not a checkpoint; choose another name")
     with whole_file(folder, overwrite) as part:
         part.mkdir()
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(part / WEIGHTS_FOLDER, host)
         if origin is not None:
             tensors = {f"{file}/{name}": a for file, kept in origin.tensors.items() for name, a in kept.items()}
@@ -61,6 +61,15 @@ def save_model(
         files = sorted(path for path in part.rglob("*") if path.is_file())
         digests = {path.relative_to(part).as_posix(): sha256_of(path) for path in files}
         Manifest(card, config, sizes, digests).write(part / CARD_NAME)
+
+
+def read_card(folder: Path | str) -> Card:
+    """Returns the card of a folder written by `save_model`, without checking the weights beside it.
+
+    Raises:
+      UserError: the card is missing, damaged or from a newer version.
+    """
+    return Manifest.read(Path(folder) / CARD_NAME).card
 
 
 def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[str, dict], Card]:
@@ -87,7 +96,7 @@ def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[s
             raise UserError(f"{path}: differs from what was written{damaged}")
     weights = (folder / WEIGHTS_FOLDER).absolute()
     try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             stored = checkpointer.metadata(weights).item_metadata.tree
             # Host arrays: the devices it was written on may not exist here.
             restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
@@ -96,6 +105,15 @@ def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[s
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{weights}: cannot be restored ({reason}){damaged}") from error
     return manifest.config, with_list_indices(params), manifest.card
+
+
+def _checkpointer() -> ocp.Checkpointer:
+    """One that waits for no other process: which of them writes or reads a network is the caller's choice."""
+    here = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"endodav_jax_{here}"
+    )
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
 
 
 def with_list_indices(tree):

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from endodav_jax.data.registration import STRIDE
 from endodav_jax.geometry.motion_from_flow import motion_from_flow
 from endodav_jax.training.depth_objective import depth_objective
-from endodav_jax.training.objective import Batch, Clip
+from endodav_jax.training.objective import Batch, Clip, level_of_clips, moved_by
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.step import Objectives, objective_batch
 
@@ -45,9 +45,8 @@ def solved_camera(
         return found.cam_b_from_cam_a
 
     motion = jax.lax.stop_gradient(jax.vmap(one_side)(flow))
-    level = jnp.mean(jnp.log(depth), (1, 2)).reshape(batch["frames"].shape[0], -1).mean(1)
-    grown = jnp.repeat(jnp.exp(level - jax.lax.stop_gradient(level)), depth.shape[0] // level.shape[0])
-    return motion.at[..., :3, 3].multiply(grown[:, None]), intrinsics
+    level = level_of_clips(depth, batch)
+    return moved_by(motion, jnp.exp(level - jax.lax.stop_gradient(level))[:, None]), intrinsics
 
 
 def _pooled(depth: Float[Array, "N H W"]) -> Float[Array, "N h w"]:

@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
 from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
+from endodav_jax.checkpoints.store import is_checkpoint, read_card
 from endodav_jax.config import Config
 from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.pipeline import ClipBatches
@@ -36,11 +38,15 @@ from endodav_jax.training.step import PUBLISHED, Objectives, State, TrainStep, l
 from endodav_jax.training.validation import Validation
 from endodav_jax.training.watch import Watch
 
+BEST_FOLDER = "model_best"  # in a run's folder: the networks of the epoch with the lowest validation RMSE
+_SCORES, _SETTINGS = "validation", "validation_settings"  # entries of its card
+
 
 def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> int:
     """Trains as configured and writes checkpoints, logs and, at the end, `workdir/model`.
 
-    Resumes from an earlier run in `workdir`, whatever stopped it.
+    After each epoch whose validation RMSE is the lowest so far, it writes `workdir/model_best`.  It resumes from an
+    earlier run in `workdir`, whatever stopped it.  Several processes are connected before (`parallel`).
 
     Args:
       config: configuration of the run.
@@ -54,7 +60,6 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
       UserError: the configuration is invalid or differs from that of the earlier run, or a loss or gradient is not
         finite.
     """
-    parallel.start_processes(config.train.coordinator, config.train.processes, config.train.process)
     check_config(config)
     parallel.check_batch_size(config.data.batch_size)
     check_weights(config)
@@ -76,7 +81,8 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
                 print(notice)
         finished = run.run_to_end(terminated)
         if first and finished:
-            run.write_model(workdir / MODEL_FOLDER)
+            run.write_model(MODEL_FOLDER)
+        parallel.meet()  # otherwise the others would leave while process 0 still writes
     return EXIT_OK if finished else EXIT_PREEMPTED
 
 
@@ -183,8 +189,8 @@ class Run:
                 return number == self.total_steps
         return True
 
-    def write_model(self, folder: Path) -> None:
-        """Writes the networks as a checkpoint for `infer`, `evaluate` and `export`."""
+    def write_model(self, name: str, entries: dict[str, object] | None = None) -> None:
+        """Writes the networks as a checkpoint for `infer`, `evaluate` and `export`, with more entries for its card."""
         tree = join_groups(self._weights(), self.frozen)
         statistics = parallel.unreplicate(self.state["statistics"])
         tree = unflatten(flatten(tree) | flatten(statistics))
@@ -196,9 +202,10 @@ class Run:
             entries={
                 **dict(zip(("height", "width"), self.frame_size, strict=True)),
                 "resnet_layers": self.config.train.resnet_layers,
+                **(entries or {}),
             },
         )
-        save_model(folder, self.config.model, jax.tree.map(np.asarray, tree), card, overwrite=True)
+        save_model(self.workdir / name, self.config.model, jax.tree.map(np.asarray, tree), card, overwrite=True)
 
     def _weights(self) -> Groups:
         """The trained groups for validation and export: averaged, if averages are kept."""
@@ -260,32 +267,29 @@ class Run:
             write_run_report(self.workdir, title, flat_fields(dataclasses.asdict(self.config)))
 
     def _validate(self, number: int) -> None:
-        """Evaluates the network and keeps it if it is the best; sequences that fail are only reported."""
-        if self.validation is None or jax.process_index() != 0:
-            return
-        scores = self.validation.score(join_groups(self._weights(), self.frozen)["depth"])
+        """Evaluates the network and writes it if it is the best; sequences that fail are only reported."""
+        if self.validation is not None and jax.process_index() == 0:
+            self._validate_here(number, self.validation)
+        parallel.meet()
+
+    def _validate_here(self, number: int, validation: Validation) -> None:
+        scores = validation.score(join_groups(self._weights(), self.frozen)["depth"])
         for sequence, why in scores.failures.items():
             print(f"validation after step {number}: {sequence}: {why}; skipped", file=sys.stderr)
-        if "rmse" in scores.means and self._is_best(scores.means["rmse"]):
-            state = {"params": self._weights(), "statistics": parallel.unreplicate(self.state["statistics"])}
-            record = {"validation": scores.means, "settings": self.validation.settings}
-            self.checkpoints.save_best(number, state, record | {"frozen_sha256": self.frozen_digest})
-            self.checkpoints.wait()
+        if "rmse" in scores.means and self._is_best(scores.means["rmse"], validation.settings):
+            self.write_model(BEST_FOLDER, {_SCORES: scores.means, _SETTINGS: validation.settings})
         # Last, because a resumed run takes this line as the sign that validation is done.
         self.log.scalars(number, "validation", scores.means | {"failed_sequences": len(scores.failures)})
 
-    def _is_best(self, rmse: float) -> bool:
-        best = self.checkpoints.best_record()
-        if best is None:
+    def _is_best(self, rmse: float, settings: dict) -> bool:
+        folder = self.workdir / BEST_FOLDER
+        if not is_checkpoint(folder):
             return True
-        assert self.validation is not None
-        if best.get("settings", self.validation.settings) != self.validation.settings:
-            print(
-                "validation: settings differ from those of the best network so far, which is discarded",
-                file=sys.stderr,
-            )
+        best = cast(dict[str, Any], read_card(folder).entries)
+        if best.get(_SETTINGS) != settings:
+            print(f"{folder}: validated with other settings; replaced", file=sys.stderr)
             return True
-        return rmse < best["validation"]["rmse"]
+        return rmse < best[_SCORES]["rmse"]
 
 
 def _signal_lines(batches: ClipBatches) -> list[str]:

@@ -61,14 +61,12 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
     """Splits a batch into frames and neighbours and marks the valid pixels."""
     frames, neighbours = _with_neighbours(batch["frames"])
     seen_frames, seen_neighbours = _with_neighbours(batch["frames_augmented"])
-    length = batch["frames"].shape[1] - 2
-    valid = jnp.repeat(batch["view_mask"], length, axis=0)
+    valid = counted_pixels(batch)
     if config.highlight_threshold is not None:
         valid &= frames.min(-1) < config.highlight_threshold
     left_out = neighbours_left_out = None
     if "frame_mask" in batch:
         counted, neighbours_counted = _with_neighbours(batch["frame_mask"])
-        valid &= counted
         left_out = 1.0 - all_in_windows(counted).astype(frames.dtype)
         neighbours_left_out = 1.0 - jax.vmap(all_in_windows)(neighbours_counted).astype(frames.dtype)
     levels = pyramid(frames, config.scales[-1] + 1)
@@ -83,6 +81,22 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
         left_out,
         neighbours_left_out,
     )
+
+
+def counted_pixels(batch: Batch) -> Bool[Array, "N H W"]:
+    """Returns which pixels of a clip's frames are in view and, with per-frame masks, not excluded."""
+    counted = jnp.repeat(batch["view_mask"], batch["frames"].shape[1] - 2, axis=0)
+    if "frame_mask" in batch:
+        counted &= _with_neighbours(batch["frame_mask"])[0]
+    return counted
+
+
+def level_of_clips(depth: Float[Array, "N H W"], batch: Batch) -> Float[Array, "N"]:
+    """Returns, for each frame, the log depth of its clip: its frames' means over the pixels that count, averaged."""
+    counted = counted_pixels(batch)
+    level = jnp.sum(jnp.where(counted, jnp.log(depth), 0), (1, 2)) / jnp.maximum(counted.sum((1, 2)), 1)
+    length = batch["frames"].shape[1] - 2
+    return jnp.repeat(level.reshape(-1, length).mean(1), length)
 
 
 def _with_neighbours(frames: Shaped[Array, "B L *rest"]) -> tuple[Array, Array]:

@@ -5,11 +5,14 @@ BatchNorm statistics over the axis `AXIS`, also across hosts.  The same step wra
 `jax.jit(jax.shard_map(..., check_vma=False))` would compute the same, so only this module would have to change.
 """
 
-from collections.abc import Callable
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -18,6 +21,8 @@ from endodav_jax.process import release_free_memory
 from endodav_jax.training.phases import Phase
 
 AXIS = "data"
+_LONGEST_WAIT = 24 * 3600  # seconds; process 0 validates and renders while the others wait
+_meetings = itertools.count()  # a barrier's name can be used once
 
 
 def start_processes(coordinator: str, processes: int, process: int) -> None:
@@ -41,6 +46,24 @@ def start_processes(coordinator: str, processes: int, process: int) -> None:
     except (RuntimeError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"train.coordinator: {coordinator}: {line}; start every process with the same one") from error
+
+
+def meet() -> None:
+    """Waits until every process is here.  No device takes part, whose programs wait for each other for minutes only."""
+    if jax.process_count() > 1:
+        name = f"endodav_jax.{next(_meetings)}"
+        ocp.multihost.sync_global_processes(name, timeout=_LONGEST_WAIT, processes=set(range(jax.process_count())))
+
+
+@contextlib.contextmanager
+def first_process_first() -> Iterator[None]:
+    """Lets process 0 pass through the block before the others, which then find the files that it wrote."""
+    first = jax.process_index() == 0
+    if not first:
+        meet()
+    yield
+    if first:
+        meet()
 
 
 def check_batch_size(batch_size: int) -> None:

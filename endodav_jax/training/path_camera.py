@@ -9,7 +9,6 @@ import functools
 import sys
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -17,11 +16,11 @@ from endodav_jax.checkpoints import load_model
 from endodav_jax.config import Config
 from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.prepared import PreparedSplit
-from endodav_jax.errors import UserError
 from endodav_jax.reconstruction.paths import origin_of, solve_paths
 from endodav_jax.training.depth_objective import depth_objective
-from endodav_jax.training.objective import Batch, Clip, motion_to_neighbours, moved_by
+from endodav_jax.training.objective import Batch, Clip, level_of_clips, motion_to_neighbours, moved_by
 from endodav_jax.training.objective_config import ObjectiveConfig
+from endodav_jax.training.parallel import first_process_first
 from endodav_jax.training.step import Objectives, objective_batch
 
 PATHS_FILE = "camera_paths.npz"  # in a run's folder
@@ -42,10 +41,7 @@ def path_camera(
     """
     del networks, clip, config
     length = batch["frames"].shape[1] - 2
-    seen = jnp.repeat(batch["view_mask"], length, axis=0)
-    level = jnp.sum(jnp.where(seen, jnp.log(depth), 0), (1, 2)) / jnp.maximum(seen.sum((1, 2)), 1)
-    level = level.reshape(-1, length).mean(1)
-    unit = jnp.repeat(jnp.exp(level - batch["path_log_depth"][:, 1:-1].mean(1)), length)
+    unit = jnp.exp(level_of_clips(depth, batch) - jnp.repeat(batch["path_log_depth"][:, 1:-1].mean(1), length))
     motion = moved_by(motion_to_neighbours(batch["path_pose"]), unit[:, None])
     return motion, jnp.repeat(batch["intrinsics"], length, axis=0)
 
@@ -56,23 +52,25 @@ PATH_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=path_ca
 def solved_paths(config: Config, workdir: Path) -> str:
     """Returns the file of the paths through the training split, solved unless it is there and of the same origin.
 
-    The depth that solving starts from is that of the weights that training starts from.
+    The depth that solving starts from is that of the weights that training starts from.  Of several processes, the
+    first solves.
 
     Raises:
-      UserError: the file holds something else, or several processes would have to solve it.
+      UserError: the file holds something else.
     """
+    with first_process_first():
+        return _solved_here(config, workdir)
+
+
+def _solved_here(config: Config, workdir: Path) -> str:
     file, split = workdir / PATHS_FILE, PreparedSplit.open(config.data.path, config.data.split)
     model, params, _ = load_model(config.weights)
     solved_from = split, model, params["depth"], config.model.image_shape
     paths = CameraPaths.read(file) if file.exists() else None
     stale = paths is not None and paths.origin != origin_of(*solved_from)
     if paths is None or stale:
-        what = "solved from other weights, frames or image shape, or by an older version" if stale else "not there"
-        if jax.process_count() > 1:
-            raise UserError(
-                f"{file}: {what}; several processes cannot solve it at once, so start the run with one first"
-            )
         if stale:
+            what = "solved from other weights, frames or image shape, or by an older version"
             print(f"{file}: {what}; solving it anew", file=sys.stderr)
         paths = solve_paths(*solved_from)
         paths.save(file)

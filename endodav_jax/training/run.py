@@ -5,7 +5,7 @@ from pathlib import Path
 
 from endodav_jax.config import Config
 from endodav_jax.data.rendered import with_rendered_phantom
-from endodav_jax.training import loop
+from endodav_jax.training import loop, parallel
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.initial import check_weights
 from endodav_jax.training.step import PUBLISHED, Objectives
@@ -19,7 +19,8 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
 
     Args:
       config: configuration of the run.
-      workdir: folder for everything that the run writes; `model/` in it is the trained network.
+      workdir: folder for everything that the run writes; `model/` in it is the trained network, `model_best/` that
+        of the epoch with the lowest validation RMSE.
       objectives: the objectives of a step's updates.
 
     Returns:
@@ -31,8 +32,10 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     check_config(config)
     if config.data.phantom.family:  # before it is rendered
         check_weights(config)
-    data, validation = with_rendered_phantom(config.data, workdir / "data")
     section = config.train
+    parallel.start_processes(section.coordinator, section.processes, section.process)
+    with parallel.first_process_first():
+        data, validation = with_rendered_phantom(config.data, workdir / "data")
     if validation and not section.validation_path:
         section = dataclasses.replace(section, validation_path=validation)
     return loop.train(dataclasses.replace(config, data=data, train=section), workdir, objectives)

@@ -1,9 +1,8 @@
-"""Checkpoints of a run: the complete state for an exact resume, and the best network so far.
+"""Checkpoints of a run: the complete state for an exact resume.
 
 `last/` contains the newest steps: trained groups, optimiser states, BatchNorm statistics, counters, and a record
 (position in the data, configuration, digest of the base weights, shape and CRC-32 of every array).  The frozen backbone
-is not saved: the record names the base weights by digest, and resuming with others is refused.  `best/` contains the
-trained groups and statistics of the step with the lowest validation RMSE.
+is not saved: the record names the base weights by digest, and resuming with others is refused.
 
 Orbax writes in the background and renames a step when it is complete, so a killed run finds its last complete step.
 If the newest step is damaged, it is named and the previous one is used; the CRCs detect damage that Orbax would read
@@ -39,7 +38,6 @@ class RunCheckpoints:
     def __init__(self, folder: Path, keep_last: int = 2):
         self.folder = folder.absolute()
         self._last = _manager(self.folder / "last", keep_last)
-        self._best = _manager(self.folder / "best", 1)
 
     def save(self, step: int, state: Any, record: dict) -> None:
         """Starts writing one step; returns as soon as the arrays are copied.
@@ -51,11 +49,6 @@ class RunCheckpoints:
         """
         with self._writing():
             _save(self._last, step, state, record)
-
-    def save_best(self, step: int, state: Any, record: dict) -> None:
-        """Writes the best network so far, replacing the previous one."""
-        with self._writing():
-            _save(self._best, step, state, record)
 
     def restore(
         self, abstract_state: Any, check: Callable[[int, dict], None] = lambda step, record: None
@@ -89,18 +82,6 @@ class RunCheckpoints:
             )
         return None
 
-    def best_record(self) -> dict | None:
-        """Returns the record of the best step, or None."""
-        step = self._best.latest_step()
-        if step is None:
-            return None
-        return _read_record(self._best, step)
-
-    def restore_best(self, abstract_state: Any) -> tuple[int, Any, dict] | None:
-        """Reads the best step: (step, state, record), or None."""
-        step = self._best.latest_step()
-        return None if step is None else _restore(self._best, step, abstract_state)
-
     def step_folder(self, step: int) -> Path:
         """Returns the path of a step in `last/`."""
         return self.folder / "last" / f"{step:0{_STEP_DIGITS}d}"
@@ -109,13 +90,11 @@ class RunCheckpoints:
         """Waits until all pending writes are complete."""
         with self._writing():
             self._last.wait_until_finished()
-            self._best.wait_until_finished()
 
     def close(self) -> None:
         """Waits for pending writes and closes the folder."""
         with self._writing():
             self._last.close()
-            self._best.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

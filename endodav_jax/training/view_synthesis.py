@@ -140,11 +140,16 @@ def _terms(
         error, inside = projection_error(pixels, depth_there, pair.neighbour_depth, config.projection_relative)
         terms[PROJECTION] = mean(error, inside & in_clip & landed.by_motion)
         if config.projection_relative:
-            terms[PROJECTION] /= mean(relief(depth, valid), jnp.ones(len(depth)))
+            terms[PROJECTION] /= _mean_over_devices(relief(depth, valid), axis_name)
     if FLOW_DEPTH in wanted:
         error, inside = flow_depth_error(pair.flow, depth, pair.neighbour_depth)
         terms[FLOW_DEPTH] = mean(error, inside & in_clip & landed.flow_depth)
     return terms, compared
+
+
+def _mean_over_devices(values: Float[Array, "N"], axis_name: str | None) -> Float[Array, ""]:
+    mean = values.mean()
+    return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
 
 
 class _Landed(NamedTuple):

@@ -31,7 +31,12 @@ def scene():
     flows = [rigid_flow(depth, jnp.repeat(intrinsics, LENGTH, 0), side) for side in motion]
     flow = jnp.stack(flows).reshape(2, LENGTH, SHAPE[0] // STRIDE, STRIDE, SHAPE[1] // STRIDE, STRIDE, 2).mean((3, 5))
     flow = jnp.concatenate([flow, jnp.ones_like(flow[..., :1])], -1)
-    batch = {"frames": jnp.zeros((1, LENGTH + 2, *SHAPE, 3)), "intrinsics": intrinsics, "neighbour_flow": flow[None]}
+    batch = {
+        "frames": jnp.zeros((1, LENGTH + 2, *SHAPE, 3)),
+        "view_mask": jnp.ones((1, *SHAPE), bool),
+        "intrinsics": intrinsics,
+        "neighbour_flow": flow[None],
+    }
     return batch, depth, motion
 
 
@@ -56,6 +61,15 @@ def test_its_shifts_grow_with_depth_so_that_the_scale_has_no_gradient_of_its_own
     value, slope = jax.value_and_grad(length)(1.0)
     np.testing.assert_allclose(slope, value, rtol=1e-3)
     np.testing.assert_allclose(length(3.0), 3 * value, rtol=1e-2)
+
+
+def test_what_is_masked_has_no_part_in_the_scale(scene):
+    batch, depth, _ = scene
+    left = jnp.arange(SHAPE[1]) < SHAPE[1] // 2
+    kept = jnp.ones((1, LENGTH + 2, *SHAPE), bool).at[:, 1].set(left)
+    slope = jax.grad(lambda depth: camera(batch | {"frame_mask": kept}, depth)[0][0, 0, 0, 3])(depth)
+    assert jnp.abs(slope[0][:, left]).min() > 0
+    assert not slope[0][:, ~left].any()
 
 
 def test_the_configuration_chooses_it():

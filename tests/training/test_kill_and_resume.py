@@ -117,7 +117,7 @@ def test_a_run_leaves_logs_pictures_and_a_model(uninterrupted):
     assert {"abs_rel", "rmse", "tae"} <= set(validation[-1])
     assert list((uninterrupted / "pictures").glob("*.png"))
     assert (uninterrupted / "model" / "card.json").is_file()
-    assert list((uninterrupted / "checkpoints" / "best").iterdir())
+    assert "validation" in read_card(uninterrupted / "model_best").entries
 
 
 def test_the_model_of_a_run_holds_the_statistics_that_evaluation_needs(uninterrupted):

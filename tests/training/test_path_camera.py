@@ -13,7 +13,6 @@ from endodav_jax.config import Config
 from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
-from endodav_jax.errors import UserError
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.reconstruction.paths import origin_of
 from endodav_jax.training.cameras import CAMERAS, objectives_of
@@ -75,6 +74,15 @@ def test_what_lies_outside_of_the_view_says_nothing_of_the_scale(scene):
     inside = batch | {"view_mask": batch["view_mask"] & left, "path_log_depth": jnp.zeros((1, LENGTH + 2))}
     bent = jnp.where(left, depth, 1e6)
     np.testing.assert_allclose(camera(inside, bent)[0], camera(inside, depth)[0], rtol=1e-5)
+
+
+def test_what_masks_of_frames_exclude_says_nothing_of_the_scale(scene):
+    batch, depth, _ = scene
+    kept = jnp.ones((1, LENGTH + 2, *SHAPE), bool).at[:, 2, :, 6:].set(False)
+    level = np.log(np.asarray(depth[1, :, :6])).mean()
+    masked = batch | {"frame_mask": kept, "path_log_depth": batch["path_log_depth"].at[0, 2].set(level)}
+    near = depth.at[1, :, 6:].set(1e-3)  # an instrument
+    np.testing.assert_allclose(camera(masked, near)[0], camera(batch, depth)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_the_configuration_chooses_it_where_the_camera_is_not_given():
@@ -161,10 +169,3 @@ def test_how_many_frames_have_a_camera_and_points_is_said(tmp_path, capsys):
         said = capsys.readouterr()
         assert f"known in 5 of 6 frames; points of sure depth in {int(not warned)}" in said.out
         assert ("points_weight changes nothing" in said.err) == warned
-
-
-def test_several_processes_need_the_paths_that_one_has_solved(tmp_path, monkeypatch):
-    config = config_of(tmp_path / "data", TinySource({"a": 6}))
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(UserError, match="several processes cannot solve it at once"):
-        solved_paths(config, tmp_path)

@@ -55,7 +55,7 @@ def test_a_sequence_that_cannot_be_validated_is_a_line_and_the_run_goes_on(finis
     assert line["failed_sequences"] == 1
     assert "rmse" not in line
     assert (tmp_path / "model" / "card.json").is_file()
-    assert not list((tmp_path / "checkpoints" / "best").iterdir())
+    assert not (tmp_path / "model_best").exists()
 
 
 def test_a_run_stopped_between_saving_and_validating_validates_when_it_goes_on(run, capfd):

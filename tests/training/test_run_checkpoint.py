@@ -54,7 +54,6 @@ def test_only_the_newest_steps_are_kept(run):
 def test_a_new_folder_has_nothing_to_restore(tmp_path):
     with open_run(tmp_path) as checkpoints:
         assert checkpoints.restore(state_of(0)) is None
-        assert checkpoints.best_record() is None
 
 
 def data_file(folder):
@@ -101,13 +100,3 @@ def test_where_every_step_is_damaged_the_run_does_not_start_afresh(run):
         truncate(run / "last" / step)
     with open_run(run) as checkpoints, pytest.raises(UserError, match="none of its steps can be read"):
         checkpoints.restore(state_of(0))
-
-
-def test_the_best_step_replaces_the_one_before(tmp_path):
-    with open_run(tmp_path) as checkpoints:
-        for step, rmse in ((1, 3.0), (2, 2.0)):
-            checkpoints.save_best(step, state_of(step), {"validation": {"rmse": rmse}})
-    with open_run(tmp_path) as checkpoints:
-        assert checkpoints.best_record()["validation"] == {"rmse": 2.0}
-        assert_same(checkpoints.restore_best(state_of(0))[1], state_of(2))
-    assert len(list((tmp_path / "best").iterdir())) == 1
