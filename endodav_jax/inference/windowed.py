@@ -71,6 +71,11 @@ def window_rows(rule: AlignRule, windows: int) -> Int[np.ndarray, "windows 32"]:
     return rows
 
 
+def _with_padding(rows: int, encoded: int) -> int:
+    """How many rows the chunks that fill a bank of `rows` write: from its start, and from behind the carried rows."""
+    return max(first + -(-(rows - first) // encoded) * encoded for first in (0, OVERLAP))
+
+
 def run_windows(
     network: Network,
     frames: Iterator[UInt8[np.ndarray, "H W 3"]],
@@ -95,7 +100,7 @@ def run_windows(
     """
     slots = window_rows(rule, batching.windows)
     rows = int(slots.max()) + 1
-    every_row = np.arange(rows + -rows % batching.encoded, dtype=np.int32)  # with room for the last chunk's padding
+    every_row = np.arange(_with_padding(rows, batching.encoded), dtype=np.int32)
     network_input = FrameInput(network.config, view_mask)
     carried = every_row.copy()
     carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
@@ -129,7 +134,8 @@ def _decode(network, bank, slots, windows, count, frame_shape) -> list[tuple[Win
     """Decodes the windows of a full bank, only the slots that are used, `count` at a time."""
     if not any(window.used_slots for window in windows):
         return []
-    features = bank if slots.size == len(bank[0]) else network.select(bank, slots.ravel())
+    rows = slots.ravel()
+    features = bank if np.array_equal(rows, np.arange(len(bank[0]))) else network.select(bank, rows)
     path_3 = network.coarse(features)
     decoded = []
     for i, window in enumerate(windows):
