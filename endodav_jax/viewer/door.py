@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from http.cookies import SimpleCookie
+from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlsplit
 
 from endodav_jax.errors import UserError
@@ -61,19 +61,28 @@ class Door:
         self._loop.call_soon_threadsafe(self._server.close)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            if len(head) <= LONGEST_HEAD:
-                answer = self._answer(head)
-                if answer is None:
-                    await self._pass_on(head, reader, writer)
-                else:
-                    writer.write(answer)
-                    await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                if len(head) <= LONGEST_HEAD:
+                    try:
+                        answer = self._answer(head)
+                    except (ValueError, CookieError):  # an address or a cookie that cannot be parsed
+                        answer = _response("400 Bad Request", "This request cannot be read.\n")
+                    if answer is None:
+                        await self._pass_on(head, reader, writer)
+                    else:
+                        writer.write(answer)
+                        await writer.drain()
+        finally:
+            writer.close()
 
     def _answer(self, head: bytes) -> bytes | None:
-        """The proxy's own response, or None for requests to forward."""
+        """The proxy's own response, or None for requests to forward.
+
+        Raises:
+          ValueError, CookieError: the request cannot be parsed.
+        """
         lines = head.decode("latin-1").split("\r\n")
         method, _, rest = lines[0].partition(" ")
         target = urlsplit(rest.rpartition(" ")[0])
@@ -84,7 +93,7 @@ class Door:
         token = said.pop("token", "")
         cookie = SimpleCookie(headers.get("cookie", ""))
         known = cookie[COOKIE].value if COOKIE in cookie else ""
-        if self._token and not any(hmac.compare_digest(self._token, given) for given in (token, known)):
+        if self._token and not any(self._admits(given) for given in (token, known)):
             return _response("403 Forbidden", "This page requires the link printed by `endodav view`.\n")
         if method == "GET" and target.path == "/" and (token or said) and "upgrade" not in headers:
             if said:
@@ -92,6 +101,10 @@ class Door:
             keep = f"Set-Cookie: {COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/\r\n" if self._token else ""
             return _response("303 See Other", "", f"Location: /\r\n{keep}")
         return None
+
+    def _admits(self, given: str) -> bool:
+        """Whether this is the token; in constant time, and in bytes, since strings may only be compared if ASCII."""
+        return hmac.compare_digest(self._token.encode(), given.encode())
 
     async def _pass_on(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._inner)

@@ -65,6 +65,41 @@ def test_on_another_address_only_the_link_lets_in(page):
     door.close()
 
 
+def said_to(door: Door, request: str) -> str:
+    """Everything that the door answers to the bytes of a request until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
+        connection.sendall(request.encode("latin-1"))
+        with connection.makefile("rb") as answer:
+            return answer.read().decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("target", "cookie", "status"),
+    [
+        ("/?token=%C3%A4", "", "403 Forbidden"),
+        ("/?token=%FF", "", "403 Forbidden"),
+        ("/", "endodav_view=\xe4", "403 Forbidden"),
+        ("/", 'endodav_view="\\344"', "403 Forbidden"),
+        ("//[", "", "400 Bad Request"),
+    ],
+)
+def test_a_token_that_is_not_ascii_or_a_request_that_cannot_be_read_is_refused_and_closed(page, target, cookie, status):
+    door = Door("0.0.0.0", 0, page.port, lambda said: None)
+    answer = said_to(door, f"GET {target} HTTP/1.1\r\nHost: here\r\nCookie: {cookie}\r\n\r\n")
+    assert answer.startswith(f"HTTP/1.1 {status}\r\n")
+    assert "Connection: close" in answer
+    door.close()
+
+
+def test_a_connection_is_closed_whatever_fails_behind_the_door(page):
+    def broken(said):
+        raise RuntimeError("a bug")
+
+    door = Door("127.0.0.1", 0, page.port, broken)
+    assert said_to(door, "GET /?frame=1 HTTP/1.1\r\n\r\n") == ""
+    door.close()
+
+
 def test_a_port_that_is_taken_is_one_line(page):
     with pytest.raises(UserError, match="--port") as caught:
         Door("127.0.0.1", page.port, page.port, lambda said: None)
