@@ -89,20 +89,23 @@ def fit_scale_shift(
       (scale, shift), or None if the prediction is constant to `MIN_RELATIVE_VARIANCE`, something is not finite, or
       there are no pixels.
     """
-    if frame_masks is not None and any(mask is not None for mask in frame_masks):
-        return _fit_counted(prediction, target, view_mask, frame_masks)
+    masks = [_both(view_mask, mask) for mask in frame_masks or [None] * len(prediction)]
 
-    def pixels(frame: np.ndarray) -> np.ndarray:
-        return (frame if view_mask is None else frame[view_mask]).ravel().astype(np.float64)
+    def pixels(frames: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        for frame, mask in zip(frames, masks, strict=True):
+            yield (frame if mask is None else frame[mask]).ravel().astype(np.float64)
 
+    count = sum(values.size for values in pixels(prediction))
+    if not count:
+        return None
     mean_prediction, mean_target = (
-        float(np.mean([pixels(frame).mean() for frame in frames])) for frames in (prediction, target)
+        float(sum(values.sum() for values in pixels(frames))) / count for frames in (prediction, target)
     )
     variance = covariance = 0.0
-    for predicted, wanted in zip(prediction, target, strict=True):
-        centred = pixels(predicted) - mean_prediction
-        variance += float(centred @ centred) / (centred.size * len(prediction))
-        covariance += float(centred @ (pixels(wanted) - mean_target)) / (centred.size * len(prediction))
+    for predicted, wanted in zip(pixels(prediction), pixels(target), strict=True):
+        centred = predicted - mean_prediction
+        variance += float(centred @ centred) / count
+        covariance += float(centred @ (wanted - mean_target)) / count
     # `not >` also catches NaN.
     if not variance > MIN_RELATIVE_VARIANCE * mean_prediction**2 or not np.isfinite(covariance):
         return None
@@ -110,27 +113,11 @@ def fit_scale_shift(
     return scale, mean_target - scale * mean_prediction
 
 
-def _fit_counted(prediction, target, view_mask, frame_masks) -> tuple[float, float] | None:
-    """The same with pixels that differ from frame to frame; each frame is weighted by its number of pixels."""
-
-    def counted(frames) -> Iterator[np.ndarray]:
-        for frame, mask in zip(frames, frame_masks, strict=True):
-            both = mask if view_mask is None else view_mask if mask is None else view_mask & mask
-            yield (frame if both is None else frame[both]).ravel().astype(np.float64)
-
-    count = sum(len(pixels) for pixels in counted(prediction))
-    if not count:
-        return None
-    mean_prediction, mean_target = (sum(pixels.sum() for pixels in counted(f)) / count for f in (prediction, target))
-    variance = covariance = 0.0
-    for predicted, wanted in zip(counted(prediction), counted(target), strict=True):
-        centred = predicted - mean_prediction
-        variance += float(centred @ centred) / count
-        covariance += float(centred @ (wanted - mean_target)) / count
-    if not variance > MIN_RELATIVE_VARIANCE * mean_prediction**2 or not np.isfinite(covariance):
-        return None
-    scale = covariance / variance
-    return scale, float(mean_target - scale * mean_prediction)
+def _both(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    """The pixels inside both masks, of which None is the whole frame."""
+    if first is None or second is None:
+        return first if second is None else second
+    return first & second
 
 
 class WindowAligner:

@@ -103,6 +103,23 @@ def test_fit_is_exact_where_float32_normal_equations_are_not():
     assert shift == pytest.approx(-150, rel=1e-4)
 
 
+@pytest.mark.parametrize("masks", [None, [None] * 8, [np.ones((5, 7), bool)] * 8])
+def test_a_view_without_a_pixel_has_no_fit(masks, video):
+    nothing = np.zeros(video.shape[1:], bool)
+    assert fit_scale_shift(video[:8], 2 * video[:8], nothing, masks) is None
+    assert fit_scale_shift(video[:0], video[:0]) is None
+
+
+@pytest.mark.parametrize("viewed", [False, True])
+def test_masks_that_are_the_view_in_every_frame_are_the_view(viewed, video):
+    rng = np.random.default_rng(2)
+    target = (2 * video[:8] + rng.normal(0, 0.1, (8, 5, 7))).astype(np.float32)
+    view = rng.uniform(size=(5, 7)) < 0.7
+    by_view = fit_scale_shift(video[:8], target, view)
+    assert fit_scale_shift(video[:8], target, view if viewed else None, [view] * 8) == by_view
+    assert by_view != fit_scale_shift(video[:8], target)
+
+
 def test_no_more_than_used_slots_are_read():
     class Recorder:
         def __init__(self):
