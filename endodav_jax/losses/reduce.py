@@ -10,7 +10,10 @@ def masked_mean(
 ) -> Float[Array, ""]:
     """Returns the mean of `values` weighted by `mask`; 0, with derivatives 0, where the mask is empty.
 
-    Masked values may be anything, even NaN or infinite: neither they nor their derivatives affect the result.
+    Masked values may be anything, even NaN or infinite: they affect neither the result nor its derivatives by other
+    values.  What they were computed from is not protected: the chain rule multiplies their derivative, 0, by that of
+    the caller's function, and 0 times infinity or NaN is NaN, as for `masked_mean(jnp.sqrt(x), mask)` where a masked x
+    is 0.  Where such a function may meet masked inputs, replace those first: `jnp.sqrt(jnp.where(mask, x, 1.0))`.
 
     Args:
       values: a dense map.

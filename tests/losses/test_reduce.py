@@ -14,11 +14,21 @@ def test_only_pixels_of_the_mask_count():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nothing_masked_gets_through(bad):
+def test_a_masked_value_changes_neither_the_mean_nor_its_derivatives_by_the_values(bad):
     mask = jnp.array([True, False])
     value, gradient = jax.value_and_grad(masked_mean)(jnp.array([3, bad], jnp.float32), mask)
     assert float(value) == 3
     np.testing.assert_array_equal(gradient, [1, 0])
+
+
+def test_masked_inputs_of_a_function_with_an_infinite_derivative_are_for_the_caller_to_replace():
+    x, mask = jnp.array([4, 0], jnp.float32), jnp.array([True, False])
+    value, gradient = jax.value_and_grad(lambda x: masked_mean(jnp.sqrt(x), mask))(x)
+    assert float(value) == 2
+    assert np.isnan(gradient[1])  # 0 times infinity, which no mean of the result can prevent
+    value, gradient = jax.value_and_grad(lambda x: masked_mean(jnp.sqrt(jnp.where(mask, x, 1.0)), mask))(x)
+    assert float(value) == 2
+    np.testing.assert_array_equal(gradient, [0.25, 0])
 
 
 def test_an_empty_mask_gives_zero_and_no_derivative():

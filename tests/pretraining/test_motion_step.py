@@ -115,3 +115,17 @@ def test_steps_train_every_network_and_move_the_statistics(batch):
         flow["params"]["flow"]["encoder"]["stem"]["conv"]["kernel"],
     )
     trained(graphdef, camera, camera_losses)
+
+
+@pytest.mark.parametrize("moved", [0.0, 1e-7, 1.0])
+def test_pixels_without_depth_leave_the_derivatives_of_the_camera_finite(batch, moved):
+    holes = batch | {"depth_mm": np.where(np.arange(64) < 20, 0, batch["depth_mm"]).astype(np.float32)}
+    networks = Knowing(holes)
+
+    def error(motion):
+        networks._motion = motion
+        return camera_losses(networks, holes)["reprojection"]
+
+    motion = Motion(jnp.zeros((8, 3)), jnp.full((8, 3), moved), jnp.zeros(()))
+    for derivative in jax.tree.leaves(jax.grad(error)(motion)):
+        assert np.isfinite(derivative).all()
