@@ -15,9 +15,13 @@ from jaxtyping import Float
 Rule = Literal["scale_shift", "median", "least_squares", "disparity"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
-_LEAST_DEPTH = 1e-6  # keeps inverse depth finite
+_LEAST_PREDICTED = float(np.finfo(np.float32).tiny)  # keeps inverse depth finite, whatever the prediction's unit
+_LEAST_DISPARITY = 1e-6  # 1/mm: keeps aligned depth finite
 _LARGEST = float(np.finfo(np.float32).max)  # depth is float32
-_LEAST_SPREAD = 1e-12  # a constant prediction has no scale; it is only shifted to the level of the ground truth
+# A constant prediction has no scale; it is only shifted to the level of the ground truth.  It is constant below these
+# spreads, which are relative, since predictions are in any unit.
+_LEAST_DEVIATION = 1e-12  # of the mean deviation from the median, to the median
+_LEAST_VARIANCE = 1e-12  # to the mean square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +60,15 @@ class Alignment:
     @classmethod
     def of_levels(cls, middle: float, spread: float, level: float, wanted: float) -> "Alignment":
         """Moves the predicted median to the true one and the mean deviation `spread` from it to `wanted`."""
-        scale = wanted / spread if spread > _LEAST_SPREAD else 1.0
+        scale = wanted / spread if spread > _LEAST_DEVIATION * abs(middle) else 1.0
         return cls(float(scale), float(level - scale * middle))
 
     def __call__(self, depth: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
         """Applies it to depth of any shape; the caller clips."""
         if not self.inverse:
             return depth * np.asarray(self.scale, depth.dtype) + np.asarray(self.shift, depth.dtype)
-        disparity = self.scale / np.maximum(depth, _LEAST_DEPTH) + self.shift
-        return (1.0 / np.maximum(disparity, _LEAST_DEPTH)).astype(depth.dtype)
+        disparity = self.scale / np.maximum(depth, _LEAST_PREDICTED) + self.shift
+        return (1.0 / np.maximum(disparity, _LEAST_DISPARITY)).astype(depth.dtype)
 
 
 def fit_alignment(rule: Rule, predicted: Float[np.ndarray, "N"], truth: Float[np.ndarray, "N"]) -> Alignment:
@@ -98,17 +102,23 @@ def least_squares_of_sums(pairs: Iterable[tuple[np.ndarray, np.ndarray]], invers
     Raises:
       ValueError: no pixels, or numbers that have no fit.
     """
-    moments = np.zeros(5)  # count, sums of p, t, p p, p t
+    # Centred moments, updated by those of each piece (Chan et al. 1979): differences of large sums would be noise.
+    count, mean_p, mean_t, variance, covariance = 0, 0.0, 0.0, 0.0, 0.0
     for predicted, truth in pairs:
         p, t = predicted.astype(np.float64), truth.astype(np.float64)
         if inverse:
-            p, t = 1.0 / np.maximum(p, _LEAST_DEPTH), 1.0 / t
-        moments += np.array([len(p), p.sum(), t.sum(), p @ p, p @ t])
-    if not moments[0]:
+            p, t = 1.0 / np.maximum(p, _LEAST_PREDICTED), 1.0 / t
+        if not len(p):
+            continue
+        count += len(p)
+        share = len(p) / count
+        off_p, off_t = p.mean() - mean_p, t.mean() - mean_t
+        centred = p - p.mean()
+        spread, together = centred @ centred / len(p), centred @ (t - t.mean()) / len(p)
+        variance += share * (spread - variance + (1 - share) * off_p**2)
+        covariance += share * (together - covariance + (1 - share) * off_p * off_t)
+        mean_p, mean_t = mean_p + share * off_p, mean_t + share * off_t
+    if not count:
         raise ValueError("no valid pixel to align on")
-    _, p, t, pp, pt = moments / moments[0]
-    spread = pp - p * p
-    # If the prediction is constant, the difference of large sums is noise.
-    scale = (pt - p * t) / spread if spread > _LEAST_SPREAD * max(pp, 1.0) else 1.0
-    shift = t - scale * p if spread > _LEAST_SPREAD * max(pp, 1.0) else 0.0
-    return Alignment(float(scale), float(shift), inverse)
+    scale = covariance / variance if variance > _LEAST_VARIANCE * (mean_p**2 + variance) else 1.0
+    return Alignment(float(scale), float(mean_t - scale * mean_p), inverse)

@@ -1,9 +1,11 @@
 """Every metric agrees with the published evaluators' numbers."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from endodav_jax.evaluation.alignment import fit_alignment
+from endodav_jax.evaluation.alignment import Rule, fit_alignment, least_squares_of_sums
 from endodav_jax.evaluation.depth_errors import DepthRange, depth_errors, mean_and_interval
 from endodav_jax.evaluation.pose_errors import snippet_errors
 from endodav_jax.evaluation.temporal_errors import projection_matrix, temporal_errors
@@ -91,11 +93,47 @@ def test_a_rule_undoes_the_distortion_it_models(rule, distort):
     np.testing.assert_allclose(fit_alignment(rule, predicted, truth)(predicted), truth, rtol=1e-9)
 
 
-@pytest.mark.parametrize("rule", ["scale_shift", "least_squares", "disparity"])
-def test_a_constant_prediction_is_aligned_without_dividing_by_zero(rule):
+@pytest.mark.parametrize("unit", [1e-7, 1e-3, 1.0, 1e3, 1e7])
+@pytest.mark.parametrize("rule", get_args(Rule))
+def test_the_unit_of_a_prediction_changes_nothing(rule, unit):
+    """Every rule has a scale, so depth in another unit is aligned to the same."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(20.0, 90.0, 500)
+    predicted = (0.02 * truth + rng.uniform(0.0, 1.0, 500)).astype(np.float32)
+    aligned = fit_alignment(rule, predicted, truth)(predicted)
+    inverse = rule == "disparity"
+    in_unit = predicted * np.float32(unit)
+    np.testing.assert_allclose(fit_alignment(rule, in_unit, truth)(in_unit), aligned, rtol=1e-4)
+    if rule in ("least_squares", "disparity"):
+        pieces = zip(np.array_split(in_unit, 7), np.array_split(truth, 7), strict=True)
+        np.testing.assert_allclose(least_squares_of_sums(pieces, inverse)(in_unit), aligned, rtol=1e-4)
+    assert aligned.std() > 1
+
+
+def test_a_fit_of_pieces_is_exact_where_the_spread_is_small_beside_the_level():
     truth = np.random.default_rng(0).uniform(20.0, 90.0, 500)
-    aligned = fit_alignment(rule, np.full(500, 30.0), truth)(np.full(500, 30.0))
-    assert np.isfinite(aligned).all()
+    predicted = 3e6 + truth
+    pieces = zip(np.array_split(predicted, 7), np.array_split(truth, 7), strict=True)
+    found = least_squares_of_sums(pieces, inverse=False)
+    np.testing.assert_allclose(found.scale, 1, rtol=1e-6)
+    np.testing.assert_allclose(found.scale * predicted + found.shift, truth, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e7])
+@pytest.mark.parametrize(
+    ("rule", "level"),
+    [
+        ("scale_shift", np.median),
+        ("least_squares", np.mean),
+        ("disparity", lambda truth: 1 / np.mean(1 / truth)),
+    ],
+)
+def test_a_constant_prediction_is_only_shifted_to_the_level_of_the_truth(rule, level, unit):
+    truth = np.random.default_rng(0).uniform(20.0, 90.0, 500)
+    constant = np.full(500, 30.1 * unit, np.float32).astype(np.float64)
+    found = fit_alignment(rule, constant, truth)
+    assert found.scale == 1
+    np.testing.assert_allclose(found(constant), level(truth), rtol=1e-6)
 
 
 def test_nothing_to_align_by_and_unknown_rules_are_refused():
