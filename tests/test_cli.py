@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import re
 import subprocess
 import sys
 import typing
@@ -10,9 +11,10 @@ import pytest
 
 from endodav_jax import cli
 from endodav_jax.config import Config, config_from_dict
-from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.config import InferConfig, StreamConfig
 from endodav_jax.errors import EXIT_USER_ERROR, UserError
 from endodav_jax.fields import choices
+from endodav_jax.reconstruction.config import ReconstructConfig
 
 LAYOUT = "│╭╰─╮╯|"
 
@@ -120,6 +122,27 @@ def test_other_spellings_say_the_same(arguments, field, value):
     assert getattr(told, field) == value
 
 
+@pytest.mark.parametrize("name", ["infer", "reconstruct"])
+def test_commands_that_read_video_understand_the_same_numbers(name):
+    options = ["--target-fps", "-1", "--max-len", "-1", "--max-res", "-1", "--track", "-1", "--baseline", "-4.2"]
+    section = getattr(cli.parse(name, ["clip.mp4", "-o", "out", *options]), name)
+    assert (section.target_fps, section.max_len, section.max_res, section.track) == (0, 0, 0, -1)
+    assert section.baseline == -4.2  # the left view is from the right camera
+
+
+def test_a_number_that_is_wrong_is_named_in_its_own_section():
+    for build, place in (
+        (lambda: ReconstructConfig(voxel=-1.0), "reconstruct.voxel: -1.0"),
+        (lambda: ReconstructConfig(max_len=-2), "reconstruct.max_len: -2"),
+        (lambda: ReconstructConfig(track=-2), "reconstruct.track: -2"),
+        (lambda: ReconstructConfig(cmap="jet"), "reconstruct.cmap: 'jet'"),
+        (lambda: StreamConfig(source="0", max_res=-2), "stream.max_res: -2"),
+        (lambda: InferConfig(png_scale=-1.0), "infer.png_scale: -1.0"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(place)):
+            build()
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -129,6 +152,15 @@ def test_other_spellings_say_the_same(arguments, field, value):
         (["infer", "a.mp4", "-o", "x", "--maxlen", "3"], "--maxlen, 3; did you mean --max-len?"),
         (["infer", "a.mp4", "-o", "x", "--max-len", "many"], "endodav infer: --max-len: invalid literal"),
         (["infer", "a.mp4", "-o", "x", "--max-len", "-2"], "endodav infer: --max-len: -2 is negative"),
+        (
+            ["reconstruct", "a.mp4", "-o", "x", "--voxel", "-2"],
+            "endodav reconstruct: --voxel: -2.0 must not be negative",
+        ),
+        (["reconstruct", "a.mp4", "-o", "x", "--free-scale", "-1"], "--free-scale: -1.0 must not be negative"),
+        (["reconstruct", "a.mp4", "-o", "x", "--memory", "nan"], "--memory: nan must be a finite number"),
+        (["reconstruct", "a.mp4", "-o", "x", "--memory", "0"], "--memory: 0.0 GB must lie in 0.05..1000"),
+        (["reconstruct", "a.mp4", "-o", "x", "--target-fps", "-2"], "--target-fps: -2.0 is negative; 0 means no limit"),
+        (["stream", "0", "--max-len", "-2"], "endodav stream: --max-len: -2 is negative; 0 means no limit"),
         (["infer", "a.mp4", "-o", "x", "--stereo", "tap"], "invalid choice 'tap' for argument '--stereo'"),
         (["infer", "a.mp4", "b.mp4", "-o"], "Missing value for argument '-o"),
         (["prepare", "kitti", "a", "b"], "endodav prepare: "),

@@ -5,7 +5,7 @@ add a field.  Contradictions raise `ValueError` when a configuration is built.
 """
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -54,13 +54,24 @@ class ReadingConfig(RuntimeConfig):
     overwrite: bool = False
     quiet: bool = False
 
+    _section: ClassVar[str] = "infer"  # its place in a complete configuration, for messages
+    _limits: ClassVar[tuple[str, ...]] = ("max_len", "max_res")  # for which -1 means no limit
+    _signed: ClassVar[tuple[str, ...]] = ("track",)  # numbers that may be negative
+
     def __post_init__(self):
-        check_choices(self, "infer")
-        for field in ("max_len", "max_res"):
-            no_limit(self, field)
-        check_numbers(self, "infer", signed=("track",))
+        check_choices(self, self._section)
+        for field in self._limits:
+            self._normalise_limit(field)
+        check_numbers(self, self._section, signed=self._signed)
         if self.track < -1:
-            raise ValueError(f"infer.track: {self.track} is negative; tracks are numbered from 0")
+            raise ValueError(f"{self._section}.track: {self.track} is negative; tracks are numbered from 0")
+
+    def _normalise_limit(self, field: str) -> None:
+        """Checks a limit; -1 means no limit, as in Video-Depth-Anything, and is stored as 0."""
+        if getattr(self, field) == -1:
+            object.__setattr__(self, field, type(getattr(self, field))(0))
+        if getattr(self, field) < 0:
+            raise ValueError(f"{self._section}.{field}: {getattr(self, field)} is negative; 0 means no limit")
 
     @property
     def reading(self) -> Reading:
@@ -83,7 +94,8 @@ class InferConfig(ReadingConfig):
         COLMAP, Matlab omnidirectional); empty for unknown.
       scale: source of metric scale: `stereo` (the other half of the frame), `points FILE`, `poses FILE`, or
         `length X1,Y1,X2,Y2,FRAME=MM`; empty leaves depth up to scale.
-      baseline: distance between the cameras of a rectified stereo recording, in mm; 0 for unknown.
+      baseline: distance between the cameras of a rectified stereo recording, in mm; negative if the left view is from
+        the right camera; 0 for unknown.
       calibration: stereo calibration, OpenCV YAML with M1, D1, M2, D2, R and T, as in SCARED; empty for none.
       masks: a folder or video of masks, one per frame; pixels with 0 (instruments, smoke, captions) are excluded when
         windows are aligned; `auto` uses masks beside the input, `none` uses no masks.
@@ -113,8 +125,10 @@ class InferConfig(ReadingConfig):
     png_scale: float = 0.0
     verbose: bool = False
 
+    _limits = (*ReadingConfig._limits, "target_fps")
+    _signed = (*ReadingConfig._signed, "baseline")
+
     def __post_init__(self):
-        no_limit(self, "target_fps")
         super().__post_init__()
         if self.range not in ("clip", "percentile"):
             fixed_range(self.range)
@@ -135,6 +149,8 @@ class StreamConfig(ReadingConfig):
     save: Annotated[tuple[LiveOutput, ...], Listed] = ("vis",)
     range: Annotated[str, spelled(metavar="LOW,HIGH")] = ""
 
+    _section = "stream"
+
     def __post_init__(self):
         super().__post_init__()
         if self.range:
@@ -142,14 +158,6 @@ class StreamConfig(ReadingConfig):
                 fixed_range(self.range)
             except ValueError:
                 raise ValueError(f"stream.range: {self.range!r} must be two numbers, LOW,HIGH") from None
-
-
-def no_limit(config: ReadingConfig, field: str) -> None:
-    """Validates a limit; -1 means no limit, as in Video-Depth-Anything, and is stored as 0."""
-    if getattr(config, field) == -1:
-        object.__setattr__(config, field, type(getattr(config, field))(0))
-    if getattr(config, field) < 0:
-        raise ValueError(f"infer.{field}: {getattr(config, field)} is negative; 0 means no limit")
 
 
 def fixed_range(text: str) -> tuple[float, float]:

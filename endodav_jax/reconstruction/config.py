@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from endodav_jax.depth_video.config import ReadingConfig, no_limit
+from endodav_jax.depth_video.config import InferConfig, ReadingConfig
 from endodav_jax.fields import positional, spelled
 from endodav_jax.inference.windows import AlignRule
 
@@ -22,7 +22,8 @@ class ReconstructConfig(ReadingConfig):
       motion: initialise each frame with the pose network of the weights, or only with the previous motion.
       scale: source of metric scale: `stereo` (the other half of the frame), `points FILE`, `poses FILE`, or
         `length X1,Y1,X2,Y2,FRAME=MM`; empty leaves everything up to scale.
-      baseline: distance between the cameras of a rectified stereo recording, in mm; 0 for unknown.
+      baseline: distance between the cameras of a rectified stereo recording, in mm; negative if the left view is from
+        the right camera; 0 for unknown.
       calibration: stereo calibration, OpenCV YAML with M1, D1, M2, D2, R and T, as in SCARED; empty for none.
       instruments: a folder of masks, one per frame, nonzero where an instrument or anything else that is not
         tissue is visible; empty for none.
@@ -47,11 +48,11 @@ class ReconstructConfig(ReadingConfig):
     steady: bool = False
     free_scale: float = FREE_SCALE
 
+    _section = "reconstruct"
+    _limits = InferConfig._limits
+    _signed = InferConfig._signed
+
     def __post_init__(self):
         super().__post_init__()
-        no_limit(self, "target_fps")
-        for field in ("voxel", "free_scale"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"reconstruct.{field}: {getattr(self, field)} is negative; 0 is the least")
         if not 0.05 <= self.memory <= 1000:
             raise ValueError(f"reconstruct.memory: {self.memory} GB must lie in 0.05..1000")
