@@ -51,7 +51,8 @@ class TrainConfig:
       log_every: steps between lines in `metrics.jsonl`, and between checks that steps were finite (and, on several
         hosts, whether one of them was told to stop).
       picture_every: steps between pictures; 0 for none.
-      validation_path: prepared data set to validate on after each epoch; empty for none.
+      validation_path: prepared data set to validate on after each epoch, as `evaluate` says but for `evaluate.steady`,
+        which validation leaves out; empty for none.
       validation_split: split of that data set.
       validation_frames: number of frames to evaluate in each sequence; 0 for all.
       coordinator: for several hosts: empty for a single process, `auto` for SLURM, GKE and TPU pods, or host:port.

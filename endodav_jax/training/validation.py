@@ -1,4 +1,8 @@
-"""Validation after an epoch, as in the published program: whole sequences, aligned, averaged over frames."""
+"""Validation after an epoch, as in the published program: whole sequences, aligned, averaged over frames.
+
+The settings are those of `evaluate`, but depth is not steadied, whatever `evaluate.steady` says: what is compared
+from epoch to epoch is the network alone, and to track a camera through every sequence costs time after every epoch.
+"""
 
 import dataclasses
 
@@ -36,7 +40,11 @@ class Validation:
         self._model = config.model
         self._videos = EvaluationVideos(config.train.validation_path, config.train.validation_split)
         self._evaluate = dataclasses.replace(
-            config.evaluate, path="", split=config.train.validation_split, max_len=config.train.validation_frames
+            config.evaluate,
+            path="",
+            split=config.train.validation_split,
+            max_len=config.train.validation_frames,
+            steady=False,
         )
         self.settings = {
             "evaluate": dataclasses.asdict(self._evaluate),
