@@ -1,9 +1,10 @@
-"""Atomic file writes, folders, and checksums of files."""
+"""Atomic file writes, folders, checksums of files, and numbers as JSON has them."""
 
 import contextlib
 import errno
 import glob
 import hashlib
+import math
 import os
 import platform
 import re
@@ -162,3 +163,12 @@ def sha256_of(path: Path | str) -> str:
     """Returns the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finite(value):
+    """Returns a tree of dictionaries, lists and numbers with None for every number that JSON cannot represent."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

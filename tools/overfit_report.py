@@ -12,6 +12,7 @@ from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.motion import MotionEstimator
+from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
 
 STEPS = 10  # averaged at each end, since every step sees a different clip
 PHOTOMETRIC = "loss/loss_reprojection/0"
@@ -29,11 +30,11 @@ def main(run: Path, prepared: Path, split: str = "train") -> dict:
       `photometric`: [before, after], means of the first and last steps at scale 0; `steps`; and where the video has
       poses what `agreement` says of the networks that come with the package (`shipped`) and of the run's (`trained`).
     """
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    errors = [line[PHOTOMETRIC] for line in lines if line["kind"] == "train"]
+    logged = last_of_each_step(read_metrics(run / METRICS_FILE), "train")
+    errors = [line[PHOTOMETRIC] for line in logged]
     ends = min(STEPS, len(errors) // 2)
     figures = {
-        "steps": lines[-1]["step"],
+        "steps": logged[-1]["step"],
         "photometric": [float(np.mean(errors[:ends])), float(np.mean(errors[-ends:]))],
     }
     estimators = {"shipped": SHIPPED, "trained": run / "model"}

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import math
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from endodav_jax.evaluation.motion import MotionEstimator, MotionScores, score_m
 from endodav_jax.evaluation.predict import predicted_depth
 from endodav_jax.evaluation.predictions import read_predictions
 from endodav_jax.evaluation.sequence import TEMPORAL_ERRORS, SequenceScores, means_and_intervals, score_sequence
+from endodav_jax.files import finite
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.version import __version__
@@ -280,5 +280,4 @@ def _numbers(means: dict[str, float], intervals: dict[str, tuple[float, float]])
 
 
 def _number(value: float) -> float | None:
-    """Converts NaN, which JSON does not have, to None."""
-    return float(value) if math.isfinite(value) else None
+    return finite(float(value))

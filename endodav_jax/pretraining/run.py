@@ -1,7 +1,6 @@
 """Pretraining, from the configuration to a checkpoint with a card."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,9 @@ import numpy as np
 from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
 from endodav_jax.checkpoints.transfer import load_networks
 from endodav_jax.config import Config
+from endodav_jax.files import finite
 from endodav_jax.pretraining import loop
+from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
 
 _CURVE_POINTS = 20
 
@@ -29,8 +30,8 @@ def pretrain(config: Config, workdir: Path) -> None:
             "seed": config.seed,
             "weights": config.weights,
             "pretrain": dataclasses.asdict(config.pretrain),
-            "loss_curves": loss_curves(workdir),
-            "held_out": held_out_errors(workdir),
+            "loss_curves": finite(loss_curves(workdir)),
+            "held_out": finite(held_out_errors(workdir)),
         },
     )
     save_model(workdir / MODEL_FOLDER, config.model, networks, card, overwrite=True)
@@ -39,14 +40,11 @@ def pretrain(config: Config, workdir: Path) -> None:
 
 def loss_curves(workdir: Path) -> dict[str, list[tuple[int, float]]]:
     """Returns stage -> (step, mean loss up to it) at up to `_CURVE_POINTS` steps, from a run's log."""
-    losses: dict[str, dict[int, float]] = {}
-    for line in (workdir / "metrics.jsonl").read_text().splitlines():
-        values = json.loads(line)
-        if "loss" in values:  # a resumed run logs some steps again
-            losses.setdefault(values["kind"], {})[values["step"]] = values["loss"]
+    logged = [line for line in read_metrics(workdir / METRICS_FILE) if "loss" in line]
     curves = {}
-    for stage, by_step in losses.items():
-        pieces = np.array_split(np.array(sorted(by_step.items())), min(_CURVE_POINTS, len(by_step)))
+    for stage in dict.fromkeys(line["kind"] for line in logged):
+        losses = np.array([(line["step"], line["loss"]) for line in last_of_each_step(logged, stage)])
+        pieces = np.array_split(losses, min(_CURVE_POINTS, len(losses)))
         curves[stage] = [(int(piece[-1, 0]), round(float(piece[:, 1].mean()), 4)) for piece in pieces]
     return curves
 
@@ -54,9 +52,8 @@ def loss_curves(workdir: Path) -> dict[str, list[tuple[int, float]]]:
 def held_out_errors(workdir: Path) -> dict[str, dict[str, float]]:
     """Returns stage -> the last results on held-out scenes, from a run's log."""
     measured = {}
-    for line in (workdir / "metrics.jsonl").read_text().splitlines():
-        values = json.loads(line)
-        if values["kind"].endswith("_held_out"):
-            stage = values.pop("kind").removesuffix("_held_out")
-            measured[stage] = {name: round(value, 4) for name, value in values.items()}
+    for values in read_metrics(workdir / METRICS_FILE):
+        kind = values.pop("kind")
+        if kind.endswith("_held_out"):
+            measured[kind.removesuffix("_held_out")] = {name: round(value, 4) for name, value in values.items()}
     return measured

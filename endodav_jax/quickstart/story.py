@@ -1,7 +1,6 @@
 """The results of the quickstart, as a table for the terminal and as a report."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from endodav_jax.quickstart.study_curve import STEPS, STUDY
 from endodav_jax.report import Section, bars, lines, table, text, write_report
 from endodav_jax.report.album import Album
 from endodav_jax.report.evaluation import COLUMNS, settings_section, terminal_table
+from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
 
 BEFORE, AFTER = "before fine-tuning", "after fine-tuning"
 STEADIED = "after, steadied"
@@ -102,8 +102,7 @@ def write_story(path: Path, story: Story) -> None:
 
 def learning_curves(run: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns the logged values of `_LOSSES`: name -> (steps, values)."""
-    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    logged = [line for line in logged if line["kind"] == "train"]
+    logged = last_of_each_step(read_metrics(run / METRICS_FILE), "train")
     return {
         name: (np.array([line["step"] for line in logged]), np.array([line[name] for line in logged]))
         for name in _LOSSES

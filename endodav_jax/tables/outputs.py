@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from endodav_jax.evaluation.evaluate import versions
-from endodav_jax.files import whole_file
+from endodav_jax.files import finite, whole_file
 from endodav_jax.report import Section, definitions, table, text, write_report
-from endodav_jax.tables.result_store import finite
 from endodav_jax.tables.rows import Table
 from endodav_jax.tables.run import Outcome
 from endodav_jax.tables.text import cells, remarks

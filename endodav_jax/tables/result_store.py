@@ -1,11 +1,10 @@
 """Finished results on disk, keyed by everything they depend on."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
-from endodav_jax.files import sha256_of_text, whole_file
+from endodav_jax.files import finite, sha256_of_text, whole_file
 
 _DIGITS = 12  # of a digest in a file name: enough to avoid collisions within a folder
 
@@ -36,15 +35,6 @@ def stored_result(folder: Path, name: str, identity: dict, compute: Callable[[],
     with whole_file(path) as part:
         part.write_text(json.dumps({"identity": identity, "result": result}, indent=1, default=str) + "\n")
     return result, False
-
-
-def finite(value):
-    """Returns a tree of dictionaries, lists and numbers with None for every number that JSON cannot represent."""
-    if isinstance(value, dict):
-        return {name: finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read(path: Path) -> dict | None:

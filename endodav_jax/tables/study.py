@@ -21,14 +21,14 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.rendered import with_rendered_phantom
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED
 from endodav_jax.evaluation.evaluate import evaluate_network, versions
-from endodav_jax.files import whole_file
+from endodav_jax.files import finite, whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.plain_table import plain_table
 from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report import Section, definitions, table, text, write_report
-from endodav_jax.tables.result_store import digest_of, finite, stored_result
+from endodav_jax.tables.result_store import digest_of, stored_result
 from endodav_jax.tables.row_inputs import Preempted
 from endodav_jax.tables.rows import NETWORKS, Network
 from endodav_jax.tables.text import COLUMNS

@@ -1,11 +1,14 @@
 """Logs of a run: scalars as JSONL and TensorBoard, pictures as TensorBoard and PNG.
 
-They can be read without this package: `metrics.jsonl` has one JSON object per line, `pictures/` contains PNG files.
+They can be read without this package: `metrics.jsonl` has one JSON object per line, with null for numbers that are not
+finite; `pictures/` contains PNG files.
 """
 
 import contextlib
 import json
+import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +19,7 @@ with warnings.catch_warnings():  # its protobuf stubs warn on import
     warnings.simplefilter("ignore")
     from tensorboardX import SummaryWriter
 
-from endodav_jax.files import make_folder
+from endodav_jax.files import finite, make_folder
 
 METRICS_FILE = "metrics.jsonl"
 PICTURES_FOLDER = "pictures"
@@ -52,11 +55,14 @@ class RunLog:
             self._board.close()
 
     def scalars(self, step: int, kind: str, values: dict[str, float]) -> None:
-        """Writes one line `{"step": ..., "kind": ..., NAME: value, ...}` and one TensorBoard scalar per value."""
+        """Writes one line `{"step": ..., "kind": ..., NAME: value, ...}` and one TensorBoard scalar per value.
+
+        Values that are not finite, as of a step that was skipped, are null.
+        """
         if not self._enabled:
             return
         values = {_logged_as(name): float(value) for name, value in values.items()}
-        self._jsonl.write(json.dumps({"step": step, "kind": kind} | values) + "\n")
+        self._jsonl.write(json.dumps(finite({"step": step, "kind": kind} | values), allow_nan=False) + "\n")
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
 
@@ -77,12 +83,21 @@ class RunLog:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """Returns the lines of a run's `metrics.jsonl` as written, without lines truncated when a run was killed."""
+    """Returns the lines of a run's `metrics.jsonl`, without lines truncated when a run was killed; null is NaN.
+
+    A run that resumed from a checkpoint logged some steps again; see `last_of_each_step`.
+    """
     lines = []
-    for text in path.read_text().splitlines() if path.exists() else ():
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else ():
         with contextlib.suppress(json.JSONDecodeError):
-            lines.append(json.loads(text))
+            line = json.loads(text)
+            lines.append({name: math.nan if value is None else value for name, value in line.items()})
     return lines
+
+
+def last_of_each_step(logged: Sequence[dict], kind: str) -> list[dict]:
+    """Returns the lines of one kind by increasing step; of a step that was logged again, the later line."""
+    return [line for _, line in sorted({line["step"]: line for line in logged if line["kind"] == kind}.items())]
 
 
 def _logged_as(name: str) -> str:

@@ -10,7 +10,7 @@ from endodav_jax.report import Section, definitions, images, lines, text, write_
 from endodav_jax.report.page import Block
 from endodav_jax.report.pictures import small
 from endodav_jax.training import health
-from endodav_jax.training.logs import METRICS_FILE, PICTURES_FOLDER, read_metrics
+from endodav_jax.training.logs import METRICS_FILE, PICTURES_FOLDER, last_of_each_step, read_metrics
 
 _POINTS = 200  # maximum per curve; longer curves are averaged to keep the page small
 _PICTURE = 900  # length of the picture's longer side in pixels
@@ -32,7 +32,7 @@ def write_run_report(workdir: Path, title: str, about: Mapping[str, object]) -> 
       UserError: it cannot be written.
     """
     logged = read_metrics(workdir / METRICS_FILE)
-    steps, validated = (_last_of_each_step(logged, kind) for kind in ("train", "validation"))
+    steps, validated = (last_of_each_step(logged, kind) for kind in ("train", "validation"))
     sections = [
         Section(
             "Losses",
@@ -63,11 +63,6 @@ def write_run_report(workdir: Path, title: str, about: Mapping[str, object]) -> 
         sections.append(Section("The newest picture", [images([[newest]], [pictures[-1].name])]))
     sections.append(Section("Configuration", [definitions(about, "every field")]))
     write_report(workdir / "report.html", title, sections)
-
-
-def _last_of_each_step(logged: Sequence[dict], kind: str) -> list[dict]:
-    """Drops duplicates: a run that resumed from a checkpoint logged some steps twice; the later line is used."""
-    return [line for _, line in sorted({line["step"]: line for line in logged if line["kind"] == kind}.items())]
 
 
 def _named(logged: Sequence[dict], start: str, end: str = "") -> list[str]:

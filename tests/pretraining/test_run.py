@@ -8,7 +8,7 @@ import pytest
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining import loop
 from endodav_jax.pretraining.config import PretrainConfig
-from endodav_jax.pretraining.run import loss_curves
+from endodav_jax.pretraining.run import held_out_errors, loss_curves
 from endodav_jax.pretraining.step import pretrain_step
 
 SHAPE = (28, 42)
@@ -56,6 +56,13 @@ def test_a_stage_that_goes_on_is_not_compiled_again(tmp_path, monkeypatch):
     loop.pretrain(model, SHORT, 0, tmp_path)
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     assert pretrain_step._cache_size() == compiled
+
+
+def test_a_log_whose_last_line_was_cut_off_is_read_without_it(tmp_path):
+    lines = [{"step": 20, "kind": "image", "loss": 2.0}, {"step": 20, "kind": "image_held_out", "colon": 0.12345}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 40, "ki')
+    assert loss_curves(tmp_path) == {"image": [(20, 2.0)]}
+    assert held_out_errors(tmp_path) == {"image": {"step": 20, "colon": 0.1235}}
 
 
 def test_loss_curves_are_means_of_what_was_logged_last(tmp_path):

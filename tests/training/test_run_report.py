@@ -44,6 +44,13 @@ def test_a_step_that_was_repeated_is_drawn_as_it_was_the_last_time(tmp_path):
     assert "1e+06" not in (tmp_path / "report.html").read_text()
 
 
+def test_a_step_that_was_skipped_leaves_a_gap(tmp_path):
+    lines = [line(1, **logged(1)), line(2, loss=None, **{health.DRIFT: None}), line(3, **logged(3)), line(4, loss=None)]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    write_run_report(tmp_path, "Training", {})
+    assert "nan" not in (tmp_path / "report.html").read_text().lower()
+
+
 def test_a_run_that_has_logged_nothing_has_a_report(tmp_path):
     write_run_report(tmp_path, "Training", {})
     assert "nothing logged yet" in (tmp_path / "report.html").read_text()

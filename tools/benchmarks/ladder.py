@@ -44,7 +44,7 @@ from endodav_jax.training.cameras import CAMERAS
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.health import DRIFT, RELIEF_KEPT
 from endodav_jax.training.initial import check_weights
-from endodav_jax.training.logs import METRICS_FILE, read_metrics
+from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
 from endodav_jax.training.loop import train
 from endodav_jax.training.oracles import SUPERVISED, SUPERVISED_IN_TIME, TRUE_CAMERA, TRUE_VIEW
 from endodav_jax.training.phases import PhaseSchedule
@@ -203,7 +203,7 @@ def _measured(config: Config, weights: str, videos: EvaluationVideos) -> dict[st
 
 def _curves(folder: Path) -> dict:
     """The final photometric error and health of the depth, from what a run logged."""
-    logged = [line for line in read_metrics(folder / METRICS_FILE) if line["kind"] == "train"]
+    logged = last_of_each_step(read_metrics(folder / METRICS_FILE), "train")
     errors = [line.get("loss/loss_reprojection/0", math.nan) for line in logged]
     ends = errors[:_LAST], errors[-_LAST:]
     return {
