@@ -7,8 +7,10 @@ on single frames, then temporal gradient matching on clips with the encoder froz
 with known motion: flow and brightness, then the camera.
 
 To cut a stage short, give it fewer steps: it resumes from its checkpoint, and its learning rate decays over the last
-`decay_share` of them.  To start from existing networks, use `--config.weights=shipped` or a checkpoint: stages without
-steps keep those networks, and scenes of other families (`pretrain.families`) are added.
+`decay_share` of them; until then it is the same, unless there are fewer than twice `warm_up_steps`.  The other settings
+of a stage that has begun cannot change, except with `--config.pretrain.allow_changes=True`.  To start from existing
+networks, use `--config.weights=shipped` or a checkpoint: stages without steps keep those networks, and scenes of other
+families (`pretrain.families`) are added.
 
 On a machine with an accelerator and many cores, add
 

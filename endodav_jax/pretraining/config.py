@@ -43,8 +43,9 @@ class PretrainConfig:
       image_learning_rate, clip_learning_rate, motion_learning_rate: maximum learning rates; warmed up, held, then
         decayed linearly.
       decay_share: fraction of a stage's steps over which its learning rate decays.  To cut a stage short, give it fewer
-        steps; it resumes from its checkpoint, and the learning rate is the same up to that point.
-      warm_up_steps: warm-up steps of each stage.
+        steps; it resumes from its checkpoint.  Until it decays, its learning rate is the same for any number of steps
+        that is at least twice `warm_up_steps`.
+      warm_up_steps: warm-up steps of each stage, at most half of its steps.
       weight_decay: for matrices and convolution kernels.
       clip_norm: gradients are clipped to this norm.
       ema_decay: of the averaged weights, which are the ones that are kept.
@@ -62,6 +63,8 @@ class PretrainConfig:
       save_every: steps between checkpoints.
       log_every: steps between lines of `metrics.jsonl`.
       picture_every: steps between pictures.
+      allow_changes: allow resuming with settings that differ from those of the checkpoint and affect its stage; steps
+        and what is written when may change anyway, and so may `coarse_output`.
     """
 
     families: tuple[tuple[str, float], ...] = (("colon", 1.0),)
@@ -103,6 +106,7 @@ class PretrainConfig:
     save_every: int = 200
     log_every: int = 20
     picture_every: int = 500
+    allow_changes: bool = False
 
     def __post_init__(self):
         check_numbers(

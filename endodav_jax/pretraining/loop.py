@@ -15,6 +15,7 @@ from flax import nnx
 from tqdm import tqdm
 
 from endodav_jax.errors import UserError
+from endodav_jax.files import sha256_of_arrays
 from endodav_jax.models import build_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
@@ -33,10 +34,39 @@ from endodav_jax.pretraining.scenes import PICTURES, Cropped, Mixture, PhantomSc
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import flatten, unflatten
-from endodav_jax.training.run_checkpoint import open_run
+from endodav_jax.training.resume import changed_fields, check_arrays, check_changes
+from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run, shapes_of
 
 ADAM_BETAS = (0.9, 0.98)
 LEAST_RATE = 1 / 50  # of the maximum, at the end of the decay
+
+# Fields that may change when a stage is resumed: how far it goes, how it is computed, and what is written when.
+_FREE = tuple(
+    f"pretrain.{field}"
+    for field in (
+        "image_steps", "clip_steps", "flow_steps", "camera_steps", "coarse_output", "cache", "workers",
+        "measure_every", "save_every", "log_every", "picture_every", "allow_changes",
+    )
+)  # fmt: skip
+# Fields (or sections, ending in a dot) that only these stages use; all others are for every stage.
+_USED_BY = {
+    ("image",): (
+        "pretrain.scenes", "pretrain.frames_per_scene", "pretrain.scenes_per_step", "pretrain.image_learning_rate",
+        "pretrain.least_crop",
+    ),
+    ("clip",): (
+        "pretrain.clips", "pretrain.clip_length", "pretrain.clips_per_step", "pretrain.clip_learning_rate",
+        "pretrain.temporal_weight",
+    ),
+    ("image", "clip"): (
+        "model.", "pretrain.ema_decay", "pretrain.gradient_weight", "pretrain.anchor_weight",
+        "pretrain.below_zero_weight",
+    ),
+    ("flow", "camera"): (
+        "pretrain.motion_clips", "pretrain.motion_clip_length", "pretrain.motion_clips_per_step",
+        "pretrain.motion_learning_rate", "pretrain.resnet_layers",
+    ),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,14 +142,15 @@ def pretrain(
       start: initial networks by name, in the form in which they are returned.
 
     Raises:
-      UserError: `start` contains something that the networks do not have.
+      UserError: `start` contains something that the networks do not have, or a stage began with another configuration.
     """
     start = start or {}
+    settings = {"seed": seed, "model": dataclasses.asdict(model_config), "pretrain": dataclasses.asdict(config)}
     if config.workers:
         render_ahead(_scenes_of_run(config, model_config.image_shape), config.workers)
     *depth_stages, flow_stage, camera_stage = stages_of(config, model_config.image_shape)
     with RunLog(workdir) as log:
-        run = functools.partial(_run_stage, config=config, seed=seed, workdir=workdir, log=log)
+        run = functools.partial(_run_stage, config=config, settings=settings, workdir=workdir, log=log)
         held_out = HeldOut(config) if config.measure_every else None
         graphdef, first = nnx.split(build_depth_model(model_config, nnx.Rngs(seed)))
         weights = _laid_over(flatten(nnx.to_pure_dict(first)), start.get("depth"))
@@ -127,7 +158,8 @@ def pretrain(
             if stage.steps:
                 state, step = _depth_stage(stage, graphdef, weights, config)
                 measure = _measurement(stage, graphdef, weights, held_out) if held_out else None
-                weights |= flatten(run(stage, state, step, measure=measure)["ema"])
+                frozen = digest_of_frozen(stage, weights)
+                weights |= flatten(run(stage, state, step, measure=measure, frozen_sha256=frozen)["ema"])
             if stage.steps and stage.name == "image":
                 weights |= _without_change(weights)
         flow, step = _motion_stage(
@@ -215,22 +247,27 @@ def _run_stage(
     step: Step,
     *,
     config: PretrainConfig,
-    seed: int,
+    settings: dict,
     workdir: Path,
     log: RunLog,
     measure: Measurement | None = None,
+    frozen_sha256: str = "",
 ) -> dict:
     """Runs one stage to its end, from its newest checkpoint if there is one, and returns its state."""
+    record = {"stage": stage.name, "config": settings, "frozen_sha256": frozen_sha256}
     with open_run(workdir / f"{stage.name}_stage") as checkpoints:
         done = 0
-        restored = checkpoints.restore(jax.tree.map(leaf_to_restore, state))
+        check = functools.partial(_check_record, checkpoints, record, shapes_of(state), config.allow_changes)
+        restored = checkpoints.restore(jax.tree.map(leaf_to_restore, state), check)
         if restored is not None:
             done, state, _ = restored
             print(f"{stage.name} stage: resuming from step {done} of {stage.steps}")
         if measure and not done:
             log.scalars(0, f"{stage.name}_held_out", measure(state))
         workers = config.workers if done < stage.steps else 0
-        batches = scene_batches(stage.scenes, stage.batch_size, seed, done, *stage.transforms, workers=workers)
+        batches = scene_batches(
+            stage.scenes, stage.batch_size, settings["seed"], done, *stage.transforms, workers=workers
+        )
         bar = tqdm(
             range(done, stage.steps), initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0
         )
@@ -249,10 +286,41 @@ def _run_stage(
             if measure and (number % config.measure_every == 0 or number == stage.steps):
                 log.scalars(number, f"{stage.name}_held_out", measure(state))
             if number % config.save_every == 0 or number == stage.steps:
-                checkpoints.save(number, state, {"stage": stage.name})
+                checkpoints.save(number, state, record)
         bar.close()
         batches.close()
     return state
+
+
+def _check_record(
+    checkpoints: RunCheckpoints, now: dict, shapes: dict[str, list[int]], allowed: bool, step: int, before: dict
+) -> None:
+    """Raises `UserError` if a checkpoint of a stage, whose record is `before`, does not go on as the record `now` says.
+
+    Checkpoints of older versions say nothing of their configuration, and go on.
+    """
+    where = str(checkpoints.step_folder(step))
+    lines = changed_fields(before.get("config", {}), now["config"], _free_for(now["stage"]))
+    check_changes(where, lines, allowed, "pretrain.allow_changes")
+    check_arrays(where, before.get("shapes", shapes), shapes)
+    if before.get("frozen_sha256", now["frozen_sha256"]) != now["frozen_sha256"]:
+        raise UserError(
+            f"{where}: was trained on other frozen weights than those of config.weights or of the stage before; use "
+            f"the same, or move {checkpoints.folder.name} away to train this stage anew"
+        )
+
+
+def _free_for(stage: str) -> tuple[str, ...]:
+    """The fields that may change when this stage is resumed, including those that it does not use."""
+    return _FREE + tuple(field for stages, fields in _USED_BY.items() if stage not in stages for field in fields)
+
+
+def digest_of_frozen(stage: Stage, weights: dict) -> str:
+    """Returns the SHA-256 of those flat weights of the depth network that a stage uses and does not train."""
+    if stage.name == "image":  # which uses no motion modules, and trains the rest
+        return ""
+    frozen = {path: np.ascontiguousarray(leaf) for path, leaf in weights.items() if not stage.trains(path)}
+    return sha256_of_arrays((f"{path} {leaf.dtype} {leaf.shape}", leaf) for path, leaf in sorted(frozen.items()))
 
 
 def leaf_to_restore(leaf: jax.Array) -> jax.ShapeDtypeStruct:

@@ -27,17 +27,19 @@ _MOVED = {
 }
 
 
-def changed_fields(before: Mapping, now: Mapping) -> list[str]:
+def changed_fields(before: Mapping, now: Mapping, free: tuple[str, ...] | None = None) -> list[str]:
     """Returns one line for each field that changes the run: `config.FIELD: was X, now Y`.
 
     Args:
       before: the configuration in a checkpoint's record, as nested dicts.  Fields that it lacks are newer than the
         checkpoint: nothing is said of them.
       now: the configuration to go on with, alike.
+      free: fields (or sections, ending in a dot) that may change; None for those of training.
     """
     before, now = flat_fields(before), flat_fields(now)
     before = {_MOVED.get(field, field): value for field, value in before.items()}
-    free = _FREE if now.get("train.schedule") == "cosine" else _FREE + _LENGTH
+    if free is None:
+        free = _FREE if now.get("train.schedule") == "cosine" else _FREE + _LENGTH
     lines = []
     for field in sorted(before.keys() | now.keys()):
         old, new = before.get(field, _MISSING), now.get(field, _MISSING)
@@ -47,8 +49,14 @@ def changed_fields(before: Mapping, now: Mapping) -> list[str]:
     return lines
 
 
-def check_changes(where: str, lines: list[str], allowed: bool) -> None:
+def check_changes(where: str, lines: list[str], allowed: bool, permission: str = "train.allow_changes") -> None:
     """Prints the lines of `changed_fields`, and lets the run go on where changes are allowed.
+
+    Args:
+      where: the checkpoint.
+      lines: one for each changed field.
+      allowed: whether changes are.
+      permission: the field that allows them.
 
     Raises:
       UserError: there are some, and they are not allowed.
@@ -59,7 +67,7 @@ def check_changes(where: str, lines: list[str], allowed: bool) -> None:
         fields = ", ".join(line.split(":")[0] for line in lines)
         raise UserError(
             f"{where}: was trained with another {fields}; use the same, another --workdir, or "
-            "--config.train.allow_changes=True to go on with the new one"
+            f"--config.{permission}=True to go on with the new one"
         )
 
 

@@ -3,13 +3,17 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import pytest
 
+from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining import loop
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.pretraining.run import held_out_errors, loss_curves
 from endodav_jax.pretraining.step import pretrain_step
+from endodav_jax.training.logs import RunLog
+from endodav_jax.training.run_checkpoint import RunCheckpoints
 
 SHAPE = (28, 42)
 SHORT = PretrainConfig(
@@ -28,6 +32,8 @@ def test_a_stage_cut_short_has_the_same_learning_rates_until_it_decays():
     assert rates[750:] == sorted(rates[750:], reverse=True)
     assert rates[-1] == pytest.approx(1e-3 / 50, rel=0.25)
     assert [loop.learning_rate(cut, config, number) for number in range(1, 301)] == rates[:300]
+    shortest = loop.stages_of(dataclasses.replace(config, image_steps=12), SHAPE)[0]  # fewer than two warm-ups
+    assert loop.learning_rate(shortest, config, 3) == 0.5e-3 > rates[2]
 
 
 @pytest.mark.slow
@@ -56,6 +62,106 @@ def test_a_stage_that_goes_on_is_not_compiled_again(tmp_path, monkeypatch):
     loop.pretrain(model, SHORT, 0, tmp_path)
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     assert pretrain_step._cache_size() == compiled
+
+
+class Batches:
+    """Batches that nobody looks at."""
+
+    def __next__(self):
+        return {}
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def run_stage(tmp_path, monkeypatch):
+    """Runs a stage of a few steps that count, or goes on with it; returns how many it has counted."""
+    monkeypatch.setattr(loop, "scene_batches", lambda *arguments, **options: Batches())
+
+    def step(state, batch, rate):
+        return {"steps": state["steps"] + 1}, {"loss": jnp.float32(1)}
+
+    def run(name="image", seed=0, weights="", width=1, image_shape=SHAPE, **fields) -> int:
+        config = dataclasses.replace(SHORT, clip_steps=4, flow_steps=4, camera_steps=4, **fields)
+        model = DepthModelConfig.vda("vitt", image_shape=image_shape)
+        stage = next(stage for stage in loop.stages_of(config, SHAPE) if stage.name == name)
+        settings = {"seed": seed, "model": dataclasses.asdict(model), "pretrain": dataclasses.asdict(config)}
+        with RunLog(tmp_path) as log:
+            state = loop._run_stage(
+                stage, {"steps": jnp.zeros(width)}, step, config=config, settings=settings, workdir=tmp_path, log=log,
+                frozen_sha256=weights,
+            )  # fmt: skip
+        return int(state["steps"][0])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "field"),
+    [
+        ("image", {"image_learning_rate": 2e-3}, "config.pretrain.image_learning_rate: was 0.001, now 0.002"),
+        ("image", {"seed": 1}, "config.seed: was 0, now 1"),
+        ("image", {"families": (("things", 1.0),)}, "config.pretrain.families"),
+        ("image", {"decay_share": 0.5}, "config.pretrain.decay_share"),
+        ("clip", {"image_shape": (42, 42)}, "config.model.image_shape"),
+        ("flow", {"motion_clips": 9}, "config.pretrain.motion_clips"),
+    ],
+)
+def test_a_stage_does_not_go_on_with_another_configuration_unless_that_is_allowed(
+    run_stage, capsys, name, fields, field
+):
+    assert run_stage(name) == 4
+    with pytest.raises(UserError, match=field.split(":")[0]) as caught:
+        run_stage(name, **fields)
+    assert "\n" not in str(caught.value)
+    assert f"{name}_stage" in str(caught.value)
+    assert "--config.pretrain.allow_changes=True" in str(caught.value)
+    assert field in capsys.readouterr().err
+    assert run_stage(name, **fields, allow_changes=True) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "steps"),
+    [
+        ("image", {"image_steps": 6}, 6),
+        ("image", {"image_steps": 2}, 4),
+        ("image", {"log_every": 3, "save_every": 1, "picture_every": 9, "workers": 1, "cache": "scenes"}, 4),
+        ("image", {"coarse_output": True}, 4),
+        ("image", {"clip_learning_rate": 1.0, "motion_clips": 9, "resnet_layers": 18, "temporal_weight": 0.0}, 4),
+        ("clip", {"scenes": 9, "least_crop": 1.0}, 4),
+        ("camera", {"image_shape": (42, 42), "ema_decay": 0.5}, 4),
+    ],
+)
+def test_a_stage_may_be_longer_or_shorter_and_what_it_does_not_use_may_change(run_stage, name, fields, steps):
+    assert run_stage(name) == 4
+    assert run_stage(name, **fields) == steps
+
+
+def test_a_stage_does_not_go_on_with_other_frozen_weights_or_arrays_whatever_is_allowed(run_stage):
+    assert run_stage("clip", weights="abc") == 4
+    with pytest.raises(UserError, match=r"clip_stage.*other frozen weights.*move clip_stage away"):
+        run_stage("clip", weights="def", allow_changes=True)
+    with pytest.raises(UserError, match=r"steps'\] has shape \(1,\), and here \(2,\)"):
+        run_stage("clip", weights="abc", width=2, allow_changes=True)
+
+
+def test_a_checkpoint_that_says_nothing_of_its_configuration_goes_on(run_stage, monkeypatch):
+    save = RunCheckpoints.save
+    monkeypatch.setattr(RunCheckpoints, "save", lambda self, step, state, record: save(self, step, state, {}))
+    assert run_stage() == 4
+    assert run_stage(image_learning_rate=2e-3, image_steps=5) == 5
+
+
+def test_frozen_weights_of_a_stage_are_those_that_it_uses_and_does_not_train():
+    weights = {"encoder.w": jnp.ones(3), "head.w": jnp.ones(2), "head.motion_modules.w": jnp.ones(1)}
+    image, clip, *_ = loop.stages_of(SHORT, SHAPE)
+    digest = loop.digest_of_frozen(clip, weights)
+    assert (
+        loop.digest_of_frozen(clip, weights | {"head.w": jnp.zeros(2), "head.motion_modules.w": jnp.zeros(1)}) == digest
+    )
+    assert loop.digest_of_frozen(clip, weights | {"encoder.w": jnp.zeros(3)}) != digest
+    assert loop.digest_of_frozen(image, weights) == loop.digest_of_frozen(image, {})
 
 
 def test_a_log_whose_last_line_was_cut_off_is_read_without_it(tmp_path):
