@@ -10,8 +10,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.adapter_file import apply_adapter, is_adapter, save_adapter
-from endodav_jax.checkpoints.card import CARD_NAME, Card, licence_of
-from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS, load_shipped, shipped_adapter
+from endodav_jax.checkpoints.card import CARD_NAME, Card, Manifest, licence_of
+from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS, load_shipped, sha256_of_shipped, shipped_adapter
 from endodav_jax.checkpoints.store import MODEL_FOLDER, is_checkpoint, load_checkpoint, load_origin, save_model
 from endodav_jax.choices import OutputKind
 from endodav_jax.conversion.published_files import (
@@ -22,9 +22,9 @@ from endodav_jax.conversion.published_files import (
     published_state_dicts,
     read_published,
 )
-from endodav_jax.conversion.weights_file import read_weights_file
+from endodav_jax.conversion.weights_file import SUFFIXES, read_weights_file
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import sha256_of, sha256_of_text, whole_file
 from endodav_jax.models.build import abstract_params, merge_adapters
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import NO_ADAPTER
@@ -63,9 +63,7 @@ def load_networks(source: Path | str, family: str | None = None, output: OutputK
     """
     if str(source) in SHIPPED_WEIGHTS:
         return _with_output(_shipped_networks(str(source)), output)
-    source = Path(source)
-    if is_checkpoint(source / MODEL_FOLDER):
-        source = source / MODEL_FOLDER
+    source = _place_of(source)
     if is_checkpoint(source):
         if family is not None:
             raise UserError(f"{source}: a checkpoint already states its family; omit --family")
@@ -79,6 +77,40 @@ def load_networks(source: Path | str, family: str | None = None, output: OutputK
         raise UserError(f"{source}: is an adapter; to apply it: endodav convert BASE OUT --adapter {source}")
     found = read_published(source, family, output)
     return Networks(found.config, found.params, card_of(found), found.origin)
+
+
+def sha256_of_weights(source: Path | str) -> str:
+    """Returns a digest, in hexadecimal, that changes with the weights that `load_networks` would read.
+
+    Of a checkpoint, only the card is read, which holds the digests of its files.
+
+    Args:
+      source: see `load_networks`; if there is nothing of that name, the digest is empty.
+
+    Raises:
+      UserError: a file or a card cannot be read.
+    """
+    if str(source) in SHIPPED_WEIGHTS:
+        adapter = shipped_adapter(str(source))
+        digests = {"networks": sha256_of_shipped(), "adapter": sha256_of(adapter) if adapter else ""}
+        return sha256_of_text(json.dumps(digests, sort_keys=True))
+    source = _place_of(source)
+    if is_checkpoint(source):
+        manifest = Manifest.read(source / CARD_NAME)
+        config = None if manifest.config is None else dataclasses.asdict(manifest.config)
+        return sha256_of_text(json.dumps({"files": manifest.files, "config": config}, sort_keys=True))
+    try:
+        folder = source.iterdir() if source.is_dir() else [source] if source.is_file() else []
+        digests = {path.name: sha256_of(path) for path in folder if path == source or path.suffix in SUFFIXES}
+    except OSError as error:
+        raise UserError(f"{error.filename or source}: cannot be read ({error.strerror})") from error
+    return sha256_of_text(json.dumps(digests, sort_keys=True)) if digests else ""
+
+
+def _place_of(source: Path | str) -> Path:
+    """The folder or file that is meant: the folder of a training run refers to the network in it."""
+    source = Path(source)
+    return source / MODEL_FOLDER if is_checkpoint(source / MODEL_FOLDER) else source
 
 
 def _shipped_networks(name: str) -> Networks:

@@ -11,6 +11,7 @@ import numpy as np
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
+from endodav_jax.depth_video.weights import NamedWeights
 from endodav_jax.files import whole_file
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.version import __version__
@@ -30,7 +31,7 @@ METRIC_UNITS = {
 
 def describe(
     config: InferConfig,
-    weights: str,
+    weights: NamedWeights,
     card: Card,
     model: DepthModelConfig,
     reader: FrameReader,
@@ -45,7 +46,8 @@ def describe(
     about: dict[str, Any] = {
         "program": f"endodav_jax {__version__}",
         "packages": {name: version(name) for name in ("jax", "flax", "numpy", "av")},
-        "weights": weights,
+        "weights": weights.name,
+        "weights_sha256": weights.sha256,
         "card": card,
         "model": model,
         "settings": config,

@@ -13,7 +13,7 @@ from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.passes import SteadyOf
 from endodav_jax.depth_video.recordings import Recording, Recordings
 from endodav_jax.depth_video.run import Done, infer_recording
-from endodav_jax.depth_video.weights import load_estimator
+from endodav_jax.depth_video.weights import NamedWeights, load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.plain_table import plain_table
 
@@ -66,6 +66,7 @@ def infer_many(
         raise UserError(f"--masks {config.masks}: there are several inputs; put masks beside each one")
     for note in recordings.notes:
         print(f"endodav infer: {note}", file=sys.stderr)
+    named = NamedWeights.of(weights)
     loaded: list = []
 
     def load():
@@ -83,7 +84,7 @@ def infer_many(
         if not config.quiet:
             print(_heading(number, len(recordings.found), recording, outcomes, started), file=sys.stderr, flush=True)
         one = dataclasses.replace(config, input=recording.input)
-        outcomes.append(_outcome(one, recording, folder / recording.name, weights, load, steady_of))
+        outcomes.append(_outcome(one, recording, folder / recording.name, named, load, steady_of))
         if not outcomes[-1].good:
             print(f"endodav infer: {outcomes[-1].reason}", file=sys.stderr, flush=True)
     if not config.quiet:
@@ -96,7 +97,12 @@ class _OfAll(Exception):
 
 
 def _outcome(
-    config: InferConfig, recording: Recording, folder: Path, weights: str, load: Callable, steady_of: SteadyOf | None
+    config: InferConfig,
+    recording: Recording,
+    folder: Path,
+    weights: NamedWeights,
+    load: Callable,
+    steady_of: SteadyOf | None,
 ) -> Outcome:
     name = recording.input
     try:
@@ -108,7 +114,11 @@ def _outcome(
         # Without a description, existing files are those of a run that was stopped.
         stopped_before = folder.is_dir() and any(folder.iterdir())
         done = infer_recording(
-            dataclasses.replace(config, overwrite=config.overwrite or stopped_before), folder, weights, load, steady_of
+            dataclasses.replace(config, overwrite=config.overwrite or stopped_before),
+            folder,
+            weights,
+            load,
+            steady_of,
         )
         return _of_done(done, name)
     except _OfAll as error:
@@ -128,11 +138,11 @@ def _of_done(done: Done, name: str) -> Outcome:
     return Outcome("cut short", done.frames, done.seconds, f"{name}: {done.stopped}; {kept}")
 
 
-def _made_before(config: InferConfig, folder: Path, weights: str) -> Outcome | None:
+def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Outcome | None:
     """Returns the complete result of an earlier run, or None if there is none.
 
     Raises:
-      UserError: it was made with other settings, or its description cannot be read.
+      UserError: it was made with other settings or weights, or its description cannot be read.
     """
     found = sorted(folder.glob("*_meta.json"))
     if not found:
@@ -145,10 +155,14 @@ def _made_before(config: InferConfig, folder: Path, weights: str) -> Outcome | N
         raise UserError(f"{found[0]}: cannot be read; pass --overwrite to process it again") from error
     wanted = json.loads(json.dumps(dataclasses.asdict(config)))
     other = [key for key in wanted if key not in _NOT_THE_RESULT and settings.get(key, wanted[key]) != wanted[key]]
-    other += ["weights"] if about.get("weights", "") != weights else []
+    other += ["weights"] if about.get("weights", "") != weights.name else []
     if other:
         names = ", ".join("--" + key.replace("_", "-") for key in other)
         raise UserError(f"{folder}: was made with other settings ({names}); pass --overwrite, or name another folder")
+    # Nothing can be said of weights that are gone, or of results from before digests were kept.
+    if weights.sha256 and about.get("weights_sha256", "") not in ("", weights.sha256):
+        named = weights.name or "the network shipped with the package"
+        raise UserError(f"{folder}: {named} has changed since it was made; pass --overwrite, or name another folder")
     if missing:
         raise UserError(f"{folder / missing[0]}: missing from the earlier result; pass --overwrite")
     if stopped:

@@ -11,7 +11,7 @@ from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.description import describe, write_description
 from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths
 from endodav_jax.depth_video.passes import SteadyOf, write_depth
-from endodav_jax.depth_video.weights import load_estimator
+from endodav_jax.depth_video.weights import NamedWeights, load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.request import read_request
@@ -62,7 +62,7 @@ def infer(config: InferConfig, folder: Path, weights: str = "", steady_of: Stead
     done = infer_recording(
         config,
         folder,
-        weights,
+        NamedWeights.of(weights),
         lambda: load_estimator(weights, config),
         steady_of,
     )
@@ -76,14 +76,14 @@ def infer(config: InferConfig, folder: Path, weights: str = "", steady_of: Stead
 
 
 def infer_recording(
-    config: InferConfig, folder: Path, weights: str, load: Callable, steady_of: SteadyOf | None = None
+    config: InferConfig, folder: Path, weights: NamedWeights, load: Callable, steady_of: SteadyOf | None = None
 ) -> Done:
     """Writes all outputs for one recording.
 
     Args:
       config: see `infer`.
       folder: see `infer`.
-      weights: their name, for the description.
+      weights: their name and digest, for the description.
       load: returns the estimator and the card of its weights; called once everything else has been checked.
       steady_of: see `infer`.
 

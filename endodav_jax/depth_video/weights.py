@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from endodav_jax.depth_video.config import ReadingConfig, StreamConfig
 from endodav_jax.errors import UserError
@@ -16,6 +16,26 @@ NOTHING_NAMED = (
     "no --weights given: using the small network shipped with the package, trained on rendered scenes only; "
     "published weights are far better: endodav convert video_depth_anything_vits.pth weights/vda_vits"
 )
+
+
+class NamedWeights(NamedTuple):
+    """Weights as the user names them, and what they were at the time.
+
+    Attributes:
+      name: empty for those shipped with the package.
+      sha256: see `sha256_of_weights`.
+    """
+
+    name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, name: str) -> "NamedWeights":
+        """Raises `UserError` if a file cannot be read."""
+        from endodav_jax.checkpoints.shipped import SHIPPED
+        from endodav_jax.checkpoints.transfer import sha256_of_weights
+
+        return cls(name, sha256_of_weights(name or SHIPPED))
 
 
 def load_estimator(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, Card]":

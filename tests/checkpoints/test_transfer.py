@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from endodav_jax.checkpoints import Card, convert, export_adapter, export_merged, load_model, save_model
+from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS
+from endodav_jax.checkpoints.transfer import sha256_of_weights
 from endodav_jax.conversion.names import torch_from_params
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of
@@ -134,6 +137,35 @@ def test_the_folder_of_a_training_stands_for_its_network(tmp_path, vda_pth):
     same_config, same, same_card = load_model(tmp_path / "run" / "model")
     jax.tree.map(np.testing.assert_array_equal, params, same)
     assert (config, card) == (same_config, same_card)
+
+
+def test_the_digest_of_weights_changes_with_them_and_not_with_their_place(tmp_path, vda_pth, training_folder):
+    config, params, _ = load_model(vda_pth)
+
+    def saved(folder, **changes):
+        weights = params | {"depth": jax.tree.map(lambda leaf: leaf * changes.get("factor", 1), params["depth"])}
+        save_model(folder, dataclasses.replace(config, **changes.get("config", {})), weights, CARD)
+        return sha256_of_weights(folder)
+
+    digests = [
+        saved(tmp_path / "run" / "model"),
+        saved(tmp_path / "scaled", factor=2),
+        saved(tmp_path / "metric", config={"output": "metric_depth"}),
+        sha256_of_weights(vda_pth),
+        sha256_of_weights(training_folder),
+        *(sha256_of_weights(name) for name in SHIPPED_WEIGHTS),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert {len(digest) for digest in digests} == {64}
+    assert sha256_of_weights(tmp_path / "run") == digests[0]
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "moved")
+    assert sha256_of_weights(tmp_path / "moved") == digests[0]
+    shutil.copytree(training_folder, tmp_path / "more")
+    assert sha256_of_weights(tmp_path / "more") == sha256_of_weights(training_folder)
+    with open(tmp_path / "more" / "pose.pth", "ab") as file:
+        file.write(b"0")
+    assert sha256_of_weights(tmp_path / "more") != sha256_of_weights(training_folder)
+    assert sha256_of_weights(tmp_path / "nowhere") == ""
 
 
 def test_what_cannot_be_loaded_is_one_line(tmp_path, vda_pth):

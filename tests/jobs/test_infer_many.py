@@ -152,6 +152,30 @@ def test_what_was_made_in_another_way_is_not_taken_for_done(infer, place):
     assert "images_depths.npz: missing from the earlier result" in infer("a/A.mp4", "images")[2]
 
 
+def test_what_was_made_with_weights_that_have_changed_since_is_not_taken_for_done(infer, place):
+    (place / "net.pth").write_bytes(b"some weights")
+    given = ("a/A.mp4", "images", "--weights", "net.pth")
+    assert infer(*given)[0] == 0
+    assert infer(*given)[1].splitlines()[-1] == "2 done before"
+    (place / "net.pth").write_bytes(b"more weights")
+    code, out, err, loads = infer(*given)
+    assert (code, loads, out.splitlines()[-1]) == (1, 0, "2 failed")
+    assert "out/A: net.pth has changed since it was made; pass --overwrite, or name another folder" in err
+    assert infer(*given, "--overwrite")[0] == 0
+    assert infer(*given)[1].splitlines()[-1] == "2 done before"
+    (place / "net.pth").unlink()  # what was made of them stays
+    assert infer(*given)[1].splitlines()[-1] == "2 done before"
+
+
+def test_results_from_before_digests_of_weights_were_kept_are_taken_for_done(infer, place):
+    assert infer("a/A.mp4", "images")[0] == 0
+    path = place / "out/A/A_meta.json"
+    about = json.loads(path.read_text())
+    assert len(about.pop("weights_sha256")) == 64
+    path.write_text(json.dumps(about))
+    assert infer("a/A.mp4", "images")[1].splitlines()[-1] == "2 done before"
+
+
 def test_what_a_stopped_run_left_is_made_anew(infer, place):
     infer("a/A.mp4", "images")
     (place / "out/A/A_meta.json").unlink()  # it is written last
