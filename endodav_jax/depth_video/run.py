@@ -17,7 +17,7 @@ from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.request import read_request
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.depth_files import need_exr
-from endodav_jax.video.frame_masks import FrameMasks, masks_beside
+from endodav_jax.video.frame_masks import FrameMasks, frames_of, masks_beside
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.intrinsics import guessed_intrinsics
@@ -172,12 +172,8 @@ def _masks(config: InferConfig, reader: FrameReader) -> FrameMasks | None:
     if config.masks == "none":
         return None
     source = reader.source
-    frames = None
+    frames = frames_of(source)
     if isinstance(source, ImageSequence):
-        stems = [path.stem for path in source.paths]
-        if source.count != len(stems):  # stacks of images
-            stems = [str(number) for number in range(source.count)]
-        frames = list(enumerate(stems))
         beside = source.paths[0].parent if len(source.paths) > 1 else None  # not for a single image
     else:
         beside = Path(config.input)

@@ -25,8 +25,8 @@ class ReconstructConfig(ReadingConfig):
       baseline: distance between the cameras of a rectified stereo recording, in mm; negative if the left view is from
         the right camera; 0 for unknown.
       calibration: stereo calibration, OpenCV YAML with M1, D1, M2, D2, R and T, as in SCARED; empty for none.
-      instruments: a folder of masks, one per frame, nonzero where an instrument or anything else that is not
-        tissue is visible; empty for none.
+      instruments: a folder of masks, one per frame of the recording, matched by name or number, nonzero where an
+        instrument or anything else that is not tissue is visible (`infer --masks` are 0 there); empty for none.
       voxel: side of the surface's voxels, in mm or the depth's unit; 0 chooses it from the first frame.
       memory: memory limit for the surface, in GB; larger surfaces use larger voxels.
       steady: correct depth along the path, as `infer --steady` does, before anything is made of it; with learned

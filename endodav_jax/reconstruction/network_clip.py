@@ -1,10 +1,9 @@
 """The depth of a clip from a network, kept on disk, and the camera predicted by the weights' pose network."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float32
 
@@ -15,8 +14,9 @@ from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction.clip import DepthView
+from endodav_jax.video.frame_masks import FrameMasks, fitted_mask, frames_of
 from endodav_jax.video.frames import ReadingStopped
-from endodav_jax.video.image_files import ImageSequence, images_in, read_rgb
+from endodav_jax.video.image_files import ImageSequence, images_in
 from endodav_jax.video.reader import FrameReader
 from endodav_jax.video.spool import DisparitySpool
 from endodav_jax.video.undistorted_reader import UndistortedReader
@@ -39,11 +39,11 @@ class NetworkClip:
         self,
         reader: FrameReader,
         inside: np.ndarray | None,
-        instruments: list[Path],
+        instruments: FrameMasks | None,
         folder: Path,
         files: contextlib.ExitStack,
     ):
-        """Takes frames, the view, a mask of instruments for each frame or none, and a folder for temporary files."""
+        """Takes frames, the view, masks that are nonzero on instruments or none, and a folder for temporary files."""
         self.reader, self._instruments = reader, instruments
         self.inside = np.ones(reader.size, bool) if inside is None else inside
         self.indices: list[int] = []
@@ -101,10 +101,8 @@ class NetworkClip:
                 on_frame()
         if not len(self.disparities):
             raise self.stopped or UserError(f"{self.reader.source.name}: contains no frames; name another video")
-        if self._instruments and len(self._instruments) < len(self.indices):
-            raise UserError(
-                f"--instruments: {len(self._instruments)} masks for {len(self.indices)} frames; give one for each"
-            )
+        if self._instruments is not None:
+            _check_complete(self._instruments, self.indices)
 
     def correct(self, steady: Steady, files: contextlib.ExitStack) -> Iterator[Float32[np.ndarray, "H W"]]:
         """Corrects depth, and returns what log depth changed by in each frame; 0 where there is none.
@@ -126,12 +124,13 @@ class NetworkClip:
     def __call__(self) -> Iterator[DepthView]:
         differences = iter(self._differences)
         following = next(differences, None)
-        for number, (frame, (index, disparity)) in enumerate(zip(self.reader, self.disparities, strict=False)):
+        instrument_of = None if self._instruments is None else self._instruments.reader()
+        for frame, (index, disparity) in zip(self.reader, self.disparities, strict=False):
             if frame.index != index:
                 raise UserError(f"{self.reader.source.name}: changed while it was being read; run the command again")
             inside = self.inside
-            if self._instruments:
-                inside = inside & ~_mask(self._instruments[number], self.reader)
+            if instrument_of is not None:
+                inside = inside & self._tissue(instrument_of(index))
             apart = None
             if following is not None and following[0] == index:
                 apart, following = following[1], next(differences, None)
@@ -139,26 +138,44 @@ class NetworkClip:
             depth = np.where(inside & (disparity > 0), self.model.depth(disparity), 0).astype(np.float32)
             yield DepthView(index, frame.rgb, depth, inside, apart)
 
+    def _tissue(self, instrument: np.ndarray | None) -> np.ndarray:
+        """The mask of a frame as it is processed, true off instruments: inverted first, so that edges are left out."""
+        assert self._instruments is not None
+        assert instrument is not None  # every frame has one, as `infer` checks
+        reader = self.reader
+        sizes = reader.source.size, reader.full_size, reader.size
+        tissue = fitted_mask(~instrument, reader.window, *sizes, self._instruments.path)
+        return reader.undistorter.mask(tissue) if isinstance(reader, UndistortedReader) else tissue
 
-def find_instruments(folder: str, reader: FrameReader) -> list[Path]:
-    """Returns the masks in a folder in order, after checking the first; none without a folder.
+
+def find_instruments(folder: str, reader: FrameReader) -> FrameMasks | None:
+    """Returns the masks in a folder, matched to the frames of the source, after checking the first; None without one.
 
     Raises:
-      UserError: no such folder, images of another size, or fewer than the clip should have.
+      UserError: no such folder, images of another size, or a frame that will be read has none.
     """
     if not folder:
-        return []
+        return None
     if not Path(folder).is_dir():
         raise UserError(f"--instruments {folder}: no such folder")
-    paths = images_in(Path(folder))
-    masks = ImageSequence(paths, folder, "instruments")
-    if masks.size not in (reader.size, reader.full_size):
-        height, width = masks.size
+    masks = FrameMasks(Path(folder), frames_of(reader.source))
+    size = ImageSequence(images_in(Path(folder)), folder, "instruments").size
+    if size not in (reader.source.size, reader.full_size, reader.size):
         wanted = f"{reader.full_size[1]}x{reader.full_size[0]}"
-        raise UserError(f"--instruments {folder}: the masks are {width}x{height}, the frames {wanted}; make them equal")
-    if isinstance(reader.source, ImageSequence) and reader.count is not None and len(paths) < reader.count:
-        raise UserError(f"--instruments {folder}: {len(paths)} masks for {reader.count} frames; give one for each")
-    return paths
+        raise UserError(
+            f"--instruments {folder}: the masks are {size[1]}x{size[0]}, the frames {wanted}; make them equal"
+        )
+    if isinstance(reader.source, ImageSequence) and not reader.thinned and reader.count is not None:
+        _check_complete(masks, range(reader.count))
+    return masks
+
+
+def _check_complete(masks: FrameMasks, indices: Sequence[int]) -> None:
+    """Raises `UserError` if one of these frames of the source has no mask."""
+    missing = masks.missing(indices)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"--instruments {masks.path}: no mask for frame {missing[0]}{more}; give one for each")
 
 
 def network_motions(
@@ -184,14 +201,3 @@ def network_motions(
     found = list(estimator(frames()))
     cameras = [intrinsics for _, intrinsics in found if intrinsics is not None]
     return [motion for motion, _ in found], np.median(cameras, axis=0) if cameras else None
-
-
-def _mask(path: Path, reader: FrameReader) -> np.ndarray:
-    mask = read_rgb(path).max(-1) > 0
-    if mask.shape == reader.full_size and reader.full_size != reader.size:
-        mask = cv2.resize(mask.astype(np.uint8), reader.size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
-    if mask.shape != reader.size:
-        raise UserError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, unlike the frames")
-    if isinstance(reader, UndistortedReader):
-        mask = reader.undistorter.depth(mask.astype(np.uint8)).astype(bool)
-    return mask

@@ -6,14 +6,15 @@ are as many masks as frames.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.image_files import FRAME_FOLDERS, images_in, read_rgb
+from endodav_jax.video.frames import FrameSource
+from endodav_jax.video.image_files import FRAME_FOLDERS, ImageSequence, images_in, read_rgb
 from endodav_jax.video.video_file import VideoFile
 
 NAME = "masks"
@@ -61,6 +62,15 @@ def _alone(video: Path) -> bool:
     return all(is_named_masks(path) for path in others)
 
 
+def frames_of(source: FrameSource) -> list[tuple[int, str]] | None:
+    """Returns what masks of a source are matched to: (number, stem of its file) of each image; None for a video."""
+    if not isinstance(source, ImageSequence):
+        return None
+    if source.count != len(source.paths):  # stacks of images
+        return [(number, str(number)) for number in range(source.count)]
+    return [(number, path.stem) for number, path in enumerate(source.paths)]
+
+
 class FrameMasks:
     """The masks of a sequence.
 
@@ -85,11 +95,15 @@ class FrameMasks:
         if path.is_dir():
             self._files = _paired(path, images_in(path), frames)
             wanted = frames or ()
-            missing = sum(number not in self._files for number, _ in wanted)
+            missing = self.missing(number for number, _ in wanted)
             if missing:
-                self.odd = (f"{missing} of {len(wanted)} frames have no mask in {path.name}; they count whole",)
+                self.odd = (f"{len(missing)} of {len(wanted)} frames have no mask in {path.name}; they count whole",)
         elif not path.is_file():
             raise UserError(f"{path}: no such folder or video of masks")
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Returns the numbers of those frames that have no mask; of a video of masks, that is found on reading."""
+        return [] if self._files is None else [number for number in numbers if number not in self._files]
 
     def reader(self) -> MaskOf:
         """Returns a function from a frame's number to its mask, to be called with increasing numbers.
