@@ -65,10 +65,7 @@ class Door:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 head = await reader.readuntil(b"\r\n\r\n")
                 if len(head) <= LONGEST_HEAD:
-                    try:
-                        answer = self._answer(head)
-                    except (ValueError, CookieError):  # an address or a cookie that cannot be parsed
-                        answer = _response("400 Bad Request", "This request cannot be read.\n")
+                    answer = self._answer(head)
                     if answer is None:
                         await self._pass_on(head, reader, writer)
                     else:
@@ -78,20 +75,19 @@ class Door:
             writer.close()
 
     def _answer(self, head: bytes) -> bytes | None:
-        """The proxy's own response, or None for requests to forward.
-
-        Raises:
-          ValueError, CookieError: the request cannot be parsed.
-        """
+        """The proxy's own response, or None for requests to forward."""
         lines = head.decode("latin-1").split("\r\n")
         method, _, rest = lines[0].partition(" ")
-        target = urlsplit(rest.rpartition(" ")[0])
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
-        said = dict(parse_qsl(target.query))
+        try:
+            target = urlsplit(rest.rpartition(" ")[0])
+            said = dict(parse_qsl(target.query))
+            cookie = SimpleCookie(headers.get("cookie", ""))
+        except (ValueError, CookieError):
+            return _response("400 Bad Request", "This request cannot be read.\n")
         token = said.pop("token", "")
-        cookie = SimpleCookie(headers.get("cookie", ""))
         known = cookie[COOKIE].value if COOKIE in cookie else ""
         if self._token and not any(self._admits(given) for given in (token, known)):
             return _response("403 Forbidden", "This page requires the link printed by `endodav view`.\n")
