@@ -1,13 +1,14 @@
 """One process of the test of devices: three steps on four clips, and what the optimiser has seen, written to a file."""
 
+import json
 import sys
 
 import jax
 import numpy as np
 
 
-def main(out: str, devices: int, processes: int, process: int, port: int) -> None:
-    """Runs on `devices` virtual CPU devices of this process."""
+def main(out: str, objective: str, devices: int, processes: int, process: int, port: int) -> None:
+    """Runs on `devices` virtual CPU devices of this process, with an objective's fields as JSON."""
     jax.config.update("jax_num_cpu_devices", devices)
     from endodav_jax.training import parallel
 
@@ -18,7 +19,8 @@ def main(out: str, devices: int, processes: int, process: int, port: int) -> Non
     from tests.training.toy import toy_batch, toy_config, toy_step
 
     # The least program that has every part: most of the time is compilation.
-    config = toy_config(SHIPPED, resnet_layers=10, remat=False, objective=ObjectiveConfig(scales=(0,), remat=False))
+    chosen = ObjectiveConfig(scales=(0,), remat=False, **json.loads(objective))
+    config = toy_config(SHIPPED, resnet_layers=10, remat=False, objective=chosen)
     step, state, frozen = toy_step(config, parallel.AXIS)
     phase = phase_of_step(1, PhaseSchedule(joint=True), frozenset(state["params"]))
     state, frozen = parallel.replicate(state, owned=True), parallel.replicate(frozen)
@@ -41,4 +43,4 @@ def main(out: str, devices: int, processes: int, process: int, port: int) -> Non
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *(int(word) for word in sys.argv[2:]))
+    main(*sys.argv[1:3], *(int(word) for word in sys.argv[3:]))

@@ -1,5 +1,6 @@
 """Sharing a batch out over devices and processes does not change what is learned."""
 
+import json
 import os
 import socket
 import subprocess
@@ -14,22 +15,25 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
-def run(out: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
-    """Trains three steps on four clips and returns what was learned."""
+def run(out: Path, devices: int, processes: int = 1, **objective) -> dict[str, np.ndarray]:
+    """Trains three steps on four clips, with these fields of the objective, and returns what was learned."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.training.devices_worker", out, *map(str, (devices, processes, i, port))],
+            [
+                sys.executable, "-m", "tests.training.devices_worker", out, json.dumps(objective),
+                *map(str, (devices, processes, i, port)),
+            ],
             cwd=ROOT,
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
         )
         for i in range(processes)
-    ]
+    ]  # fmt: skip
     errors = []
     for worker in workers:
         if any(other.returncode for other in workers):
@@ -56,7 +60,16 @@ def one_device(tmp_path_factory):
 
 @pytest.mark.parametrize(("devices", "processes"), [(4, 1), (2, 2)])
 def test_devices_and_processes_learn_what_one_device_learns(one_device, tmp_path, devices, processes):
-    shared = run(tmp_path / "out.npz", devices, processes)
+    assert_learned_alike(run(tmp_path / "out.npz", devices, processes), one_device)
+
+
+def test_devices_share_what_the_relative_objective_compares_with(tmp_path):
+    chosen = {"projection_relative": True, "minimum_over_neighbours": True}
+    one, shared = (run(tmp_path / f"{devices}.npz", devices, **chosen) for devices in (1, 2))
+    assert_learned_alike(shared, one)
+
+
+def assert_learned_alike(shared, one_device) -> None:
     assert shared["loss"] == pytest.approx(float(one_device["loss"]), rel=1e-5)
     # Sums in another order, in float32.  First moments, means of three gradients, tell gradients apart; measured:
     # 2e-4 together, 1e-3 for the array that is most of all a small difference of large sums.  A gradient that is not
