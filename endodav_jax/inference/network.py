@@ -39,6 +39,9 @@ class Network(Protocol):
     def select(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
         """Returns the bank whose row i is row `rows[i]` of the given one."""
 
+    def carry(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
+        """Returns the bank with its first rows replaced by rows `rows`; the given bank may be consumed."""
+
     def coarse(self, features: Bank) -> Array | np.ndarray:
         """Runs the part of the decoder in which frames interact, on consecutive windows of 32 frames."""
 
@@ -71,6 +74,9 @@ class JaxNetwork:
 
     def select(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
         return programs.select(bank, rows)
+
+    def carry(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
+        return programs.carry(bank, rows)
 
     def coarse(self, features: Bank) -> Array:
         return programs.coarse(self.params, features, length=WINDOW_FRAMES, config=self.config)

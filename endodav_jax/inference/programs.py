@@ -49,6 +49,16 @@ def select(bank: FrameFeatures, rows: Int[Array, "N"]) -> FrameFeatures:
     return jax.tree.map(lambda leaf: jnp.take(leaf, rows, axis=0, mode="clip"), bank)
 
 
+@functools.partial(jax.jit, donate_argnames="bank")
+def carry(bank: FrameFeatures, rows: Int[Array, "N"]) -> FrameFeatures:
+    """Returns the bank with its first N rows replaced by rows `rows` of the given one."""
+
+    def carried(leaf):
+        return leaf.at[: len(rows)].set(jnp.take(leaf, rows, axis=0, mode="clip"))
+
+    return jax.tree.map(carried, bank)
+
+
 @functools.partial(jax.jit, static_argnames=("length", "config"))
 def coarse(params: dict, features: FrameFeatures, *, length: int, config: DepthModelConfig) -> Float[Array, "N h w F"]:
     """Runs the part of the decoder in which the frames of a window of `length` interact, on consecutive windows."""

@@ -102,15 +102,14 @@ def run_windows(
     rows = int(slots.max()) + 1
     every_row = np.arange(_with_padding(rows, batching.encoded), dtype=np.int32)
     network_input = FrameInput(network.config, view_mask)
-    carried = every_row.copy()
-    carried[:OVERLAP] = slots[-1, list(carried_slots(rule))]
+    carried = slots[-1, list(carried_slots(rule))]
     bank = network.empty_bank(len(every_row))
     read = 0
     decoded: list[tuple[Window, WindowDisparity]] = []
     for batch in itertools.count():
         row = OVERLAP if batch else 0
         if batch:
-            bank = network.select(bank, carried)
+            bank = network.carry(bank, carried)
         for chunk in chunks(itertools.islice(frames, rows - row), batching.encoded):
             frame_shape = chunk[0].shape[:2]
             bank = network.encode_into(bank, network_input(filled(chunk, batching.encoded)), row)

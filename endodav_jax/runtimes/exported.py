@@ -63,6 +63,12 @@ class ExportedNetwork:
         """See `Network`."""
         return tuple(leaf[rows] for leaf in bank)
 
+    def carry(self, bank: Bank, rows: Int[np.ndarray, "N"]) -> Bank:
+        """See `Network`."""
+        for leaf in bank:
+            leaf[: len(rows)] = leaf[rows]
+        return bank
+
     def coarse(self, features: Bank) -> np.ndarray:
         """See `Network`."""
         windows = range(0, len(features[0]), WINDOW_FRAMES)

@@ -27,6 +27,10 @@ class Recognising(Network):
     def select(self, bank, rows):
         return (bank[0][rows],)
 
+    def carry(self, bank, rows):
+        bank[0][: len(rows)] = bank[0][rows]
+        return bank
+
     def coarse(self, features):
         return features[0].copy()
 
