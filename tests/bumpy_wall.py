@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 
 SIZE = (72, 96)
 INTRINSICS = np.array([80.0, 80.0, 47.0, 36.0])

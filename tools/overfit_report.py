@@ -10,8 +10,8 @@ import numpy as np
 from endodav_jax.checkpoints import load_model
 from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.data.evaluation import EvaluationVideos
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.motion import MotionEstimator
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
 
 STEPS = 10  # averaged at each end, since every step sees a different clip

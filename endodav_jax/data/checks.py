@@ -14,7 +14,8 @@ import numpy as np
 
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.base import SourceFrame
-from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics
+from endodav_jax.geometry.pixels import resized_intrinsics
+from endodav_jax.geometry.poses import inverse_rigid
 
 MARGIN = 0.95  # ratio of errors below which one is considered better
 LEAST_MOTION_PX = 0.5  # median motion below which the conventions cannot be distinguished
@@ -113,7 +114,7 @@ class _Looked:
         fx, fy, cx, cy = frame.intrinsics
         return cls(
             grey=cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), BLUR),
-            intrinsics=resized_intrinsics(frame.intrinsics, (width, height), size),
+            intrinsics=resized_intrinsics(frame.intrinsics, (height, width), size[::-1]),
             pose=pose,
             points=np.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], axis=-1),
             view=cv2.resize(view, size, interpolation=cv2.INTER_NEAREST) > 0,

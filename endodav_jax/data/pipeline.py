@@ -20,9 +20,10 @@ from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.registration import neighbour_flow
 from endodav_jax.data.signal import Signal
 from endodav_jax.data.signal_of import signal_of_split
-from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, inverse_rigid, normalised_intrinsics
+from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
 from endodav_jax.data.workers import in_processes
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import inverse_rigid
 
 # "Endless": Grain's own endless repetition overflows when split into batches of one.
 _CLIPS = 2**40

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from endodav_jax.data.contract import EvaluationFrame
-from endodav_jax.data.sources.cameras import resized_intrinsics
+from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.video.frame_masks import shrunk_mask
 
@@ -25,7 +25,7 @@ def resize_frame(frame: EvaluationFrame, image_shape: tuple[int, int]) -> Evalua
         frame=np.asarray(Image.fromarray(frame.frame).resize(image_shape[::-1], Image.Resampling.BILINEAR)),
         depth_mm=None if frame.depth_mm is None else resize_depth(frame.depth_mm, image_shape),
         cam_from_world=frame.cam_from_world,
-        intrinsics=resized_intrinsics(frame.intrinsics, (width, height), image_shape[::-1]),
+        intrinsics=resized_intrinsics(frame.intrinsics, (height, width), image_shape),
         view_mask=shrunk_mask(frame.view_mask, image_shape),
         sequence=frame.sequence,
         frame_index=frame.frame_index,

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from endodav_jax.data.registration import dense_flow
+from endodav_jax.geometry.pixels import scaled_intrinsics
 
 INTERVALS = (1, 2, 4, 8, 16)
 ENOUGH_PIXELS = 1.5  # parallax from which relief can be learned
@@ -172,16 +173,16 @@ def parallax(pair: Pair) -> tuple[float, float]:
     """
     scale = min(1.0, WIDEST_FLOW / pair.first.shape[1])
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (pair.first, pair.second)]
-    counted, (fx, fy, cx, cy) = pair.counted, pair.intrinsics
+    counted, intrinsics = pair.counted, pair.intrinsics
     if scale < 1:
         size = (round(grey[0].shape[1] * scale), round(grey[0].shape[0] * scale))
         grey = [cv2.resize(g, size, interpolation=cv2.INTER_AREA) for g in grey]
         counted = cv2.resize(counted.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        fx, fy, cx, cy = fx * scale, fy * scale, (cx + 0.5) * scale - 0.5, (cy + 0.5) * scale - 0.5
+        intrinsics = scaled_intrinsics(intrinsics, scale, scale)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
     forward, backward = dense_flow(search, *grey), dense_flow(search, *grey[::-1])
-    height, width = counted.shape
+    (height, width), (fx, fy, cx, cy) = counted.shape, intrinsics
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     ends = columns + forward[..., 0], rows + forward[..., 1]
     back = cv2.remap(backward, *ends, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3))

@@ -12,10 +12,11 @@ from flax import nnx
 
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.resize import resize_frame
-from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.pose_errors import snippet_errors
 from endodav_jax.files import whole_file
+from endodav_jax.geometry.pixels import resized_intrinsics
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
@@ -85,7 +86,7 @@ class MotionEstimator:
             if before is not None:
                 motion, intrinsics = self._predict(self._params, now, before)
                 if intrinsics is not None:
-                    intrinsics = resized_intrinsics(np.asarray(intrinsics, np.float64), shape[::-1], (width, height))
+                    intrinsics = resized_intrinsics(np.asarray(intrinsics, np.float64), shape, (height, width))
                 yield np.asarray(motion, np.float64), intrinsics
             before = now
 

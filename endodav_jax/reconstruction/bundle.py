@@ -14,7 +14,7 @@ import scipy.linalg
 import scipy.ndimage
 import scipy.sparse
 
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 
 MOST_STEPS = 30
 ENOUGH = 1e-4  # relative decrease of the cost below which the optimisation has converged

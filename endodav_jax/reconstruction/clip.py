@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction.followed import FollowedPoints
 from endodav_jax.reconstruction.masks import highlights
 from endodav_jax.reconstruction.tracker import CameraTracker, Tracked, TrackingRules

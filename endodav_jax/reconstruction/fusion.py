@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction.clip import CameraPath, Clip, DepthView
 from endodav_jax.reconstruction.confidence import OFFSETS, UNSEEN_ERROR, ConfidenceModel, measure
 from endodav_jax.reconstruction.tracker import Tracked

@@ -7,9 +7,9 @@ import numpy as np
 
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.sources.base import SequenceSource
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import MotionEstimator
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction.clip import CameraPath, DepthView, chained_path, track_clip
 from endodav_jax.reconstruction.confidence import measure
 from endodav_jax.reconstruction.config import FREE_SCALE

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction.align import rigid_exactly
 from endodav_jax.reconstruction.bundle import Bundle, Observed, adjust
 from endodav_jax.reconstruction.clip import CameraPath, Clip, track_clip

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction.align import Fit, align, rigid_exactly
 from endodav_jax.reconstruction.starts import feature_starts
 from endodav_jax.reconstruction.views import View

@@ -6,6 +6,8 @@ import functools
 import cv2
 import numpy as np
 
+from endodav_jax.geometry.pixels import scaled_intrinsics
+
 COARSEST = 24  # minimum length of the shorter side of a level in pixels
 FINEST_PIXELS = 26_000  # larger frames are tracked on their first level with fewer pixels
 LEVELS = 3
@@ -150,6 +152,5 @@ def _halved(grey, inverse, inside, camera):
 
     depths = parts(inverse)
     known = (depths > 0).all(0) & (depths.max(0) < STEP * depths.min(0))
-    fx, fy, cx, cy = camera
-    halved = np.array([fx / 2, fy / 2, (cx + 0.5) / 2 - 0.5, (cy + 0.5) / 2 - 0.5])
+    halved = scaled_intrinsics(camera, 1 / 2, 1 / 2)
     return parts(grey).mean(0), np.where(known, depths.mean(0), 0), parts(inside).all(0), halved

@@ -12,6 +12,7 @@ from endodav_jax.evaluation.alignment import fit_alignment
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.sequence import SequenceScores
 from endodav_jax.files import whole_file
+from endodav_jax.geometry.pixels import resized_intrinsics
 
 FRAMES_FOLDER = "frames"  # of an evaluation
 LARGEST_SIDE = 320
@@ -49,7 +50,7 @@ class FrameKeeper:
             rule = score.alignment or fit_alignment(self._config.align, predicted[valid], frame.truth_mm[valid])
             aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)
             size = _shown(frame.frame.shape[:2])
-            intrinsics = _scaled(frame.intrinsics, frame.frame.shape[:2], size)
+            intrinsics = resized_intrinsics(frame.intrinsics, frame.frame.shape[:2], size)
             kept["frames"].append(cv2.resize(frame.frame, size[::-1], interpolation=cv2.INTER_AREA))
             for key, values in (("depth_mm", aligned), ("truth_mm", np.where(valid, frame.truth_mm, 0))):
                 small = cv2.resize(values.astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST)
@@ -69,9 +70,3 @@ class FrameKeeper:
 def _shown(size: tuple[int, int]) -> tuple[int, int]:
     factor = min(1.0, LARGEST_SIDE / max(size))
     return round(size[0] * factor), round(size[1] * factor)
-
-
-def _scaled(intrinsics: np.ndarray, size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
-    scale = np.array([to[1] / size[1], to[0] / size[0]] * 2)
-    edge = np.array([0, 0, 0.5, 0.5])  # from a pixel's centre to the frame's corner
-    return (np.asarray(intrinsics, np.float64) + edge) * scale - edge

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Real, UInt8
 
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.geometry_files import read_geometry_npz
 from endodav_jax.data.sources.trajectories import read_trajectory
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import resized_pixels
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.scale.request import KnownLength
 
 NEAR = 2  # radius in pixels around an end of a known length in which depths are used
@@ -92,7 +93,7 @@ def ratios_of_points(
     for frame in frames:
         rows = points.get(frame.index)
         if rows is not None:
-            u, v = (rows[:, 0] + 0.5) * resized[1] - 0.5, (rows[:, 1] + 0.5) * resized[0] - 0.5
+            u, v = resized_pixels(rows[:, 0], resized[1]), resized_pixels(rows[:, 1], resized[0])
             found[frame.index] = rows[:, 2] / depth_at(frame.depth, u, v)
     return found
 
@@ -108,7 +109,7 @@ def ratios_of_length(
     for frame in frames:
         if frame.index == known.frame:
             ends = [
-                _points_about(frame.depth, (x + 0.5) * resized[1] - 0.5, (y + 0.5) * resized[0] - 0.5, intrinsics)
+                _points_about(frame.depth, resized_pixels(x, resized[1]), resized_pixels(y, resized[0]), intrinsics)
                 for x, y in (known.first, known.second)
             ]
             distances = np.linalg.norm(ends[0][:, None] - ends[1][None], axis=-1).ravel()

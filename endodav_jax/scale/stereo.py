@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from endodav_jax.data.sources.scared import NATIVE_SIZE
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import resized_pixels
 from endodav_jax.scale.sources import depth_at
 
 FRAMES = 24  # number of matched frames per clip
@@ -15,7 +17,6 @@ LARGEST = 640  # length of the longer side for matching, in pixels
 BLOCK = 5  # side of the matching window in pixels
 DISPARITIES = 0.3  # maximum disparity, relative to the width
 LEAST_DISPARITY = 2.0  # pixels; below it, a sixteenth of a pixel is more than a few percent
-NATIVE_SIZE = (1024, 1280)  # height and width of SCARED's calibration
 STEP = 3  # every third pixel is a measurement
 
 
@@ -165,7 +166,7 @@ def ratios_of_stereo(
     for index, left, right, depth in frames:
         points = matcher.measured(left, right)
         y, x = (n / m for n, m in zip(depth.shape, rig.size, strict=True))
-        known = depth_at(depth, (points[:, 0] + 0.5) * x - 0.5, (points[:, 1] + 0.5) * y - 0.5)
+        known = depth_at(depth, resized_pixels(points[:, 0], x), resized_pixels(points[:, 1], y))
         ratios = points[:, 2] / known
         found[index] = ratios[np.isfinite(ratios)]
     return found

@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.intrinsics import Size, read_intrinsics
+from endodav_jax.geometry.pixels import Size
+from endodav_jax.video.intrinsics import read_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole, ScaramuzzaCamera, lens_of, lens_of_colmap
 
 _MATRICES = ("M1", "camera_matrix", "K", "intrinsics", "mtx", "Camera_Matrix")

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import Size, resized_intrinsics
 from endodav_jax.video.frames import SQUARE
 
 # Endoscopes see 60 to 140 degrees; 0.82 of the width (63 degrees across) is what the published training on SCARED uses.
 GUESSED_FOCAL = 0.82
 # Monodepth2 and its descendants write K divided by the image size; no focal length in pixels is this small.
 NORMALISED_BELOW = 5.0
-
-Size = tuple[int, int]
 
 
 def read_intrinsics(text: str, full_size: Size, size: Size) -> np.ndarray:
@@ -61,13 +60,6 @@ def guessed_intrinsics(size: Size, pixel_aspect: Fraction = SQUARE) -> np.ndarra
     aspect = float(pixel_aspect)
     focal = GUESSED_FOCAL * max(size[0], size[1] * aspect)  # in units of the pixel height
     return np.array([focal / aspect, focal, (size[1] - 1) / 2, (size[0] - 1) / 2])
-
-
-def resized_intrinsics(intrinsics: np.ndarray, full_size: Size, size: Size) -> np.ndarray:
-    """Returns intrinsics [4] after resizing: edges fall on edges, so a centre c becomes (c + 1/2) s - 1/2."""
-    y, x = size[0] / full_size[0], size[1] / full_size[1]
-    fx, fy, cx, cy = intrinsics
-    return np.array([fx * x, fy * y, (cx + 0.5) * x - 0.5, (cy + 0.5) * y - 0.5])
 
 
 def _read_file(path: Path):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import cut_intrinsics, resized_pixels, scaled_intrinsics
 
 # COLMAP's models -> positions of fx, fy, cx, cy among their parameters, whether they are fisheyes, and positions of k1,
 # k2, p1, p2, ... (k1 ... k4 for a fisheye); None stands for 0.
@@ -100,10 +101,10 @@ class Pinhole(Lens):
         return _slopes(rays) * self.intrinsics[:2] + self.intrinsics[2:]
 
     def scaled(self, sx: float, sy: float) -> "Pinhole":
-        return Pinhole(_scaled(self.intrinsics, sx, sy))
+        return Pinhole(scaled_intrinsics(self.intrinsics, sx, sy))
 
     def cut(self, left: float, top: float) -> "Pinhole":
-        return Pinhole(self.intrinsics - (0, 0, left, top))
+        return Pinhole(cut_intrinsics(self.intrinsics, left, top))
 
     def to_json(self) -> dict[str, Any]:
         return {"model": "pinhole", "intrinsics": self.intrinsics.tolist()}
@@ -151,10 +152,10 @@ class OpenCVLens(Lens):
         return np.where(seen[:, None], found, np.nan).reshape(slopes.shape)
 
     def scaled(self, sx: float, sy: float) -> "OpenCVLens":
-        return dataclasses.replace(self, intrinsics=_scaled(self.intrinsics, sx, sy))
+        return dataclasses.replace(self, intrinsics=scaled_intrinsics(self.intrinsics, sx, sy))
 
     def cut(self, left: float, top: float) -> "OpenCVLens":
-        return dataclasses.replace(self, intrinsics=self.intrinsics - (0, 0, left, top))
+        return dataclasses.replace(self, intrinsics=cut_intrinsics(self.intrinsics, left, top))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -284,8 +285,8 @@ class ScaramuzzaCamera(Lens):
             self,
             width=round(self.width * sx),
             height=round(self.height * sy),
-            cx=(self.cx + 0.5) * sx - 0.5,
-            cy=(self.cy + 0.5) * sy - 0.5,
+            cx=resized_pixels(self.cx, sx),
+            cy=resized_pixels(self.cy, sy),
             polynomial=tuple(a * sy ** (1 - k) for k, a in enumerate(self.polynomial)),
             c=self.c * sx / sy,
             d=self.d * sx / sy,
@@ -339,8 +340,3 @@ def lens_of_colmap(model: str, parameters: np.ndarray) -> Lens:
 
 def _slopes(rays: np.ndarray) -> np.ndarray:
     return np.asarray(rays[..., :2], np.float64) / rays[..., 2:]
-
-
-def _scaled(intrinsics: np.ndarray, sx: float, sy: float) -> np.ndarray:
-    fx, fy, cx, cy = intrinsics
-    return np.array([fx * sx, fy * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5])

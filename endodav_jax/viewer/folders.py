@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.report.frame_keeper import FRAMES_FOLDER
 from endodav_jax.viewer.recording import Recording, Unit, View, resized
 from endodav_jax.viewer.stored import StoredFrames, StoredMaps
@@ -90,11 +91,7 @@ class DepthClip:
 
     def intrinsics(self) -> np.ndarray:
         """See `Recording`."""
-        full, shown = self._maps.size(self._key), self._frames.size
-        scale = np.array([shown[1] / full[1], shown[0] / full[0]] * 2)
-        values = np.asarray(self._maps.small["intrinsics"], np.float64)
-        edge = np.array([0, 0, 0.5, 0.5])  # from a pixel's centre to the frame's corner
-        return (values + edge) * scale - edge
+        return resized_intrinsics(self._maps.small["intrinsics"], self._maps.size(self._key), self._frames.size)
 
     def view(self, place: int) -> View:
         """See `Recording`."""

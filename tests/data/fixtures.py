@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from endodav_jax.data.sources import SourceFrame
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 
 SCARED_SIZE = (1280, 1024)
 C3VD_SIZE = (1350, 1080)

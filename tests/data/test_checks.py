@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.checks import check_pose_direction
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.frames import FramesSource
+from endodav_jax.geometry.poses import inverse_rigid
 from tests.data.scene import render_truth
 
 SINUS = Path(__file__).parents[3] / "shared/data/sinus"

@@ -18,10 +18,10 @@ from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.data.prepare import Form, build, find_sequences, forms_of
 from endodav_jax.data.prepared import PreparedSplit, find_split, sequences_without_camera
 from endodav_jax.data.sources.c3vd import NATIVE_SIZE, PINHOLE
-from endodav_jax.data.sources.cameras import resized_intrinsics
 from endodav_jax.data.verify import verify_prepared
 from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 from endodav_jax.fields import size
+from endodav_jax.geometry.pixels import resized_intrinsics
 from tests.data import fixtures
 from tests.data.scene import render_frame, render_truth
 from tests.data.tiny_source import TinySource
@@ -35,7 +35,7 @@ def truth_of(kind: str):
     frames = render_truth(FRAMES, *SHAPE)
     if kind != "c3vd":
         return frames
-    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, SHAPE[::-1])
+    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, SHAPE)
     seen = [render_frame(f.cam_from_world, camera, *SHAPE, frame_index=f.frame_index, sequence="x") for f in frames]
     # Its depth ends at 100 mm.
     return [dataclasses.replace(f, depth_mm=np.where(f.depth_mm < 100, f.depth_mm, np.float32(0))) for f in seen]

@@ -9,10 +9,10 @@ from PIL import Image
 
 from endodav_jax.cli import main
 from endodav_jax.data.contact_sheet import contact_row
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.scared import ScaredSource
 from endodav_jax.data.verify import looks_stacked, table, verify_prepared, verify_source
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR, UserError
+from endodav_jax.geometry.poses import inverse_rigid
 from tests.data import fixtures
 from tests.data.scene import render_truth
 from tests.data.tiny_source import TinySource, prepare_tiny

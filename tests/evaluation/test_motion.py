@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.trajectories import read_trajectory
 from endodav_jax.evaluation.motion import score_motion, write_tum
+from endodav_jax.geometry.poses import inverse_rigid
 from tests.evaluation.plane_videos import INTRINSICS, PlaneVideos, pose_of
 
 LENGTH = 9

@@ -11,11 +11,11 @@ from PIL import Image
 
 from endodav_jax import cli
 from endodav_jax.checkpoints.card import Card
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.trajectories import read_trajectory
 from endodav_jax.errors import EXIT_USER_ERROR
 from endodav_jax.evaluation.motion import write_tum
 from endodav_jax.geometry.depth import depth_from_disparity
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction import run as job
 from endodav_jax.reconstruction.layout import Layout, read_cameras

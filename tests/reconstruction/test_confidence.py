@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction.clip import DepthView
 from endodav_jax.reconstruction.confidence import FEATURES, ConfidenceModel, measure
 from endodav_jax.reconstruction.confidence_fit import fit_confidence

@@ -12,7 +12,7 @@ from endodav_jax.data.config import PhantomData
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.data.rendered import render
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction import paths as paths_module
 from endodav_jax.reconstruction.clip import given_path
 from endodav_jax.reconstruction.measures import path_errors

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction import refine
 from endodav_jax.reconstruction.bundle import Observed, adjust
 from endodav_jax.reconstruction.clip import DepthView, given_path

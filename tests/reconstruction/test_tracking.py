@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.reconstruction.clip import DepthView, track_clip
 from endodav_jax.reconstruction.measures import path_errors
 from endodav_jax.reconstruction.tracker import TrackingRules

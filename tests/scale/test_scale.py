@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import write_tum
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.estimate import one_scale
 from endodav_jax.scale.request import read_request

@@ -24,10 +24,10 @@ from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.data.augment import colour_jitter, to_float
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.pipeline import ClipBatches
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.flow import rigid_flow
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.pretraining.step import clip_losses

@@ -29,7 +29,7 @@ from endodav_jax.checkpoints import load_model
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_sequence
 from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.phantom.trace import field_and_gradient
-from endodav_jax.data.sources.cameras import inverse_rigid
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.reconstruction.clip import CameraPath, chained_path, given_path, track_clip
 from endodav_jax.reconstruction.followed import FollowedPoints

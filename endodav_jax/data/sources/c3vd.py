@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import cut_intrinsics, inverse_rigid, is_rigid, resized_intrinsics
 from endodav_jax.data.sources.decode import Unreadable, numbered_files, read_rgb, read_uint16
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_counts
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import cut_intrinsics, resized_intrinsics
+from endodav_jax.geometry.poses import inverse_rigid, is_rigid
 from endodav_jax.video.lenses import ScaramuzzaCamera
 from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.view_mask import detect_view
 
-NATIVE_SIZE = (1350, 1080)
+NATIVE_SIZE = (1080, 1350)
 FISHEYE = ScaramuzzaCamera(
     width=1350,
     height=1080,
@@ -87,7 +88,7 @@ class C3vdSource(SequenceSource):
         odd = unpaired(images, depths, "depth map")
         gap = gaps_in(list(images))
         odd += [gap] if gap else []
-        if native != NATIVE_SIZE[::-1]:
+        if native != NATIVE_SIZE:
             odd.append(f"images are {native[1]}x{native[0]} instead of 1350x1080; the camera is scaled")
         expected = published_counts("c3vd").get(sequence)
         if expected is not None and len(images) != expected:
@@ -130,7 +131,7 @@ class C3vdSource(SequenceSource):
                 frame=np.ascontiguousarray(rgb[window]),
                 depth_mm=None if depth is None else np.ascontiguousarray(depth[window]),
                 cam_from_world=pose,
-                intrinsics=cut_intrinsics(resized_intrinsics(PINHOLE, NATIVE_SIZE, (width, height)), left, top),
+                intrinsics=cut_intrinsics(resized_intrinsics(PINHOLE, NATIVE_SIZE, (height, width)), left, top),
                 frame_index=index,
                 sequence=sequence,
                 view_mask=np.ascontiguousarray(view[window]),
@@ -159,7 +160,7 @@ class C3vdSource(SequenceSource):
 
     def _undistorter_for(self, width: int, height: int) -> Undistorter:
         if self._undistorter is None:
-            pinhole = resized_intrinsics(PINHOLE, NATIVE_SIZE, (width, height))
+            pinhole = resized_intrinsics(PINHOLE, NATIVE_SIZE, (height, width))
             self._undistorter = Undistorter(FISHEYE.resized(width, height), pinhole, (height, width))
         return self._undistorter
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import rigid, rotation_from_quaternion
 from endodav_jax.data.sources.geometry_files import Geometry
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import rigid, rotation_from_quaternion
 from endodav_jax.video.lenses import Lens, lens_of_colmap
 
 
@@ -62,7 +62,7 @@ def _colmap_cameras(path: Path) -> Iterator[tuple[int, tuple[tuple[int, int], Le
         except (ValueError, IndexError) as error:
             raise UserError(f"{path}: {' '.join(fields)!r} is not ID MODEL WIDTH HEIGHT PARAMETERS") from error
         try:
-            yield identity, ((width, height), lens_of_colmap(model, values))
+            yield identity, ((height, width), lens_of_colmap(model, values))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 

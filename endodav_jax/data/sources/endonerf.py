@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import inverse_rigid, resized_intrinsics, rigid
 from endodav_jax.data.sources.decode import IMAGE_SUFFIXES, Unreadable, numbered_files, read_mask, read_rgb, read_uint16
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import scaled_intrinsics
+from endodav_jax.geometry.poses import inverse_rigid, rigid
 
 COUNTS = {"pulling_soft_tissues": 63, "cutting_tissues_twice": 156}
 CORRUPT_DEPTH = {"cutting_tissues_twice": (21, 38)}  # published with damaged depth: their depth is left out as invalid
@@ -116,7 +117,7 @@ class EndonerfSource(SequenceSource):
                 frame=rgb,
                 depth_mm=None if corrupt or not depths else self._depth(depths, index),
                 cam_from_world=inverse_rigid(pose),
-                intrinsics=resized_intrinsics(pinhole, (stored_width, stored_height), (width, height)),
+                intrinsics=scaled_intrinsics(pinhole, width / stored_width, height / stored_height),
                 frame_index=index,
                 sequence=sequence,
                 view_mask=view,

@@ -23,7 +23,6 @@ from typing import Literal
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import resized_intrinsics
 from endodav_jax.data.sources.decode import (
     Unreadable,
     read_float_map,
@@ -36,6 +35,7 @@ from endodav_jax.data.sources.frames_layout import SequencePlace, file_beside, f
 from endodav_jax.data.sources.paired_files import gaps_in
 from endodav_jax.data.sources.undistorted import Undistorters, resampled
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import Size, resized_intrinsics, resized_pixels
 from endodav_jax.video.frame_masks import MaskOf, fitted_mask
 from endodav_jax.video.frames import Deinterlace, Reading, ReadingStopped
 from endodav_jax.video.intrinsics import guessed_intrinsics
@@ -228,11 +228,10 @@ class FramesSource(SequenceSource):
         if points is None:
             return None
         if undistorter is not None:
-            scale = np.array(known.size[::-1]) / np.array(known.geometry.size or known.size[::-1])
-            uv = undistorter.points((points[:, :2] + 0.5) * scale - 0.5)
+            uv = undistorter.points(_resized_points(points, known.geometry.size or known.size, known.size))
             points = np.concatenate([uv, points[:, 2:]], axis=1)[np.isfinite(uv).all(axis=1)]
-            return sparse_depth(points, None, known.size) * np.float32(self._unit_mm)
-        return sparse_depth(points, known.geometry.size, known.size) * np.float32(self._unit_mm)
+            return sparse_depth(points, known.size, known.size) * np.float32(self._unit_mm)
+        return sparse_depth(points, known.geometry.size or known.size, known.size) * np.float32(self._unit_mm)
 
     def _pose(self, known: Known, position: int) -> np.ndarray | None:
         pose = known.geometry.cam_from_world.get(position)
@@ -245,7 +244,7 @@ class FramesSource(SequenceSource):
     def _lens(self, known: Known, position: int) -> Lens:
         if known.lens is not None:
             return known.lens
-        geometry, size = known.geometry, known.size[::-1]
+        geometry, size = known.geometry, known.size
         camera = geometry.intrinsics_at(position)
         if camera is None:  # a frame that COLMAP did not register has the camera of the others
             position = next(iter(geometry.intrinsics), -1)
@@ -256,8 +255,8 @@ class FramesSource(SequenceSource):
             return Pinhole(resized_intrinsics(camera, geometry.size or size, size))
         lens = geometry.lenses[position]
         if id(lens) not in known.lenses:  # one object for each lens of the file: maps are made once for it
-            width, height = geometry.size or size
-            known.lenses[id(lens)] = lens.scaled(size[0] / width, size[1] / height)
+            height, width = geometry.size or size
+            known.lenses[id(lens)] = lens.scaled(size[1] / width, size[0] / height)
         return known.lenses[id(lens)]
 
     def _view(self, sequence: str, known: Known) -> np.ndarray | None:
@@ -290,21 +289,24 @@ class FramesSource(SequenceSource):
         return self._loaded[sequence]
 
 
-def sparse_depth(points: np.ndarray, from_size: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
+def sparse_depth(points: np.ndarray, full_size: Size, size: Size) -> np.ndarray:
     """Returns float32 [H, W] with the Z of each point at its nearest pixel (the smaller of two), and 0 elsewhere.
 
     Args:
       points: [n, 3], u, v and Z.
-      from_size: (width, height) of the image that u and v refer to; None for `size`.
+      full_size: (height, width) of the image that u and v refer to.
       size: (H, W).
     """
     height, width = size
-    scale = np.array(size[::-1]) / np.array(from_size or size[::-1])
-    uv = np.round((points[:, :2] + 0.5) * scale - 0.5).astype(int)
+    uv = np.round(_resized_points(points, full_size, size)).astype(int)
     inside = (uv >= 0).all(axis=1) & (uv < (width, height)).all(axis=1) & (points[:, 2] > 0)
     depth = np.full(size, np.inf, np.float32)
     np.minimum.at(depth, (uv[inside, 1], uv[inside, 0]), points[inside, 2].astype(np.float32))
     return valid_depth(depth)
+
+
+def _resized_points(points: np.ndarray, full_size: Size, size: Size) -> np.ndarray:
+    return resized_pixels(points[:, :2], np.array(size[::-1]) / np.array(full_size[::-1]))
 
 
 def _readable(path: Path) -> np.ndarray | None:

@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.colmap import read_colmap
 from endodav_jax.data.sources.frames_layout import SequencePlace, file_beside
 from endodav_jax.data.sources.geometry_files import Geometry, read_geometry_npz
 from endodav_jax.data.sources.paired_files import first_size
 from endodav_jax.data.sources.trajectories import read_trajectory
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.frame_masks import FrameMasks, masks_beside
 from endodav_jax.video.frames import SQUARE, FrameSource, Reading

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import intrinsics_of, is_rigid
+from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import is_rigid
 from endodav_jax.video.lenses import Lens
 
 
@@ -20,7 +21,7 @@ class Geometry:
 
     Attributes:
       intrinsics: float64 [4] of frame position -> camera, or under -1 of all frames; empty when unknown.
-      size: (width, height) that the intrinsics and points are for; None for the frames' own.
+      size: (height, width) that the intrinsics and points are for; None for the frames' own.
       cam_from_world: float64 [4, 4] by position.
       points: float64 [n, 3] of u, v (pixel centres at integers) and Z by position; None without points.
       lenses: of frame positions whose camera is distorted; their `intrinsics` are those near the axis.

@@ -13,20 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import cut_intrinsics, intrinsics_of, resized_intrinsics
+from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.data.sources.decode import IMAGE_SUFFIXES, numbered_files, read_rgb, read_uint16
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_list
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import cut_intrinsics, resized_intrinsics
 
-# Sequences -> ((width, height), fx = fy, cx, cy).
+# Sequences -> ((height, width), fx = fy, cx, cy).
 CAMERAS: dict[tuple[int, ...], tuple[tuple[int, int], float, float, float]] = {
-    (1,): ((320, 240), 383.1901395, 155.966, 124.334),
-    (4, 5): ((360, 288), 579.05693, 139.932, 159.019),
-    (6, 8, 9): ((640, 480), 765.8236885, 276.473, 253.675),
-    (11, 12): ((360, 288), 426.532013, 175.208, 153.162),
-    tuple(range(14, 25)): ((720, 288), 417.9036255, 373.208, 158.136),
-    (25, 26, 27): ((720, 288), 455.510315, 238.629, 124.085),
+    (1,): ((240, 320), 383.1901395, 155.966, 124.334),
+    (4, 5): ((288, 360), 579.05693, 139.932, 159.019),
+    (6, 8, 9): ((480, 640), 765.8236885, 276.473, 253.675),
+    (11, 12): ((288, 360), 426.532013, 175.208, 153.162),
+    tuple(range(14, 25)): ((288, 720), 417.9036255, 373.208, 158.136),
+    (25, 26, 27): ((288, 720), 455.510315, 238.629, 124.085),
 }
 OFTEN_OMITTED = "rectified08"  # the 22nd: published, but not in EndoDAV's list of 21
 COUNTS = {"rectified08": 14393, "rectified23": 11255, "rectified19": 10622, "rectified18": 5596, "rectified21": 5367}
@@ -78,7 +79,7 @@ class HamlynSource(SequenceSource):
         images, depths = _files(folder)
         native_height, native_width = first_size(images)
         left, right = self._columns(number, native_width)
-        (width, height), table = camera_of(number)
+        (height, width), table = camera_of(number)
         odd = unpaired(images, depths, "depth map")
         gap = gaps_in(list(images))
         odd += [gap] if gap else []
@@ -115,7 +116,7 @@ class HamlynSource(SequenceSource):
             left, right = self._columns(number, width)
             size, table = camera_of(number)
             if own is None or np.allclose(own, table, rtol=0.01):
-                intrinsics = resized_intrinsics(table, size, (width, height))
+                intrinsics = resized_intrinsics(table, size, (height, width))
             else:
                 intrinsics = own
             depth = read_uint16(depths.get(index, folder / "depth01" / f"{path.stem}.png")) if depths else None
@@ -144,7 +145,7 @@ class HamlynSource(SequenceSource):
 
 
 def camera_of(number: int) -> tuple[tuple[int, int], np.ndarray]:
-    """Returns ((width, height), float64 [4] of fx, fy, cx, cy) of a sequence by its number.
+    """Returns ((height, width), float64 [4] of fx, fy, cx, cy) of a sequence by its number.
 
     Raises:
       UserError: there is no such sequence.

@@ -16,7 +16,7 @@ import numpy as np
 
 from endodav_jax.data.sources.archive import OrderedArchive
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics, resized_intrinsics
+from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
 from endodav_jax.data.sources.decode import Unreadable, read_rgb, read_z_map
 from endodav_jax.data.sources.scared_layout import (
     VIDEO,
@@ -29,10 +29,11 @@ from endodav_jax.data.sources.scared_poses import Poses, calibrated_intrinsics
 from endodav_jax.data.splits import published_counts, published_list
 from endodav_jax.data.splits.scared_frames import canonical_name
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.video_file import VideoFile
 
-NATIVE_SIZE = (1280, 1024)  # of the calibration
+NATIVE_SIZE = (1024, 1280)  # of the calibration
 SPLITS = {
     "train": "train_files",
     "train_origin": "train_files_origin",
@@ -154,7 +155,7 @@ class ScaredSource(SequenceSource):
                     if self._constant or camera is None:
                         intrinsics = normalised_intrinsics(ENDOVIS_CONSTANT, width, height)
                     else:
-                        intrinsics = resized_intrinsics(camera, NATIVE_SIZE, (width, height))
+                        intrinsics = resized_intrinsics(camera, NATIVE_SIZE, (height, width))
                     yield SourceFrame(
                         frame=rgb,
                         depth_mm=None if depth is None else depth(index),

@@ -12,17 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import (
-    intrinsics_of,
-    inverse_rigid,
-    resized_intrinsics,
-    rigid,
-    rotation_from_quaternion,
-)
+from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.data.sources.decode import Unreadable, numbered_files, read_rgb16, read_uint16
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_counts
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import resized_intrinsics
+from endodav_jax.geometry.poses import inverse_rigid, rigid, rotation_from_quaternion
 
 DEPTH_RANGE_MM = 200.0
 DEPTH_STEPS = 255 * 256
@@ -102,7 +98,7 @@ class Simcol3dSource(SequenceSource):
             if len(poses) and index >= len(poses):
                 raise Unreadable(f"the files of poses have {len(poses)} lines and none for it")
             depth_path = depths.get(index, path.with_name(f"Depth_{index:04d}.png"))
-            stand_in = resized_intrinsics(VIEWER_CAMERA, NATIVE_SIZE, (width, height))
+            stand_in = resized_intrinsics(VIEWER_CAMERA, NATIVE_SIZE, (height, width))
             return SourceFrame(
                 frame=rgb,
                 depth_mm=depth_mm(depth_path) if depths else None,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import is_rigid, rigid, rotation_from_quaternion
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import is_rigid, rigid, rotation_from_quaternion
 
 
 def read_trajectory(path: Path, frame_numbers: list[int]) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.sources.c3vd import FISHEYE, NATIVE_SIZE, PINHOLE, C3vdSource
-from endodav_jax.data.sources.cameras import resized_intrinsics
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.pixels import resized_intrinsics
 from tests.data import fixtures
 from tests.data.scene import render_frame, render_truth
 from tests.data.sources.compare import assert_frames
@@ -18,7 +18,7 @@ STEP = 100 / 65535
 
 @pytest.fixture(scope="module")
 def truth():
-    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, (75, 60))
+    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, (60, 75))
     frames = [
         render_frame(frame.cam_from_world, camera, 60, 75, frame_index=frame.frame_index, sequence=CLIP)
         for frame in render_truth(12, 60, 75)
@@ -81,7 +81,7 @@ def test_undistorted_frames_match_the_pinhole_camera_they_claim(tmp_path):
     rays = fisheye.rays(np.stack([u, v], axis=-1))
     outside = ~(np.abs(rays) < 3).all(axis=-1)
     rays[outside] = (0, 0, 1)
-    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, (width, height))
+    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, (height, width))
     distorted = render_frame(np.eye(4), camera, height, width, frame_index=0, sequence=CLIP, rays=rays)
     distorted.frame[outside] = 0
     distorted.depth_mm[outside] = 0

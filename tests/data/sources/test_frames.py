@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from endodav_jax.data.sources.cameras import inverse_rigid
 from endodav_jax.data.sources.frames import FramesSource, sparse_depth
 from endodav_jax.errors import UserError
+from endodav_jax.geometry.poses import inverse_rigid
 from tests.data import fixtures
 from tests.data.scene import render_truth
 from tests.data.sources.compare import assert_frames
@@ -215,11 +215,11 @@ def test_geometry_npz_gives_camera_poses_and_sparse_depth(truth, tmp_path):
 
 def test_of_two_points_in_a_pixel_the_nearer_counts():
     points = np.array([[2.1, 1.0, 50.0], [1.9, 1.2, 40.0], [9.0, 1.0, 5.0], [0.0, 0.0, -3.0]])
-    depth = sparse_depth(points, None, (3, 4))
+    depth = sparse_depth(points, (3, 4), (3, 4))
     assert depth[1, 2] == 40
     assert depth.sum() == 40
     # Twice the size: pixel centre 2 of 4 becomes 4.5 of 8.
-    assert sparse_depth(np.array([[2.0, 1.0, 7.0]]), (4, 3), (6, 8))[2:4, 4:6].sum() == 7
+    assert sparse_depth(np.array([[2.0, 1.0, 7.0]]), (3, 4), (6, 8))[2:4, 4:6].sum() == 7
 
 
 def write_colmap(folder, truth, registered):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.sources.c3vd import NATIVE_SIZE, PINHOLE, C3vdSource
-from endodav_jax.data.sources.cameras import resized_intrinsics
 from endodav_jax.data.sources.frames import FramesSource
 from endodav_jax.data.sources.hamlyn import HamlynSource
 from endodav_jax.data.sources.phantom import PhantomSource
 from endodav_jax.data.sources.scared import ScaredSource
 from endodav_jax.data.sources.simcol3d import Simcol3dSource
+from endodav_jax.geometry.pixels import resized_intrinsics
 from tests.data import fixtures
 from tests.data.sources.compare import assert_frames
 
@@ -48,7 +48,7 @@ def test_hamlyn(phantom, tmp_path):
 
 
 def test_c3vd(phantom, tmp_path):
-    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, (80, 64))
+    camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, (64, 80))
     truth = [
         dataclasses.replace(f, intrinsics=camera, depth_mm=np.where(f.depth_mm < 100, f.depth_mm, np.float32(0)))
         for f in phantom
