@@ -1,18 +1,73 @@
-"""Optical flow between neighbouring frames with DIS (Kroeger et al. 2016), which needs no training.
+"""Where the pixels of a frame are in another, without training: points and corners followed, and dense optical flow.
 
-It finds larger motion than a small network trained on neighbours, and is used to solve for the camera motion
-(`geometry.motion_from_flow`).
+Points are followed with Lucas & Kanade (1981).  The flow is DIS (Kroeger et al. 2016): it finds larger motion than a
+small network trained on neighbours, and is used to solve for the camera motion (`geometry.motion_from_flow`).
 """
 
+import functools
 import itertools
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
 
 STRIDE = 4  # pixels of a frame per pixel of the flow, along each side
 # Forward-backward error at which the weight of flow drops to 1/e: pixels, and a fraction of its length.
 _CLOSED_PIXELS, _CLOSED_SHARE = 0.3, 0.05
 _FAR = 1e3  # for positions outside the frame
+_CORNERS = 300  # at most
+_BORDER = 1  # pixels of the second picture in which corners are not found
+
+
+def followed_points(
+    first: UInt8[np.ndarray, "H W"],
+    second: UInt8[np.ndarray, "H W"],
+    points: Float[np.ndarray, "P 2"],
+    *,
+    window: int,
+    miss: float,
+    until: tuple[int, int, float] = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
+) -> tuple[Float32[np.ndarray, "P 2"], Bool[np.ndarray, "P"]]:
+    """Returns where points (x, y) of one grey picture are in another, and which were found there and back.
+
+    Args:
+      first, second: the pictures.
+      points: at least one.
+      window: pixels a side of what is compared.
+      miss: pixels by which a point followed forth and back must miss itself by less.
+      until: OpenCV's criteria to stop.
+    """
+    places = points.astype(np.float32)[:, None]
+    follow = functools.partial(cv2.calcOpticalFlowPyrLK, winSize=(window, window), maxLevel=3, criteria=until)
+    there, found, _ = follow(first, second, places, None)
+    back, again, _ = follow(second, first, there, None)
+    returned = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.linalg.norm(back[:, 0] - points, axis=1) < miss)
+    return there[:, 0], returned
+
+
+def followed_corners(
+    first: UInt8[np.ndarray, "H W"],
+    second: UInt8[np.ndarray, "H W"],
+    mask: UInt8[np.ndarray, "H W"],
+    *,
+    window: int,
+    miss: float,
+) -> tuple[Float64[np.ndarray, "P 2"], Float64[np.ndarray, "P 2"], Bool[np.ndarray, "P"]]:
+    """Returns the corners (x, y) of one grey picture within a mask, where they are in another, and which were found.
+
+    Args:
+      first, second: the pictures.
+      mask: nonzero where corners may lie.
+      window, miss: see `followed_points`.
+    """
+    corners = cv2.goodFeaturesToTrack(first, _CORNERS, 0.01, 3, mask=mask, blockSize=5)
+    if corners is None:
+        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0, bool)
+    start = corners[:, 0].astype(np.float64)
+    end, good = followed_points(first, second, start, window=window, miss=miss)
+    farthest = np.array(first.shape[::-1]) - 1 - _BORDER
+    good &= (end > _BORDER).all(1) & (end < farthest).all(1)
+    return start, end.astype(np.float64), good
 
 
 def neighbour_flow(frames: np.ndarray, counted: np.ndarray) -> np.ndarray:

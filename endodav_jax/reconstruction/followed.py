@@ -1,10 +1,9 @@
 """Points followed through a clip, with the depth that each frame gives them: what a path is adjusted to."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 
+from endodav_jax.data.registration import followed_points
 from endodav_jax.reconstruction.starts import grey_texture
 from endodav_jax.reconstruction.views import View
 
@@ -17,9 +16,7 @@ QUALITY = 0.005  # of a corner, over the best one's
 PATIENCE = 3  # frames that points outlast in which next to none of them is found, as in smoke or smear
 NEXT_TO_NONE = 0.1
 EDGE = 1.3  # ratio of depths around a point above which it lies on an outline, which slides over what is behind it
-_FOLLOWING: dict[str, Any] = {
-    "winSize": (WINDOW, WINDOW), "maxLevel": 3, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 5e-3)
-}  # fmt: skip
+UNTIL = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 5e-3)  # steps, or pixels that a point still moves
 
 
 class FollowedPoints:
@@ -85,12 +82,7 @@ class FollowedPoints:
         if self._before is None or not len(self._places):
             return self._places, self._names
         height, width = now.shape
-        # OpenCV makes the array where it is given none, which its stubs do not know.
-        there, found, _ = cv2.calcOpticalFlowPyrLK(self._before, now, self._places[:, None], None, **_FOLLOWING)  # type: ignore[call-overload]
-        back, again, _ = cv2.calcOpticalFlowPyrLK(now, self._before, there, None, **_FOLLOWING)  # type: ignore[call-overload]
-        ends = there[:, 0]
-        good = (found[:, 0] > 0) & (again[:, 0] > 0)
-        good &= np.linalg.norm(back[:, 0] - self._places, axis=1) < THERE_AND_BACK
+        ends, good = followed_points(self._before, now, self._places, window=WINDOW, miss=THERE_AND_BACK, until=UNTIL)
         good &= (ends >= BORDER).all(1) & (ends <= (width - 1 - BORDER, height - 1 - BORDER)).all(1)
         columns, rows = np.clip(np.round(ends), 0, (width - 1, height - 1)).astype(int).T
         good &= allowed[rows, columns]

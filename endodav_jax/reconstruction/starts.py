@@ -1,13 +1,13 @@
 """Initial poses for alignment, from features tracked from the previous frame with and without their depth."""
 
-import functools
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
-FEATURES = 300
+from endodav_jax.data.registration import followed_corners
+
 FEWEST = 12
 THERE_AND_BACK = 0.7  # maximum error in pixels of a feature tracked forwards and back
 REPROJECTION = 1.5  # pixels
@@ -42,18 +42,9 @@ def feature_starts(
     """
     first, second = grey_texture(before), grey_texture(now)
     known = (before[..., 4] > 0.5).astype(np.uint8)
-    corners = cv2.goodFeaturesToTrack(first, FEATURES, 0.01, 3, mask=known, blockSize=5)
-    if corners is None or len(corners) < FEWEST:
-        return Starts([])
-    size = 2 * max(3, min(first.shape) // 14) + 1
-    follow = functools.partial(cv2.calcOpticalFlowPyrLK, winSize=(size, size), maxLevel=3)
-    there, found, _ = follow(first, second, corners, None)
-    back, again, _ = follow(second, first, there, None)
-    start, end = corners[:, 0].astype(np.float64), there[:, 0].astype(np.float64)
-    good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.linalg.norm(back[:, 0] - start, axis=1) < THERE_AND_BACK)
-    height, width = first.shape
-    good &= (end > 1).all(1) & (end < (width - 2, height - 2)).all(1)
-    start, end = start[good], end[good]
+    window = 2 * max(3, min(first.shape) // 14) + 1
+    corners, ends, good = followed_corners(first, second, known, window=window, miss=THERE_AND_BACK)
+    start, end = corners[good], ends[good]
     if len(start) < FEWEST:
         return Starts([])
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)

@@ -1,7 +1,6 @@
 """Measurements of a clip's scale from points, from a tracked endoscope, and from a known length."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Real, UInt8
 
+from endodav_jax.data.registration import followed_corners
 from endodav_jax.data.sources.geometry_files import read_geometry_npz
 from endodav_jax.data.sources.trajectories import read_trajectory
 from endodav_jax.errors import UserError
@@ -20,7 +20,7 @@ NEAR = 2  # radius in pixels around an end of a known length in which depths are
 SPANS = (2, 4, 8, 16)  # frames between the two views of a point
 LEAST_ANGLE = np.radians(2.0)  # minimum angle between the two rays to a point; below it, noise exceeds parallax
 REPROJECTION = 0.75  # maximum reprojection error of a point in pixels
-FEATURES = 300
+THERE_AND_BACK = 0.5  # maximum error in pixels of a feature followed forth and back
 FEWEST_POINTS = 12
 
 
@@ -199,19 +199,10 @@ def followed_features(
       known: bool [H,W], where features of the first may lie.
     """
     equalise = cv2.createCLAHE(2.0, (8, 8))
-    grey = [equalise.apply(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)) for rgb in (first, second)]
+    before, now = (equalise.apply(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)) for rgb in (first, second))
     mask = cv2.erode(known.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0)
-    corners = cv2.goodFeaturesToTrack(grey[0], FEATURES, 0.01, 3, mask=mask, blockSize=5)
-    if corners is None:
-        return np.zeros((0, 2)), np.zeros((0, 2))
-    size = 2 * max(4, min(known.shape) // 20) + 1
-    follow = functools.partial(cv2.calcOpticalFlowPyrLK, winSize=(size, size), maxLevel=3)
-    there, found, _ = follow(grey[0], grey[1], corners, None)
-    back, again, _ = follow(grey[1], grey[0], there, None)
-    start, end = corners[:, 0].astype(np.float64), there[:, 0].astype(np.float64)
-    height, width = known.shape
-    good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.linalg.norm(back[:, 0] - start, axis=1) < 0.5)
-    good &= (end > 1).all(1) & (end < (width - 2, height - 2)).all(1)
+    window = 2 * max(4, min(known.shape) // 20) + 1
+    start, end, good = followed_corners(before, now, mask, window=window, miss=THERE_AND_BACK)
     return start[good], end[good]
 
 
