@@ -24,6 +24,7 @@ from endodav_jax.files import whole_file
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.reconstruction.clip import DepthView
+from endodav_jax.reconstruction.tracker import POINT_DEVIATION, weighed_ratios
 from endodav_jax.reconstruction.views import pixel_rays, surface_normals, texture_of
 
 OFFSETS = (-6, -3, 3, 6)  # neighbours, in frames
@@ -31,7 +32,6 @@ FEATURES = ("off", "texture", "slant")
 LEAST_TEXTURE = 0.05  # difference below which it says nothing more
 USUAL_TEXTURE = 0.2  # difference where no neighbour sees anything of a frame
 NEARBY = 0.06  # of the frame's shorter side: standard deviation within which points speak for a pixel
-LEAST_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
 UNKNOWN_DEVIATION = 0.15  # of log depth where there are no points, about that of a network
 LEAST_RATIO = 0.005  # relative error below which nothing is claimed
 UNSEEN_ERROR = 2.0  # for pixels without depth
@@ -169,13 +169,12 @@ def _ratios(triangulated: np.ndarray | None, shape: tuple[int, ...]) -> tuple[np
     height, width = shape
     columns = np.clip((triangulated[:, 0] * width).astype(int), 0, width - 1)
     rows = np.clip((triangulated[:, 1] * height).astype(int), 0, height - 1)
-    ratios = np.clip(triangulated[:, 2], -1, 1)
-    weight = 1 / (triangulated[:, 3] ** 2 + LEAST_DEVIATION**2)
+    ratios, weight = weighed_ratios(triangulated)
     # Where nothing is known, assume one point with this deviation and no error.
     known = 1 / UNKNOWN_DEVIATION**2
     whole = weight.sum() + known
     usual = float((weight * ratios).sum() / whole)
-    variance = float(((weight * (ratios - usual) ** 2).sum() + 1) / whole) + LEAST_DEVIATION**2
+    variance = float(((weight * (ratios - usual) ** 2).sum() + 1) / whole) + POINT_DEVIATION**2
     sums = np.zeros((2, *shape), np.float32)
     for heap, values in zip(sums, (weight, weight * ratios), strict=True):
         np.add.at(heap, (rows, columns), values)

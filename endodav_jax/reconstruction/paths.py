@@ -23,7 +23,7 @@ from endodav_jax.reconstruction.tracker import Tracked
 
 _VIDEOS_AT_ONCE = 4  # at most: each is kept in memory as a whole
 POINTS = 256  # of a frame, at most: the surest ones
-_LEAST_DEVIATION = 0.01  # of a point's log depth: what its neighbours may have in common
+_COMMON_DEVIATION = 0.01  # of a point's log depth: what its neighbours may have in common
 _FARTHEST_FRAME = 2.0  # factor by which a frame's depth may be off its stretch; beyond it, its points told nothing
 
 
@@ -130,7 +130,7 @@ def _points(frame: Tracked, view: DepthView, known: bool) -> np.ndarray:
     kept = kept[np.argsort(deviations[kept], kind="stable")][:POINTS]
     depth = ndimage.map_coordinates(view.depth, (y[kept], x[kept]), order=1, mode="nearest")
     told = np.log(depth * frame.scale) + ratios[kept]
-    points[: len(kept)] = np.stack([x[kept], y[kept], told, 1 / np.maximum(deviations[kept], _LEAST_DEVIATION)], -1)
+    points[: len(kept)] = np.stack([x[kept], y[kept], told, 1 / np.maximum(deviations[kept], _COMMON_DEVIATION)], -1)
     return points
 
 

@@ -10,7 +10,7 @@ from endodav_jax.reconstruction.bundle import Bundle, Observed, adjust
 from endodav_jax.reconstruction.clip import CameraPath, Clip, track_clip
 from endodav_jax.reconstruction.config import FREE_SCALE
 from endodav_jax.reconstruction.followed import FollowedPoints
-from endodav_jax.reconstruction.tracker import Tracked, TrackingRules
+from endodav_jax.reconstruction.tracker import Tracked, TrackingRules, weighed_ratios
 
 STRETCH = 80  # frames adjusted together; memory does not grow with the clip
 ADVANCE = 40  # frames from one segment to the next
@@ -19,7 +19,6 @@ PASSES = 2  # from a path that was tracked badly the first may end in a wrong mi
 FEWEST = 10  # points that a frame must see; otherwise it keeps its motion from the previous frame
 RIGID = 0.003  # relative difference of depth between frames below which depth is treated as one rigid surface
 CELLS = 8  # a side of a frame, over which the median of what depth is off by is taken
-LEAST_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
 MOST_DEVIATION = 0.15  # of a cell's log depth, that of a network's: a cell less sure than that says nothing
 SCALE_DEVIATION = 0.2  # of the log scale of a frame's depth relative to the clip's
 
@@ -141,8 +140,7 @@ def centre_ratios(told: list[np.ndarray | None]) -> float:
 def _by_cell(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean log ratio of the points in each cell of a frame that has any, and their weight."""
     columns, lines = np.clip((rows[:, :2] * CELLS).astype(int), 0, CELLS - 1).T
-    place, ratios = CELLS * lines + columns, np.clip(rows[:, 2], -1, 1)
-    weight = 1 / (rows[:, 3] ** 2 + LEAST_DEVIATION**2)
+    place, (ratios, weight) = CELLS * lines + columns, weighed_ratios(rows)
     heap, total = (np.bincount(place, values, CELLS**2) for values in (weight * ratios, weight))
     seen = total > 0
     return heap[seen] / total[seen], total[seen]

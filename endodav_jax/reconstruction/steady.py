@@ -27,7 +27,7 @@ from endodav_jax.scale.sources import ScaleFrame
 
 DEGREE = 3  # of the polynomial over the view
 FEWEST = 10  # points that say anything about a frame's view
-LEAST_DEVIATION = 0.03  # of a point's log depth
+SUREST_POINT = 0.03  # deviation of log depth: no point counts as surer
 EFFECTIVE_POINTS = 20  # neighbouring points repeat each other: all of a frame's together count as so many
 PRIOR_DEVIATION = 0.06  # of a coefficient: where points do not say otherwise, depth stays as it is
 VIEW_CELLS = 6  # a side: in the middle of each, depth is taken to be right, so that the polynomial does not run away
@@ -249,7 +249,7 @@ def _bend(points: np.ndarray | None) -> np.ndarray:
         return unknown
     vertical, horizontal = _factors(y[kept], x[kept])
     terms = vertical * horizontal
-    weights = min(1.0, EFFECTIVE_POINTS / len(points)) / np.maximum(deviations[kept], LEAST_DEVIATION) ** 2
+    weights = min(1.0, EFFECTIVE_POINTS / len(points)) / np.maximum(deviations[kept], SUREST_POINT) ** 2
     middles = (np.arange(VIEW_CELLS) + 0.5) / VIEW_CELLS
     view = np.einsum("hk,wk->hwk", *_factors(middles, middles)).reshape(-1, terms.shape[1])
     prior = np.full(terms.shape[1], 1 / PRIOR_DEVIATION**2)

@@ -18,6 +18,7 @@ REVISIT_OVERLAP = 0.6  # an old keyframe with this overlap is used to close loop
 MOST_KEYFRAMES = 60  # kept; if there are more, every second one of the older half is dropped
 DOUBTFUL = 1.4  # times the usual cost of an alignment, above which other initial poses are tried too
 SAMPLES = 12  # points per side of the grid for estimating the overlap with a keyframe
+POINT_DEVIATION = 0.05  # of a point's log depth: what the camera and other points may have got wrong
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Tracked:
         """`cam_from_world` of a frame of a piece."""
         assert self.cam_from_world is not None
         return self.cam_from_world
+
+
+def weighed_ratios(triangulated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the log ratios of `Tracked.triangulated`, within a factor of e, and the weight that each deserves."""
+    return np.clip(triangulated[:, 2], -1, 1), 1 / (triangulated[:, 3] ** 2 + POINT_DEVIATION**2)
 
 
 @dataclasses.dataclass
