@@ -8,3 +8,4 @@ from typing import Literal
 Preset = Literal["vitt", "vits", "vitb", "vitl"]
 Precision = Literal["float32", "bfloat16"]
 OutputKind = Literal["disparity", "metric_depth"]
+Stereo = Literal["none", "top", "bottom", "left", "right"]  # the half of a frame that holds two views

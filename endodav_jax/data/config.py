@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from endodav_jax.data.phantom.config import LEAST_SIDE, SEEDS
-from endodav_jax.data.phantom.families import FAMILIES
+from endodav_jax.data.phantom.config import LEAST_SIDE, SEEDS, FamilyName
 from endodav_jax.fields import check_choices, check_numbers
 
 
@@ -13,8 +12,7 @@ class PhantomData:
     """A phantom to be rendered for the run; see `data.sources.phantom.PhantomSource`.
 
     Attributes:
-      family: `organ`, `colon`, `things`, `airway`, `stomach` or `sinus`; empty for none, which uses
-        `data.path`.
+      family: kind of world; empty for none, which uses `data.path`.
       seed: random seed, below 2^29.
       sequences: number of training sequences.
       held_out: number of validation sequences, and of test sequences; 0 for an eighth of `sequences`.
@@ -24,7 +22,7 @@ class PhantomData:
       held_out_frames: frames of each other sequence, which records every frame; 0 for as many as `frames`.
     """
 
-    family: str = ""
+    family: FamilyName | Literal[""] = ""
     seed: int = 0
     sequences: int = 8
     held_out: int = 0
@@ -37,8 +35,6 @@ class PhantomData:
     def __post_init__(self):
         check_choices(self, "data.phantom")
         check_numbers(self, "data.phantom", positive=("sequences", "frames", "every"))
-        if self.family and self.family not in FAMILIES:
-            raise ValueError(f"data.phantom.family: {self.family!r} is not one of {', '.join(FAMILIES)}")
         if self.seed >= SEEDS:
             raise ValueError(f"data.phantom.seed: {self.seed} must be below {SEEDS}")
         for field in ("height", "width"):

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable
 from typing import NamedTuple
 
+from endodav_jax.data.phantom.config import FAMILY_NAMES
 from endodav_jax.data.sources.base import Source
 from endodav_jax.errors import UserError
 
@@ -70,7 +71,7 @@ KINDS = types.MappingProxyType(
         ),
         "phantom": Kind(
             f"{_SOURCES}.phantom:PhantomSource",
-            "a family of phantoms: organ, colon, things, airway, stomach or sinus",
+            "a family of phantoms: " + ", ".join(FAMILY_NAMES),
             "phantom",
             "Procedural endoscopy: exact depth, poses and intrinsics.",
         ),

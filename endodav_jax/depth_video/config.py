@@ -9,13 +9,12 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from endodav_jax.choices import OutputKind, Preset
+from endodav_jax.choices import OutputKind, Preset, Stereo
 from endodav_jax.fields import Listed, check_choices, check_numbers, positional, spelled
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.video.frames import Deinterlace, Reading
 
-Stereo = Literal["none", "top", "bottom", "left", "right"]
 ColourMap = Literal["inferno", "magma", "turbo", "gray"]
 Format = Literal["npz", "npy", "png16", "exr", "tiff", "ply"]
 Video = Literal["src", "vis", "sbs"]

@@ -3,25 +3,24 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 
+from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
 from endodav_jax.export.openvino_file import require_openvino
 from endodav_jax.export.stablehlo_file import SUFFIX
+from endodav_jax.inference.runtimes import Engine
 
 # Arrays in the order of a part's inputs -> arrays in the order of its outputs.
 Session = Callable[..., list[np.ndarray]]
-Engine = Literal["onnxruntime", "openvino", "jax"]
 # Suffix of an exported file -> the engines that read it, the usual one first.
 READ_BY: Mapping[str, tuple[Engine, ...]] = MappingProxyType({
     ".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), SUFFIX: ("jax",),
 })  # fmt: skip
-ComputeType = Literal["float32", "bfloat16"]
 
 
-def open_session(path: Path, engine: Engine | None = None, compute: ComputeType = "float32") -> Session:
+def open_session(path: Path, engine: Engine | None = None, compute: Precision = "float32") -> Session:
     """Opens one exported file.
 
     Args:
@@ -72,7 +71,7 @@ def _onnxruntime(path: Path) -> Session:
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 
 
-def _openvino(path: Path, compute: ComputeType) -> Session:
+def _openvino(path: Path, compute: Precision) -> Session:
     openvino = require_openvino("--runtime openvino")
     hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[compute]}
     request = openvino.Core().compile_model(path, "CPU", hints).create_infer_request()

@@ -11,14 +11,16 @@ import numpy as np
 from jaxtyping import Float32
 
 from endodav_jax.checkpoints import load_model
+from endodav_jax.choices import Precision
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.data.phantom.sequence import render_sequence
 from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, merged_float32
 from endodav_jax.export.manifest import Manifest, Storage
 from endodav_jax.export.parts import Part, input_shape, parts_of
-from endodav_jax.export.sessions import ComputeType, Engine, open_session
+from endodav_jax.export.sessions import open_session
 from endodav_jax.inference.preprocess import network_input
+from endodav_jax.inference.runtimes import Engine
 from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.video.reader import FrameReader, open_source
 
@@ -86,7 +88,7 @@ def verify_export(
     weights: Path | str,
     clips: dict[str, Float32[np.ndarray, "N H W 3"]],
     engine: Engine | None = None,
-    compute: ComputeType = "float32",
+    compute: Precision = "float32",
 ) -> list[Difference]:
     """Compares every part of an export with the original network.
 

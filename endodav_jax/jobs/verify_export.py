@@ -2,10 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
 from endodav_jax.fields import positional, spelled
+from endodav_jax.inference.runtimes import Engine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Command:
     file: Annotated[Path, *positional("FILE")]
     weights: str
     input: Annotated[str, spelled("-i")] = ""
-    engine: Literal["onnxruntime", "openvino", "jax"] | None = None
+    engine: Engine | None = None
 
 
 def run(command: Command) -> int:

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from endodav_jax.data.phantom.config import LEAST_SIDE, MOST_TOOLS
-from endodav_jax.data.phantom.families import FAMILIES
+from endodav_jax.data.phantom.config import FAMILY_NAMES, LEAST_SIDE, MOST_TOOLS
 from endodav_jax.fields import check_numbers
 from endodav_jax.models.config import MAX_FRAMES
 from endodav_jax.models.resnet import RESNETS
@@ -122,8 +121,8 @@ class PretrainConfig:
         if not self.families:
             raise ValueError("pretrain.families: empty; name a family and its weight")
         for family, weight in self.families:
-            if family not in FAMILIES or family == FINE_TUNED_FAMILY:
-                known = ", ".join(name for name in FAMILIES if name != FINE_TUNED_FAMILY)
+            if family not in FAMILY_NAMES or family == FINE_TUNED_FAMILY:
+                known = ", ".join(name for name in FAMILY_NAMES if name != FINE_TUNED_FAMILY)
                 raise ValueError(f"pretrain.families: {family!r} is not one of {known}")
             if not weight > 0:
                 raise ValueError(f"pretrain.families: the weight of {family}, {weight}, must be above 0")

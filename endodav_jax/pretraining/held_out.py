@@ -7,26 +7,27 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from endodav_jax.data.phantom.families import FAMILIES
+from endodav_jax.data.phantom.config import FAMILY_NAMES, PhantomConfig
 from endodav_jax.evaluation.alignment import Rule, fit_alignment
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.resize import resize_align_corners
 from endodav_jax.pretraining.config import PretrainConfig
-from endodav_jax.pretraining.scenes import PhantomScenes, preset
+from endodav_jax.pretraining.scenes import PhantomScenes
 
 SEED = 900_001  # not used by any training data
 SCENES = 8  # per family
 FRAMES = 2  # per scene
 MEASURED: tuple[Rule, ...] = ("disparity", "scale_shift")
-_RANGE_MM = (0.1, 150.0)  # depth for a disparity of 1 and of 0
 
 
 def held_out_scenes(config: PretrainConfig) -> dict[str, PhantomScenes]:
     """Returns the held-out scenes by family, in the frame size and cache of `config`."""
     size = {"height": config.frame_height, "width": config.frame_width}
     return {
-        family: PhantomScenes(preset(family, seed=SEED, sequences=SCENES, frames=FRAMES, **size), False, config.cache)
-        for family in FAMILIES
+        family: PhantomScenes(
+            PhantomConfig.of(family, seed=SEED, sequences=SCENES, frames=FRAMES, **size), False, config.cache
+        )
+        for family in FAMILY_NAMES
     }
 
 
@@ -73,6 +74,6 @@ def _predict(graphdef: nnx.GraphDef, weights: dict, frames: jax.Array, motion_mo
 def _abs_rel(disparity: np.ndarray, depth_mm: np.ndarray, rule: Rule) -> float:
     valid = depth_mm > 0
     truth = depth_mm[valid]
-    predicted = depth_from_disparity(np.maximum(disparity[valid], 0), *_RANGE_MM)
+    predicted = depth_from_disparity(np.maximum(disparity[valid], 0))
     aligned = np.clip(fit_alignment(rule, predicted, truth)(predicted), 1e-3, 2 * truth.max())
     return float(np.mean(np.abs(aligned - truth) / truth))

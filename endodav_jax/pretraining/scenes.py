@@ -94,11 +94,6 @@ class PhantomScenes:
         return {key: clip[rendered] for key, rendered in _KEYS.items()}
 
 
-def preset(family: str, **fields) -> PhantomConfig:
-    """Returns the phantom of a family with that family's camera settings."""
-    return PhantomConfig.of(family, **fields)
-
-
 class Mixture(Sequence[dict[str, np.ndarray]]):
     """The scenes of several families in order; to be shuffled."""
 
@@ -122,7 +117,7 @@ def mixture(
     counts = [max(1, round(scenes * weight / total)) for _, weight in families]
     return Mixture(
         [
-            PhantomScenes(preset(family, sequences=count, **fields), consecutive, cache, intervals)
+            PhantomScenes(PhantomConfig.of(family, sequences=count, **fields), consecutive, cache, intervals)
             for (family, _), count in zip(families, counts, strict=True)
         ]
     )

@@ -16,13 +16,15 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from endodav_jax.checkpoints.card import Card
+from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of, write_parts
 from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
-from endodav_jax.export.sessions import ComputeType, Engine, Session, open_session
+from endodav_jax.export.sessions import Session, open_session
 from endodav_jax.files import CannotWriteError, make_folder, remove, sha256_of_text
 from endodav_jax.inference.network import Bank
+from endodav_jax.inference.runtimes import Engine
 from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig
@@ -38,7 +40,7 @@ FileOf = Callable[[str], Path]  # name of a part -> its file, which is written o
 class ExportedNetwork:
     """A `Network` of exported parts; features are on the host."""
 
-    def __init__(self, config: DepthModelConfig, file_of: FileOf, engine: Engine, compute: ComputeType = "float32"):
+    def __init__(self, config: DepthModelConfig, file_of: FileOf, engine: Engine, compute: Precision = "float32"):
         """Takes the merged configuration, the file of each part, and the engine.
 
         Parts are opened on first use: a video needs none of the parts for streams.

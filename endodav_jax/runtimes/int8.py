@@ -14,12 +14,13 @@ from typing import Any, cast
 import numpy as np
 
 from endodav_jax.checkpoints.card import Card
+from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of
 from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.openvino_file import Quantised, quantise, require_nncf, require_openvino
-from endodav_jax.export.sessions import ComputeType, open_session
+from endodav_jax.export.sessions import open_session
 from endodav_jax.files import sha256_of_arrays, whole_file
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.runtimes.calibration import FRAMES, SEED, calibration_inputs, rendered_frames, video_frames
@@ -63,7 +64,7 @@ class Int8Files:
           UserError: OpenVINO or NNCF are missing, or the video cannot be read.
         """
         require_nncf("--precision int8")
-        self.compute: ComputeType = "bfloat16" if processor_has_bfloat16() else "float32"
+        self.compute: Precision = "bfloat16" if processor_has_bfloat16() else "float32"
         self._config, self._forced = config, forced
         self._plain = cached_export(config, params)
         self._frames = video_frames(video) if video else None
@@ -145,7 +146,7 @@ def _cost(about: Manifest) -> Cost:
 
 
 def quantised_where_faster(
-    plain: Path, out: Path, examples: list[tuple[np.ndarray, ...]], compute: ComputeType
+    plain: Path, out: Path, examples: list[tuple[np.ndarray, ...]], compute: Precision
 ) -> Quantised | None:
     """Writes the part with as much in int8 as is fastest; None, without a file, if `compute` alone is fastest."""
     session = open_session(plain, "openvino", compute)

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from endodav_jax.choices import Stereo
 from endodav_jax.data.sources.trajectories import poses_as_written
 from endodav_jax.errors import UserError
 from endodav_jax.scale.estimate import Scale, one_scale
@@ -22,7 +23,7 @@ from endodav_jax.scale.sources import (
 )
 from endodav_jax.scale.stereo import FRAMES, StereoRig, ratios_of_stereo, read_calibration
 from endodav_jax.video.camera_files import read_pinhole
-from endodav_jax.video.reader import FrameReader, Stereo
+from endodav_jax.video.reader import FrameReader
 
 OTHER_EYE: dict[Stereo, Stereo] = {"top": "bottom", "left": "right", "bottom": "top", "right": "left"}
 

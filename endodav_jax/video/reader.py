@@ -5,11 +5,11 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from endodav_jax.choices import Stereo
 from endodav_jax.errors import UserError
 from endodav_jax.video.dicom_file import DicomImages, open_dicom, series_in
 from endodav_jax.video.dicom_header import DICOM_SUFFIXES, is_dicom
@@ -17,8 +17,6 @@ from endodav_jax.video.frames import AS_IT_IS, Frame, FrameSource, Reading
 from endodav_jax.video.image_files import SUFFIXES, ImageSequence, images_matching
 from endodav_jax.video.recognise import frames_of_folder, holds_recordings, left_out_notes
 from endodav_jax.video.video_file import VideoFile
-
-Stereo = Literal["none", "top", "bottom", "left", "right"]
 
 
 def open_source(name: str, reading: Reading = AS_IT_IS) -> FrameSource:
@@ -78,6 +76,7 @@ class FrameReader:
 
     Attributes:
       source: the `FrameSource` underneath.
+      window: index that crops a source frame to the wanted view.
       size: (height, width) of the frames that come out.
       full_size: the same before `max_res`.
       fps: frames per second of a video made from the frames that come out.
@@ -98,7 +97,8 @@ class FrameReader:
           max_res: maximum length of the longer side, in pixels.
         """
         self.source, self.stereo, self.max_len = source, stereo, max_len
-        self.full_size = _half_size(source.size, stereo)
+        self.window = half_window(source.size, stereo)
+        self.full_size = _size_of(self.window)
         self.size = _limited(self.full_size, max_res)
         target = Fraction(target_fps).limit_denominator(1001)
         self.thinned = source.timed and 0 < target < source.fps
@@ -109,14 +109,6 @@ class FrameReader:
             self.count = max(1, round(self.count * self.fps / source.fps))
         if max_len:
             self.count = max_len if self.count is None else min(max_len, self.count)
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Index that crops a source frame to the wanted view."""
-        height, width = self.full_size
-        top = self.source.size[0] - height if self.stereo == "bottom" else 0
-        left = self.source.size[1] - width if self.stereo == "right" else 0
-        return np.s_[top : top + height, left : left + width]
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -148,22 +140,28 @@ class FrameReader:
                 tick = int((frame.time + half_frame) * rate) + 1
 
     def _shape(self, rgb: np.ndarray) -> np.ndarray:
-        height, width = self.full_size
-        top = rgb.shape[0] - height if self.stereo == "bottom" else 0
-        left = rgb.shape[1] - width if self.stereo == "right" else 0
-        rgb = rgb[top : top + height, left : left + width]
+        rgb = rgb[self.window]
         if self.size != self.full_size:
             rgb = cv2.resize(rgb, self.size[::-1], interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(rgb)
 
 
-def _half_size(size: tuple[int, int], stereo: Stereo) -> tuple[int, int]:
+def half_window(size: tuple[int, int], stereo: Stereo) -> tuple[slice, slice]:
+    """Returns the index of the wanted half of a frame of `size` (height, width) that holds two views."""
     height, width = size
-    if stereo in ("top", "bottom"):
-        return max(1, height // 2), width
-    if stereo in ("left", "right"):
-        return height, max(1, width // 2)
-    return height, width
+    match stereo:
+        case "top" | "bottom":
+            height = max(1, height // 2)
+        case "left" | "right":
+            width = max(1, width // 2)
+    top = size[0] - height if stereo == "bottom" else 0
+    left = size[1] - width if stereo == "right" else 0
+    return np.s_[top : top + height, left : left + width]
+
+
+def _size_of(window: tuple[slice, slice]) -> tuple[int, int]:
+    rows, columns = window
+    return rows.stop - rows.start, columns.stop - columns.start
 
 
 def _limited(size: tuple[int, int], max_res: int) -> tuple[int, int]:

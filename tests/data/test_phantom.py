@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, draw_scenes, render_batch, render_clip, render_sequence
+from endodav_jax.data.phantom.config import FAMILY_NAMES
+from endodav_jax.data.phantom.families import FAMILIES
 from tests.compilations import compilations
 from tests.data.phantom_clips import HEIGHT, LENGTH, WIDTH, clip
 
 CONFIG = PhantomConfig.colon(seed=3, sequences=2, frames=10, height=HEIGHT, width=WIDTH)
+
+
+def test_every_family_has_its_number():
+    assert tuple(FAMILIES) == FAMILY_NAMES
 
 
 def test_a_sequence_follows_the_contract_of_evaluation_frames():

@@ -1,13 +1,14 @@
 """The phantom as data: one frozen dataclass, and the presets of the families."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Light = Literal["endoscope", "flat"]
 Codec = Literal["", "h264", "mjpeg"]
+# A family's number, its place here, is part of every scene's seed: new ones go to the end.
+FamilyName = Literal["colon", "organ", "things", "airway", "stomach", "sinus"]
 
-LIGHTS = ("endoscope", "flat")
-CODECS = ("", "h264", "mjpeg")
+FAMILY_NAMES: tuple[FamilyName, ...] = get_args(FamilyName)
 MOST_TOOLS = 4
 LEAST_SIDE = 16  # pixels
 SEEDS = 2**29  # seeds a user can choose; the splits lie this far apart
@@ -23,7 +24,7 @@ class PhantomConfig:
     (`seed`, sequence).  Contradictions raise `ValueError` when it is built.
 
     Attributes:
-      family: a name of `families.FAMILIES`: `colon`, `organ`, `things`, `airway`, `stomach`, `sinus`.
+      family: kind of world, see `families.FAMILIES`.
       seed: of the whole data set; training and test data of one family differ in it.
       sequences: how many sequences.
       frames: how many frames each.
@@ -85,10 +86,8 @@ class PhantomConfig:
             if not good:
                 raise ValueError(f"data.phantom.{field}: {getattr(self, field)!r} must be {wanted}")
 
-        from endodav_jax.data.phantom.families import FAMILIES
-
-        check("family", self.family in FAMILIES, "one of " + ", ".join(FAMILIES))
-        check("light", self.light in LIGHTS, "one of " + ", ".join(LIGHTS))
+        check("family", self.family in FAMILY_NAMES, "one of " + ", ".join(FAMILY_NAMES))
+        check("light", self.light in get_args(Light), "one of " + ", ".join(get_args(Light)))
         check("seed", 0 <= self.seed < 2**31, "in 0..2^31-1")
         check("sequences", self.sequences >= 1, "at least 1")
         check("frames", self.frames >= 1, "at least 1")
@@ -106,7 +105,7 @@ class PhantomConfig:
         check("smoke", 0 <= self.smoke <= 1, "in 0..1")
         check("fluid", 0 <= self.fluid <= 1, "in 0..1")
         check("motion_blur", 0 <= self.motion_blur <= 1, "in 0..1")
-        check("codec", self.codec in CODECS, "one of h264, mjpeg, or empty")
+        check("codec", self.codec in get_args(Codec), "one of h264, mjpeg, or empty")
         check("codec_quality", 1 <= self.codec_quality <= 100, "in 1..100")
         check("every", self.every >= 1, "at least 1")
         check("stereo", 0 <= self.stereo <= 50, "in 0..50 mm")

@@ -51,7 +51,7 @@ def _things_materials(key: jax.Array, specular: jax.Array) -> Materials:
 
 _sinus_path = functools.partial(draw_tube_path, aside=0.3)
 
-# A family's number, its place here, is part of every scene's seed: new ones go to the end.
+# By `config.FAMILY_NAMES`.
 FAMILIES: Mapping[str, Family] = MappingProxyType({
     "colon": Family("folded, branching tubes", ColonShape, colon_mucosa, draw_tube_path),
     "organ": Family(

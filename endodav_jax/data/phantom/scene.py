@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from endodav_jax.data.phantom.camera import Lens
-from endodav_jax.data.phantom.config import PhantomConfig
+from endodav_jax.data.phantom.config import FAMILY_NAMES, PhantomConfig
 from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.extras import Extras, draw_extras
 from endodav_jax.data.phantom.families import FAMILIES
@@ -83,7 +83,7 @@ def draw_scenes(config: PhantomConfig, sequences: jax.Array) -> Scene:
 
 
 def _key(config: PhantomConfig, sequence: int | jax.Array) -> jax.Array:
-    key = jax.random.fold_in(jax.random.key(config.seed), list(FAMILIES).index(config.family))
+    key = jax.random.fold_in(jax.random.key(config.seed), FAMILY_NAMES.index(config.family))
     return jax.random.fold_in(key, sequence)
 
 

@@ -22,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 
+from endodav_jax.choices import Stereo
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
 from endodav_jax.data.sources.decode import (
     Unreadable,
@@ -30,7 +31,7 @@ from endodav_jax.data.sources.decode import (
     read_uint16,
     valid_depth,
 )
-from endodav_jax.data.sources.frames_known import Given, Known, Stereo, half_of, half_window, read_known
+from endodav_jax.data.sources.frames_known import Given, Known, half_of, read_known
 from endodav_jax.data.sources.frames_layout import SequencePlace, file_beside, find_sequences
 from endodav_jax.data.sources.paired_files import gaps_in
 from endodav_jax.data.sources.undistorted import Undistorters, resampled
@@ -40,6 +41,7 @@ from endodav_jax.video.frame_masks import MaskOf, fitted_mask
 from endodav_jax.video.frames import Deinterlace, Reading, ReadingStopped
 from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole
+from endodav_jax.video.reader import half_window
 from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.view_mask import detect_view, read_view, varied
 

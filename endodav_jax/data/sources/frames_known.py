@@ -6,10 +6,10 @@ Which files these are, and their units: `data.sources.frames`.
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from endodav_jax.choices import Stereo
 from endodav_jax.data.sources.colmap import read_colmap
 from endodav_jax.data.sources.frames_layout import SequencePlace, file_beside
 from endodav_jax.data.sources.geometry_files import Geometry, read_geometry_npz
@@ -22,13 +22,12 @@ from endodav_jax.video.frame_masks import FrameMasks, masks_beside
 from endodav_jax.video.frames import SQUARE, FrameSource, Reading
 from endodav_jax.video.image_order import frame_numbers, in_order
 from endodav_jax.video.lenses import Lens
+from endodav_jax.video.reader import half_window
 from endodav_jax.video.video_file import VideoFile
 
 CAMERA_FILES = tuple(f"{stem}{suffix}" for stem in ("intrinsics", "camera") for suffix in
                      (".json", ".txt", ".yaml", ".yml", ".npy"))  # fmt: skip
 _DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
-
-Stereo = Literal["none", "top", "bottom", "left", "right"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,16 +155,3 @@ def _geometry(place: SequencePlace, numbers: list[int], names: list[str], given:
 def half_of(image: np.ndarray, stereo: Stereo) -> np.ndarray:
     """Returns the wanted half of an image [H, W, C] that holds two views."""
     return np.ascontiguousarray(image[half_window(image.shape[:2], stereo)])
-
-
-def half_window(size: tuple[int, int], stereo: Stereo) -> slice | tuple[slice, slice]:
-    """Returns the index of that half in images of `size` (height, width)."""
-    height, width = size[0] // 2, size[1] // 2
-    windows: dict[str, slice | tuple[slice, slice]] = {
-        "none": np.s_[:, :],
-        "top": np.s_[:height],
-        "bottom": np.s_[size[0] - height :],
-        "left": np.s_[:, :width],
-        "right": np.s_[:, size[1] - width :],
-    }
-    return windows[stereo]

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Container, Iterator
 from typing import Any, Literal
 
-from endodav_jax.data.phantom.config import SEEDS, PhantomConfig
+from endodav_jax.data.phantom.config import FAMILY_NAMES, SEEDS, PhantomConfig
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
 from endodav_jax.errors import UserError
 
@@ -62,10 +62,8 @@ class PhantomSource(SequenceSource):
         Raises:
           UserError: there is no such family, or a value is out of range.
         """
-        from endodav_jax.data.phantom.families import FAMILIES
-
-        if family not in FAMILIES:
-            raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILIES)}")
+        if family not in FAMILY_NAMES:
+            raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILY_NAMES)}")
         if not 0 <= seed < SEEDS:
             raise UserError(f"phantom: seed {seed} must lie in 0..{SEEDS - 1}")
         for option, count, usual in (
