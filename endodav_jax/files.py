@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +157,12 @@ def sha256_of_arrays(arrays: Iterable[tuple[str, np.ndarray]]) -> str:
         digest.update(f"{heading}\n".encode())
         digest.update(array.data if array.size else b"")
     return digest.hexdigest()
+
+
+def sha256_of_weights(arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of arrays by name, whatever their order and type: names, shapes and values as float32."""
+    contiguous = ((name, np.ascontiguousarray(arrays[name], np.dtype("<f4"))) for name in sorted(arrays))
+    return sha256_of_arrays((f"{name} {array.shape}", array) for name, array in contiguous)
 
 
 def sha256_of(path: Path | str) -> str:

@@ -16,7 +16,7 @@ from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.conversion.names import params_from_torch, torch_from_params
 from endodav_jax.conversion.weights_file import WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
-from endodav_jax.files import sha256_of_arrays, whole_file
+from endodav_jax.files import sha256_of_weights, whole_file
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.groups import GROUPS, group_of
 from endodav_jax.models.registry import NO_ADAPTER
@@ -53,7 +53,7 @@ def save_adapter(
         "package_version": __version__,
         "model": json.dumps(dataclasses.asdict(config)),
         "card": json.dumps(dataclasses.asdict(card)),
-        "base_digest": _digest(frozen),
+        "base_digest": sha256_of_weights(frozen),
     }
     with whole_file(path, overwrite) as part:
         save_file(trained, part, metadata)
@@ -86,7 +86,7 @@ def apply_adapter(config: DepthModelConfig, params: dict, path: Path | str) -> t
     if adapted.preset != config.preset:
         raise UserError(f"{path}: was trained on {adapted.preset}, and the weights given are {config.preset}")
     _, frozen = _split(params, config)
-    if _digest(frozen) != digest:
+    if sha256_of_weights(frozen) != digest:
         sources = ", ".join(card.sources) or "other weights"
         raise UserError(f"{path}: was trained on {sources}, whose numbers differ from the weights given")
     return adapted, params_from_torch(frozen | file.tensors, adapted, str(path)), card
@@ -101,9 +101,3 @@ def _split(params: dict, config: DepthModelConfig) -> tuple[dict[str, np.ndarray
         torch_from_params(traverse_util.unflatten_dict(part), config) for part in (trained, frozen)
     )
     return trained_state, frozen_state
-
-
-def _digest(state: dict[str, np.ndarray]) -> str:
-    """SHA-256 over names, shapes and little-endian bytes, in the order of names."""
-    arrays = ((name, np.ascontiguousarray(state[name], np.dtype("<f4"))) for name in sorted(state))
-    return sha256_of_arrays((f"{name} {array.shape}", array) for name, array in arrays)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ import tensorflow_datasets as tfds
 from endodav_jax.data.builders.features import skip_image_decoding
 from endodav_jax.data.builders.video import SEQUENCES_FILE, tfds_split
 from endodav_jax.errors import UserError
+from endodav_jax.files import sha256_of_text
 from endodav_jax.video.undistort import Undistorter
 
 _LEVELS = ("", "*/", "*/*/", "*/*/*/")  # a data set is at ROOT/NAME/CONFIG/VERSION; any of these can be given
@@ -148,7 +148,7 @@ def sequences_without_camera(folder: Path, split: str) -> list[str]:
 def digest_of_split(split: PreparedSplit) -> str:
     """Returns the SHA-256 of the description of a split's sequences; it is the same for copies of a data set."""
     cards = read_cards(split.folder)[split.split]
-    return hashlib.sha256(json.dumps(cards, sort_keys=True).encode()).hexdigest()
+    return sha256_of_text(json.dumps(cards, sort_keys=True))
 
 
 def read_settings(folder: Path) -> dict:

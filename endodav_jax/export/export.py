@@ -1,7 +1,6 @@
 """`export_network`: exports a checkpoint to files for other runtimes."""
 
 import dataclasses
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from endodav_jax.export.openvino_file import require_openvino, write_openvino
 from endodav_jax.export.parts import Part, parts_of
 from endodav_jax.export.sessions import READ_BY
 from endodav_jax.export.stablehlo_file import write_stablehlo
-from endodav_jax.files import whole_file
+from endodav_jax.files import sha256_of_weights, whole_file
 from endodav_jax.models import DepthModelConfig, merge_adapters
 
 _OF_FILES = (*READ_BY, ".bin", ".safetensors")  # suffixes that would make a folder look like a file
@@ -95,7 +94,7 @@ def write_parts(
         )
     files = {name: f"{name}.onnx" for name in parts}
     ports = {name: ports_of(part, dynamic_batch) for name, part in parts.items()}
-    about = Manifest("onnx", storage, config, card, files, digest_of(params), ports, OPSET)
+    about = Manifest("onnx", storage, config, card, files, digest_of_weights(params), ports, OPSET)
     with whole_file(out, overwrite or keep, keep) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
         if what == "stablehlo":
@@ -129,12 +128,7 @@ def ports_of(part: Part, dynamic_batch: bool) -> dict[str, dict[str, list]]:
     }
 
 
-def digest_of(params: dict) -> str:
-    """SHA-256 of weights: paths, shapes and little-endian float32 bytes."""
-    digest = hashlib.sha256()
-    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    for path, leaf in sorted(leaves.items()):
-        array = np.ascontiguousarray(leaf, np.dtype("<f4"))
-        digest.update(f"{path} {array.shape}\n".encode())
-        digest.update(array.data if array.size else b"")
-    return digest.hexdigest()
+def digest_of_weights(params: dict) -> str:
+    """SHA-256 of a network's weights, by their paths."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return sha256_of_weights({jax.tree_util.keystr(path): leaf for path, leaf in leaves})

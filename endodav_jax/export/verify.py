@@ -15,7 +15,7 @@ from endodav_jax.choices import Precision
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.data.phantom.sequence import render_sequence
 from endodav_jax.errors import UserError
-from endodav_jax.export.export import digest_of, merged_float32
+from endodav_jax.export.export import digest_of_weights, merged_float32
 from endodav_jax.export.manifest import Manifest, Storage
 from endodav_jax.export.parts import Part, input_shape, parts_of
 from endodav_jax.export.sessions import open_session
@@ -105,7 +105,7 @@ def verify_export(
     manifest, folder = read_manifest(Path(path))
     config, params, _ = load_model(weights)
     config, depth = merged_float32(config, params["depth"])
-    if (manifest.config, manifest.weights_digest) != (config, digest_of(depth)):
+    if (manifest.config, manifest.weights_digest) != (config, digest_of_weights(depth)):
         raise UserError(f"{path}: was exported from other weights than those in {weights}")
     parts = parts_of(config, depth)
     random = np.random.default_rng(0).random((STREAM_STEPS, *_frame_shape(parts)), np.float32)

@@ -18,7 +18,7 @@ from jaxtyping import Float32, Int
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
-from endodav_jax.export.export import digest_of, write_parts
+from endodav_jax.export.export import digest_of_weights, write_parts
 from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.sessions import Session, open_session
@@ -143,7 +143,7 @@ def folder_suffix(use: str) -> str:
 def network_digest(config: DepthModelConfig, params: dict) -> str:
     """Names a network among cached files: by its weights and by its configuration, which is part of the programs."""
     described = json.dumps(dataclasses.asdict(config), sort_keys=True)
-    return sha256_of_text(f"{digest_of(params)} {described}")[:24]
+    return sha256_of_text(f"{digest_of_weights(params)} {described}")[:24]
 
 
 def cached(

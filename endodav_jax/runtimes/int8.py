@@ -16,7 +16,7 @@ import numpy as np
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
-from endodav_jax.export.export import digest_of
+from endodav_jax.export.export import digest_of_weights
 from endodav_jax.export.manifest import MANIFEST_NAME, Manifest
 from endodav_jax.export.onnx_file import OPSET
 from endodav_jax.export.openvino_file import Quantised, quantise, require_nncf, require_openvino
@@ -68,7 +68,7 @@ class Int8Files:
         self._config, self._forced = config, forced
         self._plain = cached_export(config, params)
         self._frames = video_frames(video) if video else None
-        self._digest, self._name = digest_of(params), network_digest(config, params)
+        self._digest, self._name = digest_of_weights(params), network_digest(config, params)
         self._prepared: dict[str, tuple[Path, Manifest]] = {}
 
     def __call__(self, part: str) -> Path:

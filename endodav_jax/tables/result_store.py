@@ -9,7 +9,7 @@ from endodav_jax.files import finite, sha256_of_text, whole_file
 _DIGITS = 12  # of a digest in a file name: enough to avoid collisions within a folder
 
 
-def digest_of(identity: object) -> str:
+def digest_of_identity(identity: object) -> str:
     """Returns the first digits of the SHA-256 of a JSON-compatible value."""
     text = json.dumps(identity, sort_keys=True, default=str)
     return sha256_of_text(text)[:_DIGITS]
@@ -27,7 +27,7 @@ def stored_result(folder: Path, name: str, identity: dict, compute: Callable[[],
     Returns:
       The result as read back from JSON, and whether it was stored before; numbers that are not finite are None.
     """
-    path = folder / f"{name}-{digest_of(identity)}.json"
+    path = folder / f"{name}-{digest_of_identity(identity)}.json"
     found = _read(path)
     if found is not None:
         return found, True

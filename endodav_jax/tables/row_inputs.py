@@ -25,7 +25,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import FAMILIES
 from endodav_jax.tables.given import WHERE, Given
 from endodav_jax.tables.recipes import SmallRun, training_sections
-from endodav_jax.tables.result_store import digest_of
+from endodav_jax.tables.result_store import digest_of_identity
 from endodav_jax.tables.rows import DATA_NAMES, NETWORKS, DataSet, Network
 from endodav_jax.training.loop import train
 
@@ -135,7 +135,7 @@ class RowInputs:
             "training data": data.digest,
             "seed": self.given.seed,
         }
-        workdir = self.workdir / "trained" / f"{name}-{digest_of(identity)}"
+        workdir = self.workdir / "trained" / f"{name}-{digest_of_identity(identity)}"
         if not is_checkpoint(workdir / MODEL_FOLDER):
             print(f"training {name}: {workdir}", flush=True)
             sections["data"] = dataclasses.replace(sections["data"], path=str(data.folder), split=data.split)
@@ -160,7 +160,7 @@ class RowInputs:
 
     def _shipped(self) -> Weights:
         """Returns the networks shipped with the package, from which rows on a phantom start by default."""
-        digest = digest_of(sha256_of_shipped())
+        digest = digest_of_identity(sha256_of_shipped())
         folder = self.workdir / "weights" / f"shipped-{digest}"
         if not is_checkpoint(folder):
             convert(SHIPPED, folder)
@@ -175,7 +175,7 @@ class RowInputs:
         config = dataclasses.replace(manifest.config, precision=self.given.precision)
         if self.size is not None:
             config = dataclasses.replace(config, image_shape=self.size.image_shape)
-        return Weights(folder, config, digest or digest_of(manifest.files))
+        return Weights(folder, config, digest or digest_of_identity(manifest.files))
 
     def _split(self, data: DataSet, split: str) -> Split:
         left_out: tuple[str, ...] = ()
@@ -191,10 +191,10 @@ class RowInputs:
             if missing:
                 left_out = (f"{DATA_NAMES[data]}, {split}: not there and left out: {missing[0]}{more}",)
         identity = {"settings": read_settings(folder), "cards": read_cards(folder)[split]}
-        return Split(folder, split, digest_of(identity), left_out)
+        return Split(folder, split, digest_of_identity(identity), left_out)
 
     def _rendered(self, phantom: PhantomData) -> tuple[Path, Path]:
-        root = self.workdir / "data" / f"{phantom.family}-{digest_of(dataclasses.asdict(phantom))}"
+        root = self.workdir / "data" / f"{phantom.family}-{digest_of_identity(dataclasses.asdict(phantom))}"
         return render(phantom, root)
 
     def _evaluated(self, data: DataSet) -> str:
@@ -217,5 +217,5 @@ def _digest_of_files(place: Path) -> str:
     place = place.expanduser()
     files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in _WEIGHT_FILES)
     with contextlib.suppress(OSError):
-        return digest_of({path.name: sha256_of(path) for path in files})
+        return digest_of_identity({path.name: sha256_of(path) for path in files})
     raise UserError(f"{place}: cannot be read")

@@ -28,7 +28,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.plain_table import plain_table
 from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report import Section, definitions, table, text, write_report
-from endodav_jax.tables.result_store import digest_of, stored_result
+from endodav_jax.tables.result_store import digest_of_identity, stored_result
 from endodav_jax.tables.row_inputs import Preempted
 from endodav_jax.tables.rows import NETWORKS, Network
 from endodav_jax.tables.text import COLUMNS
@@ -192,7 +192,7 @@ class _Patient:
             identity["weights"] = sha256_of_shipped()
         if not NETWORKS[network].starts:
             return config.weights, identity | {"train": None}
-        folder = self.workdir / "trained" / f"{network}-{digest_of(identity)}"
+        folder = self.workdir / "trained" / f"{network}-{digest_of_identity(identity)}"
         if not is_checkpoint(folder / MODEL_FOLDER):
             print(f"training {network}: {folder}", flush=True)
             if train(trained_config(self._with_camera, network), folder) == EXIT_PREEMPTED:
