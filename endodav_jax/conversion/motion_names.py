@@ -9,11 +9,9 @@ import numpy as np
 from flax import nnx
 
 from endodav_jax.conversion.name_rules import read_params, write_params
-from endodav_jax.models.flow import FlowNet, TransformNet
-from endodav_jax.models.layers import Numerics
-from endodav_jax.models.pose import IntrinsicsHead, PoseNet
 from endodav_jax.models.resnet import stacked_stem
 from endodav_jax.models.tensor_names import BATCH_NORM, CONV, LINEAR, LINEAR_OF_CONV, Rule
+from endodav_jax.models.training_networks import motion_network
 
 
 def resnet_rules(here: str = "encoder.", there: str = "encoder.") -> list[Rule]:
@@ -127,11 +125,5 @@ def resnet_params_from_torchvision(
 @functools.cache
 def abstract_motion_params(network: str, layers: int = 18) -> dict:
     """The shapes of the weights of one network of `TrainingNetworks`, other than the depth network."""
-    numerics = Numerics.of("float32")
-    build = {
-        "pose": lambda: PoseNet(nnx.Rngs(0), layers=layers, numerics=numerics),
-        "intrinsics": lambda: IntrinsicsHead(nnx.Rngs(0), layers=layers),
-        "flow": lambda: FlowNet(nnx.Rngs(0), layers=layers, numerics=numerics),
-        "transform": lambda: TransformNet(nnx.Rngs(0), layers=layers, numerics=numerics),
-    }
-    return nnx.to_pure_dict(nnx.state(nnx.eval_shape(build[network])))
+    abstract = nnx.eval_shape(lambda: motion_network(network, nnx.Rngs(0), layers=layers))
+    return nnx.to_pure_dict(nnx.state(abstract))

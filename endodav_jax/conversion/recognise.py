@@ -11,6 +11,7 @@ from endodav_jax.conversion.names import params_from_torch
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import BACKBONES, DepthModelConfig
 from endodav_jax.models.registry import ADAPTERS, FAMILIES, NO_ADAPTER, Family, KeyTraits
+from endodav_jax.models.resnet import RESNETS, ResNetSize
 
 KINDS = ("depth", "motion", "resnet")  # of networks, as `kind_of` tells them
 # The program whose image network is the foundation of the families; its files become a network of one of them.
@@ -30,10 +31,9 @@ _MOTION_KEYS = {
 _ADAPTED_LAYER = re.compile(r"(pretrained\.blocks\.\d+\.mlp\.fc[12]\.)(?!weight$|bias$)\w+$")
 _ADAPTED_MOTION = re.compile(r"head\.motion_modules\..*\.ff\.net\.2\.(?!weight$|bias$)\w+$")
 _WIDTH_KEYS = ("pretrained.pos_embed", "pretrained.cls_token", "pretrained.norm.weight", "pretrained.norm.bias")
-_RESNETS: dict[tuple[tuple[int, ...], bool], int] = {  # (blocks of each stage, with bottleneck) -> layers
-    ((2, 2, 2, 2), False): 18,
-    ((3, 4, 6, 3), False): 34,
-    ((3, 4, 6, 3), True): 50,
+# (blocks of each stage, with bottleneck) -> layers, of the published ones.
+_RESNETS: dict[tuple[tuple[int, ...], bool], int] = {
+    (size.blocks, size.bottleneck): layers for layers, size in RESNETS.items() if size.widths == ResNetSize.widths
 }
 
 

@@ -18,9 +18,8 @@ from endodav_jax.files import whole_file
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
-from endodav_jax.models.layers import Numerics
-from endodav_jax.models.pose import IntrinsicsHead, PoseNet
 from endodav_jax.models.resnet import RESNETS
+from endodav_jax.models.training_networks import motion_network
 
 PUBLISHED_SHAPE = (256, 320)  # frame size for training and evaluating the pose network; larger frames are reduced
 
@@ -184,10 +183,9 @@ def _layers_of(params: dict) -> int:
 @functools.cache
 def _networks(layers: int) -> dict[str, tuple[nnx.GraphDef, dict]]:
     """Returns network -> its structure, and the shapes of its weights and statistics in one tree."""
-    numerics = Numerics.of("float32")
-    builders = {
-        "pose": lambda: PoseNet(nnx.Rngs(0), layers=layers, numerics=numerics),
-        "intrinsics": lambda: IntrinsicsHead(nnx.Rngs(0), layers=layers),
-    }
-    parts = {name: nnx.split(nnx.eval_shape(build)) for name, build in builders.items()}
-    return {name: (graphdef, nnx.to_pure_dict(state)) for name, (graphdef, state) in parts.items()}
+
+    def parts(name: str) -> tuple[nnx.GraphDef, dict]:
+        graphdef, state = nnx.split(nnx.eval_shape(lambda: motion_network(name, nnx.Rngs(0), layers=layers)))
+        return graphdef, nnx.to_pure_dict(state)
+
+    return {name: parts(name) for name in ("pose", "intrinsics")}

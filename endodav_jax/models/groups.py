@@ -14,7 +14,7 @@ from flax import nnx
 
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import late_parameters
-from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS
+from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS, RESNET_NETWORKS
 from endodav_jax.plain_table import plain_table
 
 Path = tuple[Hashable, ...]  # of a parameter: its network, and the names in it
@@ -74,9 +74,7 @@ def _of_adapters(temporal: bool, late: bool) -> Callable[[Path], bool]:
 _UNUSED = _below(
     ("depth", "encoder", "mask_token"),
     ("depth", "head", "fusions", 3, "unit1"),
-    ("pose", "encoder", "classifier"),
-    ("flow", "encoder", "classifier"),
-    ("transform", "encoder", "classifier"),
+    *((network, "encoder", "classifier") for network in RESNET_NETWORKS),
     ("intrinsics", "squeeze"),
 )
 

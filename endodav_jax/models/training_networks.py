@@ -1,5 +1,7 @@
 """All networks of self-supervised training in one module, so that one tree holds every weight of a run."""
 
+from collections.abc import Callable, Mapping
+
 from flax import nnx
 
 from endodav_jax.choices import Precision
@@ -10,7 +12,23 @@ from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
 
 DEPTH_NETWORK = "depth"
+# Those with a ResNet of their own; the head of the intrinsics reads the pose network's features.
+RESNET_NETWORKS: Mapping[str, Callable[..., nnx.Module]] = {"pose": PoseNet, "flow": FlowNet, "transform": TransformNet}
 MOTION_NETWORKS = ("pose", "intrinsics", "flow", "transform")
+
+
+def motion_network(
+    name: str,
+    rngs: nnx.Rngs,
+    *,
+    layers: int = 18,
+    precision: Precision = "float32",
+    axis_name: str | None = None,
+) -> nnx.Module:
+    """Builds one of `MOTION_NETWORKS`; see `TrainingNetworks`."""
+    if name == "intrinsics":
+        return IntrinsicsHead(rngs, layers=layers)
+    return RESNET_NETWORKS[name](rngs, layers=layers, numerics=Numerics.of(precision), axis_name=axis_name)
 
 
 class TrainingNetworks(nnx.Module):
@@ -25,6 +43,11 @@ class TrainingNetworks(nnx.Module):
       remat: see `VideoDepth`.
     """
 
+    pose: PoseNet
+    intrinsics: IntrinsicsHead
+    flow: FlowNet
+    transform: TransformNet
+
     def __init__(
         self,
         config: DepthModelConfig,
@@ -35,9 +58,6 @@ class TrainingNetworks(nnx.Module):
         axis_name: str | None = None,
         remat: bool = False,
     ):
-        numerics = Numerics.of(precision)
         self.depth = build_depth_model(config, rngs, remat)
-        self.pose = PoseNet(rngs, layers=layers, numerics=numerics, axis_name=axis_name)
-        self.intrinsics = IntrinsicsHead(rngs, layers=layers)
-        self.flow = FlowNet(rngs, layers=layers, numerics=numerics, axis_name=axis_name)
-        self.transform = TransformNet(rngs, layers=layers, numerics=numerics, axis_name=axis_name)
+        for name in MOTION_NETWORKS:
+            setattr(self, name, motion_network(name, rngs, layers=layers, precision=precision, axis_name=axis_name))

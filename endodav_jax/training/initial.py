@@ -14,10 +14,8 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_arrays
 from endodav_jax.models.groups import GROUPS, group_of, trainable_groups, with_late_groups
 from endodav_jax.models.registry import NO_ADAPTER
-from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS, TrainingNetworks
+from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS, RESNET_NETWORKS, TrainingNetworks
 from endodav_jax.training.partition import Groups, flatten, names_of, split_by_group, unflatten
-
-_RESNET_USERS = ("pose", "flow", "transform")
 
 
 class Initial(NamedTuple):
@@ -63,13 +61,13 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
     params, statistics = (flatten(nnx.to_pure_dict(part)) for part in abstract)
     if config.train.resnet_weights:
         found = load_networks(config.train.resnet_weights)
-        for user in _RESNET_USERS:
+        for user in RESNET_NETWORKS:
             _overwrite(f"{user}.encoder.", found.params["resnet"], params, statistics, config.train.resnet_weights)
     card = None
     if config.weights:
         found = load_networks(config.weights)
         _check_fit(found, config)
-        for name in ("depth", *MOTION_NETWORKS):
+        for name in (DEPTH_NETWORK, *MOTION_NETWORKS):
             if name in found.params:
                 _overwrite(f"{name}.", found.params[name], params, statistics, config.weights)
         card = found.card
@@ -129,7 +127,7 @@ def _check_fit(found: Networks, config: Config) -> None:
                 f"{config.weights}: has no networks {' and '.join(missing)} that could be kept as they are; set "
                 "config.train.objective.learn_registration=True"
             )
-    layers = found.card.entries.get("resnet_layers") if set(_RESNET_USERS) & found.params.keys() else None
+    layers = found.card.entries.get("resnet_layers") if set(RESNET_NETWORKS) & found.params.keys() else None
     fields: list[tuple[str, object, object]] = []
     if depth is not None:
         fields.append(("model.preset", depth.preset, config.model.preset))
