@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+CACHE_VARIABLE = "ENDODAV_JAX_CACHE"
 _ORBAX = os.path.join("orbax", "checkpoint") + os.sep
 
 
@@ -26,13 +27,18 @@ def set_up() -> None:
     use_compilation_cache()
 
 
-def default_cache_folder() -> Path:
-    """`endodav_jax` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "endodav_jax" / "xla"
+def cache_folder() -> Path:
+    """`ENDODAV_JAX_CACHE`, else `endodav_jax` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`).
+
+    It keeps compiled programs and exported networks.
+    """
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "endodav_jax"
 
 
 def use_compilation_cache() -> None:
-    """Caches compiled programs in `default_cache_folder`, unless a folder is already set.
+    """Caches compiled programs in `cache_folder`, unless a folder is already set.
 
     Only the first run on a machine then has to compile.  If the folder cannot be created (a read-only home, no
     home at all), JAX runs without the cache; a failure to read or write an entry is only a warning from JAX and
@@ -42,7 +48,7 @@ def use_compilation_cache() -> None:
     if jax.config.jax_compilation_cache_dir if jax else os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     try:
-        folder = default_cache_folder()
+        folder = cache_folder() / "xla"
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return

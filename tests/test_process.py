@@ -10,7 +10,7 @@ import jax
 import orbax.checkpoint as ocp
 import pytest
 
-from endodav_jax.process import HushedReaders, default_cache_folder, use_compilation_cache
+from endodav_jax.process import HushedReaders, cache_folder, use_compilation_cache
 
 UNTOUCHED = """
 import gc, importlib, os, pkgutil, signal, sys, warnings
@@ -60,15 +60,16 @@ def no_cache(monkeypatch, tmp_path):
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("ENDODAV_JAX_CACHE", raising=False)
     yield tmp_path
     jax.config.update("jax_compilation_cache_dir", before)
 
 
 def test_compiled_programs_are_kept_in_the_users_cache_folder(no_cache):
     use_compilation_cache()
-    assert jax.config.jax_compilation_cache_dir == str(default_cache_folder())
-    assert default_cache_folder().is_dir()
-    assert default_cache_folder().is_relative_to(no_cache)
+    assert jax.config.jax_compilation_cache_dir == str(cache_folder() / "xla")
+    assert cache_folder().is_dir()
+    assert cache_folder().is_relative_to(no_cache)
 
 
 def test_a_folder_that_is_already_set_is_kept(no_cache):

@@ -14,9 +14,8 @@ from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.sources.base import OnBadFrame, SequenceInfo, Source
 from endodav_jax.errors import UserError
 from endodav_jax.files import make_folder
+from endodav_jax.geometry.pixels import PUBLISHED_SHAPE
 from endodav_jax.progress import progress_bar
-
-TRAINING_SHAPE = (256, 320)  # height, width at which the published programs train
 
 # Bytes a pixel of colour and of depth takes; compact files are smaller, but by how much depends on the pictures.
 _BYTES = {"fast": (3.0, 4.0), "compact": (1.2, 1.5)}
@@ -73,7 +72,7 @@ def forms_of(
     own_size = full_size or source.name == "phantom"
     forms = []
     if training:
-        forms.append(Form(training, image_shape or (None if own_size else TRAINING_SHAPE), storage or "fast"))
+        forms.append(Form(training, image_shape or (None if own_size else PUBLISHED_SHAPE), storage or "fast"))
     if evaluation:
         forms.append(Form(evaluation, image_shape, storage or "compact"))
     return forms

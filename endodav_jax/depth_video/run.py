@@ -20,7 +20,7 @@ from endodav_jax.video.depth_files import need_exr
 from endodav_jax.video.frame_masks import FrameMasks, frames_of, masks_beside
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
-from endodav_jax.video.intrinsics import guessed_intrinsics
+from endodav_jax.video.intrinsics import GUESSED_FOCAL, guessed_intrinsics
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.video.view_mask import find_view
 
@@ -163,7 +163,7 @@ def _camera(config: InferConfig, reader: FrameReader) -> Camera:
     if config.intrinsics:
         lens = read_camera(config.intrinsics, reader.full_size, reader.size)
         return Camera(lens.intrinsics, f"given: {config.intrinsics}", lens if lens.distorted else None)
-    origin = "guessed: focal length 0.82 of the longer side, centre of the frame"
+    origin = f"guessed: focal length {GUESSED_FOCAL} of the longer side, centre of the frame"
     return Camera(guessed_intrinsics(reader.size, reader.pixel_aspect), origin)
 
 

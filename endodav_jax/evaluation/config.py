@@ -40,8 +40,8 @@ class EvaluateConfig(RuntimeConfig):
     split: str = "test"
     align: Rule = "scale_shift"
     per_frame: bool = False
-    near: float = 1e-3
-    far: float = 150.0
+    near: float = DepthRange.near
+    far: float = DepthRange.far
     max_len: Annotated[int, spelled("--max-length")] = 0
     windows: AlignRule = "endodav"
     steady: bool = False

@@ -15,13 +15,11 @@ from endodav_jax.data.resize import resize_frame
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.pose_errors import snippet_errors
 from endodav_jax.files import whole_file
-from endodav_jax.geometry.pixels import resized_intrinsics
+from endodav_jax.geometry.pixels import PUBLISHED_SHAPE, resized_intrinsics
 from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.models.resnet import RESNETS
 from endodav_jax.models.training_networks import motion_network
-
-PUBLISHED_SHAPE = (256, 320)  # frame size for training and evaluating the pose network; larger frames are reduced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +78,7 @@ class MotionEstimator:
         before = None
         for frame in frames:
             height, width = frame.frame.shape[:2]
+            # Larger frames are reduced to those on which the pose network was trained.
             shape = tuple(min(size, most) for size, most in zip((height, width), PUBLISHED_SHAPE, strict=True))
             now = resize_frame(frame, shape).frame.astype(np.float32)[None] / 255
             if before is not None:

@@ -10,6 +10,8 @@ import numpy as np
 
 Size = tuple[int, int]
 
+PUBLISHED_SHAPE: Size = (256, 320)  # of the frames on which the published programs train
+
 
 @overload
 def resized_pixels(pixels: float, scale: float) -> float: ...

@@ -1,5 +1,6 @@
 """The families of depth networks that come with the package.  A family of another package: `docs/extending.md`."""
 
+from endodav_jax.geometry.pixels import PUBLISHED_SHAPE
 from endodav_jax.models.adapters import adapter_tensors
 from endodav_jax.models.config import MAX_FRAMES, Backbone, DepthModelConfig
 from endodav_jax.models.endodac import EndoDAC
@@ -120,7 +121,7 @@ register_family(
         taps=_last_blocks,
         low_rank_scale=lambda rank: 1.0 / rank,
         residual_blocks=True,
-        frame_shape=(256, 320),  # the size of its published training, whatever the network's own
+        frame_shape=PUBLISHED_SHAPE,  # whatever the network's own
         claims=_endodac_claims,
         licence=lambda preset: "EndoDAC: published without a licence; ask its authors before any use but private study",
     )

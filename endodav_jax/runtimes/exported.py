@@ -28,9 +28,9 @@ from endodav_jax.inference.runtimes import Engine
 from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig
+from endodav_jax.process import CACHE_VARIABLE, cache_folder
 from endodav_jax.version import __version__
 
-CACHE_VARIABLE = "ENDODAV_JAX_CACHE"
 # Parts by use; the complete network of `endodav export` is not used here.
 USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "stream_step"), "frames": ("frame",)}
 
@@ -124,12 +124,6 @@ def _released(part: str) -> Session:
     raise RuntimeError(f"{part}: of a use that the network was not prepared for")
 
 
-def cache_folder() -> Path:
-    """The folder of exported networks: `ENDODAV_JAX_CACHE`, or a folder in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get(CACHE_VARIABLE) or Path(base) / "endodav_jax")
-
-
 def use_of(part: str) -> str:
     """The use that needs a part."""
     return next(use for use, parts in USES.items() if part in parts)
@@ -152,7 +146,7 @@ def cached(
     """Returns the manifest of a cached folder, written first where it is missing or damaged.
 
     Args:
-      folder: in `cache_folder()`.
+      folder: in `process.cache_folder()`.
       check: raises `UserError` for a manifest that lacks what is needed.
       write: writes it, with a manifest, through `whole_file(folder, keep=True)`.
 

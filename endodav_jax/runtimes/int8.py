@@ -23,12 +23,12 @@ from endodav_jax.export.openvino_file import Quantised, quantise, require_nncf, 
 from endodav_jax.export.sessions import open_session
 from endodav_jax.files import sha256_of_arrays, whole_file
 from endodav_jax.models import DepthModelConfig
+from endodav_jax.process import cache_folder
 from endodav_jax.runtimes.calibration import FRAMES, SEED, calibration_inputs, rendered_frames, video_frames
 from endodav_jax.runtimes.choose import processor_has_bfloat16
 from endodav_jax.runtimes.cost import Cost, cost_of
 from endodav_jax.runtimes.exported import (
     ExportedNetwork,
-    cache_folder,
     cached,
     cached_export,
     folder_suffix,

@@ -39,7 +39,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.geometry.pixels import Size, resized_intrinsics, resized_pixels
 from endodav_jax.video.frame_masks import MaskOf, fitted_mask
 from endodav_jax.video.frames import Deinterlace, Reading, ReadingStopped
-from endodav_jax.video.intrinsics import guessed_intrinsics
+from endodav_jax.video.intrinsics import GUESSED_FOCAL, guessed_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole
 from endodav_jax.video.reader import half_window
 from endodav_jax.video.undistort import Undistorter
@@ -128,7 +128,8 @@ class FramesSource(SequenceSource):
         gap = gaps_in(list(place.images)) if place.images else None
         odd += [gap] if gap else []
         if known.lens is None and not geometry.intrinsics:
-            odd.append("no camera; a focal length of 0.82 of the longer side stands in (train with learned intrinsics)")
+            guess = f"a focal length of {GUESSED_FOCAL} of the longer side"
+            odd.append(f"no camera; {guess} stands in (train with learned intrinsics)")
         height, width = known.size
         lens = self._lens(known, 0)
         undistortion = None
