@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from endodav_jax.inference.windows import AlignRule
+
 
 @dataclasses.dataclass(frozen=True)
 class PublishedScores:
@@ -30,6 +32,11 @@ class PublishedScores:
     milliseconds: float | None = None
     projection_loss: bool | None = None
     depth_alignment: bool | None = None
+
+    @property
+    def windows(self) -> AlignRule:
+        """How a row of the ablation aligns the windows of a long video."""
+        return "endodav" if self.depth_alignment else "none"
 
     def value(self, name: str) -> float | None:
         """Returns the paper's figure for an error, by our name for it; None if the paper does not report it."""

@@ -16,25 +16,21 @@ from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
 from endodav_jax.evaluation.evaluate import Results, evaluate_network, versions
+from endodav_jax.evaluation.paper import TABLE_2
 from endodav_jax.files import whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
-from endodav_jax.quickstart.story import BEFORE, SHOWN, STEADIED, Story, Variant, say_story, write_story
+from endodav_jax.quickstart.story import BEFORE, STEADIED, Story, Variant, say_story, write_story
 from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report.album import Album
+from endodav_jax.report.evaluation import SHOWN
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.initial import check_weights
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
 
 _STEPS = 6
-# Row of the ablation -> whether its network was trained with the projection loss, and how its windows are aligned.
-_ABLATION: dict[str, tuple[bool, AlignRule]] = {
-    "neither": (False, "none"),
-    "projection loss": (True, "none"),
-    "depth alignment": (False, "endodav"),
-    "both": (True, "endodav"),
-}
+_ABLATION = {row.method: row for row in TABLE_2}
 
 
 def quickstart(config: Config, workdir: Path) -> int | None:
@@ -78,8 +74,8 @@ def quickstart(config: Config, workdir: Path) -> int | None:
 
     say("evaluating again: projection loss and depth alignment, each on and off")
     ablation = {
-        name: _measured(config, str(runs[projection] / MODEL_FOLDER), windows, name, videos)
-        for name, (projection, windows) in _ABLATION.items()
+        name: _measured(config, str(runs[bool(row.projection_loss)] / MODEL_FOLDER), row.windows, name, videos)
+        for name, row in _ABLATION.items()
     }
 
     steadied = _measured(config, str(runs[True] / MODEL_FOLDER), "endodav", STEADIED, videos, steady=True)
@@ -166,8 +162,8 @@ def _to_json(story: Story) -> dict:
         "ablation": [
             {
                 "row": name,
-                "projection_loss": _ABLATION[name][0],
-                "depth_alignment": _ABLATION[name][1] == "endodav",
+                "projection_loss": _ABLATION[name].projection_loss,
+                "depth_alignment": _ABLATION[name].depth_alignment,
                 **figures(variant.results),
             }
             for name, variant in story.ablation.items()

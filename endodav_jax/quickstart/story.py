@@ -13,12 +13,11 @@ from endodav_jax.evaluation.paper import TABLE_2
 from endodav_jax.quickstart.study_curve import STEPS, STUDY
 from endodav_jax.report import Section, bars, lines, table, text, write_report
 from endodav_jax.report.album import Album
-from endodav_jax.report.evaluation import COLUMNS, settings_section, terminal_table
+from endodav_jax.report.evaluation import COLUMNS, SHOWN, settings_section, terminal_table
 from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
 
 BEFORE, AFTER = "before fine-tuning", "after fine-tuning"
 STEADIED = "after, steadied"
-SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
 _LOSSES = {"loss": "whole loss", "loss/loss_reprojection/0": "photometric error, finest scale"}
 
 

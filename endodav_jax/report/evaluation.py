@@ -19,6 +19,7 @@ COLUMNS = {
     "abs_rel": "abs rel", "sq_rel": "sq rel", "rmse": "RMSE", "rmse_log": "RMSE log",
     "a1": "d<1.25", "a2": "d<1.25²", "a3": "d<1.25³", "tae": "TAE %", "tas": "TAS",
 }  # fmt: skip
+SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")  # those that the paper reports
 _CHARTS = {"abs_rel": "", "rmse": "mm", "a1": "", "tae": "%"}
 _SCARED_LISTS = {
     "validation": "val_files, 3 sequences",

@@ -89,7 +89,7 @@ def _of_ablation(paper: PublishedScores) -> Row:
     projection, aligned = paper.projection_loss, paper.depth_alignment
     method = f"projection loss {'on' if projection else 'off'}, depth alignment {'on' if aligned else 'off'}"
     network: Network = "endodav" if projection else "endodav_without_projection"
-    return Row(_data_of(paper), method, network, "endodav" if aligned else "none", paper)
+    return Row(_data_of(paper), method, network, paper.windows, paper)
 
 
 def _data_of(paper: PublishedScores) -> DataSet:

@@ -28,6 +28,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.plain_table import plain_table
 from endodav_jax.reconstruction.steady import correction_of
 from endodav_jax.report import Section, definitions, table, text, write_report
+from endodav_jax.report.evaluation import SHOWN
 from endodav_jax.tables.result_store import digest_of_identity, stored_result
 from endodav_jax.tables.row_inputs import Preempted
 from endodav_jax.tables.rows import NETWORKS, Network
@@ -44,7 +45,6 @@ _TRAINED_BY = ("seed", "weights", "model", "data", "train")  # sections that a n
 ENDODAC_RATES = {"depth_heads": 3e-4} | dict.fromkeys(
     ("spatial_adapters", "spatial_adapter_vectors", "residual_blocks"), 1e-3
 )
-SHOWN = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "tae")
 
 
 class StudyRow(NamedTuple):

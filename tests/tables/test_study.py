@@ -8,7 +8,8 @@ import pytest
 from endodav_jax.cli import main
 from endodav_jax.config import read_config
 from endodav_jax.errors import EXIT_USER_ERROR
-from endodav_jax.tables.study import ROWS, SHOWN, study_cells, trained_config
+from endodav_jax.report.evaluation import SHOWN
+from endodav_jax.tables.study import ROWS, study_cells, trained_config
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.initial import trained_groups
 from tests.quick_compilation import printed_by
