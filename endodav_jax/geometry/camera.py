@@ -33,22 +33,13 @@ def backproject(depth: Float[Array, "*N H W"], intrinsics: Float[Array, "*N 4"])
     return jnp.stack([(grid[..., 0] - cx) / fx * depth, (grid[..., 1] - cy) / fy * depth, depth], -1)
 
 
-def project(
-    points: Float[Array, "*N H W 3"], intrinsics: Float[Array, "*N 4"]
-) -> tuple[Float[Array, "*N H W 2"], Float[Array, "*N H W"]]:
-    """Returns the pixels (x, y) of points in the camera's frame, and their depth."""
-    fx, fy, cx, cy = (intrinsics[..., i, None, None] for i in range(4))
-    x, y, z = (points[..., i] for i in range(3))
-    return _over_depth(fx * x + cx * z, fy * y + cy * z, z), z
-
-
 def reproject(
     depth: Float[Array, "N H W"], intrinsics: Float[Array, "N 4"], cam_b_from_cam_a: Float[Array, "N 4 4"]
 ) -> tuple[Float[Array, "N H W 2"], Float[Array, "N H W"]]:
     """Returns where each pixel of camera a lies in camera b (same intrinsics), and its depth there.
 
-    Paper: u_{s→t} = π(K T_{s→t} z_s K⁻¹ u) and z_{s→t}, here as z_s (K R K⁻¹) u + K t: `project` of the moved
-    points of `backproject`, with one small matrix product for all pixels, whose derivative by the motion is one too.
+    Paper: u_{s→t} = π(K T_{s→t} z_s K⁻¹ u) and z_{s→t}, here as z_s (K R K⁻¹) u + K t: the pixels of the
+    moved points of `backproject`, by one small matrix product for all, whose derivative by the motion is one too.
     """
     count, height, width = depth.shape
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)

@@ -42,18 +42,6 @@ def invert_rigid(matrix: Float[Array, "*N 4 4"]) -> Float[Array, "*N 4 4"]:
     return _matrix(transposed, [-sum(row[k] * t[k] for k in range(3)) for row in transposed])
 
 
-def transform_points(
-    cam_b_from_cam_a: Float[Array, "*N 4 4"], points: Float[Array, "*N H W 3"]
-) -> Float[Array, "*N H W 3"]:
-    """Maps points of camera a into camera b.
-
-    Written out in products and sums: a matrix product would be rounded to fewer bits on accelerators.
-    """
-    m = cam_b_from_cam_a[..., None, None, :, :]
-    x, y, z = (points[..., i] for i in range(3))
-    return jnp.stack([m[..., i, 0] * x + m[..., i, 1] * y + m[..., i, 2] * z + m[..., i, 3] for i in range(3)], -1)
-
-
 def _matrix(rotation, translation) -> Float[Array, "*N 4 4"]:
     """Stacks three rows of three entries and a column of three, [N] each, into homogeneous matrices."""
     zero, one = jnp.zeros_like(translation[0]), jnp.ones_like(translation[0])

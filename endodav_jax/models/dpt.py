@@ -118,10 +118,9 @@ class DepthHead(nnx.Module):
 class DPTHead(nnx.Module):
     """The head without its temporal part, which is passed to `coarse`."""
 
-    def __init__(self, config: DepthModelConfig, numerics: Numerics, remat: bool, rngs: nnx.Rngs):
+    def __init__(self, config: DepthModelConfig, numerics: Numerics, rngs: nnx.Rngs):
         width, features = config.backbone.width, config.backbone.head_features
         channels = config.backbone.head_channels
-        self.remat = remat
         self.projects = nnx.List([numerics.linear(width, c, rngs, kernel_init=None) for c in channels])
         self.upsample_1 = PatchUpsample(channels[0], 4, numerics, rngs)
         self.upsample_2 = PatchUpsample(channels[1], 2, numerics, rngs)

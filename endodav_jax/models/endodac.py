@@ -28,7 +28,7 @@ class EndoDAC(nnx.Module):
         self.config = config
         self.remat = remat
         self.encoder = VisionTransformer(config, numerics, remat, rngs)
-        self.head = DPTHead(config, numerics, remat, rngs)
+        self.head = DPTHead(config, numerics, rngs)
 
     def __call__(
         self, frames: Float[Array, "B T H W 3"], view_mask: Bool[Array, "B H W"] | None = None

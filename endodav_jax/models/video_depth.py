@@ -19,7 +19,7 @@ class VideoDPTHead(DPTHead):
     """The DPT head with a motion module on levels 3 and 4 and on the paths that come from them."""
 
     def __init__(self, config: DepthModelConfig, numerics: Numerics, remat: bool, rngs: nnx.Rngs):
-        super().__init__(config, numerics, remat, rngs)
+        super().__init__(config, numerics, rngs)
         self.motion_modules = nnx.List(
             [MotionModule(channels, config, numerics, remat, rngs) for _, channels in cache_shapes(config)]
         )

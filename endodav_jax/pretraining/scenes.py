@@ -24,6 +24,7 @@ FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from a part of its 
 # Key of an element -> its name in the renderer.
 _KEYS = {"frames": "frame", "depth_mm": "depth_mm", "cam_from_world": "cam_from_world", "intrinsics": "intrinsics"}
 PICTURES = ("frames", "depth_mm")
+_INTERVALS = (1,)  # between consecutive frames; the names of existing caches depend on it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,6 @@ class PhantomScenes:
       phantom: the data set; its `sequences` is the number of scenes, its `frames` is T.
       consecutive: whether frames are consecutive from a random start, or drawn at random along the path.
       cache: folder of rendered scenes, one subfolder per data set; empty to render every time.
-      intervals: frame intervals for consecutive frames; each scene draws one of these.
 
     Raises:
       UserError: the phantom has a `codec`, which needs whole sequences.
@@ -44,7 +44,6 @@ class PhantomScenes:
     phantom: PhantomConfig
     consecutive: bool
     cache: str = ""
-    intervals: tuple[int, ...] = (1,)
 
     def __post_init__(self):
         if self.phantom.codec:
@@ -76,14 +75,14 @@ class PhantomScenes:
     @functools.cached_property
     def _folder(self) -> Path:
         """Named by everything that the pictures depend on, so that files of different data sets cannot be confused."""
-        identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, self.intervals, _KEYS))
+        identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, _INTERVALS, _KEYS))
         return Path(self.cache) / f"{self.phantom.family}_{sha256_of_text(identity)[:12]}"
 
     def _render(self, scene: int) -> dict[str, np.ndarray]:
         phantom = self.phantom
         rng = np.random.default_rng([phantom.seed, scene])
         if self.consecutive:
-            numbers = rng.integers(FAR_SCENE_FRAMES) + rng.choice(self.intervals) * np.arange(phantom.frames)
+            numbers = rng.integers(FAR_SCENE_FRAMES) + np.arange(phantom.frames)
         else:
             numbers = np.sort(rng.choice(FAR_SCENE_FRAMES, phantom.frames, replace=False))
         clip = render_clip(
@@ -109,15 +108,13 @@ class Mixture(Sequence[dict[str, np.ndarray]]):
         return self.sources[which][scene - int(self._ends[which]) + len(self.sources[which])]
 
 
-def mixture(
-    families: Sequence[tuple[str, float]], scenes: int, *, consecutive: bool, cache: str, intervals=(1,), **fields
-) -> Mixture:
+def mixture(families: Sequence[tuple[str, float]], scenes: int, *, consecutive: bool, cache: str, **fields) -> Mixture:
     """Returns `scenes` scenes of families with the given weights; `fields` are fields of `PhantomConfig`."""
     total = sum(weight for _, weight in families)
     counts = [max(1, round(scenes * weight / total)) for _, weight in families]
     return Mixture(
         [
-            PhantomScenes(PhantomConfig.of(family, sequences=count, **fields), consecutive, cache, intervals)
+            PhantomScenes(PhantomConfig.of(family, sequences=count, **fields), consecutive, cache)
             for (family, _), count in zip(families, counts, strict=True)
         ]
     )

@@ -24,7 +24,6 @@ ARRIVED = 2e-6  # radians and units of depth
 DAMPING = 1e-6
 NEAREST = 1e-3  # in units of depth: points at or behind the camera are not visible
 GEOMETRY_LIMIT = 0.2  # relative difference of depth above which two surfaces are unrelated
-INLIER = 2.5  # scales
 LEAST_SEEN = 0.1  # share of the references below which an alignment is none: what is not seen costs nothing
 
 _HIGHEST = jax.lax.Precision.HIGHEST

@@ -21,8 +21,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import write_tum
 from endodav_jax.files import whole_file
@@ -151,24 +149,6 @@ def write_cameras(path: Path, camera_path: CameraPath, size: tuple[int, int], un
     }
     with whole_file(path) as part:
         part.write_text(json.dumps(about, indent=1) + "\n")
-
-
-def read_cameras(path: Path) -> dict:
-    """Reads `cameras.json`, poses as float64 [4,4] or None.
-
-    Raises:
-      UserError: missing, or not such a file.
-    """
-    try:
-        about = json.loads(path.read_text())
-        for frame in about["frames"]:
-            pose = frame["cam_from_world"]
-            frame["cam_from_world"] = None if pose is None else np.asarray(pose, np.float64).reshape(4, 4)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); make it with `endodav reconstruct`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a cameras.json of `endodav reconstruct`; make it again") from error
-    return about
 
 
 def write_trajectories(layout: Layout, camera_path: CameraPath, unit_scale: float, unit: str) -> None:

@@ -78,7 +78,7 @@ def one_scale(ratios: dict[int, np.ndarray], source: str, fewest: int = FEWEST) 
         )
     medians = np.array([np.median(values) for values in logs.values()])
     samples = medians if len(medians) > 1 else next(iter(logs.values()))
-    middle, spread = _biweight(medians if len(medians) > 1 else samples)
+    middle, spread = _biweight(samples)
     half = 1.96 * spread
     return Scale(
         float(np.exp(middle)),

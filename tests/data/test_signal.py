@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
-from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.signal import FOLLOWED, Pair, Signal, measure, parallax, photometric_error, table, true_signal
 from endodav_jax.losses.photometric import photometric_error as loss
 
@@ -38,9 +37,13 @@ def pairs_of(family: str, interval: int, scenes: int = SCENES, **fields) -> list
     return pairs
 
 
+# Frames between those that training compares, so that there is parallax enough at 128x160.
+INTERVALS = {"colon": 4, "organ": 4, "things": 2, "airway": 2, "stomach": 4, "sinus": 4}
+
+
 @pytest.fixture(scope="module")
 def organ() -> list[Pair]:
-    return pairs_of("organ", FAMILIES["organ"].interval)
+    return pairs_of("organ", INTERVALS["organ"])
 
 
 def reaches_the_thresholds(pairs: list[Pair]) -> None:
@@ -56,9 +59,9 @@ def test_relief_shows_in_what_fine_tuning_learns_from(organ):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "organ"])
+@pytest.mark.parametrize("family", [name for name in INTERVALS if name != "organ"])
 def test_relief_shows_in_every_family_at_its_interval(family):
-    reaches_the_thresholds(pairs_of(family, FAMILIES[family].interval))
+    reaches_the_thresholds(pairs_of(family, INTERVALS[family]))
 
 
 def agrees(pairs: list[Pair]) -> None:

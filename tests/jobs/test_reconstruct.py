@@ -18,7 +18,7 @@ from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction import run as job
-from endodav_jax.reconstruction.layout import Layout, read_cameras
+from endodav_jax.reconstruction.layout import Layout
 from endodav_jax.reconstruction.measures import path_errors
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.undistort import Undistorter
@@ -110,7 +110,7 @@ def test_the_trajectory_is_the_cameras_in_millimetres(made):
 
 
 def test_cameras_say_what_they_mean(made):
-    about = read_cameras(made.cameras)
+    about = json.loads(made.cameras.read_text())
     assert about["unit"] == "mm"
     assert "cam_from_world maps a point of the world into the camera" in about["convention"]
     np.testing.assert_allclose(list(about["intrinsics"].values()), INTRINSICS)
@@ -172,7 +172,7 @@ def test_without_a_scale_everything_says_so(endodav, clip, tmp_path):
     assert json.loads(layout.meta.read_text())["scale"] == "up to scale"
     assert "up to scale" in layout.trajectory().read_text().splitlines()[0]
     assert b"unit: up to scale" in layout.mesh().read_bytes()[:400]
-    assert read_cameras(layout.cameras)["unit"] == "up to scale"
+    assert json.loads(layout.cameras.read_text())["unit"] == "up to scale"
     with np.load(layout.depths) as file:
         assert "depths_mm" not in file
 

@@ -68,15 +68,6 @@ def test_a_mixture_holds_each_family_as_often_as_its_weight_says():
     assert not np.array_equal(scenes[6]["frames"], alone[0]["frames"])  # the first of the other family
 
 
-@pytest.mark.slow
-def test_consecutive_frames_are_an_interval_of_the_scene_apart():
-    phantom = PhantomConfig.colon(seed=3, sequences=1, frames=3, height=32, width=40)
-    every = PhantomScenes(phantom, True)[0]["cam_from_world"]
-    every_second = PhantomScenes(phantom, True, intervals=(2,))[0]["cam_from_world"]
-    np.testing.assert_allclose(every_second[0], every[0], atol=1e-5)
-    np.testing.assert_allclose(every_second[1], every[2], atol=1e-4)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_part_of_a_frame_is_cut_with_its_depth(seed):
     # A picture that shows its own depth: what is cut from both must still agree.

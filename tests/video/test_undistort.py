@@ -1,19 +1,33 @@
 """Frames of the project's own renderer through a fisheye, resampled, are those through the pinhole; and back."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene
 from endodav_jax.data.phantom.render import render_frame
-from endodav_jax.data.phantom.trace import fisheye_directions, ray_directions
+from endodav_jax.data.phantom.shapes import Points
+from endodav_jax.data.phantom.trace import ray_directions
 from endodav_jax.video.lenses import OpenCVLens, Pinhole
 from endodav_jax.video.undistort import Undistorter
 
 pytestmark = pytest.mark.slow  # the renderer compiles for each lens
 
 HEIGHT, WIDTH = 96, 128
+WIDEST = 1.4  # radians off the axis of the fisheye's rays
 SIZE = HEIGHT, WIDTH
+
+
+def fisheye_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1) -> Points:
+    """`ray_directions` of an equidistant fisheye, whose angle off the axis grows with the radius: x / fx = theta.
+
+    Rays beyond `WIDEST` are clamped to it; what they see does not count.
+    """
+    x, y, z = ray_directions(intrinsics, height, width, cell)
+    angle = jnp.maximum(jnp.sqrt(x * x + y * y), 1e-9)
+    stretch = jnp.tan(jnp.minimum(angle, WIDEST)) / angle
+    return x * stretch, y * stretch, z
 
 
 @pytest.fixture(scope="module")

@@ -27,21 +27,17 @@ class Family:
     """One kind of world.
 
     Attributes:
-      about: what it shows, in a few words.
       shape: class of the shape.
       surface: (key, specular) -> colours and textures.
       path: (key, shape, speed) -> the hand.
       scope: what it is seen through: a `flexible` or `rigid` endoscope, or a `free` camera in a room with lamps.
-      interval: frames between those that training compares, so that there is parallax enough at 128x160.
       preset: fields of `PhantomConfig` that differ from its defaults.
     """
 
-    about: str
     shape: type[Shape]
     surface: Callable[[jax.Array, jax.Array], Mucosa | Materials]
     path: Callable[[jax.Array, Any, jax.Array], Path]
     scope: Scope = "flexible"
-    interval: int = 4
     preset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -53,25 +49,24 @@ _sinus_path = functools.partial(draw_tube_path, aside=0.3)
 
 # By `config.FAMILY_NAMES`.
 FAMILIES: Mapping[str, Family] = MappingProxyType({
-    "colon": Family("folded, branching tubes", ColonShape, colon_mucosa, draw_tube_path),
+    # Folded, branching tubes.
+    "colon": Family(ColonShape, colon_mucosa, draw_tube_path),
+    # A cavity with organs on its floor.
     "organ": Family(
-        "a cavity with organs on its floor", OrganShape, organ_mucosa, organ_path, "rigid", 4,
+        OrganShape, organ_mucosa, organ_path, "rigid",
         {"focal": (0.82, 0.82), "circular_view": 0.0, "speed": (0.9, 1.8)},
     ),
+    # Rooms of solids under standing lamps.
     "things": Family(
-        "rooms of solids under standing lamps", ThingsShape, _things_materials, things_path, "free", 2,
+        ThingsShape, _things_materials, things_path, "free",
         {"focal": (0.45, 1.5), "circular_view": 0.0, "speed": (0.9, 1.8)},
     ),
-    "airway": Family(
-        "ringed tubes that fork", AirwayShape, airway_mucosa, draw_tube_path, "flexible", 2,
-        {"speed": (0.4, 0.9)},
-    ),
-    "stomach": Family(
-        "a large bag with long folds", StomachShape, stomach_mucosa, stomach_path, "flexible", 4,
-        {"speed": (0.9, 1.6)},
-    ),
+    # Ringed tubes that fork.
+    "airway": Family(AirwayShape, airway_mucosa, draw_tube_path, "flexible", {"speed": (0.4, 0.9)}),
+    # A large bag with long folds.
+    "stomach": Family(StomachShape, stomach_mucosa, stomach_path, "flexible", {"speed": (0.9, 1.6)}),
+    # Narrow passages, partitions and debris.
     "sinus": Family(
-        "narrow passages, partitions and debris", SinusShape, sinus_mucosa, _sinus_path, "rigid", 4,
-        {"circular_view": 0.7, "speed": (0.4, 0.8)},
+        SinusShape, sinus_mucosa, _sinus_path, "rigid", {"circular_view": 0.7, "speed": (0.4, 0.8)}
     ),
 })  # fmt: skip

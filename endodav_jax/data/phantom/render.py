@@ -24,7 +24,7 @@ def render_frame(
       frame_index: when.
       height: in pixels.
       width: in pixels.
-      rays_of: the lens, `trace.ray_directions` or `trace.fisheye_directions`.
+      rays_of: the lens; `trace.ray_directions` is the pinhole.
 
     Returns:
       frame uint8 [H,W,3]; depth_mm float32 [H,W], z in the camera, 0 where the view is masked or no ray arrived;

@@ -21,7 +21,6 @@ CONE_STEPS = 14
 FEW = 8  # once no more than one ray in this many is unfinished, only those are continued
 PIXEL_STEPS = (60, 200)  # maximum number of steps before and after that; typically 10 and 40
 NEAREST_MM = 0.5
-WIDEST = 1.4  # radians off the axis of a fisheye's rays
 HIT_MM = 0.01  # a hit's largest |field|
 GRADIENT_STEP_MM = 0.05
 SLOPE_STEP_MM = 0.03
@@ -41,17 +40,6 @@ def ray_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1
     x = jnp.broadcast_to(u, (rows, columns)).reshape(-1)
     y = jnp.broadcast_to(v[:, None], (rows, columns)).reshape(-1)
     return x, y, jnp.ones_like(x)
-
-
-def fisheye_directions(intrinsics: jax.Array, height: int, width: int, cell: int = 1) -> Points:
-    """The same of an equidistant fisheye, whose angle off the axis grows with the radius: x / fx = theta.
-
-    Rays beyond `WIDEST` are clamped to it; what they see does not count.
-    """
-    x, y, z = ray_directions(intrinsics, height, width, cell)
-    angle = jnp.maximum(jnp.sqrt(x * x + y * y), 1e-9)
-    stretch = jnp.tan(jnp.minimum(angle, WIDEST)) / angle
-    return x * stretch, y * stretch, z
 
 
 def rotate(rotation: jax.Array, vectors: Points) -> Points:

@@ -67,7 +67,7 @@ def find_sequences(root: Path) -> dict[str, SequencePlace]:
 def _collect(folder: Path, name: str, found: dict[str, SequencePlace]) -> list[str]:
     """Adds the sequences of a folder to `found`, and returns lines on whatever belongs to none of them."""
     own = contents(folder)
-    inner = _inner_images(folder, own)
+    inner = _inner_images(own)
     images = own.images if inner is None else inner.images
     left_out = own.left_out | ({} if inner is None else inner.left_out)
     if inner is not None:
@@ -106,7 +106,7 @@ def _collect(folder: Path, name: str, found: dict[str, SequencePlace]) -> list[s
     return lines + left_out_notes(left_out)
 
 
-def _inner_images(folder: Path, own: Contents) -> Contents | None:
+def _inner_images(own: Contents) -> Contents | None:
     """Returns the contents of the folder of frames inside a folder, if it has one with images."""
     by_name = {path.name.lower(): path for path in own.folders}
     for name in FRAME_FOLDERS:
