@@ -63,8 +63,8 @@ class DataConfig:
       intrinsics: `stored` in the records, or the published `constant` (0.82 W, 1.02 H, W/2, H/2).
       ground_truth: whether batches carry `depth_mm` and `cam_from_world` (never used by a self-supervised loss).
       neighbour_flow: whether batches carry `neighbour_flow`; a run that solves the camera from it sees to that itself.
-      camera_paths: file of solved camera paths, which adds `path_pose` and `path_log_depth` to batches; clips then
-        lie within its stretches.  A run whose camera is `path` sees to that itself.
+      camera_paths: file of solved camera paths, which adds `path_pose`, `path_log_depth` and `path_points` to batches;
+        clips then lie within its stretches.  A run whose camera is `path` sees to that itself.
       jitter_probability: fraction of clips with colour jitter.
       mirror_probability: fraction of clips mirrored left to right.
       brightness, contrast, saturation: factors are drawn from 1 - x to 1 + x.

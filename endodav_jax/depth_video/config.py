@@ -23,7 +23,7 @@ LiveOutput = Literal["vis", "npy"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadingConfig(RuntimeConfig):
-    """Options shared by `infer` and `stream`: the network, how frames are read, and colours.
+    """Options shared by `infer`, `stream` and `reconstruct`: the network, how frames are read, and colours.
 
     Attributes:
       encoder: require weights of this preset; empty accepts any.

@@ -15,7 +15,7 @@ from endodav_jax.losses import supervised
 from endodav_jax.losses.reduce import masked_mean
 from endodav_jax.pretraining.config import PretrainConfig
 
-State = dict[str, Any]  # params, frozen, ema: dicts of pure nested dicts; opt; step
+State = dict[str, Any]  # params, ema: dicts of pure nested dicts; opt
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef", "optimiser", "config"), donate_argnames="state")
