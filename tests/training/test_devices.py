@@ -64,8 +64,7 @@ def test_devices_and_processes_learn_what_one_device_learns(one_device, tmp_path
 
 
 def test_devices_share_what_the_relative_objective_compares_with(tmp_path):
-    chosen = {"projection_relative": True, "minimum_over_neighbours": True}
-    one, shared = (run(tmp_path / f"{devices}.npz", devices, **chosen) for devices in (1, 2))
+    one, shared = (run(tmp_path / f"{devices}.npz", devices, projection_relative=True) for devices in (1, 2))
     assert_learned_alike(shared, one)
 
 
