@@ -205,7 +205,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         stretches = paths.stretches()
         if not stretches:
             raise UserError(
-                f"{self.config.camera_paths}: the camera was lost in every frame, or its path is not believed; train "
+                f"{self.config.camera_paths}: the camera was lost in every frame, or its path is not reliable; train "
                 'on larger or longer videos, or with train.objective.camera="flow"'
             )
         firsts, lengths = zip(*stretches, strict=True)

@@ -23,6 +23,6 @@ def least_over_neighbours(
     return jnp.take_along_axis(errors, best, 0)[0], jnp.take_along_axis(weights, best, 0)[0]
 
 
-def moving_pixels(error: Float[Array, "*map"], unmoved_error: Float[Array, "*map"]) -> Float[Array, "*map"]:
+def automask(error: Float[Array, "*map"], unmoved_error: Float[Array, "*map"]) -> Float[Array, "*map"]:
     """Returns 1 where warping explains a pixel better than the unwarped neighbour does, else 0."""
     return (error < unmoved_error).astype(error.dtype)

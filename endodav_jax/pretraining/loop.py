@@ -161,7 +161,7 @@ def pretrain(
                 frozen = digest_of_frozen(stage, weights)
                 weights |= flatten(run(stage, state, step, measure=measure, frozen_sha256=frozen)["ema"])
             if stage.steps and stage.name == "image":
-                weights |= _without_change(weights)
+                weights |= _zeroed_motion_outputs(weights)
         flow, step = _motion_stage(
             flow_stage, config, FlowNetworks(nnx.Rngs(seed), config.resnet_layers), flow_losses, start
         )
@@ -234,7 +234,7 @@ def _laid_over(weights: dict, start: dict | None) -> dict:
     return weights | given
 
 
-def _without_change(weights: dict) -> dict:
+def _zeroed_motion_outputs(weights: dict) -> dict:
     """Returns the motion modules with their last layers set to zero: they were trained with another head's maps."""
     return {
         path: jnp.zeros_like(leaf) for path, leaf in weights.items() if "motion_modules" in path and "proj_out" in path

@@ -121,7 +121,7 @@ def mixture(families: Sequence[tuple[str, float]], scenes: int, *, consecutive: 
 
 
 @dataclasses.dataclass(frozen=True)
-class Turned(grain.transforms.RandomMap):
+class Mirrored(grain.transforms.RandomMap):
     """Mirrors a scene left to right and top to bottom, each with probability 1/2: there is no up inside a body.
 
     The world is mirrored too: with M = diag(±1, ±1, 1, 1), a pose becomes M @ pose @ M.
@@ -213,7 +213,7 @@ def scene_batches(
     """
     # Grain's own endless repetition overflows when split into batches of one.
     batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat(_SCENES // len(source))
-    for transform in (Turned(), *more, Jittered()):
+    for transform in (Mirrored(), *more, Jittered()):
         batches = batches.random_map(transform)
     batches = batches.batch(batch_size)[start:]
     batches = batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))

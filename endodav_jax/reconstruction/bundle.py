@@ -17,13 +17,14 @@ import scipy.sparse
 from endodav_jax.geometry.poses import inverse_rigid
 
 MOST_STEPS = 30
-ENOUGH = 1e-4  # relative decrease of the cost below which the optimisation has converged
+TOLERANCE = 1e-4  # relative decrease of the cost below which the optimisation has converged
 FREEDOM = 2.0  # of Student's t: many points slide
 PIXELS, DEPTH = 0.3, 0.1  # initial deviations: pixels, and log depth
 LEAST_PIXELS, LEAST_DEPTH, MOST_DEPTH = 0.05, 0.003, 0.5
-ALIKE = 3.0  # errors of neighbouring points are correlated: factor on the deviation of their priors
-WANDERING = 0.2  # fraction by which a point's variance grows with each frame in which it is tracked
-HELD_TURN, HELD_SHIFT = 0.1, 0.1  # deviations of a tracked motion between neighbours: radians, units of median depth
+PRIOR_INFLATION = 3.0  # errors of neighbouring points are correlated: factor on the deviation of their priors
+DRIFT_PER_FRAME = 0.2  # fraction by which a point's variance grows with each frame in which it is tracked
+# Of a tracked motion between neighbours: radians, units of median depth.
+ROTATION_DEVIATION, TRANSLATION_DEVIATION = 0.1, 0.1
 FEWEST = 3  # observations per point
 
 
@@ -119,7 +120,7 @@ def adjust(
         if not after < before:
             break
         state, damping = moved, max(damping / 5, 1e-8)
-        if step > 3 and before - after < ENOUGH * abs(before):
+        if step > 3 and before - after < TOLERANCE * abs(before):
             break
     poses, scales, depths = state
     by_parallax = system.linearised(*state, estimate=False)[2] - system.trust(depths, scales)
@@ -140,12 +141,12 @@ class _System:
         self.free = np.flatnonzero(free)
         self.frames = len(fixed)
         self.anchor = seen.first[seen.point]
-        self.sureness = 1 / (1 + WANDERING * np.abs(seen.frame - self.anchor))
+        self.sureness = 1 / (1 + DRIFT_PER_FRAME * np.abs(seen.frame - self.anchor))
         self.pixels, self.depth = PIXELS, DEPTH
         # With few points, the tracked motion remains as a constraint.
         self.tracked = start[1:] @ inverse_rigid(start[:-1])
-        shift = HELD_SHIFT * float(np.exp(np.median(seen.log_depths)))
-        self.holding = 1 / np.repeat([HELD_TURN, shift], 3) ** 2
+        shift = TRANSLATION_DEVIATION * float(np.exp(np.median(seen.log_depths)))
+        self.holding = 1 / np.repeat([ROTATION_DEVIATION, shift], 3) ** 2
 
     def _departed(self, poses) -> np.ndarray:
         """Deviations of motions between neighbours from the tracked ones, [N-1,6]."""
@@ -176,14 +177,14 @@ class _System:
 
     def trust(self, depths, scales) -> np.ndarray:
         """Weight of each point's expected depth, [P]."""
-        deviation = ALIKE * self.depth
+        deviation = PRIOR_INFLATION * self.depth
         astray = depths - self.seen.log_depths - scales[self.seen.first]
         return (FREEDOM + 1) / (FREEDOM + (astray / deviation) ** 2) / deviation**2
 
     def cost(self, poses, scales, depths) -> float:
         """Negative log likelihood with the current deviations."""
         *_, off = self._projected(poses, depths)
-        astray = (depths - self.seen.log_depths - scales[self.seen.first]) / (ALIKE * self.depth)
+        astray = (depths - self.seen.log_depths - scales[self.seen.first]) / (PRIOR_INFLATION * self.depth)
         return float(
             0.5 * (FREEDOM + 2) * np.log1p((off**2).sum(1) / self.pixels**2 / FREEDOM).sum()
             + 0.5 * (FREEDOM + 1) * np.log1p(astray**2 / FREEDOM).sum()

@@ -18,7 +18,7 @@ from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction.clip import CameraPath, DepthView
 from endodav_jax.reconstruction.refine import followed_path
-from endodav_jax.reconstruction.steady import FARTHEST_POINT, FEWEST, UNSURE, believed, unsureness
+from endodav_jax.reconstruction.steady import FARTHEST_POINT, FEWEST, UNCERTAIN, reliable, uncertainty
 from endodav_jax.reconstruction.tracker import Tracked
 
 _VIDEOS_AT_ONCE = 4  # at most: each is kept in memory as a whole
@@ -43,7 +43,7 @@ def solve_paths(
     def solved(sequence: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         views, intrinsics = _views(videos, sequence, estimator)
         path, followed = followed_path(views.__iter__, intrinsics)
-        piece, level = _told(path, views, believed(path, followed))
+        piece, level = _told(path, views, reliable(path, followed))
         poses = np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)])
         points = [_points(*frame) for frame in zip(path.frames, views, _sure(path, piece), strict=True)]
         return poses, piece, level, np.stack(points)
@@ -93,8 +93,8 @@ def _views(videos: EvaluationVideos, sequence: str, estimator: DepthEstimator) -
 def _told(path: CameraPath, views: list[DepthView], right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Piece and mean log depth of every frame.
 
-    A frame whose scale is far from its neighbours' counts as lost, and so does one whose path is not believed, or that
-    hardly a point was followed through: its motion was then guessed, and where frames are sparse, by degrees off.
+    A frame counts as lost if its scale is far from its neighbours', if its path is not reliable, or if too few points
+    were followed through it: its motion is then a guess, which is wrong by degrees where frames are far apart.
     """
     followed = [frame.triangulated is not None and len(frame.triangulated) >= FEWEST for frame in path.frames]
     piece = np.where(right & followed, [frame.piece for frame in path.frames], LOST)
@@ -109,11 +109,11 @@ def _told(path: CameraPath, views: list[DepthView], right: np.ndarray) -> tuple[
 
 
 def _sure(path: CameraPath, piece: np.ndarray) -> np.ndarray:
-    """Of which frames the points' depth is good enough to teach, which takes more than a path that is believed."""
+    """Of which frames the points' depth is good enough to learn from, which takes more than a reliable path."""
     sure = piece != LOST
     for number in set(piece) - {LOST}:
         members = np.flatnonzero(piece == number)
-        sure[members] = unsureness([path.frames[i].triangulated for i in members])[0] < UNSURE
+        sure[members] = uncertainty([path.frames[i].triangulated for i in members])[0] < UNCERTAIN
     return sure
 
 

@@ -5,7 +5,7 @@ bends slowly over the view.  Points that were followed through the clip know bot
 each frame's factor (`Tracked.scale`) and, where they lie, what depth is off by (`Tracked.triangulated`).  The factor is
 applied as it is; the rest is smoothed over the view, by a polynomial, and over time, and leaves each frame's mean log
 depth as it is.  Where the camera is lost, and near there, depth is left alone, as it is along a path that is not
-believed (`believed`).  Nothing is learned, and no truth is needed but the lens.
+reliable (`reliable`).  Nothing is learned, and no truth is needed but the lens.
 """
 
 import dataclasses
@@ -34,10 +34,10 @@ VIEW_CELLS = 6  # a side: in the middle of each, depth is taken to be right, so 
 VIEW_DEVIATION = 0.15  # of log depth there: where points say otherwise, they win
 FARTHEST_POINT = 0.5  # log ratio from a frame's median beyond which a point was followed wrongly
 SMOOTHED_FRAMES = 1.0  # standard deviation in time
-UNSURE = 0.03  # median deviation of a piece's points: 0.01 to 0.02 along most right paths
+UNCERTAIN = 0.03  # median deviation of a piece's points: 0.01 to 0.02 along most right paths
 APART = 0.165  # and their mean distance from the network's log depth: wrong paths have both, a bad network one of them
 JUMPS = 0.02  # of log depth, added in the mean along a wrong path, but by a fast camera between sparse frames as well
-UNSURE_JUMPING = 0.02  # so that both must be: along right paths whose depth jumps, deviations were up to 0.016
+UNCERTAIN_JUMPING = 0.02  # so that both must be: along right paths whose depth jumps, deviations were up to 0.016
 FEWEST_FOLLOWED = 5  # points that tell how a frame's depth jumps
 UNTRUSTED_FRAMES = 20  # next to one in which the camera is lost; the correction returns over as many more
 
@@ -58,7 +58,7 @@ class SteadyDepth:
         pieces = np.array([frame.piece for frame in path.frames])
         bends = np.stack([_bend(frame.triangulated) for frame in path.frames])
         self._log_scales, self._bends = np.zeros(len(pieces)), np.zeros_like(bends)
-        right, far = believed(path, points), _far_from_lost(pieces)
+        right, far = reliable(path, points), _far_from_lost(pieces)
         trust = far * right
         for piece in path.pieces:
             members = np.flatnonzero(pieces == piece)
@@ -76,7 +76,7 @@ class SteadyDepth:
                 "as they were"
             )
         if doubted:
-            notes.append(f"the path of {doubted} of {count} frames is not believed; they were left as they were")
+            notes.append(f"the path of {doubted} of {count} frames is not reliable; they were left as they were")
         if path.parallax < LEAST_PARALLAX:
             notes.append(f"the camera only turns (parallax {path.parallax:.2f} px), which tells little of depth")
         self.note = "; ".join(notes)
@@ -122,10 +122,10 @@ class SteadyDepth:
         return field
 
 
-def believed(path: CameraPath, points: FollowedPoints) -> Bool[np.ndarray, "N"]:
-    """Returns of which frames the path is believed.
+def reliable(path: CameraPath, points: FollowedPoints) -> Bool[np.ndarray, "N"]:
+    """Returns for which frames the path is reliable.
 
-    It is not where no points were followed, nor where it explains badly how they move and depth would either jump more
+    It is not where no points were followed, nor where it explains their motion badly and depth would either jump more
     along it than it does now or contradict the network's.
     """
     pieces = np.array([frame.piece for frame in path.frames])
@@ -136,13 +136,13 @@ def believed(path: CameraPath, points: FollowedPoints) -> Bool[np.ndarray, "N"]:
         before, added = jumps[members[1:-1]], np.diff(scales, 2)
         told = np.isfinite(before)
         jumping = told.any() and np.mean(np.abs(before + added)[told] - np.abs(before)[told]) > JUMPS
-        deviation, apart = unsureness([path.frames[i].triangulated for i in members])
-        wrong = (deviation > UNSURE and apart > APART) or (deviation > UNSURE_JUMPING and jumping)
+        deviation, apart = uncertainty([path.frames[i].triangulated for i in members])
+        wrong = (deviation > UNCERTAIN and apart > APART) or (deviation > UNCERTAIN_JUMPING and jumping)
         right[members] = np.isfinite(deviation) and not wrong
     return right
 
 
-def unsureness(frames: Sequence[np.ndarray | None]) -> tuple[float, float]:
+def uncertainty(frames: Sequence[np.ndarray | None]) -> tuple[float, float]:
     """Returns the median deviation of log depth of a piece's points (`Tracked.triangulated`), and their disagreement.
 
     That is the mean over frames of how far log ratios to the frame's own depth lie from their median; both are infinite

@@ -112,8 +112,8 @@ def learned_camera(
 ) -> tuple[Float[Array, "2 N 4 4"], Float[Array, "N 4"]]:
     """The camera predicted by the pose network, independent of depth; see `Camera`."""
     del depth
-    frames = jnp.broadcast_to(clip.seen_frames, clip.seen_neighbours.shape)
-    motion = train_passes(networks.pose, clip.seen_neighbours, frames, config.remat)
+    frames = jnp.broadcast_to(clip.augmented_frames, clip.augmented_neighbours.shape)
+    motion = train_passes(networks.pose, clip.augmented_neighbours, frames, config.remat)
     if config.learn_intrinsics:
         # The intrinsics of the pair with the next frame are used for both, as in the published program.
         intrinsics = networks.intrinsics(motion.features[AFTER], *clip.frames.shape[1:3])

@@ -121,7 +121,9 @@ def registration_score(networks: RegisteringNetworks, batch: Batch, config: Obje
     Uses the better neighbour of each pixel, averaged over pixels and scales; networks in evaluation mode.
     """
     clip = clip_of(batch, config)
-    maps = jax.vmap(lambda neighbour: networks.flow(neighbour, clip.seen_frames, train=False))(clip.seen_neighbours)
+    maps = jax.vmap(lambda neighbour: networks.flow(neighbour, clip.augmented_frames, train=False))(
+        clip.augmented_neighbours
+    )
     grey = clip.frames.mean(-1)
     scores = []
     for flow in to_full_size([maps[scale] for scale in config.scales], clip.frames.shape[1:3]):
@@ -145,10 +147,10 @@ def flow_passes(network: nnx.Module, clip: Clip, config: ObjectiveConfig):
     fixed = jax.lax.stop_gradient(mode.params)
 
     def one_neighbour(statistics, neighbour):
-        flows, statistics = forward(mode.params, statistics, neighbour, clip.seen_frames)
-        backward_flows, statistics = mode.run(fixed, statistics, clip.seen_frames, neighbour)
+        flows, statistics = forward(mode.params, statistics, neighbour, clip.augmented_frames)
+        backward_flows, statistics = mode.run(fixed, statistics, clip.augmented_frames, neighbour)
         return statistics, (flows, backward_flows[0])
 
-    statistics, flows = jax.lax.scan(one_neighbour, mode.statistics, clip.seen_neighbours)
+    statistics, flows = jax.lax.scan(one_neighbour, mode.statistics, clip.augmented_neighbours)
     nnx.update(network, statistics)
     return flows

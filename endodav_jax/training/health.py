@@ -73,7 +73,7 @@ def is_dead(measured: Mapping[str, float]) -> bool:
     return measured[ZERO_SHARE] >= DEAD_SHARE
 
 
-def worries(compared: Mapping[str, float], projection: bool = True, relative: bool = False) -> dict[str, str]:
+def warnings_of(compared: Mapping[str, float], projection: bool = True, relative: bool = False) -> dict[str, str]:
     """Returns, by name, a warning for each value of `against_start` that needs attention.
 
     Args:

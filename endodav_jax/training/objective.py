@@ -37,7 +37,7 @@ class Clip(NamedTuple):
 
     Attributes:
       frames, neighbours: [N,H,W,3] and [2,N,H,W,3] float32 in [0, 1]: the images to warp and compare.
-      seen_frames, seen_neighbours: the same with colour jitter: the input of the networks.
+      augmented_frames, augmented_neighbours: the same with colour jitter: the input of the networks.
       levels: `frames` at each scale of the objective, [N,h,w,3].
       valid: valid pixels at each scale, [N,h,w] bool: in view and not a highlight; at coarser scales this must hold
         for every pixel that contributes to the colour.
@@ -48,8 +48,8 @@ class Clip(NamedTuple):
 
     frames: Float[Array, "N H W 3"]
     neighbours: Float[Array, "2 N H W 3"]
-    seen_frames: Float[Array, "N H W 3"]
-    seen_neighbours: Float[Array, "2 N H W 3"]
+    augmented_frames: Float[Array, "N H W 3"]
+    augmented_neighbours: Float[Array, "2 N H W 3"]
     levels: tuple[Float[Array, "N h w 3"], ...]
     valid: tuple[Bool[Array, "N h w"], ...]
     valid_windows: Bool[Array, "N H W"]
@@ -60,7 +60,7 @@ class Clip(NamedTuple):
 def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
     """Splits a batch into frames and neighbours and marks the valid pixels."""
     frames, neighbours = _with_neighbours(batch["frames"])
-    seen_frames, seen_neighbours = _with_neighbours(batch["frames_augmented"])
+    augmented_frames, augmented_neighbours = _with_neighbours(batch["frames_augmented"])
     valid = counted_pixels(batch)
     if config.highlight_threshold is not None:
         valid &= frames.min(-1) < config.highlight_threshold
@@ -73,8 +73,8 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
     return Clip(
         frames,
         neighbours,
-        seen_frames,
-        seen_neighbours,
+        augmented_frames,
+        augmented_neighbours,
         tuple(levels[scale] for scale in config.scales),
         tuple(_valid_at(valid, scale) for scale in config.scales),
         all_in_windows(valid),

@@ -1,11 +1,11 @@
-"""Objectives that are told what training has to find out, to see which part of the method breaks on a data set.
+"""Objectives that are given ground truth, to see which part of the method breaks on a data set.
 
 A batch with ground truth (`data.ground_truth`) gives the camera's true motion, and depth to tell which pixels both
 frames see.  Predicted depth is brought to the true scale of its clip, and the gradient goes through that scale: without
 it the scale drifts, held by nothing, until the network's last ReLU is dead.
 
-`SUPERVISED` is told depth itself: what the parameters that train could reach on these data, were the loss perfect.
-`SUPERVISED_IN_TIME` is told how it changes from frame to frame as well, which is what TAE measures.
+`SUPERVISED` is given the depth itself: what the trained parameters could reach on these data with a perfect loss.
+`SUPERVISED_IN_TIME` is also given how depth changes from frame to frame, which is what TAE measures.
 """
 
 import functools
@@ -135,7 +135,9 @@ def true_view_objective(
     differences = edge_aware_differences(mean_normalised(disparity, clip.valid[0])[..., None], clip.frames)
     smoothness = masked_mean_of_pairs(*differences, pair_masks(clip.valid[0]), axis_name)
     parts = {REPROJECTION: sum(errors, jnp.float32(0)) / 2, SMOOTHNESS: config.disparity_smoothness * smoothness}
-    return _told(parts, networks, clip, batch, (disparity, depth), (motion, intrinsics), (jnp.stack(warped), visible))
+    return _with_aux(
+        parts, networks, clip, batch, (disparity, depth), (motion, intrinsics), (jnp.stack(warped), visible)
+    )
 
 
 def supervised_objective(
@@ -173,7 +175,7 @@ def supervised_objective(
         change, both = error[:, 1:] - error[:, :-1], known[:, 1:] & known[:, :-1]
         parts[FLICKER] = steadiness * masked_mean(jnp.abs(change), both, axis_name)
     visible = jnp.broadcast_to(counted, (2, *counted.shape))
-    return _told(parts, networks, clip, batch, (disparity, depth), camera, (clip.neighbours, visible))
+    return _with_aux(parts, networks, clip, batch, (disparity, depth), camera, (clip.neighbours, visible))
 
 
 def _predicted(depth_network: Any, batch: Batch) -> tuple[Float[Array, "N H W"], Float[Array, "N H W"]]:
@@ -184,7 +186,7 @@ def _predicted(depth_network: Any, batch: Batch) -> tuple[Float[Array, "N H W"],
     return disparity, depth_network.config.depth(disparity)
 
 
-def _told(parts: dict, networks: nnx.Module, clip: Clip, batch: Batch, found, camera, seen) -> tuple:
+def _with_aux(parts: dict, networks: nnx.Module, clip: Clip, batch: Batch, found, camera, seen) -> tuple:
     """Returns the sum of a loss's parts with all that is logged and drawn of a step."""
     (disparity, depth), (motion, intrinsics), (warped, visible) = found, camera, seen
     loss = sum(parts.values(), jnp.float32(0))

@@ -13,7 +13,7 @@ from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, refined_target
 from endodav_jax.losses.projection import flow_depth_error, projection_error, relief
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
-from endodav_jax.losses.selection import least_over_neighbours, moving_pixels
+from endodav_jax.losses.selection import automask, least_over_neighbours
 from endodav_jax.losses.smoothness import pair_masks
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.objective import Clip, all_in_windows, lands_on_counted, photometric_errors
@@ -122,7 +122,7 @@ def _terms(
     landed = _Landed.of(clip, pair, pixels)
     weight = pair.occlusion * (clip.valid_windows & landed.windows)
     if config.automask:
-        weight *= moving_pixels(error, photometric_errors(pair.neighbour, refined, config))
+        weight *= automask(error, photometric_errors(pair.neighbour, refined, config))
     compared = error, jax.lax.stop_gradient(weight)
     terms[REPROJECTION] = mean(error, weight)
 

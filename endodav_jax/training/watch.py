@@ -30,7 +30,7 @@ class Watch:
     Args:
       sequences: names of the training sequences, by number.
       skip: whether steps that are not finite are skipped instead of stopping the run.
-      projection, relative: of the projection loss; see `health.worries`.
+      projection, relative: of the projection loss; see `health.warnings_of`.
 
     Attributes:
       start: health over the first steps that were checked, by `health.MEASURED`; empty before that.  A resumed run
@@ -75,7 +75,7 @@ class Watch:
         mean = {name: float(np.mean([measured[name] for measured in seen])) for name in health.MEASURED}
         self.start = self.start or mean
         compared = health.against_start(mean, self.start)
-        for name, line in health.worries(compared, self._projection, self._relative).items():
+        for name, line in health.warnings_of(compared, self._projection, self._relative).items():
             if name not in self._told:
                 self._told.add(name)
                 print(f"step {steps[-1].number}: {line}", file=sys.stderr)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from endodav_jax.losses.selection import least_over_neighbours, moving_pixels
+from endodav_jax.losses.selection import automask, least_over_neighbours
 
 
 def of_pixels(*neighbours) -> jax.Array:
@@ -30,5 +30,5 @@ def test_only_the_neighbour_that_counts_is_learned_from():
 
 
 def test_a_pixel_that_an_unmoved_neighbour_explains_as_well_does_not_count():
-    moving = moving_pixels(jnp.array([0.1, 0.2, 0.3]), jnp.array([0.2, 0.2, 0.1]))
+    moving = automask(jnp.array([0.1, 0.2, 0.3]), jnp.array([0.2, 0.2, 0.1]))
     np.testing.assert_array_equal(moving, [1, 0, 0])

@@ -8,7 +8,7 @@ from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.pretraining.render_ahead import render_ahead
-from endodav_jax.pretraining.scenes import Cropped, PhantomScenes, Turned, mixture, scene_batches
+from endodav_jax.pretraining.scenes import Cropped, Mirrored, PhantomScenes, mixture, scene_batches
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def _mismatch(scene: dict[str, np.ndarray]) -> float:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_mirrored_scene_is_a_scene(scene, seed):
-    turned = Turned().random_map(dict(scene), np.random.default_rng(seed))
+    turned = Mirrored().random_map(dict(scene), np.random.default_rng(seed))
     assert _mismatch(turned) < 0.01
     assert turned["frames"].shape == scene["frames"].shape
 

@@ -104,25 +104,25 @@ def believes(steady, count) -> bool:
     """Whether it corrects depth, which it says where it does not."""
     depth = np.full(SIZE, 40, np.float32)
     kept = all(np.array_equal(steady(place, depth, INSIDE), depth) for place in range(count))
-    assert (f"the path of {count} of {count} frames is not believed" in steady.note) == kept
+    assert (f"the path of {count} of {count} frames is not reliable" in steady.note) == kept
     return not kept
 
 
-@pytest.mark.parametrize(("deviation", "believed"), [(0.015, True), (0.025, False)])
-def test_a_path_that_makes_depth_jump_is_believed_only_if_it_explains_well_how_points_move(deviation, believed):
+@pytest.mark.parametrize(("deviation", "reliable"), [(0.015, True), (0.025, False)])
+def test_a_path_that_makes_depth_jump_is_reliable_only_if_it_explains_well_how_points_move(deviation, reliable):
     path = path_of(30, lambda number: {"scale": 1.06 ** (number % 2), "triangulated": rows_of(deviation)})
-    assert believes(SteadyDepth(path, Points(30, 8)), 30) == believed
+    assert believes(SteadyDepth(path, Points(30, 8)), 30) == reliable
 
 
-def test_a_path_of_which_no_points_tell_is_not_believed():
+def test_a_path_of_which_no_points_tell_is_not_reliable():
     assert not believes(SteadyDepth(path_of(2, lambda number: {"scale": 1.1**number}), Points()), 2)
 
 
-@pytest.mark.parametrize(("deviation", "apart", "believed"), [(0.02, 0.4, True), (0.06, 0.1, True), (0.06, 0.4, False)])
-def test_a_path_that_explains_its_points_badly_and_contradicts_depth_is_not_believed(deviation, apart, believed):
+@pytest.mark.parametrize(("deviation", "apart", "reliable"), [(0.02, 0.4, True), (0.06, 0.1, True), (0.06, 0.4, False)])
+def test_a_path_that_explains_its_points_badly_and_contradicts_depth_is_not_reliable(deviation, apart, reliable):
     rows = rows_of(deviation, apart)
     steady = SteadyDepth(path_of(4, lambda number: {"scale": 1.01**number, "triangulated": rows}), Points())
-    assert believes(steady, 4) == believed
+    assert believes(steady, 4) == reliable
 
 
 def test_the_depth_of_points_along_the_path_stays_what_it_was():
