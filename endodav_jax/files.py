@@ -20,8 +20,6 @@ from safetensors import SafetensorError
 from endodav_jax.errors import UserError
 
 ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine is nobody's
-_UMASK = os.umask(0)  # can only be read by setting it
-os.umask(_UMASK)
 
 
 class CannotWriteError(UserError):
@@ -49,7 +47,7 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         raise UserError(f"{path}: already exists; pass --overwrite to replace it")
     make_folder(path.parent)
     _remove_abandoned(path)
-    part = path.with_name(f"{path.stem}.{_process()}.part{path.suffix}")
+    part = _part(path)
     try:
         yield part
         if keep and path.exists():
@@ -57,7 +55,7 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         if part.is_dir():
             remove(path)  # a folder cannot be moved onto a folder that is not empty
         else:
-            part.chmod(part.stat().st_mode | 0o666 & ~_UMASK)  # safetensors lets nobody but the owner read its files
+            _let_others_read(part)
         try:
             os.replace(part, path)
         except OSError:
@@ -70,6 +68,57 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         raise CannotWriteError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
         remove(part)
+
+
+@contextlib.contextmanager
+def moved_together(folder: Path, name: str, last: str) -> Iterator[Path]:
+    """Yields a temporary folder in `folder`, whose files are moved there at the end, one right after the other.
+
+    Files of these names are replaced.  On any error the temporary folder is removed; those left by killed processes are
+    removed as well.
+
+    Args:
+      folder: where the files are to be; it exists.
+      name: a name for the temporary folder.
+      last: the file, as a path in the folder, that tells that the others are complete.
+
+    Raises:
+      UserError: a file cannot be written.
+    """
+    _remove_abandoned(folder / name)
+    staging = _part(folder / name)
+    try:
+        make_folder(staging)
+        yield staging
+        files = [path.relative_to(staging) for path in sorted(staging.rglob("*")) if not path.is_dir()]
+        for file in sorted(files, key=lambda file: file == Path(last)):
+            make_folder((folder / file).parent)
+            try:
+                os.replace(staging / file, folder / file)
+            except OSError as error:
+                raise CannotWriteError(
+                    f"{folder / file}: cannot be written ({error.strerror}); remove it or choose another folder"
+                ) from error
+    finally:
+        remove(staging)
+
+
+def _part(path: Path) -> Path:
+    """The temporary name of this process for a file or folder."""
+    return path.with_name(f"{path.stem}.{_process()}.part{path.suffix}")
+
+
+def _let_others_read(file: Path) -> None:
+    """Gives a file the permissions of a new one in its folder: safetensors lets nobody but the owner read its files."""
+    mode = file.stat().st_mode
+    if mode & 0o044 == 0o044:
+        return
+    new = file.with_name(f"{file.name}.mode")  # the umask can only be read by setting it, for all threads
+    try:
+        new.touch(0o666)
+        file.chmod(mode | new.stat().st_mode & 0o666)
+    finally:
+        remove(new)
 
 
 def _process() -> str:

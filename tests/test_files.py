@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import ABANDONED, sha256_of, whole_file
+from endodav_jax.files import ABANDONED, moved_together, sha256_of, whole_file
 
 KILLED = """
 import os, sys
@@ -135,6 +136,47 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     with whole_file(path) as part:
         part.write_bytes(b"whole")
     assert sorted(tmp_path.iterdir()) == sorted([path, other])
+
+
+KILLED_BEFORE_THE_END = """
+import os, sys
+from pathlib import Path
+from endodav_jax.files import moved_together
+with moved_together(Path(sys.argv[1]), "clip", "meta.json") as staging:
+    (staging / "mesh.ply").write_bytes(b"whole")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_files_that_belong_together_get_their_names_together_and_the_telling_one_last(tmp_path, monkeypatch):
+    subprocess.run([sys.executable, "-c", KILLED_BEFORE_THE_END, str(tmp_path)], check=False)
+    (left,) = tmp_path.iterdir()
+    moved, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(Path(b).name), replace(a, b)))
+    with moved_together(tmp_path, "clip", "meta.json") as staging:
+        assert not left.exists()
+        (staging / "piece_02").mkdir()
+        for name in ("meta.json", "mesh.ply", "piece_02/mesh.ply"):
+            (staging / name).write_bytes(name.encode())
+        assert list(tmp_path.iterdir()) == [staging]
+    assert moved == ["mesh.ply", "mesh.ply", "meta.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"meta.json", "mesh.ply", "piece_02"}
+    with pytest.raises(RuntimeError), moved_together(tmp_path, "clip", "meta.json") as staging:
+        (staging / "meta.json").write_bytes(b"new")
+        raise RuntimeError
+    assert (tmp_path / "meta.json").read_bytes() == b"meta.json"
+    assert {path.name for path in tmp_path.iterdir()} == {"meta.json", "mesh.ply", "piece_02"}
+
+
+def test_permissions_are_found_without_setting_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", None)  # it is the process's own: other threads would write with it
+    program = "import os; os.umask = None; import endodav_jax.files"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with whole_file(tmp_path / "private") as part:
+        part.touch(mode=0o600)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "private").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert {path.name for path in tmp_path.iterdir()} == {"private", "plain"}
 
 
 def test_a_cache_keeps_what_another_process_has_written_meanwhile(tmp_path):

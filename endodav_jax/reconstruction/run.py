@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from endodav_jax.depth_video.description import METRIC_UNITS, UNITS, write_description
 from endodav_jax.depth_video.weights import load_networks
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from endodav_jax.files import make_folder
+from endodav_jax.files import make_folder, moved_together
 from endodav_jax.progress import progress_bar
 from endodav_jax.reconstruction.clip import LEAST_PARALLAX, PARALLAX_STEP, CameraPath, track_clip
 from endodav_jax.reconstruction.confidence import OFFSETS, SHIPPED, ConfidenceModel
@@ -133,9 +132,14 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
     _check_motion(config, weights, params, given)
     clock = _Clock()
     with contextlib.ExitStack() as files:
-        files.push(_discarded_on_error(layout.source))  # written first, it would stand in the way of another try
+        # All of them get their names at the end: one that was written before would stand in the way of another try.
+        staging = files.enter_context(moved_together(folder, layout.stem, layout.meta.name))
+        unfinished = Layout(staging, layout.stem)
         clip = NetworkClip(reader, inside, instruments, folder, files)
-        with mp4_writer(layout.source, reader.fps) as copy, progress_bar(reader.count, "depth", config.quiet) as bar:
+        with (
+            mp4_writer(unfinished.source, reader.fps) as copy,
+            progress_bar(reader.count, "depth", config.quiet) as bar,
+        ):
             clip.infer(estimator, config.windows, copy, bar.update)
         count = len(clip.indices)
         if count < 2:
@@ -169,7 +173,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             scale, path = scaled(clip, path, measured)
             clock.lap("scale")
         factor = scale.factor if scale else 1.0
-        writer = files.enter_context(SceneWriter(layout, clip, config))
+        writer = files.enter_context(SceneWriter(unfinished, clip, config))
         with progress_bar(count, "surface", config.quiet) as bar:
 
             def on_frame(view, tracked, error):
@@ -189,7 +193,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             config, path, camera, scale, meshes, [volume.voxel * factor for volume in volumes],
             sum(volume.bytes for volume in volumes), clock.laps, count, _repeats(clip), steadied,
         )  # fmt: skip
-        _write(layout, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
+        _write(unfinished, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
     _say(scene, layout)
     if clip.stopped is not None:
         print(f"endodav reconstruct: {clip.stopped}; the {count} frames before this were used", file=sys.stderr)
@@ -226,16 +230,6 @@ def _repeats(clip: NetworkClip) -> str:
     rate = float(clip.reader.fps) * (1 - clip.repeated / count)
     cure = "leave them out" if isinstance(clip.reader.source, ImageSequence) else f"pass --target-fps {rate:.2g}"
     return f"{clip.repeated} of {count} frames repeat the one before, which says nothing about depth; {cure}"
-
-
-def _discarded_on_error(file: Path) -> Callable[..., None]:
-    """For an `ExitStack`: removes a file if what follows fails."""
-
-    def leave(kind, *_) -> None:
-        if kind is not None:
-            file.unlink(missing_ok=True)
-
-    return leave
 
 
 def _check_motion(config: ReconstructConfig, weights: str, params: dict[str, dict], given: np.ndarray | None) -> None:
