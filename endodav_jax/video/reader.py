@@ -32,6 +32,8 @@ def open_source(name: str, reading: Reading = AS_IT_IS) -> FrameSource:
       UserError: missing, unreadable, neither video nor image, without frames, or with images of several sizes.
     """
     path = Path(name)
+    if is_pipe(name):
+        raise UserError(f"{name}: is a pipe, which can be read only once; copy it to a file, or use `endodav stream`")
     try:
         if path.is_dir():
             return _open_folder(path, name, reading)
@@ -44,6 +46,14 @@ def open_source(name: str, reading: Reading = AS_IT_IS) -> FrameSource:
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror}); check its permissions") from error
     return VideoFile(name, reading)
+
+
+def is_pipe(name: str) -> bool:
+    """Whether a path is a pipe."""
+    try:
+        return Path(name).is_fifo()
+    except OSError:
+        return False
 
 
 def _open_folder(folder: Path, name: str, reading: Reading) -> FrameSource:

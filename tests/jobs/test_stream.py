@@ -1,6 +1,8 @@
 """`endodav stream`: frame in, depth out."""
 
 import io
+import os
+import threading
 import types
 
 import numpy as np
@@ -58,6 +60,44 @@ def test_a_pipe_may_hold_raw_pixels(tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert cli.main(["stream", "-", "--raw", "50x40", "-o", str(out), "--save", "npy", "--quiet"]) == 0
     assert len(list((out / "stdin_depths_npy").iterdir())) == 4
+
+
+@pytest.mark.parametrize("kind", ["video", "pixels"])
+def test_a_named_pipe_is_read_once(kind, tmp_path):
+    os.mkfifo(tmp_path / "ff")
+    pictures = [moving_picture(i, 40, 50) for i in range(9)]
+    if kind == "video":
+        data = write_video(tmp_path / "a.ts", pictures, format_name="mpegts").read_bytes()
+    else:
+        data = b"".join(picture.tobytes() for picture in pictures)
+    writer = threading.Thread(target=(tmp_path / "ff").write_bytes, args=(data,), daemon=True)
+    writer.start()
+    arguments = ["stream", str(tmp_path / "ff"), "-o", str(tmp_path / "out"), "--quiet"]
+    assert cli.main([*arguments, *(["--raw", "50x40"] if kind == "pixels" else [])]) == 0
+    writer.join(10)
+    assert len(list(VideoFile(tmp_path / "out" / "ff_vis.mp4"))) == 9
+
+
+def test_the_path_of_standard_input_is_the_pipe(tmp_path, monkeypatch):
+    pipe(monkeypatch, write_video(tmp_path / "a.mkv", map(moving_picture, range(9))).read_bytes())
+    assert cli.main(["stream", "/dev/stdin", "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert len(list(VideoFile(tmp_path / "out" / "stdin_vis.mp4"))) == 9
+
+
+def test_what_a_shell_puts_in_place_of_a_command_is_a_pipe(tmp_path):
+    reading, writing = os.pipe()
+    data = write_video(tmp_path / "a.ts", map(moving_picture, range(9)), format_name="mpegts").read_bytes()
+    os.write(writing, data)
+    os.close(writing)
+    assert cli.main(["stream", f"/dev/fd/{reading}", "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    os.close(reading)
+    assert len(list(VideoFile(tmp_path / "out" / "pipe_vis.mp4"))) == 9
+
+
+def test_raw_pixels_of_what_is_no_pipe_are_refused(video, capsys):
+    for source in (str(video), "0", "rtsp://192.0.2.1/a"):
+        assert cli.main(["stream", source, "--raw", "128x96"]) == 2
+        assert f"{source}: is no pipe, which bare pixels come from; leave out --raw" in capsys.readouterr().err
 
 
 def test_an_empty_pipe_is_one_line(monkeypatch, capsys):
