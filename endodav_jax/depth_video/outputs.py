@@ -102,9 +102,14 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) 
     needed = pixels * (SPOOL_BYTES_PER_PIXEL + sum(BYTES_PER_PIXEL.get(kind, 0) for kind in paths))
     if needed > free:
         raise UserError(
-            f"{folder}: needs {needed / 1e9:.1f} GB and has {free / 1e9:.1f} GB free; free space, choose another "
+            f"{folder}: needs {_size(needed)} and has {_size(free)} free; free space, choose another "
             "folder, lower --max-res, or write less with --save"
         )
+
+
+def _size(count: float) -> str:
+    """A number of bytes, as a person says it."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def depth_frame(

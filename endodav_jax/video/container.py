@@ -44,6 +44,8 @@ def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.contai
         raise UserError(
             f"{name}: not a video that FFmpeg can read, or its end is missing; copy or export it anew"
         ) from error
+    except av.error.EOFError as error:
+        raise UserError(f"{name}: contains no frames, at most a header; copy or export it anew") from error
     except (av.error.FFmpegError, OSError) as error:
         raise UserError(f"{name}: cannot be opened ({error.strerror}); check the path and its permissions") from error
     except (ValueError, MemoryError) as error:
