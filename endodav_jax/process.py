@@ -9,21 +9,30 @@ import ctypes
 import gc
 import inspect
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from endodav_jax.errors import Terminated
+
 CACHE_VARIABLE = "ENDODAV_JAX_CACHE"
+SAME_REQUEST = 10.0  # seconds within which a repeated SIGTERM is the same one: schedulers send it along several ways
 _ORBAX = os.path.join("orbax", "checkpoint") + os.sep
 
 
 def set_up() -> None:
-    """Configures the process: logging, garbage collection and the compilation cache."""
+    """Configures the process: logging, garbage collection, SIGTERM and the compilation cache."""
     _log_nothing()
     # Tracing a training step creates millions of live objects: scanning all of them takes 5 s of a minute.
     gc.set_threshold(20_000, 10, 10)
     if not isinstance(sys.unraisablehook, HushedReaders):
         sys.unraisablehook = HushedReaders(sys.unraisablehook)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, Termination())
     use_compilation_cache()
 
 
@@ -65,6 +74,76 @@ def release_free_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+class Termination:
+    """A handler of SIGTERM that raises `Terminated`, so that temporary files are removed and what is complete is kept.
+
+    Worker processes are told first: Ctrl-C reaches them, too, and an executor would wait for all of their work.
+    """
+
+    def __init__(self):
+        self._process, self._last = os.getpid(), -SAME_REQUEST
+
+    def __call__(self, number: int, _frame: types.FrameType | None) -> None:
+        if os.getpid() != self._process:  # a fork inherits the handler, but nothing that it could clean up
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        now = time.monotonic()
+        if now - self._last < SAME_REQUEST:
+            return
+        self._last = now
+        multiprocessing = sys.modules.get("multiprocessing")
+        for worker in multiprocessing.active_children() if multiprocessing else ():
+            worker.terminate()
+        raise Terminated
+
+
+class StopsHeld:
+    """Holds back what Ctrl-C and SIGTERM raise, except within `let_through`; at the end at the latest it is raised.
+
+    For what must not be left half written.  Signals without a handler in Python are left alone, and so is everything
+    in other threads than the main one, where Python raises nothing.
+    """
+
+    def __init__(self):
+        self._before: dict[int, Callable[[int, types.FrameType | None], object]] = {}
+        self._pending: list[int] = []
+        self._open = False
+
+    def __enter__(self) -> "StopsHeld":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._before[number] = handler
+                    signal.signal(number, self._received)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._raise()
+
+    @contextlib.contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Raises what was held back, and whatever comes until the end of the context."""
+        self._open = True
+        try:
+            self._raise()
+            yield
+        finally:
+            self._open = False
+
+    def _received(self, number: int, _frame: types.FrameType | None) -> None:
+        self._pending.append(number)
+        if self._open:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._pending:
+            first, self._pending = self._pending[0], []
+            self._before[first](first, None)
 
 
 class HushedReaders:

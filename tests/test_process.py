@@ -2,15 +2,25 @@
 
 import asyncio
 import gc
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
 import pytest
 
-from endodav_jax.process import HushedReaders, cache_folder, use_compilation_cache
+from endodav_jax.errors import EXIT_PREEMPTED, Terminated
+from endodav_jax.process import (
+    SAME_REQUEST,
+    HushedReaders,
+    StopsHeld,
+    Termination,
+    cache_folder,
+    use_compilation_cache,
+)
 
 UNTOUCHED = """
 import gc, importlib, os, pkgutil, signal, sys, warnings
@@ -122,3 +132,96 @@ def test_what_a_failed_read_leaves_is_not_heard_of(heard):
 def test_everything_else_is_still_heard_of(heard):
     abandon_a_reader("reading.py")
     assert heard == ["could not read"]
+
+
+def test_sigterm_is_raised_once_however_many_ways_it_comes():
+    handler = Termination()
+    with pytest.raises(Terminated):
+        handler(signal.SIGTERM, None)
+    handler(signal.SIGTERM, None)  # a scheduler signals a job and its steps
+    handler._last -= SAME_REQUEST
+    with pytest.raises(Terminated):
+        handler(signal.SIGTERM, None)
+
+
+TERMINATED_WORKERS = """
+import concurrent.futures, multiprocessing, os, signal, sys, threading, time
+from endodav_jax import errors, process
+
+def work():
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(time.sleep, 100) for _ in range(3)]
+        time.sleep(3)
+        os.kill(os.getpid(), signal.SIGTERM)
+        waiting[0].result()
+
+if __name__ == "__main__":
+    process.set_up()
+    sys.exit(errors.exit_code("program", work))
+"""
+
+
+def test_sigterm_ends_worker_processes_too(tmp_path):
+    (tmp_path / "program.py").write_text(TERMINATED_WORKERS)
+    done = subprocess.run([sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (EXIT_PREEMPTED, "program: stopped by SIGTERM\n")
+
+
+FORKED = """
+import os, signal, time
+from endodav_jax import process
+process.set_up()
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+    os._exit(0)
+time.sleep(0.5)
+os.kill(child, signal.SIGTERM)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_is_ended_by_sigterm_as_ever():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM}\n", "")
+
+
+@pytest.fixture
+def terminable():
+    before = signal.signal(signal.SIGTERM, Termination())
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_signals_are_held_back_except_where_they_may_come(terminable):
+    done = []
+    with pytest.raises(Terminated), StopsHeld() as stops:
+        with stops.let_through():
+            done.append("waited")
+        signal.raise_signal(signal.SIGTERM)
+        done.append("written")
+        with stops.let_through():
+            done.append("waited again")
+    assert done == ["waited", "written"]
+
+
+def test_what_was_held_back_is_raised_at_the_end(terminable):
+    done = []
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt), StopsHeld():
+        signal.raise_signal(signal.SIGINT)
+        done.append("finished")
+    assert done == ["finished"]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_outside_the_main_thread_signals_are_left_alone(terminable):
+    def work():
+        with StopsHeld() as stops, stops.let_through():
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    handlers = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGTERM)]

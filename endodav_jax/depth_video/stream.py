@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.depth_video.config import StreamConfig, fixed_range
+from endodav_jax.depth_video.live_outputs import LiveOutput, live_npy, live_video
 from endodav_jax.depth_video.outputs import coloured, depth_frame
 from endodav_jax.depth_video.weights import load_estimator
-from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED, Terminated, UserError
+from endodav_jax.process import StopsHeld
 from endodav_jax.progress import progress_bar
 from endodav_jax.video.colour import colour_table
-from endodav_jax.video.depth_files import npy_writer
-from endodav_jax.video.encoder import mp4_writer
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.live import open_live
 from endodav_jax.video.reader import FrameReader
@@ -46,13 +46,36 @@ class Latency:
         return f"latency {self.median:.1f} ms (95%: {self.slow:.1f} ms; first two frames: {self.start:.0f} ms)"
 
 
+@dataclasses.dataclass
+class Session:
+    """What came of a live source.
+
+    Attributes:
+      seconds: of each frame, from its arrival to its depth.
+      outputs: what was written, complete once it is closed.
+      ended: what ended it before the source did, or None.
+    """
+
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    outputs: list[LiveOutput] = dataclasses.field(default_factory=list)
+    ended: BaseException | None = None
+
+    @property
+    def kept(self) -> str:
+        """What is kept, for the line that says why it ended."""
+        if not self.outputs:
+            return f"after {len(self.seconds)} frames; no output was asked for"
+        whole = [str(output) for output in self.outputs if output.frames]
+        return f"kept: {', '.join(whole)}" if whole else "nothing is kept"
+
+
 def stream(
     config: StreamConfig, folder: Path | None = None, weights: str = "", raw_shape: tuple[int, int] | None = None
 ) -> int:
-    """Pushes frames through the estimator one by one until the source ends or the user interrupts.
+    """Pushes frames through the estimator one by one until the source ends, or until Ctrl-C or SIGTERM.
 
     The colour range of the whole clip is not known in advance: the widest range seen so far is used, which never
-    shrinks, unless `--range` fixes it.
+    shrinks, unless `--range` fixes it.  Whatever ends it, what was recorded is kept.
 
     Args:
       config: the source, and what to write.
@@ -61,7 +84,8 @@ def stream(
       raw_shape: (height, width) of raw RGB24 pixels in a pipe without a container; None for a container.
 
     Returns:
-      `EXIT_OK`, or `EXIT_SOME_FAILED` if reading stopped early and the frames before were kept.
+      `EXIT_OK`, also for Ctrl-C, the normal end of a live source; `EXIT_PREEMPTED` for SIGTERM; `EXIT_SOME_FAILED` if
+      reading or writing stopped early.  The frames before were kept.
 
     Raises:
       UserError: invalid source or weights, or outputs that cannot be written.
@@ -77,22 +101,49 @@ def stream(
             raise UserError(f"{paths[kind]}: already exists; pass --overwrite to replace it")
     inside = view_of(reader, config.mask)
     estimator, _ = load_estimator(weights, config)
-    model, depth = estimator.config, estimator.stream(inside)
-    table = colour_table(config.cmap)
-    seconds: list[float] = []
-    stopped = None
-    with contextlib.ExitStack() as files:
-        append = (
-            files.enter_context(mp4_writer(paths["vis"], reader.fps, reader.pixel_aspect)) if "vis" in kinds else None
+    with StopsHeld() as stops:
+        session = _recorded(
+            reader, estimator, config, {kind: paths[kind] for kind in kinds}, inside, colours_span, stops
         )
-        save = files.enter_context(npy_writer(paths["npy"])) if "npy" in kinds else None
+        if session.seconds and not config.quiet:
+            for note in source.notes:
+                print(f"{source.name}: {note}", file=sys.stderr)
+            print(f"{source.name}: {len(session.seconds)} frames, {Latency.of(session.seconds)}")
+        return _exit_code(session)
+
+
+def _recorded(
+    reader: FrameReader,
+    estimator,
+    config: StreamConfig,
+    paths: dict[str, Path],
+    inside: np.ndarray | None,
+    colours_span: tuple[float, float] | None,
+    stops: StopsHeld,
+) -> Session:
+    """Depth of every frame until something ends it; raises what ends it before the first one."""
+    session, model, depth = Session(), estimator.config, estimator.stream(inside)
+    table = colour_table(config.cmap)
+    low, high = colours_span or (np.inf, -np.inf)
+    with contextlib.ExitStack() as files:
+        append, save = None, None
+        if "vis" in paths:
+            video, append = files.enter_context(live_video(paths["vis"], reader.fps, reader.pixel_aspect))
+            session.outputs.append(video)
+        if "npy" in paths:
+            folder, save = files.enter_context(live_npy(paths["npy"]))
+            session.outputs.append(folder)
         bar = files.enter_context(progress_bar(reader.count, "stream", config.quiet))
-        low, high = colours_span or (np.inf, -np.inf)
+        frames = iter(reader)
         try:
-            for frame in reader:
-                started = time.perf_counter()
-                disparity = np.asarray(depth.push(frame.rgb), np.float32)
-                elapsed = time.perf_counter() - started
+            while True:
+                with stops.let_through():
+                    frame = next(frames, None)
+                    if frame is None:
+                        break
+                    started = time.perf_counter()
+                    disparity = np.asarray(depth.push(frame.rgb), np.float32)
+                    elapsed = time.perf_counter() - started
                 if colours_span is None:
                     seen = disparity if inside is None else disparity[inside]
                     low, high = min(low, float(seen.min())), max(high, float(seen.max()))
@@ -100,19 +151,31 @@ def stream(
                     append(coloured(disparity, (low, high), table, inside, model.metric), frame.time)
                 if save is not None:
                     save(depth_frame(model, frame.index, disparity, inside))
-                seconds.append(elapsed)
+                session.seconds.append(elapsed)
                 bar.set_postfix_str(f"{elapsed * 1000:.0f} ms", refresh=False)
                 bar.update()
-        except ReadingStopped as error:
-            stopped = error
-        except KeyboardInterrupt:  # the normal end of a live source; what was written is complete
-            if not seconds:
+        except (ReadingStopped, KeyboardInterrupt, Exception) as error:
+            if not session.seconds:
                 raise
-    for note in [] if config.quiet else source.notes:
-        print(f"{source.name}: {note}", file=sys.stderr)
-    if seconds and not config.quiet:
-        print(f"{source.name}: {len(seconds)} frames, {Latency.of(seconds)}")
-    if stopped is not None:
-        print(f"endodav stream: {stopped}; the {len(seconds)} frames before this are kept", file=sys.stderr)
+            session.ended = error
+    if session.ended is None:  # the last fragment of a video may not fit on the disk
+        session.ended = next((output.failure for output in session.outputs if output.failure is not None), None)
+    return session
+
+
+def _exit_code(session: Session) -> int:
+    """Says why a session ended early and what is kept; raises what is a bug."""
+    ended = session.ended
+    if ended is None or (isinstance(ended, KeyboardInterrupt) and not isinstance(ended, Terminated)):
+        return EXIT_OK
+    if isinstance(ended, ReadingStopped):
+        print(f"endodav stream: {ended}; the {len(session.seconds)} frames before this are kept", file=sys.stderr)
         return EXIT_SOME_FAILED
-    return EXIT_OK
+    if isinstance(ended, Terminated):
+        print(f"endodav stream: stopped by SIGTERM; {session.kept}", file=sys.stderr)
+        return EXIT_PREEMPTED
+    if isinstance(ended, UserError):
+        print(f"endodav stream: {ended}; {session.kept}", file=sys.stderr)
+        return EXIT_SOME_FAILED
+    print(f"endodav stream: stopped by a bug in this program; {session.kept}", file=sys.stderr)
+    raise ended

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
+import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -101,7 +102,14 @@ def npy_writer(folder: Path) -> Iterator[Write]:
     """Yields a function that writes `frame_00000.npy`, the depth as float32 [H, W]."""
     with whole_file(folder) as part:
         part.mkdir()
-        yield lambda frame: np.save(part / f"{frame_name(frame)}.npy", frame.depth)
+        yield lambda frame: save_npy(part / f"{frame_name(frame)}.npy", frame.depth)
+
+
+def save_npy(file: Path, array: np.ndarray) -> None:
+    """As `np.save`, whose error does not say why a file cannot be written."""
+    content = io.BytesIO()
+    np.save(content, array)
+    file.write_bytes(content.getbuffer())
 
 
 @contextlib.contextmanager

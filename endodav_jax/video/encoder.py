@@ -16,6 +16,8 @@ from endodav_jax.video.frames import SQUARE
 # The quality of the published programs.  The preset takes half the time and a third less memory than the default, for
 # files of the same size; three videos are written at once while the network runs.
 X264 = {"crf": "18", "preset": "veryfast"}
+FRAGMENT_SECONDS = 2
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 _TICK = Fraction(1, 90000)
 _BT709 = 1  # the number of BT.709 in H.264 for primaries, transfer and matrix; without it players guess by size
 
@@ -31,39 +33,92 @@ def mp4_writer(path: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE) -> It
     Raises:
       UserError: the file cannot be written, or this FFmpeg has no H.264 encoder.
     """
-    with whole_file(path) as part:
+    with whole_file(path) as part, encoded_mp4(part, fps, pixel_aspect) as write:
+        yield write
+
+
+@contextlib.contextmanager
+def encoded_mp4(
+    file: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE, in_fragments: bool = False
+) -> Iterator[Callable[..., None]]:
+    """Yields the function of `mp4_writer`, for a file that has its name from the start.
+
+    Args:
+      in_fragments: write a fragment every `FRAGMENT_SECONDS`; each can be shown, whatever ends the next ones (see
+        `fragments.py`).  Otherwise, nothing can be shown before the file is closed.
+    """
+    watched = _Watched(file) if in_fragments else None
+    if watched is None:
         # An absolute path, since FFmpeg takes anything before a colon as a protocol.
-        container = av.open(str(part.absolute()), "w", format="mp4")
-        stream = _stream(container, fps)
-        if pixel_aspect != SQUARE:
-            stream.codec_context.sample_aspect_ratio = pixel_aspect.limit_denominator(255)
-        converter = VideoReformatter()  # a converter per frame would start threads each time
+        container = av.open(str(file.absolute()), "w", format="mp4")
+    else:
+        container = av.open(watched, "w", format="mp4", container_options=FRAGMENTS)
+    stream = _stream(container, fps)
+    if in_fragments:
+        stream.options = dict(X264, g=str(max(1, round(FRAGMENT_SECONDS * fps))))
+    if pixel_aspect != SQUARE:
+        stream.codec_context.sample_aspect_ratio = pixel_aspect.limit_denominator(255)
+    converter = VideoReformatter()  # a converter per frame would start threads each time
 
-        def write(rgb: np.ndarray, time: float | None = None) -> None:
-            if rgb.shape[0] % 2 or rgb.shape[1] % 2:
-                rgb = np.pad(rgb, ((0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)), mode="edge")
-            if not stream.codec_context.is_open:
-                stream.height, stream.width = rgb.shape[:2]
-                if time is not None:
-                    stream.codec_context.time_base = _TICK
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-            frame = converter.reformat(
-                frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-            )
+    def write(rgb: np.ndarray, time: float | None = None) -> None:
+        if rgb.shape[0] % 2 or rgb.shape[1] % 2:
+            rgb = np.pad(rgb, ((0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)), mode="edge")
+        if not stream.codec_context.is_open:
+            stream.height, stream.width = rgb.shape[:2]
             if time is not None:
-                frame.time_base, frame.pts = _TICK, round(time / _TICK)
-            container.mux(stream.encode(frame))
+                stream.codec_context.time_base = _TICK
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        frame = converter.reformat(
+            frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        if time is not None:
+            frame.time_base, frame.pts = _TICK, round(time / _TICK)
+        container.mux(stream.encode(frame))
+        if watched is not None:
+            watched.check()
 
+    try:
+        yield write
+        if stream.codec_context.is_open:
+            container.mux(stream.encode(None))
+    except BaseException:
+        # The first error tells what happened; closing a file on a full disk only repeats it.
+        with contextlib.suppress(OSError, av.error.FFmpegError):
+            container.close()
+        if watched is not None:
+            watched.close()
+        raise
+    container.close()
+    if watched is not None:
+        watched.close()
+        watched.check()
+
+
+class _Watched:
+    """A file that remembers why it could not be written, which FFmpeg does not tell of fragments."""
+
+    def __init__(self, file: Path):
+        self._file = file.open("wb", buffering=0)
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Writes everything; after an error nothing, so that the file ends with what is whole."""
+        rest = memoryview(data)
         try:
-            yield write
-            if stream.codec_context.is_open:
-                container.mux(stream.encode(None))
-        except BaseException:
-            # The first error tells what happened; closing a file on a full disk only repeats it.
-            with contextlib.suppress(OSError, av.error.FFmpegError):
-                container.close()
-            raise
-        container.close()
+            while rest and self._error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._error = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raises the first error."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
 
 
 def _stream(container: av.container.OutputContainer, fps: Fraction) -> av.VideoStream:

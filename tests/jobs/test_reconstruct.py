@@ -1,6 +1,7 @@
 """`endodav reconstruct` from the user's side, with a network that knows the depth of a painted wall."""
 
 import json
+import signal
 import sys
 
 import cv2
@@ -12,7 +13,7 @@ from PIL import Image
 from endodav_jax import cli
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.data.sources.trajectories import read_trajectory
-from endodav_jax.errors import EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_PREEMPTED, EXIT_USER_ERROR
 from endodav_jax.evaluation.motion import write_tum
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.poses import inverse_rigid
@@ -212,6 +213,31 @@ def test_a_scale_that_does_not_fit_is_one_line_and_leaves_nothing(endodav, clip,
     )  # fmt: skip
     wrong(result, "has points for frame 700 and others, none in this clip")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_files_get_their_names_together_at_the_end_so_that_a_stopped_run_can_be_repeated(
+    endodav, clip, tmp_path, monkeypatch
+):
+    arguments = (clip, "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--quiet", "--max-len", "6")
+    write = job.write_scene_report
+    seen = []
+
+    def terminated(*given):
+        write(*given)
+        seen.extend(path.suffix for path in (tmp_path / "out").iterdir())  # what SIGKILL would leave
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    monkeypatch.setattr(job, "write_scene_report", terminated)
+    code, _, err = endodav(*arguments)
+    signal.signal(signal.SIGTERM, before)
+    assert (code, err) == (EXIT_PREEMPTED, "endodav reconstruct: stopped by SIGTERM\n")
+    assert seen == [".part"]
+    assert list((tmp_path / "out").iterdir()) == []
+    monkeypatch.setattr(job, "write_scene_report", write)
+    assert endodav(*arguments)[0] == 0
+    layout = Layout.find(tmp_path / "out")
+    assert {path.name for path in layout.folder.iterdir()} == {path.name for path in layout.fixed()}
 
 
 def test_instruments_are_left_out_of_the_surface(endodav, clip, tmp_path):
