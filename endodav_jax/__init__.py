@@ -74,6 +74,7 @@ def load(
 
     from endodav_jax.checkpoints import load_model
     from endodav_jax.errors import UserError
+    from endodav_jax.fields import user_path
     from endodav_jax.inference.estimator import DepthEstimator
     from endodav_jax.inference.runtimes import RuntimeConfig
     from endodav_jax.runtimes.networks import network_for
@@ -82,12 +83,12 @@ def load(
         wanted = RuntimeConfig(
             runtime=runtime,
             precision="float32" if precision is None else precision,
-            int8_frames=int8_frames,
+            int8_frames=user_path(int8_frames),
             int8_force=int8_force,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    config, params, card = load_model(os.fspath(path))
+    config, params, card = load_model(user_path(os.fspath(path)))
     if precision is None:
         wanted = dataclasses.replace(wanted, precision=config.precision)
     network, chosen = network_for(config, params["depth"], wanted)
@@ -110,11 +111,10 @@ def train(config: "Config", workdir: "str | os.PathLike[str]") -> int:
     Raises:
       UserError: the configuration contradicts itself, or data or weights are missing or do not fit.
     """
-    from pathlib import Path
-
+    from endodav_jax.fields import named_path
     from endodav_jax.training.run import train as run
 
-    return run(config, Path(workdir))
+    return run(config, named_path(os.fspath(workdir)))
 
 
 def evaluate(config: "Config", workdir: "str | os.PathLike[str]") -> "Results":
@@ -130,12 +130,11 @@ def evaluate(config: "Config", workdir: "str | os.PathLike[str]") -> "Results":
     Raises:
       UserError: neither or both of weights and predictions are given, or they or the data are missing.
     """
-    from pathlib import Path
-
+    from endodav_jax.fields import named_path
     from endodav_jax.reconstruction.steady import correction_of
     from endodav_jax.report.evaluate import evaluate as run
 
-    return run(config, Path(workdir), correction_of(config.evaluate))
+    return run(config, named_path(os.fspath(workdir)), correction_of(config.evaluate))
 
 
 def __getattr__(name: str):

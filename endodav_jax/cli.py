@@ -11,6 +11,7 @@ import importlib
 import io
 import re
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 from endodav_jax import process
@@ -78,6 +79,8 @@ def parse(name: str, arguments: list[str]):
     """
     import tyro
 
+    from endodav_jax.fields import OPTIONS, user_path
+
     command = importlib.import_module(COMMANDS[name].module).Command
     printed = io.StringIO()
     try:
@@ -85,7 +88,8 @@ def parse(name: str, arguments: list[str]):
             return tyro.cli(
                 command,
                 prog=f"endodav {name}",
-                args=arguments,
+                args=[_expanded(word, user_path) for word in arguments],
+                registry=OPTIONS,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.DisallowNone),
             )
     except SystemExit as stopped:
@@ -101,6 +105,12 @@ def _run(name: str, arguments: list[str]) -> int | None:
         raise UserError(f"{name}: no such command; {hint}")
     command = parse(name, arguments)
     return importlib.import_module(COMMANDS[name].module).run(command)
+
+
+def _expanded(word: str, expand: Callable[[str], str]) -> str:
+    """Returns an argument with `~` expanded, also in `--option=~/x`."""
+    option, equals, value = word.partition("=")
+    return f"{option}={expand(value)}" if equals and option.startswith("-") else expand(word)
 
 
 def _one_line(box: str) -> str:

@@ -19,7 +19,7 @@ from endodav_jax.data.config import DataConfig
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.fields import check_numbers
+from endodav_jax.fields import check_numbers, user_path
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.training.config import TrainConfig
@@ -111,7 +111,7 @@ def config_file(name: str | Path) -> Path:
     Raises:
       UserError: there is no such file or name.
     """
-    path = Path(name)
+    path = Path(user_path(str(name)))
     if path.name == str(name) and not path.suffix:
         path = SHIPPED_CONFIGS / f"{name}.py"
         if not path.is_file():
@@ -163,7 +163,14 @@ def _checked(value, kind, where: str):
         raise UserError(f"{where}: {value!r} is a {type(value).__name__}, expected {name}")
     if kind is float:
         return float(value)
-    return tuple(value) if isinstance(value, list) else value
+    return _expanded(value)
+
+
+def _expanded(value):
+    """Returns a value with lists as tuples, and with `~` expanded in texts, which may be paths."""
+    if isinstance(value, str):
+        return user_path(value)
+    return tuple(map(_expanded, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _matches(value, kind) -> bool:

@@ -7,10 +7,12 @@ builds the arguments of the `endodav` commands, including their help.
 
 import dataclasses
 import math
+import os
 import re
 import types
 import typing
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import tyro
 
@@ -99,6 +101,21 @@ def _numbers(value: object) -> Iterator[int | float]:
         yield value
 
 
+def user_path(text: str) -> str:
+    """Returns a path, or any other text, with a leading `~` replaced by the home folder.
+
+    Shells do that only for words that begin with it, and neither for `--output=~/x` nor in the files of schedulers.
+    """
+    return os.path.expanduser(text) if text.startswith("~") and not os.path.lexists(text) else text
+
+
+def named_path(text: str) -> Path:
+    """Returns the path of an option; raises `ValueError` if it is empty, as from a variable that is not set."""
+    if not text.strip():
+        raise ValueError("is empty; name a file or folder, or . for the current one")
+    return Path(user_path(text))
+
+
 def listed(text: str) -> tuple[str, ...]:
     """Returns the items of `a,b,c`; `none` and the empty string give an empty list."""
     return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
@@ -129,3 +146,19 @@ Size = tyro.constructors.PrimitiveConstructorSpec(
     is_instance=lambda value: value is None or isinstance(value, tuple),
     str_from_instance=lambda value: ["as it is" if value is None else f"{value[0]}x{value[1]}"],
 )
+
+# Every option that is a `Path`, or may be one, is read by `named_path`.
+OPTIONS = tyro.constructors.ConstructorRegistry()
+
+
+@OPTIONS.primitive_rule
+def _path_option(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
+    if info.type not in (Path, Path | None):
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: named_path(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )

@@ -13,6 +13,7 @@ from ml_collections import config_flags
 from endodav_jax import process
 from endodav_jax.config import Config, check_field, config_file, config_from_dict, load_config_file
 from endodav_jax.errors import EXIT_USER_ERROR, UserError, exit_code
+from endodav_jax.fields import user_path
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A configuration file, or a name in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job writes.")
@@ -35,12 +36,12 @@ def _run_job() -> int | None:
 def _arguments() -> tuple[Config, Path]:
     """Returns the configuration and the folder given by the flags, or raises `UserError`."""
     values = _CONFIG.value
-    if values is None or _WORKDIR.value is None:
+    if values is None or not _WORKDIR.value:
         raise UserError("--config FILE and --workdir DIR are both needed")
     config = config_from_dict(values.to_dict())
     if config.job not in JOBS:
         raise UserError(f"config.job: {config.job!r} is not one of {', '.join(JOBS)}")
-    return config, Path(_WORKDIR.value)
+    return config, Path(user_path(_WORKDIR.value))
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

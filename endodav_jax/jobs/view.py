@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,14 @@ class Command:
 
     Attributes:
       path: a folder written by one of these commands, or a video; omit it for a page to which videos can be uploaded.
-      sequence: the sequence of an evaluation, or the clip in a folder with several; empty for the first.
+      sequence: the sequence of an evaluation, or the clip in a folder with several, such as the recordings of one
+        `infer`; empty for the first.
       weights: for videos: a converted checkpoint; empty for the network shipped with the package.
-      export: write the scene as one HTML file that opens without a server or network connection, and exit.
+      export: write the scene as one HTML file that opens without a server or network connection, and exit; of a
+        video, too.
       host: address to listen on; for any but the local address, the token in the printed link is required.
       port: port to listen on; 0 for any free port.
-      browser: open the browser; otherwise only print the address.
+      no_browser: only print the address, without opening it in a browser.
       overwrite: replace an existing --export file.
     """
 
@@ -31,7 +34,7 @@ class Command:
     export: Annotated[Path | None, spelled(metavar="SCENE.html")] = None
     host: str = "127.0.0.1"
     port: int = 8080
-    browser: bool = True
+    no_browser: bool = False
     overwrite: bool = False
 
 
@@ -51,7 +54,7 @@ def run(command: Command) -> None:
     app = App(command.host, command.port, command.weights)
     try:
         print(f"{app.address}  (press Ctrl-C to stop)", flush=True)
-        if command.browser and not open_browser(app.address):
+        if not command.no_browser and not open_browser(app.address):
             print("endodav view: no browser was found; open the address above", file=sys.stderr)
         if command.path is None:
             app.wait_for_a_file()
@@ -63,11 +66,19 @@ def run(command: Command) -> None:
 
 
 def _export(command: Command, page: Path) -> None:
-    from endodav_jax.viewer.folders import open_folder
+    from endodav_jax.viewer.folders import holds_results, open_folder
     from endodav_jax.viewer.page import Shown
     from endodav_jax.viewer.scene_file import write_scene
+    from endodav_jax.viewer.videos import infer_for_page
 
     if command.path is None:
-        raise UserError("--export: name the folder to export: endodav view OUT --export scene.html")
-    frames = write_scene(open_folder(command.path, command.sequence), page, Shown(), command.overwrite)
+        raise UserError("--export: name the folder or video to export: endodav view OUT --export scene.html")
+    if page.exists() and not command.overwrite:
+        raise UserError(f"{page}: already exists; pass --overwrite to replace it")
+    with tempfile.TemporaryDirectory(prefix="endodav_view_") as scratch:
+        folder = command.path
+        if not holds_results(folder):
+            folder = Path(scratch) / folder.stem
+            infer_for_page(command.path, folder, command.weights)
+        frames = write_scene(open_folder(folder, command.sequence), page, Shown(), command.overwrite)
     print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB, {frames} frames)")

@@ -7,13 +7,12 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from endodav_jax.depth_video.config import InferConfig
-from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import UserError
 from endodav_jax.progress import listening
 from endodav_jax.viewer.door import Door
-from endodav_jax.viewer.folders import open_folder
+from endodav_jax.viewer.folders import holds_results, open_folder
 from endodav_jax.viewer.page import Page, Shown, quiet_server, stop_quietly
+from endodav_jax.viewer.videos import infer_for_page
 
 
 class App:
@@ -58,7 +57,7 @@ class App:
           UserError: neither can be read.
         """
         folder = path
-        if not _was_written_by_a_command(path):
+        if not holds_results(path):
             folder = Path(self._scratch.name) / f"{len(list(Path(self._scratch.name).iterdir())):03d}_{path.stem}"
             with self._progress(path.name) as tell:
                 self._infer(path, folder, tell)
@@ -74,9 +73,8 @@ class App:
         self._upload_button()
 
     def _infer(self, video: Path, folder: Path, tell: Callable[[float], None]) -> None:
-        config = InferConfig(input=str(video), videos=("src",), save=("npz",), max_res=480, quiet=True)
         with listening(lambda done, count: tell(done / count if count else 0.5)):
-            infer(config, folder, self._weights)
+            infer_for_page(video, folder, self._weights)
 
     @contextlib.contextmanager
     def _progress(self, name: str) -> Iterator[Callable[[float], None]]:
@@ -113,10 +111,6 @@ class App:
     def _follow(self, said: dict[str, str]) -> None:
         if self.page is not None:
             self.page.apply(Shown.of_query(said))
-
-
-def _was_written_by_a_command(path: Path) -> bool:
-    return path.is_dir() and (any(path.glob("*_meta.json")) or (path / "results.json").is_file())
 
 
 def open_browser(address: str) -> bool:

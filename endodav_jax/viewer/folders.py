@@ -8,16 +8,20 @@ import numpy as np
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.report.frame_keeper import FRAMES_FOLDER
-from endodav_jax.viewer.recording import Recording, Unit, View, resized
+from endodav_jax.video.recognise import holds_recordings
+from endodav_jax.viewer.recording import Unit, View, resized
 from endodav_jax.viewer.stored import StoredFrames, StoredMaps
 
+NAMED = 5  # of several clips
 
-def open_folder(path: Path, sequence: str = "") -> Recording:
+
+def open_folder(path: Path, sequence: str = "") -> "DepthClip | EvaluatedClip":
     """Opens the results of a command.
 
     Args:
       path: the folder.
-      sequence: the sequence of an evaluation, or the clip in a folder with several; empty for the first.
+      sequence: the sequence of an evaluation, or the clip in a folder with several; empty for the first, which then
+        names the others in its notes.  The results of several recordings lie in folders of their own inside.
 
     Raises:
       UserError: there are no such results, or they are incomplete.
@@ -25,20 +29,46 @@ def open_folder(path: Path, sequence: str = "") -> Recording:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; name one written by `endodav infer`, `reconstruct` or `evaluate`")
     if (path / FRAMES_FOLDER).is_dir() and (path / "results.json").is_file():
-        return EvaluatedClip(_one_of(sorted((path / FRAMES_FOLDER).glob("*.npz")), sequence, path))
-    metas = sorted(path.glob("*_meta.json"))
+        stored = {file.stem: file for file in sorted((path / FRAMES_FOLDER).glob("*.npz"))}
+        return _with_others(EvaluatedClip(_one_of(stored, sequence, path)), stored)
+    metas = {file.name.removesuffix("_meta.json"): file for file in sorted(path.glob("*_meta.json"))}
     if metas:
-        return DepthClip(_one_of(metas, sequence, path))
+        return _with_others(DepthClip(_one_of(metas, sequence, path)), metas)
+    inner = {folder.name: folder for folder in _results_in(path)}
+    if inner:
+        return _with_others(open_folder(_one_of(inner, sequence, path)), inner)
     raise UserError(f"{path}: contains no depth; name a folder written by `endodav infer`, `reconstruct` or `evaluate`")
 
 
-def _one_of(files: list[Path], name: str, folder: Path) -> Path:
-    names = {file.stem.removesuffix("_meta"): file for file in files}
-    if not name and names:
-        return files[0]
-    if name in names:
-        return names[name]
-    raise UserError(f"--sequence {name}: {folder} has {', '.join(names) or 'none'}")
+def holds_results(path: Path) -> bool:
+    """Whether a path is a folder that `open_folder` can open, rather than a recording."""
+    return path.is_dir() and (
+        _is_written_by_a_command(path) or (not holds_recordings(path) and bool(_results_in(path)))
+    )
+
+
+def _is_written_by_a_command(folder: Path) -> bool:
+    return any(folder.glob("*_meta.json")) or (folder / "results.json").is_file()
+
+
+def _results_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_written_by_a_command(path)]
+
+
+def _one_of(results: dict[str, Path], name: str, folder: Path) -> Path:
+    if not name and results:
+        return next(iter(results.values()))
+    if name in results:
+        return results[name]
+    raise UserError(f"--sequence {name}: {folder} has {', '.join(results) or 'none'}")
+
+
+def _with_others(clip: "DepthClip | EvaluatedClip", results: dict[str, Path]) -> "DepthClip | EvaluatedClip":
+    """Notes on a clip that there are others."""
+    if len(results) > 1:
+        names = [*list(results)[:NAMED], *(["..."] if len(results) > NAMED else [])]
+        clip.notes.append(f"{len(results)} clips in this folder; choose with --sequence: {', '.join(names)}")
+    return clip
 
 
 class DepthClip:

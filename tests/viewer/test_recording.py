@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from endodav_jax.errors import UserError
-from endodav_jax.viewer.folders import open_folder
+from endodav_jax.viewer.folders import holds_results, open_folder
 from endodav_jax.viewer.recording import Unit, nearest_to_ray, points_of
 from tests.viewer.clips import DEPTH, FRAMES, INTRINSICS, SIZE, write_depth_folder, write_evaluation_folder
 
@@ -47,6 +48,28 @@ def test_points_lie_on_the_plane_and_a_click_finds_the_one_under_it(tmp_path):
     assert np.allclose(wanted[:2], [DEPTH * (column - 31.5) / 60, DEPTH * (row - 23.5) / 60], atol=1e-4)
     assert np.array_equal(points[nearest_to_ray(points, np.zeros(3), wanted)], wanted)
     assert nearest_to_ray(points, np.zeros(3), np.array([0, 0, -1.0])) is None
+
+
+def test_the_results_of_several_recordings_lie_one_level_down(tmp_path):
+    batch = tmp_path / "batch"
+    batch.mkdir()
+    for name in ("b", "a", "c"):
+        write_depth_folder(batch / name, path=name != "b")
+    assert holds_results(batch)
+    first, chosen = open_folder(batch), open_folder(batch, "b")
+    assert "3 clips in this folder; choose with --sequence: a, b, c" in first.notes
+    assert first.poses[0] is not None
+    assert chosen.poses[0] is None
+    with pytest.raises(UserError, match=r"--sequence d: .* has a, b, c"):
+        open_folder(batch, "d")
+
+
+def test_a_folder_of_images_is_a_recording_even_with_results_inside(tmp_path):
+    write_depth_folder(tmp_path / "out")
+    assert holds_results(tmp_path)
+    Image.new("RGB", (8, 8)).save(tmp_path / "000.png")
+    assert not holds_results(tmp_path)
+    assert holds_results(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
