@@ -1,14 +1,22 @@
 """The two entries, `python -m endodav_jax.main` and `endodav`, turn mistakes into one line and an exit code."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from endodav_jax import cli
-from endodav_jax.errors import EXIT_INTERRUPTED, EXIT_UNHEARD, EXIT_USER_ERROR, exit_code
+from endodav_jax import cli, errors
+from endodav_jax.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_PREEMPTED,
+    EXIT_UNHEARD,
+    EXIT_USER_ERROR,
+    Terminated,
+    exit_code,
+)
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "endodav_vitb_scared.py"
@@ -102,3 +110,35 @@ def test_every_command_has_a_module_that_explains_itself(capsys):
             cli.main([command, "--help"])
         assert stopped.value.code == 0
         assert "usage: endodav " + command in capsys.readouterr().out
+
+
+def test_the_documented_exit_codes_are_those_there_are():
+    table = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert [int(code) for code in table] == sorted(getattr(errors, name) for name in dir(errors) if "EXIT_" in name)
+
+
+def test_sigterm_is_one_line_and_its_own_exit_code(capsys):
+    def job():
+        raise Terminated
+
+    assert exit_code("endodav train", job) == EXIT_PREEMPTED
+    assert capsys.readouterr().err == "endodav train: stopped by SIGTERM\n"
+
+
+@pytest.mark.parametrize("program", [("main", "--config=configs/smoke.py", "--workdir={}"), ("cli", "describe")])
+def test_both_programs_end_on_sigterm_from_their_start(tmp_path, program):
+    module, *arguments = program
+    job = "import signal; signal.raise_signal(signal.SIGTERM)"
+    (tmp_path / "sitecustomize.py").write_text(
+        "from endodav_jax import errors\nbefore = errors.exit_code\n"
+        f"def after(program, job):\n    return before(program, lambda: exec({job!r}))\nerrors.exit_code = after\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", f"endodav_jax.{module}", *(word.format(tmp_path) for word in arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )
+    assert done.returncode == EXIT_PREEMPTED, done.stderr
+    assert done.stderr.endswith(": stopped by SIGTERM\n")

@@ -109,7 +109,8 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) 
 
 def _size(count: float) -> str:
     """A number of bytes, as a person says it."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    size, unit = next(((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB")) if count >= size), (1e3, "kB"))
+    return f"{count / size:.1f} {unit}"
 
 
 def depth_frame(

@@ -1,6 +1,7 @@
 """`endodav infer` from the user's side, with a network that answers luminance."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -323,7 +324,8 @@ def test_a_disk_too_small_is_told_before_any_work(endodav, video, tmp_path, monk
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     code, _, err = endodav(video)
     assert code == 2
-    one_line(err, "needs 0.0 GB and has 0.0 GB free")
+    one_line(err, "has 1.0 kB free")
+    assert re.search(r"needs [1-9]\d*\.\d (kB|MB) and", err)
 
 
 FULL_DISK = """

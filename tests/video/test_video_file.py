@@ -235,3 +235,11 @@ def test_a_title_in_another_encoding_does_not_keep_a_video_from_being_read(tmp_p
             container.mux(stream.encode(picture))
     path.write_bytes(path.read_bytes().replace(b"Praeparat", "Präparat ".encode("latin-1")))
     assert len(list(VideoFile(path))) == 1
+
+
+def test_a_header_without_frames_is_said_to_be_that(tmp_path):
+    video = write_video(tmp_path / "a.mkv", map(moving_picture, range(3)))
+    data = video.read_bytes()
+    (tmp_path / "noframes.mkv").write_bytes(data[: data.index(b"\x1f\x43\xb6\x75")])  # up to the first cluster
+    with pytest.raises(UserError, match=r"noframes\.mkv: contains no frames, at most a header; copy or export it anew"):
+        VideoFile(tmp_path / "noframes.mkv")
