@@ -111,10 +111,12 @@ def train(config: "Config", workdir: "str | os.PathLike[str]") -> int:
     Raises:
       UserError: the configuration contradicts itself, or data or weights are missing or do not fit.
     """
-    from endodav_jax.fields import named_path
+    from pathlib import Path
+
+    from endodav_jax.fields import user_path
     from endodav_jax.training.run import train as run
 
-    return run(config, named_path(os.fspath(workdir)))
+    return run(config, Path(user_path(os.fspath(workdir))))
 
 
 def evaluate(config: "Config", workdir: "str | os.PathLike[str]") -> "Results":
@@ -130,11 +132,13 @@ def evaluate(config: "Config", workdir: "str | os.PathLike[str]") -> "Results":
     Raises:
       UserError: neither or both of weights and predictions are given, or they or the data are missing.
     """
-    from endodav_jax.fields import named_path
+    from pathlib import Path
+
+    from endodav_jax.fields import user_path
     from endodav_jax.reconstruction.steady import correction_of
     from endodav_jax.report.evaluate import evaluate as run
 
-    return run(config, named_path(os.fspath(workdir)), correction_of(config.evaluate))
+    return run(config, Path(user_path(os.fspath(workdir))), correction_of(config.evaluate))
 
 
 def __getattr__(name: str):

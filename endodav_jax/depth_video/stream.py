@@ -61,6 +61,11 @@ class Session:
     ended: BaseException | None = None
 
     @property
+    def as_wanted(self) -> bool:
+        """Whether the source or Ctrl-C ended it, as is usual."""
+        return self.ended is None or type(self.ended) is KeyboardInterrupt
+
+    @property
     def kept(self) -> str:
         """What is kept, for the line that says why it ended."""
         if not self.outputs:
@@ -158,17 +163,17 @@ def _recorded(
             if not session.seconds:
                 raise
             session.ended = error
-    if session.ended is None:  # the last fragment of a video may not fit on the disk
-        session.ended = next((output.failure for output in session.outputs if output.failure is not None), None)
+    if session.as_wanted:  # the last fragment of a video may not fit on the disk
+        session.ended = next((output.failure for output in session.outputs if output.failure), session.ended)
     return session
 
 
 def _exit_code(session: Session) -> int:
     """Says why a session ended early and what is kept; raises what is a bug."""
     ended = session.ended
-    if ended is None or (isinstance(ended, KeyboardInterrupt) and not isinstance(ended, Terminated)):
+    if ended is None or session.as_wanted:
         return EXIT_OK
-    if isinstance(ended, ReadingStopped):
+    if isinstance(ended, ReadingStopped) and all(output.frames == len(session.seconds) for output in session.outputs):
         print(f"endodav stream: {ended}; the {len(session.seconds)} frames before this are kept", file=sys.stderr)
         return EXIT_SOME_FAILED
     if isinstance(ended, Terminated):

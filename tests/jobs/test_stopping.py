@@ -170,6 +170,24 @@ def test_stream_whose_last_frames_do_not_fit_says_so_although_the_source_ended(t
     assert f"noise_vis.mp4 ({frames} frames)" in capsys.readouterr().err
 
 
+def test_ctrl_c_does_not_hide_that_the_last_frames_do_not_fit(tmp_path, small_files, monkeypatch, capsys):
+    class Interrupted(FakeEstimator):
+        pushed = 0
+
+        def push(self, frame):
+            self.pushed += 1
+            if self.pushed == 20:
+                raise KeyboardInterrupt
+            return super().push(frame)
+
+    monkeypatch.setattr(stream_job, "load_estimator", lambda *_: (Interrupted(), CARD))
+    video = write_video(tmp_path / "noise.mp4", map(noisy_picture, range(60)))
+    small_files(10_000)  # all frames are still in the encoder when it is closed
+    arguments = ["stream", str(video), "--range", "0.2,0.8", "--quiet", "-o", str(tmp_path / "out")]
+    assert cli.main(arguments) == EXIT_SOME_FAILED
+    assert "cannot be written (File too large); free space or choose another folder; " in capsys.readouterr().err
+
+
 def test_stream_on_a_full_disk_keeps_the_depth_of_whole_frames_and_the_video(video, tmp_path, monkeypatch, capsys):
     def full_at_the_fifth(file, array):
         if file.name.endswith("4.npy"):
