@@ -88,7 +88,7 @@ def describe(
         "mask": {"from": config.mask, "share_inside": 1.0 if inside is None else float(inside.mean())},
         "frame_masks": None
         if masks is None
-        else {"from": str(masks.path), "outputs": config.mask_outputs, "notes": list(masks.odd)},
+        else {"from": str(masks.path), "outputs": config.mask_outputs, "notes": list(masks.notes(run.indices))},
         "files": {kind: path.name for kind, path in paths.items()},
     }
     if camera.lens is not None:

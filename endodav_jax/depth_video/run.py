@@ -17,7 +17,7 @@ from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.request import read_request
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.depth_files import need_exr
-from endodav_jax.video.frame_masks import FrameMasks, frames_of, masks_beside
+from endodav_jax.video.frame_masks import FrameMasks, masks_beside
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.intrinsics import GUESSED_FOCAL, guessed_intrinsics
@@ -143,7 +143,8 @@ def infer_recording(
     frames = len(run.indices)
     done = Done(folder, frames, run.inference_seconds, run.stopped, tuple(path.name for path in paths.values()))
     if not config.quiet:
-        for note in (*reader.source.notes, *view_notes):
+        mask_notes = () if masks is None else masks.notes(run.indices)
+        for note in (*reader.source.notes, *view_notes, *mask_notes):
             print(f"{reader.source.name}: {note}", file=sys.stderr)
         print(f"{folder}: {', '.join(done.names)}; {frames} frames, {frames / done.seconds:.2f} frames/s")
         if run.scale is not None:
@@ -172,12 +173,11 @@ def _masks(config: InferConfig, reader: FrameReader) -> FrameMasks | None:
     if config.masks == "none":
         return None
     source = reader.source
-    frames = frames_of(source)
     if isinstance(source, ImageSequence):
         beside = source.paths[0].parent if len(source.paths) > 1 else None  # not for a single image
     else:
         beside = Path(config.input)
     if config.masks != "auto":
-        return FrameMasks(Path(config.masks), frames)
+        return FrameMasks(Path(config.masks), source)
     found = None if beside is None else masks_beside(beside)
-    return None if found is None else FrameMasks(found, frames)
+    return None if found is None else FrameMasks(found, source)

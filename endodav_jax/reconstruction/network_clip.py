@@ -14,7 +14,7 @@ from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.reconstruction.clip import DepthView
-from endodav_jax.video.frame_masks import FrameMasks, fitted_mask, frames_of
+from endodav_jax.video.frame_masks import FrameMasks, fitted_mask
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence, images_in
 from endodav_jax.video.reader import FrameReader
@@ -158,7 +158,7 @@ def find_instruments(folder: str, reader: FrameReader) -> FrameMasks | None:
         return None
     if not Path(folder).is_dir():
         raise UserError(f"--instruments {folder}: no such folder")
-    masks = FrameMasks(Path(folder), frames_of(reader.source))
+    masks = FrameMasks(Path(folder), reader.source)
     size = ImageSequence(images_in(Path(folder)), folder, "instruments").size
     if size not in (reader.source.size, reader.full_size, reader.size):
         wanted = f"{reader.full_size[1]}x{reader.full_size[0]}"

@@ -2,7 +2,7 @@
 
 The masks are a folder or a video next to the video or folder of images; pixels where a mask is 0 are left out.  Masks
 are matched to frames by name (`000012.png` and `000012.jpg`), else by the numbers in the names, else by order if there
-are as many masks as frames.
+are as many masks as frames.  Frames of a video count from 0; names that count from 1 are recognised by their last.
 """
 
 import re
@@ -20,6 +20,10 @@ from endodav_jax.video.video_file import VideoFile
 NAME = "masks"
 _VIDEO_LEVEL = 127  # a lossy video blurs 0 and 255; brighter than half counts
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".mts", ".m2ts")
+
+_IN_ORDER = "its masks were taken in order"
+_FROM_1 = "{} is numbered from 1: mask 1 was taken for the first frame"
+_FROM_0 = "{} has no mask 0: numbers were taken as counting from 0, so the first mask is that of frame {}"
 
 MaskOf = Callable[[int], np.ndarray | None]  # bool [H, W] for a frame number; None: the whole frame counts
 
@@ -62,8 +66,8 @@ def _alone(video: Path) -> bool:
     return all(is_named_masks(path) for path in others)
 
 
-def frames_of(source: FrameSource) -> list[tuple[int, str]] | None:
-    """Returns what masks of a source are matched to: (number, stem of its file) of each image; None for a video."""
+def _named_frames(source: FrameSource) -> list[tuple[int, str]] | None:
+    """(number, stem of its file) of each image; None for a video."""
     if not isinstance(source, ImageSequence):
         return None
     if source.count != len(source.paths):  # stacks of images
@@ -76,30 +80,44 @@ class FrameMasks:
 
     Attributes:
       path: the folder or the video.
-      odd: one line on what the user should know, such as frames without a mask.
     """
 
-    def __init__(self, path: Path, frames: Sequence[tuple[int, str]] | None):
+    def __init__(self, path: Path, frames: Sequence[tuple[int, str]] | FrameSource):
         """Matches masks to frames.
 
         Args:
           path: a folder of images, or a video with one frame for each frame of the source.
-          frames: (number, stem of its file) of each frame, in order; None for a video, whose frames count from 0.
+          frames: the source, or (number, stem of its file) of each of its images, in order.  A video is read to its
+            end where the names alone do not tell which frames they mean: what its header announces is no more than an
+            estimate.
 
         Raises:
           UserError: there are no masks, or none matches a frame.
         """
         self.path = path
-        self.odd: tuple[str, ...] = ()
         self._files: dict[int, Path] | None = None
+        self._numbering = ""
+        self._in_order = False
         if path.is_dir():
-            self._files = _paired(path, images_in(path), frames)
-            wanted = frames or ()
-            missing = self.missing(number for number, _ in wanted)
-            if missing:
-                self.odd = (f"{len(missing)} of {len(wanted)} frames have no mask in {path.name}; they count whole",)
+            files = images_in(path)
+            if not files:
+                raise UserError(f"{path}: holds no images; give a mask for every frame")
+            named = _named_frames(frames) if isinstance(frames, FrameSource) else frames
+            if named is not None:
+                self._files = _paired(path, files, named)
+            else:
+                assert isinstance(frames, FrameSource)
+                self._files, self._numbering = _paired_with_video(path, files, frames)
+                self._in_order = self._numbering.endswith(_IN_ORDER)
         elif not path.is_file():
             raise UserError(f"{path}: no such folder or video of masks")
+
+    def notes(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        """Returns a line for each thing that the user should know, given the numbers of the frames that there are."""
+        missing = self.missing(numbers)
+        numbering = self._numbering if missing or self._in_order else ""  # if each has one, nobody wonders
+        lacking = f"{len(missing)} of {len(numbers)} frames have no mask in {self.path.name}; they count whole"
+        return tuple(line for line in (numbering, lacking if missing else "") if line)
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
         """Returns the numbers of those frames that have no mask; of a video of masks, that is found on reading."""
@@ -174,17 +192,7 @@ def _numbers(files: list[Path]) -> list[int] | None:
     return numbers if len(numbers) == len(files) == len(set(numbers)) else None
 
 
-def _paired(folder: Path, files: list[Path], frames: Sequence[tuple[int, str]] | None) -> dict[int, Path]:
-    if not files:
-        raise UserError(f"{folder}: holds no images; give a mask for every frame")
-    if frames is None:  # a video: numbers from 0
-        numbers = _numbers(files)
-        if numbers is None:
-            return dict(enumerate(files))
-        first = min(numbers)
-        # Files numbered from 1 without gaps are frames 0, 1, ...
-        shift = first if first == 1 and sorted(numbers) == list(range(1, len(files) + 1)) else 0
-        return {number - shift: path for number, path in zip(numbers, files, strict=True)}
+def _paired(folder: Path, files: list[Path], frames: Sequence[tuple[int, str]]) -> dict[int, Path]:
     by_stem = {stem: number for number, stem in frames}
     stems = [path.stem.removesuffix("_mask") for path in files]
     if all(stem in by_stem for stem in stems):
@@ -197,6 +205,27 @@ def _paired(folder: Path, files: list[Path], frames: Sequence[tuple[int, str]] |
         return {number: path for (number, _), path in zip(frames, files, strict=True)}
     raise UserError(
         f"{folder}: its {len(files)} masks are not named after the {len(frames)} frames; name them as the frames are"
+    )
+
+
+def _paired_with_video(folder: Path, files: list[Path], video: FrameSource) -> tuple[dict[int, Path], str]:
+    """Returns the masks by frame number, from 0, and a line on their numbering; empty if it is from 0 beyond doubt."""
+    numbers = _numbers(files)
+    if numbers is not None and 0 in numbers:
+        return dict(zip(numbers, files, strict=True)), ""
+    if numbers is not None and sorted(numbers) == list(range(1, len(files) + 1)):  # the first frames, if not all
+        return {number - 1: path for number, path in zip(numbers, files, strict=True)}, _FROM_1.format(folder.name)
+    count = video.counted() if isinstance(video, VideoFile) else video.count
+    if numbers is not None and max(numbers) == count:
+        return {number - 1: path for number, path in zip(numbers, files, strict=True)}, _FROM_1.format(folder.name)
+    if numbers is not None and (count is None or min(numbers) < count):
+        return dict(zip(numbers, files, strict=True)), _FROM_0.format(folder.name, min(numbers))
+    if count is None or len(files) == count:
+        told = "has no numbers of frames" if numbers is None else f"is numbered from {min(numbers)}"
+        return dict(enumerate(files)), f"{folder.name} {told}; {_IN_ORDER}"
+    what = "are not numbered" if numbers is None else f"are numbered from {min(numbers)} to {max(numbers)}"
+    raise UserError(
+        f"{folder}: its {len(files)} masks {what}, the video has frames 0 to {count - 1}; number them as the frames are"
     )
 
 

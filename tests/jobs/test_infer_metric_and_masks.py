@@ -171,6 +171,17 @@ def test_a_frame_that_is_masked_whole_leaves_the_range_alone(infer, video, tmp_p
     assert found["meta"]["range"]["disparities"][0] > 0
 
 
+def test_frames_without_a_mask_are_said_on_the_terminal_and_in_the_description(infer, video, tmp_path, capsys):
+    write_masks(tmp_path / "masks")
+    (tmp_path / "masks/0.png").unlink()
+    (tmp_path / "masks/3.png").unlink()
+    notes = infer(video)["meta"]["frame_masks"]["notes"]
+    assert "counting from 0" in notes[0]
+    assert notes[1] == "2 of 6 frames have no mask in masks; they count whole"
+    assert cli.main(["infer", str(video), "-o", str(tmp_path / "again"), "--videos", "none"]) == 0
+    assert notes[1] in capsys.readouterr().err
+
+
 def test_masks_that_end_too_early_are_one_line(infer, video, tmp_path, capsys):
     frames = [np.full((48, 64, 3), 255, np.uint8)] * 3
     masks = write_video(tmp_path / "m.mp4", frames)

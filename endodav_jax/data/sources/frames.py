@@ -143,7 +143,9 @@ class FramesSource(SequenceSource):
             odd.append(ignored)
             notes.append(f"{sequence}: {ignored}")
         if known.masks is not None:
-            odd += known.masks.odd
+            of_masks = known.masks.notes(list(place.images or range(known.frames)))
+            odd += of_masks
+            notes += [f"{sequence}: {line}" for line in of_masks]
         return SequenceInfo(
             name=sequence,
             frames=known.frames,

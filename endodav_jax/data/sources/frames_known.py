@@ -70,11 +70,13 @@ def read_known(place: SequencePlace, given: Given) -> Known:
     aspect = SQUARE
     if place.video is not None:
         recording = place.open(given.reading)
-        frames, full_size, aspect = _count(place, recording, given), recording.size, recording.pixel_aspect
+        full_size, aspect = recording.size, recording.pixel_aspect
+        masks = _masks_of(place, recording, given)
+        frames = _count(place, recording, given, masks is not None)
         notes = recording.notes
         numbers, names = list(range(frames)), [f"{i:06d}" for i in range(frames)]
     else:
-        frames, full_size = len(place.images), first_size(place.images)
+        frames, full_size, masks = len(place.images), first_size(place.images), _masks_of(place, None, given)
         numbers, names = list(place.images), [path.name for path in place.images.values()]
     size = half_of(np.empty((*full_size, 0), np.uint8), given.stereo).shape[:2]
     camera = given.intrinsics or file_beside(place, CAMERA_FILES)
@@ -85,30 +87,32 @@ def read_known(place: SequencePlace, given: Given) -> Known:
         lens=None if camera is None else read_camera(str(camera), size, size),
         depths=_depth_files(place, numbers, given),
         geometry=_geometry(place, numbers, names, given),
-        masks=_masks_of(place, given),
+        masks=masks,
         pixel_aspect=aspect,
         notes=tuple(notes),
     )
 
 
-def _count(place: SequencePlace, recording: FrameSource, given: Given) -> int:
+def _count(place: SequencePlace, recording: FrameSource, given: Given, masked: bool) -> int:
     """Returns the number of frames in a recording, by decoding it if other files must match them one to one."""
-    paired = (given.depth, given.poses, given.geometry) != (None, None, None)
+    paired = masked or (given.depth, given.poses, given.geometry) != (None, None, None)
     paired = paired or file_beside(place, ("depth", "poses.txt", "geometry.npz", "images.txt", "sparse")) is not None
     if isinstance(recording, VideoFile) and (paired or recording.count is None):
         return recording.counted()
     return recording.count or 0
 
 
-def _masks_of(place: SequencePlace, given: Given) -> FrameMasks | None:
+def _masks_of(place: SequencePlace, recording: FrameSource | None, given: Given) -> FrameMasks | None:
     if given.masks == "none":
         return None
     if given.masks != "auto":
         found: Path | None = Path(given.masks)
     else:
         found = masks_beside(place.video or next(iter(place.images.values())).parent)
-    frames = None if place.video else [(number, path.stem) for number, path in place.images.items()]
-    return None if found is None else FrameMasks(found, frames)
+    if found is None:
+        return None
+    images = [(number, path.stem) for number, path in place.images.items()]
+    return FrameMasks(found, images if recording is None else recording)
 
 
 def _depth_files(place: SequencePlace, numbers: list[int], given: Given) -> dict[int, Path]:
