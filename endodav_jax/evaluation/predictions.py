@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import shutil
 import tempfile
 import zipfile
@@ -13,6 +14,7 @@ from PIL import Image
 
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import Kind
+from endodav_jax.files import read_text
 from endodav_jax.video.image_order import natural_order
 
 _KEYS = {"depth": ("depths", "depth"), "disparity": ("disparities", "disparity")}  # in an npz; the first one found
@@ -32,8 +34,7 @@ class FrameFiles(Sequence[np.ndarray]):
 
     def __init__(self, paths: Sequence[Path]):
         self.paths = list(paths)
-        sidecar = self.paths[0].parent / _SCALE_FILE
-        self._scale = json.loads(sidecar.read_text())["scale"] if sidecar.is_file() else 1.0
+        self._scale = _scale_of(self.paths[0].parent / _SCALE_FILE)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,7 +48,7 @@ class FrameFiles(Sequence[np.ndarray]):
         path = self.paths[number]
         try:
             values = self._read(path)
-        except (OSError, ValueError, SyntaxError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, SyntaxError, RuntimeError, KeyError, EOFError) as error:
             raise UserError(f"{path}: cannot be read as {path.suffix[1:]}; write it again") from error
         return _as_map(values, path)
 
@@ -60,6 +61,24 @@ class FrameFiles(Sequence[np.ndarray]):
             if not image.mode.startswith("I"):
                 raise UserError(f"{path}: not a 16-bit grey PNG; save depth with 16 bits, not as a picture")
             return np.asarray(image, np.float32) / np.float32(self._scale)
+
+
+def _scale_of(sidecar: Path) -> float:
+    """The number by which PNGs must be divided; 1 if no file says so."""
+    if not sidecar.is_file():
+        return 1.0
+    cure = "give a positive number under `scale` (a value is depth times scale), or remove the file"
+    text = read_text(sidecar, cure)
+    try:
+        found = json.loads(text)
+        scale = float(found["scale"])
+    except KeyError as error:
+        raise UserError(f"{sidecar}: has no `scale`; {cure}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{sidecar}: no JSON with a number under `scale`; {cure}") from error
+    if not (math.isfinite(scale) and scale > 0):
+        raise UserError(f"{sidecar}: `scale` is {found['scale']}; {cure}")
+    return scale
 
 
 @contextlib.contextmanager
@@ -137,7 +156,7 @@ def _is_stack(path: Path) -> bool:
     """Whether an npy file contains several maps, judging by its header only."""
     try:
         shape = np.load(path, mmap_mode="r").shape
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return False
     return sum(size > 1 for size in shape) > 2
 
@@ -191,7 +210,7 @@ def _mapped(path: Path, name: Path) -> np.ndarray:
     """Returns an npy file's array [N,H,W] (or [H,W], [N,H,W,1], [N,1,H,W]), mapped into memory."""
     try:
         maps = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{name}: cannot be read as npy; write it again") from error
     if maps.ndim == 4 and 1 in (maps.shape[-1], maps.shape[1]):
         maps = maps[..., 0] if maps.shape[-1] == 1 else maps[:, 0]

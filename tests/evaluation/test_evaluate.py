@@ -10,7 +10,7 @@ from PIL import Image
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import ERRORS, evaluate_predictions
-from endodav_jax.evaluation.predictions import find_predictions
+from endodav_jax.evaluation.predictions import FrameFiles, find_predictions
 from endodav_jax.models import DepthModelConfig
 from tests.evaluation.plane_videos import SHAPE, PlaneVideos, depth_of
 
@@ -34,6 +34,25 @@ def test_perfect_predictions_have_no_errors(tmp_path):
     assert max(means[name] for name in ("abs_rel", "sq_rel", "rmse", "rmse_log")) < 1e-4
     assert [means[name] for name in ("a1", "a2", "a3", "tas")] == [1.0] * 4
     assert means["tae"] < 2.0  # points land on whole pixels; the wall's depth changes across one
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"x": 0}', "has no `scale`"),
+        ("{", "no JSON with a number under `scale`"),
+        ('{"scale": "wide"}', "no JSON with a number under `scale`"),
+        ('{"scale": 0}', "`scale` is 0; give a positive number"),
+        ('{"scale": NaN}', "`scale` is nan"),
+    ],
+)
+def test_a_file_of_the_scale_of_pngs_without_one_is_named(tmp_path, text, told):
+    Image.fromarray(np.ones((4, 4), np.uint16)).save(tmp_path / "0.png")
+    (tmp_path / "scale.json").write_text(text)
+    with pytest.raises(UserError) as error:
+        FrameFiles([tmp_path / "0.png"])
+    assert str(error.value).startswith(f"{tmp_path / 'scale.json'}: {told}")
+    assert "\n" not in str(error.value)
 
 
 def test_a_known_distortion_has_the_errors_that_it_must_have(tmp_path):
