@@ -238,6 +238,11 @@ def test_too_few_sequences_or_frames_to_measure_on_are_named(option):
         PhantomSource("colon", **{option: -3})
 
 
+def test_a_source_of_a_size_that_is_no_multiple_of_8_is_refused():
+    with pytest.raises(UserError, match="--width 75 must be a multiple of 8"):
+        PhantomSource("organ", height=64, width=75)
+
+
 def test_a_switch_that_is_off_is_not_in_the_name_of_a_cache():
     assert "smoke" not in repr(PhantomConfig.colon())
     assert "smoke=0.5" in repr(PhantomConfig.colon(smoke=0.5))

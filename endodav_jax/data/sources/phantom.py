@@ -66,6 +66,11 @@ class PhantomSource(SequenceSource):
             raise UserError(f"phantom: no family {family!r}; choose one of {', '.join(FAMILY_NAMES)}")
         if not 0 <= seed < SEEDS:
             raise UserError(f"phantom: seed {seed} must lie in 0..{SEEDS - 1}")
+        for option, pixels in (("height", height), ("width", width)):
+            if pixels % 8:
+                raise UserError(
+                    f"phantom: --{option} {pixels} must be a multiple of 8, such as {8 * round(pixels / 8)}"
+                )
         for option, count, usual in (
             ("held-out", held_out, "an eighth of --sequences"),
             ("held-out-frames", held_out_frames, "as many as --frames"),
