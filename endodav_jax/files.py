@@ -1,4 +1,4 @@
-"""Atomic file writes, folders, checksums of files, and numbers as JSON has them."""
+"""Atomic file writes, folders, texts, checksums of files, and numbers as JSON has them."""
 
 import contextlib
 import errno
@@ -192,6 +192,24 @@ def remove(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def read_text(path: Path, cure: str, name: str = "") -> str:
+    """Returns the text of a user's file: UTF-8, with or without a byte order mark.
+
+    Args:
+      path: the file.
+      cure: what to do if it cannot be read, for the message.
+      name: what the message calls it; by default its path.
+
+    Raises:
+      UserError: it is missing, cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "not text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise UserError(f"{name or path}: cannot be read ({reason}); {cure}") from error
 
 
 def sha256_of_text(text: str) -> str:

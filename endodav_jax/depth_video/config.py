@@ -5,6 +5,7 @@ add a field.  Contradictions raise `ValueError` when a configuration is built.
 """
 
 import dataclasses
+import math
 from typing import Annotated, ClassVar, Literal
 
 import tyro
@@ -165,6 +166,6 @@ def fixed_range(text: str) -> tuple[float, float]:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"infer.range: {text!r} is not clip, percentile or two numbers low,high") from None
-    if not low < high:
-        raise ValueError(f"infer.range: {text!r} must be two numbers, the lower one first")
+    if not (low < high and math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"infer.range: {text!r} must be two finite numbers, the lower one first")
     return low, high

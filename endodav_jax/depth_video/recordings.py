@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.video.dicom_file import series_in
 from endodav_jax.video.image_files import SUFFIXES
 from endodav_jax.video.image_order import natural_order
@@ -58,11 +59,8 @@ def read_list(path: Path) -> list[str]:
     Raises:
       UserError: the file is unreadable or names no input.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise UserError(f"--from {path}: cannot be read ({reason}); write one input per line") from error
+    text = read_text(path, "write one input per line", f"--from {path}")
+    lines = [line.strip() for line in text.splitlines()]
     inputs = [line for line in lines if line and not line.startswith("#")]
     if not inputs:
         raise UserError(f"--from {path}: names no input; write one per line")

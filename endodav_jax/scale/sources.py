@@ -12,6 +12,7 @@ from endodav_jax.data.registration import followed_corners
 from endodav_jax.data.sources.geometry_files import read_geometry_npz
 from endodav_jax.data.sources.trajectories import read_trajectory
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.pixels import resized_pixels
 from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.scale.request import KnownLength
@@ -65,15 +66,18 @@ def read_points(path: Path) -> dict[int, np.ndarray]:
         if points is None:
             raise UserError(f"--scale points {path}: has no `sparse_depth` (rows of frame, point, u, v, z)")
         return points
+    text = read_text(path, "expected lines of frame, u, v, z in mm", f"--scale points {path}")
+    lines = [line for line in text.splitlines() if line.split("#")[0].strip()]
+    if not lines:
+        raise UserError(f"--scale points {path}: has no measurements; expected lines of frame, u, v, z in mm")
     try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.split("#")[0].strip()]
-        if not lines:
-            raise UserError(f"--scale points {path}: has no measurements; expected lines of frame, u, v, z in mm")
         rows = np.loadtxt(lines, delimiter="," if "," in lines[0] else None, ndmin=2)
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"--scale points {path}: not numbers; expected lines of frame, u, v, z in mm") from error
     if rows.shape[1] != 4:
         raise UserError(f"--scale points {path}: {rows.shape[1]} numbers per line; expected 4: frame, u, v, z in mm")
+    if not np.isfinite(rows).all():
+        raise UserError(f"--scale points {path}: a number is not finite; expected frame, u, v, z in mm")
     if not (rows[:, 3] > 0).all():
         raise UserError(f"--scale points {path}: a depth is not positive; z is in mm in front of the camera")
     return {int(frame): rows[rows[:, 0] == frame][:, 1:] for frame in np.unique(rows[:, 0])}

@@ -9,8 +9,10 @@ import numpy as np
 
 from endodav_jax.data.sources.scared import NATIVE_SIZE
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.pixels import resized_pixels
 from endodav_jax.scale.sources import depth_at
+from endodav_jax.video.intrinsics import check_principal_point
 
 FRAMES = 24  # number of matched frames per clip
 LARGEST = 640  # length of the longer side for matching, in pixels
@@ -66,11 +68,12 @@ def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
     """
     if not path.is_file():
         raise UserError(f"--calibration {path}: no such file")
+    text = read_text(path, "give a YAML file as OpenCV writes it", f"--calibration {path}")
     try:
-        storage = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
         values = {name: storage.getNode(name).mat() for name in ("M1", "D1", "M2", "D2", "R", "T")}
         storage.release()
-    except (cv2.error, UnicodeDecodeError) as error:
+    except cv2.error as error:
         raise UserError(f"--calibration {path}: not a YAML file that OpenCV can read") from error
     missing = [name for name, value in values.items() if value is None or not np.isfinite(value).all()]
     if missing:
@@ -80,6 +83,8 @@ def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
     # Nearest neighbour preserves edges; pixel centres are at integers.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     left, right = (np.linalg.inv(half) @ resize @ half @ values[name] for name in ("M1", "M2"))
+    for camera in (left, right):
+        check_principal_point(camera[[0, 1, 0, 1], [0, 1, 2, 2]], size, f"--calibration {path}")
     first, second = (values[name].ravel() for name in ("D1", "D2"))
     return StereoRig(left, first, right, second, values["R"], values["T"].ravel(), size)
 

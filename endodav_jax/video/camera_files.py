@@ -10,8 +10,9 @@ import numpy as np
 import yaml
 
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.pixels import Size
-from endodav_jax.video.intrinsics import read_intrinsics
+from endodav_jax.video.intrinsics import check_principal_point, read_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole, ScaramuzzaCamera, lens_of, lens_of_colmap
 
 _MATRICES = ("M1", "camera_matrix", "K", "intrinsics", "mtx", "Camera_Matrix")
@@ -50,11 +51,7 @@ def read_camera(text: str, full_size: Size, size: Size) -> Lens:
     path = Path(text)
     if path.suffix.lower() not in _TEXT or not path.is_file():
         return Pinhole(read_intrinsics(text, full_size, size))
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise UserError(f"--intrinsics {path}: cannot be read ({reason}); give fx,fy,cx,cy or a file") from error
+    content = read_text(path, "give fx,fy,cx,cy or a file", f"--intrinsics {path}")
     if path.suffix.lower() == ".txt":
         lens, stated = _of_colmap(content, path)
         if lens is None:
@@ -62,7 +59,7 @@ def read_camera(text: str, full_size: Size, size: Size) -> Lens:
     else:
         values = _values(content, path)
         if not isinstance(values, dict):
-            return Pinhole(read_intrinsics(_numbers_line(values, path), full_size, size))
+            return Pinhole(read_intrinsics(_numbers_line(values, path), full_size, size, str(path)))
         try:
             stated = _stated_size(values)
             lens = _lens(values, path, stated or full_size)
@@ -98,6 +95,7 @@ def _fitted(lens: Lens, stated: Size, full_size: Size, size: Size, path: Path) -
             f"--intrinsics {path}: is for {stated[1]}x{stated[0]}, the frames are {full_size[1]}x{full_size[0]}, of "
             "another shape; give the camera of these frames"
         )
+    check_principal_point(lens.intrinsics, stated, f"--intrinsics {path}")
     if stated == size:
         return lens
     return lens.scaled(size[1] / stated[1], size[0] / stated[0])
@@ -158,7 +156,7 @@ def _lens(values: dict[str, Any], path: Path, size: Size) -> Lens:
     if model and not fisheye and model not in _PINHOLES:
         known = ", ".join((*_PINHOLES[:4], *_FISHEYES[:2], _OMNIDIRECTIONAL[0]))
         raise ValueError(f"model {model}; known are {known}")
-    intrinsics = np.asarray(read_intrinsics(_matrix_line(values, path), size, size))
+    intrinsics = np.asarray(read_intrinsics(_matrix_line(values, path), size, size, str(path)))
     return lens_of(intrinsics, _distortion(values, fisheye), fisheye)
 
 

@@ -63,6 +63,13 @@ def test_what_makes_no_camera_is_refused(text, message):
         read_intrinsics(text, SIZE, SIZE)
 
 
+def test_a_principal_point_far_outside_the_frames_is_refused_one_just_outside_is_not():
+    height, width = SIZE
+    with pytest.raises(UserError, match=r"--intrinsics .*principal point .* is far outside the frames"):
+        read_intrinsics(f"100,100,{8 * width},{height / 2}", SIZE, SIZE)
+    read_intrinsics(f"100,100,{1.2 * width},{-0.2 * height}", SIZE, SIZE)  # cut out of a larger picture
+
+
 def test_a_file_of_words_or_without_the_keys_is_refused(tmp_path):
     (tmp_path / "w.txt").write_text("hello")
     (tmp_path / "w.json").write_text('{"focal": 3}')

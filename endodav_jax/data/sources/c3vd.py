@@ -19,6 +19,7 @@ from endodav_jax.data.sources.decode import Unreadable, numbered_files, read_rgb
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_counts
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.pixels import cut_intrinsics, resized_intrinsics
 from endodav_jax.geometry.poses import inverse_rigid, is_rigid
 from endodav_jax.video.lenses import ScaramuzzaCamera
@@ -180,7 +181,7 @@ def read_poses(path: Path) -> np.ndarray:
     if not path.is_file():
         return np.zeros((0, 4, 4))
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "copy the file anew").splitlines(), start=1):
         fields = re.split(r"[,\s]+", line.strip())
         if fields == [""]:
             continue

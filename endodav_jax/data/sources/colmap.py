@@ -7,6 +7,7 @@ import numpy as np
 
 from endodav_jax.data.sources.geometry_files import Geometry
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.poses import rigid, rotation_from_quaternion
 from endodav_jax.video.lenses import Lens, lens_of_colmap
 
@@ -109,4 +110,4 @@ def _colmap_lines(path: Path) -> Iterator[list[str]]:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise UserError(f"{path}: missing; write COLMAP's model as text (colmap model_converter --output_type TXT)")
-    return path.read_text(encoding="utf-8")
+    return read_text(path, "write COLMAP's model as text (colmap model_converter --output_type TXT)")

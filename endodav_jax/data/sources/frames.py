@@ -16,6 +16,7 @@ Such files can also be given explicitly by options.  Units are the user's: `unit
 millimetres; without a known unit, "mm" means the unit of the reconstruction.
 """
 
+import math
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Literal
@@ -101,8 +102,8 @@ class FramesSource(SequenceSource):
                 if value is not None:
                     raise UserError(f"--{option}: {root} holds {len(self._found)} sequences; put it beside each one")
         for option, unit in (("unit-mm", unit_mm), ("depth-unit-mm", depth_unit_mm)):
-            if unit <= 0:
-                raise UserError(f"--{option} {unit}: must be positive")
+            if not (math.isfinite(unit) and unit > 0):
+                raise UserError(f"--{option} {unit}: must be a finite, positive number")
         self._mask, self._undistort = mask, undistort
         self._unit_mm, self._depth_unit_mm, self._stereo = unit_mm, depth_unit_mm, stereo
         self._reading = Reading(deinterlace, None if track < 0 else track)

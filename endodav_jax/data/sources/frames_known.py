@@ -21,6 +21,7 @@ from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.frame_masks import FrameMasks, masks_beside
 from endodav_jax.video.frames import SQUARE, FrameSource, Reading
 from endodav_jax.video.image_order import frame_numbers, in_order
+from endodav_jax.video.intrinsics import check_principal_point
 from endodav_jax.video.lenses import Lens
 from endodav_jax.video.reader import half_window
 from endodav_jax.video.video_file import VideoFile
@@ -86,7 +87,7 @@ def read_known(place: SequencePlace, given: Given) -> Known:
         size=size,
         lens=None if camera is None else read_camera(str(camera), size, size),
         depths=_depth_files(place, numbers, given),
-        geometry=_geometry(place, numbers, names, given),
+        geometry=_geometry(place, numbers, names, given, size),
         masks=masks,
         pixel_aspect=aspect,
         notes=tuple(notes),
@@ -136,7 +137,9 @@ def _depth_files(place: SequencePlace, numbers: list[int], given: Given) -> dict
     return files
 
 
-def _geometry(place: SequencePlace, numbers: list[int], names: list[str], given: Given) -> Geometry:
+def _geometry(
+    place: SequencePlace, numbers: list[int], names: list[str], given: Given, size: tuple[int, int]
+) -> Geometry:
     path = Path(given.geometry) if given.geometry else file_beside(place, ("geometry.npz",))
     model = path if path is not None and path.is_dir() else None
     if path is None and place.beside is not None:
@@ -148,6 +151,8 @@ def _geometry(place: SequencePlace, numbers: list[int], names: list[str], given:
         geometry = read_geometry_npz(path, len(numbers))
     else:
         geometry = Geometry()
+    for intrinsics in geometry.intrinsics.values():
+        check_principal_point(intrinsics, geometry.size[::-1] if geometry.size else size, str(model or path))
     poses = Path(given.poses) if given.poses else file_beside(place, ("poses.txt",))
     if poses is not None:
         trajectory = read_trajectory(poses, numbers)

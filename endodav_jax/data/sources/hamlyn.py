@@ -18,6 +18,7 @@ from endodav_jax.data.sources.decode import IMAGE_SUFFIXES, numbered_files, read
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_list
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.pixels import cut_intrinsics, resized_intrinsics
 
 # Sequences -> ((height, width), fx = fy, cx, cy).
@@ -160,7 +161,7 @@ def _own_intrinsics(folder: Path, root: Path) -> np.ndarray | None:
     """Returns fx, fy, cx, cy of an `intrinsics.txt` (3x3 or 3x4) beside the images or in `calibration/`, or None."""
     for path in (folder / "intrinsics.txt", root / "calibration" / folder.name / "intrinsics.txt"):
         if path.is_file():
-            values = path.read_text().replace(",", " ").split()
+            values = read_text(path, "wanted a camera matrix of 3x3 or 3x4 numbers").replace(",", " ").split()
             try:
                 return intrinsics_of(np.array(values, np.float64).reshape(3, -1)[:, :3])
             except ValueError as error:

@@ -17,6 +17,7 @@ from endodav_jax.data.sources.decode import Unreadable, numbered_files, read_rgb
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_counts
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.geometry.poses import inverse_rigid, rigid, rotation_from_quaternion
 
@@ -150,10 +151,11 @@ def _camera(folder: Path) -> np.ndarray | None:
 
 
 def _table(path: Path, columns: int) -> np.ndarray:
+    if not path.exists():
+        raise UserError(f"{path}: missing, while its companion is there; copy it too")
+    text = read_text(path, "copy the file anew")
     try:
-        return np.array(path.read_text().replace(",", " ").split(), np.float64).reshape(-1, columns)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: missing, while its companion is there; copy it too") from error
+        return np.array(text.replace(",", " ").split(), np.float64).reshape(-1, columns)
     except ValueError as error:
         raise UserError(f"{path}: wanted {columns} numbers a line; copy the file anew") from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 from endodav_jax.geometry.poses import is_rigid, rigid, rotation_from_quaternion
 
 
@@ -64,7 +65,7 @@ def _rows(path: Path) -> list[list[float]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file of poses")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "wanted 12 (KITTI) or 8 (TUM) numbers a line").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:

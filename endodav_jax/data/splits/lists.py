@@ -6,6 +6,7 @@ The files carry one entry a line and often end without a newline; some use tabs,
 from pathlib import Path
 
 from endodav_jax.errors import UserError
+from endodav_jax.files import read_text
 
 FOLDER = Path(__file__).parent
 
@@ -34,7 +35,8 @@ def _fields(path: Path) -> list[list[str]]:
     """Returns the white-space separated fields of every line that has any."""
     if not path.is_file():
         raise UserError(f"{path}: no such list of sequences")
-    rows = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    text = read_text(path, "write one sequence per line")
+    rows = [line.split() for line in text.splitlines() if line.strip()]
     if not rows:
         raise UserError(f"{path}: the list is empty")
     return rows

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -135,9 +136,15 @@ def test_the_camera_file_may_have_any_simple_form(form, truth, tmp_path):
 
 def test_opencv_storage_is_a_camera_file_and_nonsense_is_named(truth, tmp_path):
     write_images(tmp_path, truth[:1])
-    fixtures.write_calibration(tmp_path / "calibration.yaml", truth[0])
+    fx, fy, cx, cy = truth[0].intrinsics
+    storage = cv2.FileStorage(str(tmp_path / "calibration.yaml"), cv2.FILE_STORAGE_WRITE)
+    storage.write("M1", np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
+    storage.release()
     read = next(FramesSource(tmp_path, intrinsics=str(tmp_path / "calibration.yaml")).read(tmp_path.name))
-    assert read.intrinsics[0] == pytest.approx(fixtures.frame_data(truth[0])["camera-calibration"]["KL"][0][0])
+    np.testing.assert_allclose(read.intrinsics, truth[0].intrinsics)
+    fixtures.write_calibration(tmp_path / "calibration.yaml", truth[0])  # of SCARED's size, which it does not state
+    with pytest.raises(UserError, match=r"calibration\.yaml: the principal point .* far outside the frames"):
+        FramesSource(tmp_path, intrinsics=str(tmp_path / "calibration.yaml")).read(tmp_path.name)
     (tmp_path / "camera.yaml").write_text("focal: 3")
     with pytest.raises(UserError, match=r"camera.yaml: has neither fx"):
         FramesSource(tmp_path).read(tmp_path.name)
@@ -320,8 +327,14 @@ def test_places_without_sequences_are_named(truth, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no images"):
         FramesSource(tmp_path / "empty")
-    with pytest.raises(UserError, match="unit-mm 0: must be positive"):
-        FramesSource(tmp_path / "s", unit_mm=0)
+
+
+@pytest.mark.parametrize("option", ["unit_mm", "depth_unit_mm"])
+@pytest.mark.parametrize("unit", [0.0, -1.0, float("nan"), float("inf")])
+def test_units_that_are_no_lengths_are_refused(truth, tmp_path, option, unit):
+    write_images(tmp_path / "s", truth)
+    with pytest.raises(UserError, match=r"unit-mm \S+: must be a finite, positive number"):
+        FramesSource(tmp_path / "s", **{option: unit})
 
 
 @pytest.mark.skipif(not SINUS.is_dir(), reason="no shared/data/sinus beside the repository")
