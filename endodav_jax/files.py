@@ -1,9 +1,11 @@
 """Atomic file writes, folders, texts, checksums of files, and numbers as JSON has them."""
 
 import contextlib
+import dataclasses
 import errno
 import glob
 import hashlib
+import json
 import math
 import os
 import platform
@@ -238,8 +240,22 @@ def sha256_of(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def json_text(value, indent: int | None = 1) -> str:
+    """Returns the JSON of a tree that `finite` takes, as every program reads it: NaN and Infinity are null."""
+    return json.dumps(finite(value), indent=indent, allow_nan=False) + "\n"
+
+
 def finite(value):
-    """Returns a tree of dictionaries, lists and numbers with None for every number that JSON cannot represent."""
+    """Returns a tree of dictionaries, lists and numbers with None for every number that JSON cannot represent.
+
+    Dataclasses become dictionaries, arrays lists, and NumPy's numbers Python's.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    elif isinstance(value, np.ndarray):
+        value = value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,6 +1,8 @@
 """A file appears under its final name when it is whole, or not at all."""
 
+import dataclasses
 import errno
+import json
 import os
 import re
 import subprocess
@@ -13,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import ABANDONED, moved_together, sha256_of, whole_file
+from endodav_jax.files import ABANDONED, json_text, moved_together, sha256_of, whole_file
 
 KILLED = """
 import os, sys
@@ -52,6 +54,19 @@ def test_an_interrupted_folder_leaves_nothing(tmp_path):
         (part / "000000.npy").write_bytes(b"half")
         raise RuntimeError("half way")
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclasses.dataclass
+class Figures:
+    best: float
+    all: tuple[float, ...]
+
+
+def test_json_is_valid_whatever_the_numbers_are():
+    value = {"figures": Figures(float("inf"), (1.0, float("nan"))), "map": np.array([1, np.nan]), "one": np.float32(2)}
+    text = json_text(value)
+    assert json.loads(text) == {"figures": {"best": None, "all": [1.0, None]}, "map": [1.0, None], "one": 2.0}
+    assert text.endswith("}\n")
 
 
 def test_an_existing_file_is_kept_without_overwrite(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 from endodav_jax.conversion.recognise import DEPTH_ANYTHING
 from endodav_jax.errors import UserError
+from endodav_jax.files import json_text
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.families import FAMILIES, foundation_licence
 from endodav_jax.version import __version__
@@ -72,7 +73,7 @@ class Manifest:
             "parameters": self.parameters,
             "files": self.files,
         }
-        path.write_text(json.dumps(values, indent=2) + "\n")
+        path.write_text(json_text(values, indent=2))
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":

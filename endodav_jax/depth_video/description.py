@@ -1,7 +1,5 @@
 """The description written beside the outputs, `meta.json`: the input, the processing, and what the numbers mean."""
 
-import dataclasses
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from endodav_jax.checkpoints.card import Card
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
 from endodav_jax.depth_video.weights import NamedWeights
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.version import __version__
 from endodav_jax.video.frame_masks import FrameMasks
@@ -107,15 +105,4 @@ def write_description(path: Path, about: dict) -> None:
       UserError: it cannot be written.
     """
     with whole_file(path) as part:
-        part.write_text(json.dumps(about, indent=1, default=_plain) + "\n")
-
-
-def _plain(value):
-    """Converts values that `json` cannot write by itself."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be written to a description")
+        part.write_text(json_text(about))

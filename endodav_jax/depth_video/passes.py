@@ -81,6 +81,12 @@ def write_depth(
         )
         counted = None if masks is None else _Counted(masks, reader)
         _infer(reader, estimator, config, spool, copy, run, counted)
+        if spool.low > spool.high:
+            left_out = reader.source.name if masks is None else masks.path
+            raise UserError(
+                f"{left_out}: no pixel of any frame is left by masks and view; give masks that are 0 only "
+                "where pixels are to be left out"
+            )
         if steady_of is not None:
             spool = files.enter_context(
                 _steadied(reader, spool, estimator.config, config, camera, masks, steady_of, run)
@@ -210,8 +216,7 @@ def _write(
         picture = files.enter_context(whole_file(paths["picture"]))
         writers.append(lambda frame: Image.fromarray(colours_of(frame)).save(picture))
     if "png16" in paths:
-        deepest = spool.high if model.metric else float(model.depth(max(spool.low, 0.0)))
-        run.png_scale = config.png_scale or depth_files.png_scale(max(deepest, _LEAST_DEPTH))
+        run.png_scale = _png_scale(config.png_scale, spool, model)
         writers.append(files.enter_context(depth_files.png_writer(paths["png16"], run.png_scale, unit)))
     if "npy" in paths:
         writers.append(files.enter_context(depth_files.npy_writer(paths["npy"])))
@@ -247,6 +252,25 @@ def _write(
             for key, part in frames.items()
         }
         depth_files.write_npz(paths["npz"], size, spool.indices, maps, reader.fps, camera.intrinsics)
+
+
+def _png_scale(given: float, spool: DisparitySpool, model: DepthModelConfig) -> float:
+    """Returns the scale of 16-bit PNGs; raises `UserError` if the given one does not suit the clip's greatest depth."""
+    deepest = max(spool.high if model.metric else float(model.depth(max(spool.low, 0.0))), _LEAST_DEPTH)
+    if given and not 1 <= given * deepest < depth_files.PNG_LARGEST + 0.5:
+        what = "does not fit into 16 bits" if given * deepest > 1 else "is less than one step"
+        largest = _floored(depth_files.PNG_LARGEST / deepest)
+        raise UserError(
+            f"--png-scale {given:g}: the greatest depth, {deepest:.4g}, {what}; give {largest:g} at most, or 0 for a "
+            "scale that fits"
+        )
+    return given or depth_files.png_scale(deepest)
+
+
+def _floored(value: float) -> float:
+    """Rounds a positive number down to four digits."""
+    step = 10.0 ** (np.floor(np.log10(value)) - 3)
+    return float(np.floor(value / step) * step)
 
 
 def _frame_again(frames: Iterator, index: int, reader: FrameReader) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.errors import UserError
-from endodav_jax.files import sha256_of
+from endodav_jax.files import json_text, sha256_of
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.depth_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 from endodav_jax.version import __version__
@@ -59,11 +59,11 @@ class Manifest:
 
     def to_text(self) -> str:
         """Everything as JSON."""
-        return json.dumps({"kind": KIND, "version": FORMAT_VERSION, "package_version": __version__,
-                           "input": "RGB in [0, 1], float32, channels first",
-                           "normalisation": _NORMALISATION if self.config.normalise else None,
-                           "output": OUTPUTS[self.config.output],
-                           **dataclasses.asdict(self)}, indent=1)  # fmt: skip
+        return json_text({"kind": KIND, "version": FORMAT_VERSION, "package_version": __version__,
+                          "input": "RGB in [0, 1], float32, channels first",
+                          "normalisation": _NORMALISATION if self.config.normalise else None,
+                          "output": OUTPUTS[self.config.output],
+                          **dataclasses.asdict(self)}).rstrip("\n")  # fmt: skip
 
     @classmethod
     def from_text(cls, text: str, name: str) -> "Manifest":

@@ -1,7 +1,6 @@
 """Demonstrates the method on a phantom: evaluates zero-shot, fine-tunes without labels, evaluates again, ablates."""
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from endodav_jax.depth_video.run import infer
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
 from endodav_jax.evaluation.evaluate import Results, evaluate_network, versions
 from endodav_jax.evaluation.paper import TABLE_2
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.quickstart.story import BEFORE, STEADIED, Story, Variant, say_story, write_story
@@ -87,7 +86,7 @@ def quickstart(config: Config, workdir: Path) -> int | None:
 
     story = Story(config, before, ablation, steadied, runs, time.perf_counter() - began)
     with whole_file(workdir / "results.json") as part:
-        part.write_text(json.dumps(_to_json(story), indent=1, allow_nan=False) + "\n")
+        part.write_text(json_text(_to_json(story)))
     write_story(workdir / "report.html", story)
     print("\n" + say_story(story))
     print(f"\n{workdir}: report.html, results.json, depth_before/, depth_after/")

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.reconstruction.clip import DepthView
@@ -72,7 +72,7 @@ class ConfidenceModel:
         about: dict[str, Any] = {**notes, "weights": dict(zip(FEATURES, _rounded(self.weights), strict=True))}
         about |= {"bias": round(self.bias, 5), "said": _rounded(self.said), "found": _rounded(self.found)}
         with whole_file(path) as part:
-            part.write_text(json.dumps(about, indent=1) + "\n")
+            part.write_text(json_text(about))
 
     @classmethod
     def read(cls, path: Path) -> "ConfidenceModel":

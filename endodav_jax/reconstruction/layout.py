@@ -23,7 +23,7 @@ from pathlib import Path
 
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import write_tum
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 from endodav_jax.reconstruction.clip import CameraPath
 
 CONVENTION = (
@@ -148,7 +148,7 @@ def write_cameras(path: Path, camera_path: CameraPath, size: tuple[int, int], un
         "frames": frames,
     }
     with whole_file(path) as part:
-        part.write_text(json.dumps(about, indent=1) + "\n")
+        part.write_text(json_text(about))
 
 
 def write_trajectories(layout: Layout, camera_path: CameraPath, unit_scale: float, unit: str) -> None:

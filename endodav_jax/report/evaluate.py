@@ -1,7 +1,6 @@
 """An evaluation, from its configuration to its report."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import Correct, Results, evaluate_network, evaluate_predictions
 from endodav_jax.evaluation.motion import MotionEstimator, write_tum
-from endodav_jax.files import make_folder, whole_file
+from endodav_jax.files import json_text, make_folder, whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.report.album import Album
 from endodav_jax.report.evaluation import (
@@ -80,7 +79,7 @@ def evaluate(config: Config, workdir: Path, correct: Correct | None = None) -> R
             workdir / "trajectories" / f"{sequence.replace('/', '_')}.txt", camera.world_from_cam, camera.frame_index
         )
     with whole_file(workdir / "results.json") as part:
-        part.write_text(json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
+        part.write_text(json_text(results.to_json()))
     write_report(workdir / "report.html", f"Evaluation: {results.label}", evaluation_sections(results, album))
     return results
 

@@ -1,11 +1,10 @@
 """A table as files: text, JSON and one page of HTML."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from endodav_jax.evaluation.evaluate import versions
-from endodav_jax.files import finite, whole_file
+from endodav_jax.files import json_text, whole_file
 from endodav_jax.report import Section, definitions, table, text, write_report
 from endodav_jax.tables.rows import Table
 from endodav_jax.tables.run import Outcome
@@ -26,9 +25,9 @@ def write_outputs(folder: Path, rows: Table, outcomes: Sequence[Outcome], printe
         "remarks": remarks(outcomes),
         "versions": versions(),
     }
-    for path, words in zip(paths, (printed, json.dumps(finite(contents), indent=1)), strict=False):
+    for path, words in zip(paths, (printed, json_text(contents)), strict=False):
         with whole_file(path) as part:
-            part.write_text(words + "\n", encoding="utf-8")
+            part.write_text(words.rstrip("\n") + "\n", encoding="utf-8")
     write_report(paths[-1], rows.title, _sections(outcomes))
     return paths
 

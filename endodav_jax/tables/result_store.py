@@ -33,7 +33,8 @@ def stored_result(folder: Path, name: str, identity: dict, compute: Callable[[],
         return found, True
     result = json.loads(json.dumps(finite(compute())))
     with whole_file(path) as part:
-        part.write_text(json.dumps({"identity": identity, "result": result}, indent=1, default=str) + "\n")
+        stored = finite({"identity": identity, "result": result})
+        part.write_text(json.dumps(stored, indent=1, default=str, allow_nan=False) + "\n")
     return result, False
 
 

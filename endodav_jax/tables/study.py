@@ -5,7 +5,6 @@ A seed is another patient: other scenes to train on, and others to measure on.
 
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.rendered import with_rendered_phantom
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED
 from endodav_jax.evaluation.evaluate import evaluate_network, versions
-from endodav_jax.files import finite, whole_file
+from endodav_jax.files import json_text, whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import DepthModelConfig
@@ -102,9 +101,9 @@ def study(config: Config, seeds: int, workdir: Path) -> int:
     printed = "\n".join([TITLE, "", *plain_table(cells, rule=True)])
     about = {"seeds": seeds, "steps": config.train.steps, "start": config.weights, **vars(config.data.phantom)}
     contents = {"title": TITLE, "about": about, "rows": figures, "versions": versions()}
-    for suffix, words in (("txt", printed), ("json", json.dumps(finite(contents), indent=1))):
+    for suffix, words in (("txt", printed), ("json", json_text(contents))):
         with whole_file(workdir / f"study.{suffix}", overwrite=True) as part:
-            part.write_text(words + "\n", encoding="utf-8")
+            part.write_text(words.rstrip("\n") + "\n", encoding="utf-8")
     blocks = [table(cells[0], cells[1:], strong=[len(cells) - 2])]
     notes = text("Changes are relative to the first row of the same seed.")
     write_report(workdir / "study.html", TITLE, [Section("Rows", [*blocks, notes, definitions(about)])])

@@ -19,7 +19,7 @@ with warnings.catch_warnings():  # its protobuf stubs warn on import
     warnings.simplefilter("ignore")
     from tensorboardX import SummaryWriter
 
-from endodav_jax.files import finite, make_folder
+from endodav_jax.files import json_text, make_folder
 
 METRICS_FILE = "metrics.jsonl"
 PICTURES_FOLDER = "pictures"
@@ -62,7 +62,7 @@ class RunLog:
         if not self._enabled:
             return
         values = {_logged_as(name): float(value) for name, value in values.items()}
-        self._jsonl.write(json.dumps(finite({"step": step, "kind": kind} | values), allow_nan=False) + "\n")
+        self._jsonl.write(json_text({"step": step, "kind": kind} | values, indent=None))
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
 

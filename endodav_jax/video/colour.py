@@ -25,8 +25,9 @@ def colourise(values: np.ndarray, low: float, high: float, table: np.ndarray, in
     Returns:
       uint8 [H, W, 3].
     """
-    step = np.float32(255.0 / (high - low)) if high > low else np.float32(0.0)
-    levels = np.clip((values - np.float32(low)) * step, 0.0, 255.0).astype(np.uint8)
+    levels = np.zeros(values.shape, np.uint8)
+    if high > low:
+        levels = np.clip((values - np.float32(low)) * np.float32(255.0 / (high - low)), 0.0, 255.0).astype(np.uint8)
     colours = table[levels]
     if inside is not None:
         colours[~inside] = 0

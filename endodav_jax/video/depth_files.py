@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
-import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -15,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 
 PNG_LARGEST = 65535
 
@@ -87,7 +86,7 @@ def png_writer(folder: Path, scale: float, unit: str = "up to scale") -> Iterato
     with whole_file(folder) as part:
         part.mkdir()
         sidecar = {"scale": scale, "depth": "value / scale", "invalid": 0, "unit": unit}
-        (part / "scale.json").write_text(json.dumps(sidecar, indent=2) + "\n")
+        (part / "scale.json").write_text(json_text(sidecar, indent=2))
 
         def write(frame: DepthFrame) -> None:
             steps = np.clip(np.rint(frame.depth * np.float64(scale)), 1, PNG_LARGEST)

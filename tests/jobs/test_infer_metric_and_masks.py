@@ -1,6 +1,10 @@
 """`endodav infer` and `stream` with metric networks, distorted cameras and masks of single frames."""
 
+import contextlib
+import io
 import json
+import re
+import shutil
 
 import numpy as np
 import plyfile
@@ -116,6 +120,22 @@ def test_pixels_that_a_lens_does_not_look_through_give_no_points():
     assert len(points_of(frame, np.ones(4), rays)) == 5
 
 
+@pytest.mark.parametrize(("scale", "told"), [("1e9", "does not fit into 16 bits"), ("1e-9", "is less than one step")])
+def test_a_scale_of_pngs_that_leaves_nothing_of_depth_is_refused_with_the_largest(infer, video, tmp_path, scale, told):
+    for weights in ([], ["--weights", "metric"]):
+        arguments = ["infer", str(video), "--save", "png16", "-o", str(tmp_path / "png"), "--quiet", *weights]
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            assert cli.main([*arguments, "--png-scale", scale]) == 2
+        assert told in said.getvalue()
+        assert said.getvalue().count("\n") == 1
+        assert not list((tmp_path / "png").glob("*"))
+        largest = re.search(r"give (\S+) at most", said.getvalue())[1]
+        assert cli.main([*arguments, "--png-scale", largest, "--overwrite"]) == 0
+        values = [np.asarray(Image.open(file)) for file in (tmp_path / "png/clip_depths_png").glob("*.png")]
+        assert 65000 < np.max(values) <= 65535
+        shutil.rmtree(tmp_path / "png")
+
+
 def mask_of(index: int) -> np.ndarray:
     mask = np.ones((48, 64), bool)
     mask[10:30, 5 * index : 5 * index + 20] = False
@@ -180,6 +200,19 @@ def test_frames_without_a_mask_are_said_on_the_terminal_and_in_the_description(i
     assert notes[1] == "2 of 6 frames have no mask in masks; they count whole"
     assert cli.main(["infer", str(video), "-o", str(tmp_path / "again"), "--videos", "none"]) == 0
     assert notes[1] in capsys.readouterr().err
+
+
+def test_masks_that_leave_no_pixel_are_refused(infer, video, tmp_path, capsys):
+    (tmp_path / "masks").mkdir()
+    for i in range(FRAMES):
+        Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / f"masks/{i}.png")
+    assert infer(video)["meta"]["frame_masks"]["outputs"] is False  # only the alignment of windows leaves them out
+    arguments = ["infer", str(video), "-o", str(tmp_path / "none"), "--quiet", "--mask-outputs"]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'masks'}: no pixel of any frame is left" in error
+    assert error.count("\n") == 1
+    assert not list((tmp_path / "none").glob("*"))
 
 
 def test_masks_that_end_too_early_are_one_line(infer, video, tmp_path, capsys):

@@ -27,6 +27,10 @@ def test_levels_are_rounded_down_and_clipped():
     assert levels.tolist() == [[0, 0, 127, 254, 255, 255]]
 
 
+def test_a_range_without_values_is_dark_and_warns_of_nothing():
+    assert not colourise(np.zeros((2, 3), np.float32), np.inf, -np.inf, colour_table("gray"), None).any()
+
+
 def test_a_flat_clip_is_dark_and_the_outside_black():
     values = np.full((2, 2), 3.0, np.float32)
     inside = np.array([[True, False], [True, True]])

@@ -24,7 +24,7 @@ from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.resize import resize_frame
 from endodav_jax.data.sources.base import FrameStream, OnBadFrame, Source, SourceFrame
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 
 # One record per group gives random access; image files gain nothing from a second compression.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
@@ -176,7 +176,7 @@ def build_sequence(examples: SequenceExamples, shard: Path, progress: Callable[[
             guessed_camera=not info.has_intrinsics,
         )
     with whole_file(shard.with_suffix(".json")) as part:
-        part.write_text(json.dumps(card.to_json()))
+        part.write_text(json_text(card.to_json(), indent=None))
     return card
 
 

@@ -21,7 +21,7 @@ from endodav_jax.data.builders import staging
 from endodav_jax.data.builders.features import record_features
 from endodav_jax.data.sources.base import OnBadFrame, Source
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 
 SEQUENCES_FILE = "sequences.json"  # information without a place in TFDS: names of sequences, skipped frames
 
@@ -140,7 +140,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
             self.info.set_splits(tfds.core.SplitDict([self._place(folder, split, cards[split]) for split in shards]))
             with whole_file(Path(self.data_path) / SEQUENCES_FILE) as part:
                 lists = {split: [card.to_json() for card in of_split] for split, of_split in cards.items()}
-                part.write_text(json.dumps({"settings": self.settings, "splits": lists}, indent=1))
+                part.write_text(json_text({"settings": self.settings, "splits": lists}))
 
     def _build(self, folder: Path, shards: list[staging.SequenceExamples]) -> dict[str, staging.SequenceCard]:
         """Builds the sequences missing in `folder` and returns the cards of all, by name."""
