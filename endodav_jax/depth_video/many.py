@@ -14,7 +14,7 @@ from endodav_jax.depth_video.passes import SteadyOf
 from endodav_jax.depth_video.recordings import Recording, Recordings
 from endodav_jax.depth_video.run import Done, infer_recording
 from endodav_jax.depth_video.weights import NamedWeights, load_estimator
-from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR, UserError
 from endodav_jax.plain_table import plain_table
 
 _NOT_THE_RESULT = ("input", "overwrite", "quiet", "verbose")  # settings that do not affect the outputs
@@ -57,7 +57,7 @@ def infer_many(
       steady_of: for `config.steady`; see `passes.write_depth`.
 
     Returns:
-      `EXIT_OK`, or `EXIT_SOME_FAILED` if a recording failed or was cut short.
+      `EXIT_OK`, `EXIT_SOME_FAILED` if a recording failed or was cut short, or `EXIT_USER_ERROR` if all failed.
 
     Raises:
       UserError: invalid weights, or settings that only work with a single recording.
@@ -89,7 +89,9 @@ def infer_many(
             print(f"endodav infer: {outcomes[-1].reason}", file=sys.stderr, flush=True)
     if not config.quiet:
         print("\n".join(_table(recordings.found, outcomes)))
-    return EXIT_OK if all(outcome.good for outcome in outcomes) else EXIT_SOME_FAILED
+    if all(outcome.good for outcome in outcomes):
+        return EXIT_OK
+    return EXIT_USER_ERROR if all(outcome.state == "failed" for outcome in outcomes) else EXIT_SOME_FAILED
 
 
 class _OfAll(Exception):

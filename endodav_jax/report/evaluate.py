@@ -1,7 +1,9 @@
 """An evaluation, from its configuration to its report."""
 
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from endodav_jax.checkpoints import load_model
@@ -12,7 +14,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import Correct, Results, evaluate_network, evaluate_predictions
 from endodav_jax.evaluation.motion import MotionEstimator, write_tum
-from endodav_jax.files import json_text, make_folder, whole_file
+from endodav_jax.files import json_text, make_folder, remove, shortened, whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.report.album import Album
 from endodav_jax.report.evaluation import (
@@ -34,7 +36,8 @@ def evaluate(config: Config, workdir: Path, correct: Correct | None = None) -> R
     """Evaluates the depth of `config.weights`, or another method's predictions, as set in `config.evaluate`.
 
     Writes `results.json`, `report.html`, `frames/` for `endodav view` and, if the weights have a pose network,
-    trajectories.  A sequence that cannot be evaluated is named in `Results.failures` and in the report.
+    trajectories, and removes frames and trajectories that an earlier evaluation left there.  A sequence that cannot be
+    evaluated is named in `Results.failures` and in the report; if that is every sequence, nothing is written.
 
     Args:
       config: configuration of the run; if `evaluate.path` is empty, its phantom is rendered into `workdir` and used.
@@ -74,14 +77,29 @@ def evaluate(config: Config, workdir: Path, correct: Correct | None = None) -> R
         estimator = DepthEstimator.of(network)
         results = evaluate_network(estimator, videos, section, name, said, motion, correct)
         results = dataclasses.replace(results, runtime=chosen)
-    for sequence, camera in results.motion.items():
-        write_tum(
-            workdir / "trajectories" / f"{sequence.replace('/', '_')}.txt", camera.world_from_cam, camera.frame_index
-        )
+    if not results.scores:
+        return results
+    trajectories = {
+        workdir / "trajectories" / f"{shortened(sequence.replace('/', '_'))}.txt": camera
+        for sequence, camera in results.motion.items()
+    }
+    for file, camera in trajectories.items():
+        write_tum(file, camera.world_from_cam, camera.frame_index)
+    _remove_others(workdir / "trajectories", "*.txt", trajectories)
+    _remove_others(workdir / FRAMES_FOLDER, "*.npz", keep.written)
     with whole_file(workdir / "results.json") as part:
         part.write_text(json_text(results.to_json()))
     write_report(workdir / "report.html", f"Evaluation: {results.label}", evaluation_sections(results, album))
     return results
+
+
+def _remove_others(folder: Path, pattern: str, kept: Collection[Path]) -> None:
+    """Removes what an earlier evaluation left in a folder, and the folder if nothing is left in it."""
+    for file in folder.glob(pattern):
+        if file not in kept:
+            remove(file)
+    with contextlib.suppress(OSError):  # there is none, or something is in it
+        folder.rmdir()
 
 
 def check_named(weights: str, section: EvaluateConfig) -> None:

@@ -11,7 +11,7 @@ from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.evaluation.alignment import fit_alignment
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.sequence import SequenceScores
-from endodav_jax.files import whole_file
+from endodav_jax.files import shortened, whole_file
 from endodav_jax.geometry.pixels import resized_intrinsics
 
 FRAMES_FOLDER = "frames"  # of an evaluation
@@ -25,6 +25,9 @@ class FrameKeeper:
     missing; `intrinsics` float64 [4] at this size; `frame_index` int64 [N]; and `cam_from_world` float64
     [N,4,4] if the data have poses.
 
+    Attributes:
+      written: the files written so far.
+
     Args:
       videos: the evaluated videos.
       config: the evaluation settings.
@@ -34,6 +37,7 @@ class FrameKeeper:
 
     def __init__(self, videos: EvaluationVideos, config: EvaluateConfig, folder: Path, frames: int = 12):
         self._videos, self._config, self._folder, self._frames = videos, config, folder, frames
+        self.written: set[Path] = set()
 
     def __call__(self, score: SequenceScores, depth: Sequence[np.ndarray]) -> None:
         """Writes the frames of a sequence."""
@@ -62,7 +66,9 @@ class FrameKeeper:
             return
         if len(kept["cam_from_world"]) < len(kept["frames"]):
             del kept["cam_from_world"]
-        with whole_file(self._folder / f"{score.sequence.replace('/', '_')}.npz") as part:
+        file = self._folder / f"{shortened(score.sequence.replace('/', '_'))}.npz"
+        self.written.add(file)
+        with whole_file(file) as part:
             stacked: dict[str, Any] = {key: np.stack(values) for key, values in kept.items()}
             np.savez(part, **stacked | {"intrinsics": intrinsics})
 

@@ -73,6 +73,29 @@ def test_a_failed_sequence_is_said_and_the_rest_is_reported(data, predictions, t
     assert "no prediction; looked for" in (out / "report.html").read_text()
 
 
+def test_results_stay_if_every_sequence_fails_and_what_an_earlier_run_left_goes_if_one_does_not(
+    data, predictions, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    command = ["evaluate", str(data), "--predictions", str(predictions), "-o", str(out)]
+    assert main(command) == EXIT_OK
+    (out / "trajectories").mkdir()  # as a checkpoint with a pose network leaves them
+    (out / "trajectories/of_another_run.txt").write_text("0 0 0 0 0 0 0 1")
+    names = {sequence: f"{sequence.replace('/', '_')}.npz" for sequence in LENGTHS}
+    assert {file.name for file in (out / "frames").iterdir()} == set(names.values())
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    capsys.readouterr()
+    assert main([*command[:2], "--predictions", str(tmp_path), *command[4:]]) == EXIT_USER_ERROR
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines()[-1].endswith(f"no results; {out} keeps those of an earlier run")
+    assert before == {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    (predictions / f"{SECOND.replace('/', '_')}.npy").unlink()
+    assert main(command) == EXIT_SOME_FAILED
+    assert [file.name for file in (out / "frames").iterdir()] == [names[FIRST]]
+    assert not (out / "trajectories").exists()
+
+
 @pytest.mark.parametrize("words", [[], ["--per-frame"]])
 def test_a_sequence_whose_median_is_zero_is_one_line_and_the_rest_is_reported(
     data, predictions, tmp_path, capsys, words
