@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from endodav_jax.errors import UserError
 
 ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine is nobody's
+LONGEST_STEM = 200  # bytes
 
 
 class CannotWriteError(UserError):
@@ -185,6 +186,18 @@ def make_folder(path: Path) -> None:
         raise CannotWriteError(f"{path}: cannot create this folder ({file} is a file); choose another one") from error
     except OSError as error:
         raise CannotWriteError(f"{path}: cannot create this folder ({error.strerror}); choose another one") from error
+
+
+def shortened(stem: str) -> str:
+    """Returns a name for a file without its suffix, cut and ended by its digest where file systems may not take it.
+
+    They take 255 bytes, of which the suffix and the temporary name of `whole_file` need some.
+    """
+    encoded = stem.encode(errors="surrogateescape")
+    if len(encoded) <= LONGEST_STEM:
+        return stem
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f"{encoded[: LONGEST_STEM - 13].decode(errors='ignore')}-{digest}"
 
 
 def remove(path: Path) -> None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import ABANDONED, json_text, moved_together, sha256_of, whole_file
+from endodav_jax.files import ABANDONED, json_text, moved_together, sha256_of, shortened, whole_file
 
 KILLED = """
 import os, sys
@@ -67,6 +67,17 @@ def test_json_is_valid_whatever_the_numbers_are():
     text = json_text(value)
     assert json.loads(text) == {"figures": {"best": None, "all": [1.0, None]}, "map": [1.0, None], "one": 2.0}
     assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("letter", ["a", "\u7530", "%E7"])
+def test_a_name_too_long_for_a_file_is_shortened_and_stays_its_own(tmp_path, letter):
+    assert shortened("case 7") == "case 7"
+    first, second = (shortened(400 * letter + end) for end in "12")
+    assert first != second
+    for stem in (first, second):
+        with whole_file(tmp_path / f"{stem}.array_record") as part:
+            part.touch()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_existing_file_is_kept_without_overwrite(tmp_path):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import read_text
+from endodav_jax.files import read_text, shortened
 from endodav_jax.video.dicom_file import series_in
-from endodav_jax.video.image_files import SUFFIXES
+from endodav_jax.video.image_files import SUFFIXES, matching
 from endodav_jax.video.image_order import natural_order
-from endodav_jax.video.recognise import contents, frames_of_folder, holds_recordings, left_out_notes
+from endodav_jax.video.recognise import Walk, contents, frames_of_folder, holds_recordings, left_out_notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,31 +96,31 @@ def _of_input(given: str, notes: list[str]) -> list[tuple[str, str]]:
     """The recordings of one input, each with any known fault."""
     path = Path(given)
     if path.is_dir():
-        return _of_folder(path, given, notes)
+        return _of_folder(path, given, notes, Walk(path))
     if not path.exists() and glob.has_magic(given):
-        matches = sorted(map(Path, glob.glob(given, recursive=True)), key=natural_order)
+        matches = sorted(matching(given), key=natural_order)
         if matches and not all(match.suffix.lower() in SUFFIXES for match in matches):
             return [entry for match in matches for entry in _of_input(str(match), notes)]
     return [(given, "")]
 
 
-def _of_folder(folder: Path, given: str, notes: list[str]) -> list[tuple[str, str]]:
+def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[tuple[str, str]]:
     found = frames_of_folder(folder)
-    inner = [path for path in contents(folder).folders if holds_recordings(path)]
     if found.images:
         return [(given, "")]
+    inner = [path for path in contents(folder).folders if holds_recordings(path) and walk.enters(path)]
     series = series_in(found.dicom)[0] if found.dicom else []
     if len(found.videos) + len(series) <= 1 and (not inner or found.videos or series):
         entries = [(given, "")]
         if not found.videos and not series and not inner:
             return entries  # opening it reports what is wrong
-        return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes)]
+        return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes, walk)]
     notes += [f"{given}: {note}" for note in left_out_notes(found.left_out)]
     entries = [(str(video), "") for video in found.videos]
     for files in series:
         alone = "" if len(files) == 1 else f"one of {len(files)} files of a series; put them into a folder of their own"
         entries.append((str(files[0]), alone))
-    return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes)]
+    return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes, walk)]
 
 
 def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
@@ -143,7 +143,7 @@ def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
             number += 1
             unique = f"{name}_{number}"
         taken.add(unique.casefold())
-        names[place] = unique
+        names[place] = shortened(unique)
     notes = [
         f"{given}: its outputs go to {name}, since another input is also called {wanted}"
         for given, name, wanted in zip(inputs, names, plain, strict=True)

@@ -116,8 +116,17 @@ def images_in(folder: Path) -> list[Path]:
 
 def images_matching(pattern: str) -> list[Path]:
     """Returns the images that a shell pattern (`**` for any depth) matches, in natural order."""
-    found = (Path(path) for path in glob.glob(pattern, recursive=True))
-    return in_order(path for path in found if path.suffix.lower() in SUFFIXES)
+    return in_order(path for path in matching(pattern) if path.suffix.lower() in SUFFIXES)
+
+
+def matching(pattern: str) -> list[Path]:
+    """Returns what a shell pattern matches; `**` follows no links, which may lead back to where they are."""
+    path = Path(pattern)
+    if "**" not in path.parts:
+        return [Path(found) for found in glob.glob(pattern)]
+    named = set(path.parts)
+    found_below = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    return [found for found in found_below if not any(part[0] == "." and part not in named for part in found.parts)]
 
 
 def frames_in(path: Path) -> int:

@@ -129,6 +129,23 @@ def holds_recordings(folder: Path) -> bool:
     return bool(found.images or found.videos or found.dicom)
 
 
+class Walk:
+    """Folders below a root, each to be read once though symbolic links may lead to it, or back to what is around it."""
+
+    def __init__(self, root: Path):
+        """Begins at the root, which is being read."""
+        self._root = root.resolve()
+        self._read = {self._root}
+
+    def enters(self, folder: Path) -> bool:
+        """Returns whether a folder is to be read, which the caller then does; not by a link if it is met without."""
+        real = folder.resolve()
+        if real in self._read or (folder.is_symlink() and real.is_relative_to(self._root)):
+            return False
+        self._read.add(real)
+        return True
+
+
 def left_out_notes(left_out: dict[Path, str]) -> list[str]:
     """Returns one line that names everything left out, with the reasons, or no line if that is nothing."""
     by_reason: dict[str, list[str]] = {}

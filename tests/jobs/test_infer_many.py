@@ -11,6 +11,7 @@ from endodav_jax.depth_video import many
 from endodav_jax.depth_video import run as infer_run
 from endodav_jax.depth_video.recordings import find_recordings
 from endodav_jax.errors import UserError
+from endodav_jax.video.image_files import images_matching
 from tests.media_fixtures import cut_short, load_fake, moving_picture, write_video
 
 FRAMES = 3
@@ -81,6 +82,15 @@ def test_patterns_and_folders_are_all_that_they_hold(infer, place):
     assert [r.input for r in find_recordings(["."]).found] == ["a", "b/A.mkv", "b/B.mp4", "stills"]
 
 
+def test_links_that_lead_back_multiply_no_recording(place):
+    (place / "b/self").symlink_to(".")
+    (place / "b/up").symlink_to("..")
+    (place / "images/self").symlink_to(".")
+    assert [recording.input for recording in find_recordings(["b"]).found] == ["b/A.mkv", "b/B.mp4"]
+    assert [recording.input for recording in find_recordings(["b/**/*.m*"]).found] == ["b/A.mkv", "b/B.mp4"]
+    assert len(images_matching("images/**/*.png")) == FRAMES
+
+
 def test_names_that_collide_are_told_apart_and_said(infer, place):
     code, _, err, _ = infer("a/A.mp4", "b/A.mkv", "b/B.mp4", "a/A.mp4")
     assert code == 0
@@ -146,7 +156,7 @@ def test_what_is_done_is_skipped_unless_it_is_to_be_made_anew(infer, place):
 def test_what_was_made_in_another_way_is_not_taken_for_done(infer, place):
     infer("a/A.mp4", "images")
     code, _, err, _ = infer("a/A.mp4", "images", "--max-len", "2")
-    assert code == 1
+    assert code == 2  # nothing could be done
     assert "out/A: was made with other settings (--max-len); pass --overwrite" in err
     (place / "out/images/images_depths.npz").unlink()
     assert "images_depths.npz: missing from the earlier result" in infer("a/A.mp4", "images")[2]
@@ -159,7 +169,7 @@ def test_what_was_made_with_weights_that_have_changed_since_is_not_taken_for_don
     assert infer(*given)[1].splitlines()[-1] == "2 done before"
     (place / "net.pth").write_bytes(b"more weights")
     code, out, err, loads = infer(*given)
-    assert (code, loads, out.splitlines()[-1]) == (1, 0, "2 failed")
+    assert (code, loads, out.splitlines()[-1]) == (2, 0, "2 failed")
     assert "out/A: net.pth has changed since it was made; pass --overwrite, or name another folder" in err
     assert infer(*given, "--overwrite")[0] == 0
     assert infer(*given)[1].splitlines()[-1] == "2 done before"

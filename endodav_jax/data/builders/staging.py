@@ -24,7 +24,7 @@ from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.data.resize import resize_frame
 from endodav_jax.data.sources.base import FrameStream, OnBadFrame, Source, SourceFrame
 from endodav_jax.errors import UserError
-from endodav_jax.files import json_text, whole_file
+from endodav_jax.files import json_text, shortened, whole_file
 
 # One record per group gives random access; image files gain nothing from a second compression.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
@@ -91,7 +91,7 @@ def staging_folder(folder: Path, settings: dict) -> Iterator[Path]:
 
 def shard_path(folder: Path, sequence: str) -> Path:
     """Returns the path of a staged shard; a sequence in several splits is built once."""
-    return folder / f"{urllib.parse.quote(sequence, safe='')}.array_record"
+    return folder / f"{shortened(urllib.parse.quote(sequence, safe=''))}.array_record"
 
 
 def finished(folder: Path, sequence: str) -> SequenceCard | None:

@@ -9,7 +9,7 @@ from endodav_jax.video.frames import FrameSource, Reading
 from endodav_jax.video.image_files import FRAME_FOLDERS, SUFFIXES, frames_in
 from endodav_jax.video.image_order import frame_numbers
 from endodav_jax.video.reader import open_source
-from endodav_jax.video.recognise import Contents, contents, holds_recordings, is_companion, left_out_notes
+from endodav_jax.video.recognise import Contents, Walk, contents, holds_recordings, is_companion, left_out_notes
 
 # Files next to recordings that can belong to only one of them; see `data.sources.frames`.
 _OF_ONE = ("depth", "poses.txt", "geometry.npz", "mask.png", "sparse", "images.txt")
@@ -54,7 +54,7 @@ def find_sequences(root: Path) -> dict[str, SequencePlace]:
     if not root.is_dir():
         raise UserError(f"{root}: no such video or folder")
     found: dict[str, SequencePlace] = {}
-    left_out = _collect(root, "", found)
+    left_out = _collect(root, "", found, Walk(root))
     if not found:
         there = "".join(f"; {line}" for line in left_out)
         raise UserError(f"{root}: holds no images, no videos and no folders of them{there}")
@@ -64,7 +64,7 @@ def find_sequences(root: Path) -> dict[str, SequencePlace]:
     return found
 
 
-def _collect(folder: Path, name: str, found: dict[str, SequencePlace]) -> list[str]:
+def _collect(folder: Path, name: str, found: dict[str, SequencePlace], walk: Walk) -> list[str]:
     """Adds the sequences of a folder to `found`, and returns lines on whatever belongs to none of them."""
     own = contents(folder)
     inner = _inner_images(own)
@@ -89,8 +89,9 @@ def _collect(folder: Path, name: str, found: dict[str, SequencePlace]) -> list[s
     before = len(found)
     lines = []
     for path in own.folders:
-        if not is_companion(path) and not (inner is not None and path.name.lower() in FRAME_FOLDERS):
-            lines += _collect(path, f"{name}/{path.name}" if name else path.name, found)
+        if is_companion(path) or (inner is not None and path.name.lower() in FRAME_FOLDERS) or not walk.enters(path):
+            continue
+        lines += _collect(path, f"{name}/{path.name}" if name else path.name, found, walk)
     if len(recordings) == 1 and len(found) == before:
         (files,) = recordings
         stem = folder.resolve().name if len(files) > 1 else files[0].stem

@@ -38,6 +38,18 @@ def notes(source) -> str:
     return "\n".join(note for name in source.sequences("train") for note in source.describe(name).notes)
 
 
+def test_links_that_lead_back_multiply_no_sequence(tmp_path):
+    clip(tmp_path / "root/v.mp4")
+    clip(tmp_path / "root/inner/w.mp4")
+    clip(tmp_path / "elsewhere/x.mp4")
+    (tmp_path / "root/self").symlink_to(".")
+    (tmp_path / "root/inner/up").symlink_to("..")
+    (tmp_path / "root/again").symlink_to("inner")
+    (tmp_path / "root/beside").symlink_to("../elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to("../root/inner")
+    assert FramesSource(tmp_path / "root").sequences("train") == ["beside", "inner", "v"]
+
+
 @pytest.mark.parametrize(
     ("names", "indices"),
     [
