@@ -22,6 +22,15 @@ _PAPER = 24  # grey level of the background
 _QUANTILES = (0.02, 0.98)  # of a sequence's valid depth, which bound the colours
 
 
+def check_sheet(path: Path) -> None:
+    """Raises `UserError` if a sheet cannot be written under this name, before anything is looked at."""
+    Image.init()
+    if Image.EXTENSION.get(path.suffix.lower()) not in Image.SAVE:
+        raise UserError(f"--contact-sheet {path}: no picture can be written by this name; end it in .png or .jpg")
+    if path.is_dir():
+        raise UserError(f"--contact-sheet {path}: is a folder; name a file in it, such as sheet.png")
+
+
 def save_contact_sheet(path: str | Path, rows: Sequence[np.ndarray]) -> None:
     """Writes a picture of the rows, each as `contact_row` draws it.
 

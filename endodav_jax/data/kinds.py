@@ -101,6 +101,14 @@ def source_class(kind: str) -> Callable[..., Source]:
     return getattr(importlib.import_module(module), name)
 
 
+def nothing_found(source: Source) -> UserError:
+    """Returns the error for a place that holds nothing of a source's kind."""
+    place = getattr(source, "root", source.name)
+    kind = KINDS.get(source.name)
+    cure = f"give the {kind.place.removeprefix('the ')}" if kind else "name another place"
+    return UserError(f"{place}: holds no sequence of {source.name}; {cure}")
+
+
 def options_type(kind: str) -> type[Options]:
     """Returns a dataclass of the constructor options of a kind, besides the location of the data.
 

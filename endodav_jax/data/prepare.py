@@ -10,6 +10,7 @@ from endodav_jax.data.builders import staging
 from endodav_jax.data.builders.data_sets import builder_class
 from endodav_jax.data.builders.encoding import Storage
 from endodav_jax.data.builders.video import VideoConfig
+from endodav_jax.data.kinds import nothing_found
 from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.sources.base import OnBadFrame, SequenceInfo, Source
 from endodav_jax.errors import UserError
@@ -109,7 +110,9 @@ def find_sequences(
             except UserError as error:
                 missing.append(str(error))
         if not found[split] and not missing:
-            raise UserError(f"{source.name}: no sequence of split {split!r} matches {', '.join(patterns)}")
+            if not source.sequences(split):
+                raise nothing_found(source)
+            raise UserError(f"{source.name}: no sequence of split {split!r} matches --only {', '.join(patterns)}")
     if missing and not skip_missing:
         more = f" (and {len(missing) - 1} more sequences are missing)" if len(missing) > 1 else ""
         raise UserError(f"{missing[0]}{more}; build the others with --on-missing skip")

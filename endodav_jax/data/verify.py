@@ -11,6 +11,7 @@ import numpy as np
 from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.checks import check_pose_direction
 from endodav_jax.data.contract import EvaluationFrame, check_evaluation_frame
+from endodav_jax.data.kinds import nothing_found
 from endodav_jax.data.prepared import PreparedSplit, find_prepared, read_cards, sequences_without_camera
 from endodav_jax.data.signal import Signal, signal_rows
 from endodav_jax.data.signal_of import frames_needed, signal_of_frames
@@ -20,6 +21,8 @@ from endodav_jax.errors import UserError
 PLAUSIBLE_MEDIAN_MM = (3.0, 300.0)  # of an endoscope's depth; outside, the unit is probably another
 RUN_STEP = 5  # frames between those whose poses are compared: enough motion, and still the same scene
 RUN_LENGTH = 4
+_NO_CAMERA = "no camera is known; its intrinsics are a guess (train with learned intrinsics)"  # which is no fault
+_LEAST_SIDE = 12  # pixels
 _ANCHORS = 4  # frames of a sequence whose signal is measured
 _HALVES_ALIKE = 0.8  # correlation of the halves of two stacked views; that of one view's halves is far lower
 
@@ -40,7 +43,7 @@ class Report:
       depth_mm: (least, median, greatest) valid depth of the frames looked at; None without depth.
       valid: share of their pixels that have depth.
       pose: `none`, `agrees` with the pictures, `reversed`, or why it cannot be said.
-      notes: one line on each thing that is odd or missing.
+      notes: one line on each thing that is odd or missing, or that a user should know.
       signal: what can be learned from it; None where too few frames could be read.
       samples: the frames looked at, for a contact sheet.
     """
@@ -75,10 +78,13 @@ def verify_source(
       every_frame: decode all frames and name every bad one.
 
     Raises:
-      UserError: there is no such split.
+      UserError: there is no such split, or nothing in it.
     """
     chosen = splits or [split for split in ("all", "found") if split in source.splits] or source.splits
-    for sequence in dict.fromkeys(name for split in chosen for name in source.sequences(split)):
+    sequences = dict.fromkeys(name for split in chosen for name in source.sequences(split))
+    if not sequences:
+        raise nothing_found(source)
+    for sequence in sequences:
         try:
             info = source.describe(sequence)
         except UserError as error:
@@ -128,6 +134,8 @@ def looks_stacked(frame: np.ndarray) -> bool:
     height, width = frame.shape[:2]
     if height > width:
         return True
+    if height < 2:  # no halves
+        return False
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     top, bottom = grey[: height // 2], grey[height - height // 2 :]
     left, right = grey[:, : width // 2], grey[:, width - width // 2 :]
@@ -138,6 +146,8 @@ def _verify_sequence(source: Source, info: SequenceInfo, samples: int, every_fra
     report = Report(info.name, frames=info.frames, expected=info.expected_frames, size=f"{info.width}x{info.height}")
     for line in info.odd:
         report.odd(line)
+    if not info.has_intrinsics:
+        report.notes.append(_NO_CAMERA)
     for count, what in ((info.depth_frames, "depth maps"), (info.pose_frames, "poses")):
         if count and count != info.frames:
             report.odd(f"{info.frames} frames but {count} {what}")
@@ -169,7 +179,7 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
     for line in left_out:
         report.odd(f"left out when it was prepared: {line}")
     if name in sequences_without_camera(split.folder, split.split):
-        report.odd("no camera; its intrinsics are a guess (train with learned intrinsics)")
+        report.notes.append(_NO_CAMERA)
     spread, run, pairs = _spread(length, samples), _run(length), frames_needed(length, _ANCHORS)
     numbers = sorted(spread | run | pairs)
     kept: list[Frame] = []
@@ -200,8 +210,9 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
 
 
 def _measure(report: Report, frames: dict[int, Frame], length: int) -> None:
-    """Fills in the signal, if frames of one size can be compared."""
-    if len({frame.frame.shape for frame in frames.values()}) == 1:
+    """Fills in the signal, if frames of one size can be compared and optical flow takes them."""
+    shapes = {frame.frame.shape for frame in frames.values()}
+    if len(shapes) == 1 and min(shapes.pop()[:2]) >= _LEAST_SIDE:
         signal = signal_of_frames([frames], [length], _ANCHORS)
         report.signal = signal if signal.parallax else None
 

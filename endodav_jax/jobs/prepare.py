@@ -74,6 +74,8 @@ Command = functools.reduce(operator.or_, (_of_kind(kind, entry.place) for kind, 
 
 def run(command: Prepare) -> None:
     """Builds the requested data sets; prints a line for each, and a line for everything that was skipped."""
+    if command.workers < 1:
+        raise UserError(f"--workers {command.workers}: must be at least 1")
     if command.size and command.full_size:
         raise UserError("--full-size: --size is also given; use only one of them")
     from endodav_jax.data.prepare import build, camera_notes, find_sequences, forms_of, summary

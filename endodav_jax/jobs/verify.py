@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from endodav_jax.data.kinds import KINDS, options_type, source_class
-from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED
+from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.fields import Listed, flat, positional, spelled
 
 if TYPE_CHECKING:
@@ -88,9 +88,13 @@ Command = functools.reduce(
 
 def run(command: Verify) -> int:
     """Prints the table and returns 1 if anything is missing or unusual."""
-    from endodav_jax.data.contact_sheet import save_contact_sheet
+    if command.samples < 1:
+        raise UserError(f"--samples {command.samples}: must be at least 1")
+    from endodav_jax.data.contact_sheet import check_sheet, save_contact_sheet
     from endodav_jax.data.verify import table
 
+    if command.contact_sheet is not None:
+        check_sheet(command.contact_sheet)
     reports = command.reports()
     counts = {"whole": 0, "odd": 0, "missing": 0}
     rows: list[np.ndarray] | None = [] if command.contact_sheet else None

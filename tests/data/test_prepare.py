@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import tempfile
 import types
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_missing_sequences_are_named_or_left_out():
     assert find_sequences(source, ["train"], ["a"])[0] == {"train": ["a"]}
     with pytest.raises(UserError, match="no sequence of split 'test' was found"):
         find_sequences(source, ["test"], skip_missing=True)
-    with pytest.raises(UserError, match="no sequence of split 'train' matches z"):
+    with pytest.raises(UserError, match="no sequence of split 'train' matches --only z"):
         find_sequences(source, ["train"], ["z"])
 
 
@@ -175,6 +176,22 @@ def test_a_place_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file: cannot create this folder"):
         build_tiny(tmp_path / "file")
+
+
+@pytest.mark.parametrize("workers", ["0", "-1"])
+def test_fewer_than_one_process_is_refused(tmp_path, capsys, workers):
+    command = ["prepare", "phantom", "organ", str(tmp_path / "out"), "--workers", workers]
+    assert main(command) == EXIT_USER_ERROR
+    assert capsys.readouterr().err.splitlines() == [f"endodav prepare: --workers {workers}: must be at least 1"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_left_in_the_folder_of_temporary_files(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    write_frames(tmp_path / "raw", render_truth(2, *SHAPE))
+    assert main(["prepare", "frames", str(tmp_path / "raw"), str(tmp_path / "out"), "--quiet"]) == EXIT_OK
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_a_bad_frame_is_one_line_of_the_command_or_left_out_and_counted(tmp_path, capsys):

@@ -132,6 +132,51 @@ def test_the_command_prints_a_table_draws_a_sheet_and_says_how_it_went(truth, tm
     assert (told.out, told.err.count("\n")) == ("", 1)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--samples", "0"], "--samples 0: must be at least 1"),
+        (["--samples", "-3"], "--samples -3: must be at least 1"),
+        (["--contact-sheet", "x.foo"], "--contact-sheet x.foo: no picture can be written by this name"),
+        (["--contact-sheet", "sheet"], "--contact-sheet sheet: no picture can be written by this name"),
+    ],
+)
+def test_options_are_checked_before_anything_is_looked_at(truth, tmp_path, capsys, words, told):
+    whole = prepare_tiny(tmp_path / "whole", Rendered(truth))
+    capsys.readouterr()
+    assert main(["verify", "prepared", str(whole), *words]) == EXIT_USER_ERROR
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert told in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_recording_without_a_camera_is_whole_which_needs_none(truth, tmp_path, capsys):
+    for frame in truth:
+        fixtures.write_png(tmp_path / "my_videos/case" / f"{frame.frame_index:04d}.png", frame.frame)
+    assert main(["verify", "frames", str(tmp_path / "my_videos")]) == EXIT_OK
+    out = capsys.readouterr().out
+    assert "    no camera is known; its intrinsics are a guess" in out
+    assert out.splitlines()[-1] == "1 whole, 0 odd, 0 missing"
+
+
+def test_frames_of_one_pixel_are_odd_and_no_error(tmp_path, capsys):
+    for number in range(4):
+        fixtures.write_png(tmp_path / "dot" / f"{number}.png", np.full((1, 1, 3), number, np.uint8))
+    assert main(["verify", "frames", str(tmp_path / "dot")]) == EXIT_SOME_FAILED
+    assert "some frames show nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["c3vd", "simcol3d", "endonerf"])
+@pytest.mark.parametrize("command", ["verify", "prepare"])
+def test_a_place_with_nothing_of_a_kind_is_named_with_what_to_give(tmp_path, capsys, kind, command):
+    words = [str(tmp_path)] + ([str(tmp_path / "out")] if command == "prepare" else [])
+    assert main([command, kind, *words, "--split", "found"]) == EXIT_USER_ERROR
+    error = capsys.readouterr().err
+    assert f"{tmp_path}: holds no sequence of {kind}; give the " in error
+    assert error.count("\n") == 1
+
+
 def test_a_contact_row_shows_frames_and_depth_side_by_side(truth):
     row = contact_row("a title", truth[:2])
     assert row.shape == (128 + 16 + 2, 4 * 162, 3)

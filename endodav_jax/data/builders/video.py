@@ -50,6 +50,13 @@ class VideoConfig(tfds.core.BuilderConfig):
     frame_masks: bool = False
 
 
+class _LocalInfo(tfds.core.DatasetInfo):
+    """A description that is not looked for among those that TFDS publishes, which leaves a temporary folder behind."""
+
+    def initialize_from_bucket(self) -> None:
+        """Does nothing."""
+
+
 class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A data set of videos with depth and poses, from any `Source`.
 
@@ -106,7 +113,7 @@ class VideoBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
 
     def _info(self) -> tfds.core.DatasetInfo:
         masks = isinstance(self.builder_config, VideoConfig) and self.builder_config.frame_masks
-        return tfds.core.DatasetInfo(
+        return _LocalInfo(
             builder=self, description=self.DESCRIPTION, features=record_features(masks), disable_shuffling=True
         )
 

@@ -128,9 +128,6 @@ class FramesSource(SequenceSource):
         odd = list(geometry.odd)
         gap = gaps_in(list(place.images)) if place.images else None
         odd += [gap] if gap else []
-        if known.lens is None and not geometry.intrinsics:
-            guess = f"a focal length of {GUESSED_FOCAL} of the longer side"
-            odd.append(f"no camera; {guess} stands in (train with learned intrinsics)")
         height, width = known.size
         lens = self._lens(known, 0)
         undistortion = None
