@@ -226,6 +226,8 @@ def _judge(report: Report, samples: list[Frame], run: list[Frame]) -> None:
     sizes = {frame.frame.shape[:2] for frame in samples}
     height, width = samples[0].frame.shape[:2]
     report.size = f"{width}x{height}"
+    if min(height, width) < _LEAST_SIDE:
+        report.odd(f"frames of {report.size} pixels are too small to learn from")
     if len(sizes) > 1:
         report.odd(f"frames have {len(sizes)} sizes")
     if all(looks_stacked(frame.frame) for frame in samples):

@@ -57,7 +57,7 @@ class CameraPath:
       frames: one for each frame of the clip, in order.
       intrinsics: float64 [4].
       parallax: relative motion of near and far points over `PARALLAX_STEP` frames, in pixels, maximum over the clip;
-        a camera that only rotates has none and reveals no depth.
+        a camera that only rotates has none and reveals no depth.  NaN if no two frames tell it.
     """
 
     frames: tuple[Tracked, ...]
@@ -129,7 +129,7 @@ def track_clip(
     tracker = CameraTracker(rules)
     frames: list[Tracked] = []
     grids: collections.deque[tuple[Tracked, np.ndarray]] = collections.deque(maxlen=PARALLAX_STEP)
-    unit, parallax = 0.0, 0.0
+    unit, parallax = 0.0, np.nan
     for number, view in enumerate(clip()):
         tissue = view.tissue()
         if not unit and tissue.any():
@@ -145,7 +145,7 @@ def track_clip(
         frames.append(_in_unit(found, unit or 1.0))
         grids.append((frames[-1], _grid(view.depth, tissue, intrinsics)))
         first, grid = grids[0]
-        parallax = max(parallax, _parallax(first, grid, frames[-1], intrinsics))
+        parallax = float(np.fmax(parallax, _parallax(first, grid, frames[-1], intrinsics)))
         on_frame()
     if len(frames) < 2:
         raise UserError(f"the clip has {len(frames)} frame; a camera's path needs at least two")
@@ -186,14 +186,17 @@ def _grid(depth: np.ndarray, tissue: np.ndarray, intrinsics: np.ndarray) -> np.n
 
 
 def _parallax(first: Tracked, points: np.ndarray, second: Tracked, intrinsics: np.ndarray) -> float:
-    """Spread in pixels of the motion due to translation, for points that a pure rotation would move alike."""
-    if first.piece < 0 or first.piece != second.piece or len(points) < 16:
-        return 0.0
+    """Spread in pixels of the motion due to translation, for points that a pure rotation would move alike.
+
+    NaN where two frames do not tell it.
+    """
+    if first.index == second.index or first.piece < 0 or first.piece != second.piece or len(points) < 16:
+        return np.nan
     motion = second.pose @ inverse_rigid(first.pose)
     turned = points @ motion[:3, :3].T
     moved = turned + motion[:3, 3]
     ahead = (turned[:, 2] > 0) & (moved[:, 2] > 0)
     if ahead.sum() < 16:
-        return 0.0
+        return np.nan
     shift = (moved[ahead, :2] / moved[ahead, 2:] - turned[ahead, :2] / turned[ahead, 2:]) * intrinsics[:2]
     return float(np.median(np.linalg.norm(shift - np.median(shift, 0), axis=1)))

@@ -47,7 +47,7 @@ def _results(scene: "Scene") -> list[str]:
         "frames without a pose": len(scene.path.lost()),
         "scale": scale,
         "camera": f"{', '.join(f'{value:.1f}' for value in scene.path.intrinsics)} (fx, fy, cx, cy), {scene.camera}",
-        "parallax": f"{scene.path.parallax:.2f} px",
+        "parallax": "not measured" if np.isnan(scene.path.parallax) else f"{scene.path.parallax:.2f} px",
         "depth": "the network's" if scene.steadied is None else f"steadied along the path: {scene.steadied}",
         "speed": f"{scene.frames / seconds:.2f} frames/s",
         "memory of the surface": f"{scene.bytes / 1e6:.0f} MB",

@@ -1,5 +1,6 @@
 """`endodav reconstruct`: depth, path, scale, surface and report of a clip, in successive passes."""
 
+import collections
 import contextlib
 import dataclasses
 import sys
@@ -86,7 +87,7 @@ class Scene:
 
     @property
     def rotates_only(self) -> bool:
-        """Whether the camera hardly moved."""
+        """Whether the camera is known to have hardly moved."""
         return self.path.parallax < LEAST_PARALLAX
 
 
@@ -157,6 +158,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             guesses = motions if config.motion == "network" else None
             points = FollowedPoints()
             path = refined_path(track_clip(clip, intrinsics, rules, guesses, bar.update, points), points)
+        _check_tracked(config, path)
         clock.lap("camera")
         steadied = None
         if config.steady:
@@ -221,6 +223,16 @@ def _pinhole(
     if not config.quiet:
         print(undistorter.loss_line(inside))
     return UndistortedReader(reader, undistorter), undistorter.pinhole, undistorter.mask(inside)
+
+
+def _check_tracked(config: ReconstructConfig, path: CameraPath) -> None:
+    """Raises `UserError` if the camera was lost in every frame."""
+    if not path.pieces:
+        (reason, _) = collections.Counter(frame.reason for frame in path.frames).most_common(1)[0]
+        raise UserError(
+            f"{config.input}: the camera was lost in all {len(path.frames)} frames ({reason}), so there is no surface; "
+            "check --intrinsics and --mask, or take a part of the recording that is in focus"
+        )
 
 
 def _repeats(clip: NetworkClip) -> str:
@@ -291,7 +303,8 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         "undistorted": clip.reader.undistorter.to_json() if isinstance(clip.reader, UndistortedReader) else None,
         "parallax": {
             "pixels": scene.path.parallax,
-            "of": f"the clip's largest over {PARALLAX_STEP} frames; below {LEAST_PARALLAX:g} the camera only turned",
+            "of": f"the clip's largest over {min(PARALLAX_STEP, scene.frames)} frames; below {LEAST_PARALLAX:g} the "
+            "camera only turned",
         },
         "pieces": pieces,
         "lost": [{"frame": frame.index, "why": frame.reason} for frame in scene.path.lost()],
@@ -317,7 +330,7 @@ def _say(scene: Scene, layout: Layout) -> None:
     if scene.rotates_only:
         print(
             f"endodav reconstruct: the camera only rotates (parallax {scene.path.parallax:.2f} px over "
-            f"{PARALLAX_STEP} frames); the surface shows only the network's depth",
+            f"{min(PARALLAX_STEP, scene.frames)} frames); the surface shows only the network's depth",
             file=sys.stderr,
         )
     if scene.config.quiet:

@@ -164,7 +164,7 @@ def test_frames_of_one_pixel_are_odd_and_no_error(tmp_path, capsys):
     for number in range(4):
         fixtures.write_png(tmp_path / "dot" / f"{number}.png", np.full((1, 1, 3), number, np.uint8))
     assert main(["verify", "frames", str(tmp_path / "dot")]) == EXIT_SOME_FAILED
-    assert "some frames show nothing" in capsys.readouterr().out
+    assert "frames of 1x1 pixels are too small" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["c3vd", "simcol3d", "endonerf"])

@@ -324,3 +324,16 @@ def test_a_camera_that_turns_on_the_spot_is_measured_and_said(endodav, monkeypat
     )
     assert code == 0
     assert "the camera only rotates (parallax 0." in err
+    assert "px over 6 frames)" in err
+
+
+def test_a_camera_that_is_lost_in_every_frame_is_one_line_and_says_nothing_of_its_motion(endodav, tmp_path):
+    (tmp_path / "white").mkdir()
+    for number in range(4):  # one highlight
+        Image.fromarray(np.full((*SIZE, 3), 255, np.uint8)).save(tmp_path / "white" / f"{number:03d}.png")
+    out = tmp_path / "out"
+    code, said, err = endodav(tmp_path / "white", "-o", out, "--intrinsics", CAMERA, "--motion", "none", "--quiet")
+    assert (code, said) == (2, "")
+    assert f"{tmp_path / 'white'}: the camera was lost in all 4 frames (" in err
+    assert err.count("\n") == 1
+    assert not list(out.iterdir())

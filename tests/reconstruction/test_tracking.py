@@ -127,6 +127,10 @@ def test_parallax_tells_a_turning_camera_from_one_that_moves(path):
     assert path.parallax > 1.5
 
 
+def test_parallax_is_not_known_where_no_two_frames_were_tracked(views):
+    assert np.isnan(track([views[0], dataclasses.replace(views[1], depth=0 * views[1].depth)]).parallax)
+
+
 def test_a_single_frame_is_one_line(views):
     with pytest.raises(UserError, match="has 1 frame; a camera's path needs at least two"):
         track(views[:1])
