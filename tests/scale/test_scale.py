@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from endodav_jax.data.phantom.config import PhantomConfig
+from endodav_jax.data.phantom.sequence import render_sequence
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import write_tum
 from endodav_jax.geometry.poses import inverse_rigid
@@ -14,7 +16,7 @@ from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.estimate import one_scale
 from endodav_jax.scale.request import read_request
 from endodav_jax.scale.sources import ScaleFrame, read_points
-from endodav_jax.scale.stereo import StereoMatcher, StereoRig, read_calibration
+from endodav_jax.scale.stereo import StereoMatcher, StereoRig, ratios_of_stereo, read_calibration
 from tests.bumpy_wall import INTRINSICS, look, pose, stroll
 
 MM = 3.7  # of one unit
@@ -106,8 +108,8 @@ def eyes(rig: StereoRig, number: int):
     return rgb, look(between @ POSES[number], right, EYE)[0], depth
 
 
-def stereo_scale(rig, monkeypatch):
-    pictures = [eyes(rig, number) for number in range(0, FRAMES, 8)]
+def stereo_scale(rig, monkeypatch, pictures=None):
+    pictures = pictures or [eyes(rig, number) for number in range(0, FRAMES, 8)]
     frames = [ScaleFrame(n, rgb, (depth / MM).astype(np.float32)) for n, (rgb, _, depth) in enumerate(pictures)]
 
     def half(source, *, stereo, **_):
@@ -122,6 +124,43 @@ def test_a_rectified_pair_gives_the_scale_within_two_percent(monkeypatch):
     scale = stereo_scale(StereoRig.rectified(CAMERA, BASELINE, EYE), monkeypatch)
     assert abs(scale.factor / MM - 1) < 0.02
     assert scale.measurements > 1000
+
+
+def halves(side_by_side: bool):
+    """Both halves of pictures with one view, as `--stereo` takes them from a recording that is not stereo."""
+    for number in range(0, FRAMES, 8):
+        size = (EYE[0], 2 * EYE[1]) if side_by_side else (2 * EYE[0], EYE[1])
+        rgb, depth = look(POSES[number], CAMERA, size)
+        first, second = (np.split(map_, 2, axis=int(side_by_side)) for map_ in (rgb, depth))
+        yield *map(np.ascontiguousarray, first), second[0]
+
+
+@pytest.mark.parametrize("wrong", ["top and bottom", "left and right", "the eyes exchanged"])
+def test_what_are_no_two_eyes_is_refused_instead_of_measured(monkeypatch, wrong):
+    rig = StereoRig.rectified(CAMERA, BASELINE, EYE)
+    if wrong == "the eyes exchanged":
+        pictures = [(right, left, depth) for left, right, depth in (eyes(rig, number) for number in (0, 8, 16))]
+    else:
+        pictures = list(halves(wrong == "left and right"))
+    with pytest.raises(UserError) as caught:
+        stereo_scale(rig, monkeypatch, pictures)
+    assert "of the pixels of one view are found in the other" in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fields", [{}, {"noise": 6.0, "smoke": 1.0, "circular_view": 1.0}])
+@pytest.mark.parametrize("family", ["organ", "colon", "stomach"])
+def test_rendered_pairs_are_measured_and_their_halves_are_not(family, fields):
+    config = PhantomConfig.of(family, seed=3, sequences=1, frames=1, height=128, width=160, stereo=4.0, **fields)
+    (frame,) = render_sequence(config, 0)
+    left, right, depth, camera = (frame[key] for key in ("frame", "right", "depth_mm", "intrinsics"))
+    ratios = ratios_of_stereo([(0, left, right, depth)], StereoRig.rectified(camera, 4.0, depth.shape))[0]
+    assert abs(np.median(ratios) - 1) < 0.1
+    for axis in (0, 1):
+        first, second = (np.ascontiguousarray(half) for half in np.split(left, 2, axis))
+        half_depth = np.split(depth, 2, axis)[0]
+        with pytest.raises(UserError, match="found in the other"):
+            ratios_of_stereo([(0, first, second, half_depth)], StereoRig.rectified(camera, 4.0, half_depth.shape))
 
 
 def scared_calibration(path, distortion=0.0):
