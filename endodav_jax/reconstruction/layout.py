@@ -17,7 +17,6 @@ World: x right, y down, z forward from the piece's first camera.  Unit: mm if th
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 

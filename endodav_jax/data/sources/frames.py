@@ -40,7 +40,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.geometry.pixels import Size, resized_intrinsics, resized_pixels
 from endodav_jax.video.frame_masks import MaskOf, fitted_mask
 from endodav_jax.video.frames import Deinterlace, Reading, ReadingStopped
-from endodav_jax.video.intrinsics import GUESSED_FOCAL, guessed_intrinsics
+from endodav_jax.video.intrinsics import guessed_intrinsics
 from endodav_jax.video.lenses import Lens, Pinhole
 from endodav_jax.video.reader import half_window
 from endodav_jax.video.undistort import Undistorter
