@@ -152,7 +152,7 @@ def _geometry(
     else:
         geometry = Geometry()
     for intrinsics in geometry.intrinsics.values():
-        check_principal_point(intrinsics, geometry.size[::-1] if geometry.size else size, str(model or path))
+        check_principal_point(intrinsics, geometry.size or size, str(model or path))
     poses = Path(given.poses) if given.poses else file_beside(place, ("poses.txt",))
     if poses is not None:
         trajectory = read_trajectory(poses, numbers)

@@ -1,5 +1,6 @@
 """A user's own endoscope: videos, folders, cameras, poses, depth and points in the forms people have."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -253,6 +254,14 @@ def write_colmap(folder, truth, registered):
         images.append(" ".join([*seen, "1.0 1.0 -1"]) if i else "")
     (folder / "images.txt").write_text("\n".join(images))
     (folder / "points3D.txt").write_text("\n".join(points) + "\n")
+
+
+def test_a_colmap_camera_of_wide_frames_fits_them(truth, tmp_path):
+    wide = [dataclasses.replace(frame, frame=np.tile(frame.frame[:16], (1, 2, 1))) for frame in truth]
+    wide = [dataclasses.replace(frame, intrinsics=np.array([60.0, 60.0, 63.5, 7.5])) for frame in wide]
+    write_images(tmp_path / "images", wide)
+    write_colmap(tmp_path / "sparse", [dataclasses.replace(f, depth_mm=np.ones((16, 128))) for f in wide], [0, 1])
+    np.testing.assert_allclose(next(iter(FramesSource(tmp_path).read(tmp_path.name))).intrinsics, wide[0].intrinsics)
 
 
 @pytest.mark.parametrize("place", ["sparse", "sparse/0"])
