@@ -115,7 +115,8 @@ def find_sequences(
             raise UserError(f"{source.name}: no sequence of split {split!r} matches --only {', '.join(patterns)}")
     if missing and not skip_missing:
         more = f" (and {len(missing) - 1} more sequences are missing)" if len(missing) > 1 else ""
-        raise UserError(f"{missing[0]}{more}; build the others with --on-missing skip")
+        cure = "; build the others with --on-missing skip" if infos else ""
+        raise UserError(f"{missing[0]}{more}{cure}")
     empty = [split for split, sequences in found.items() if not sequences]
     if empty:
         raise UserError(f"{source.name}: no sequence of split {empty[0]!r} was found; choose others with --split")

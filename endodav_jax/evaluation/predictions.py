@@ -71,7 +71,7 @@ def _scale_of(sidecar: Path) -> float:
     text = read_text(sidecar, cure)
     try:
         found = json.loads(text)
-        scale = float(found["scale"])
+        scale = math.nan if isinstance(found["scale"], bool) else float(found["scale"])
     except KeyError as error:
         raise UserError(f"{sidecar}: has no `scale`; {cure}") from error
     except (ValueError, TypeError, RecursionError) as error:

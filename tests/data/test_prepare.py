@@ -133,8 +133,10 @@ class Incomplete(TinySource):
 
 def test_missing_sequences_are_named_or_left_out():
     source = Incomplete({"a": 3})
-    with pytest.raises(UserError, match=r"gone: not in this copy \(and 1 more sequences are missing\)"):
+    with pytest.raises(UserError, match=r"gone: not in this copy \(and 1 more sequences are missing\); build"):
         find_sequences(source, ["train"])
+    with pytest.raises(UserError, match=r"gone: not in this copy$"):  # there are no others
+        find_sequences(source, ["test"])
     found, infos, missing = find_sequences(source, ["train"], skip_missing=True)
     assert found == {"train": ["a"]}
     assert list(infos) == ["a"]

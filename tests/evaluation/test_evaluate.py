@@ -44,6 +44,7 @@ def test_perfect_predictions_have_no_errors(tmp_path):
         ('{"scale": "wide"}', "no JSON with a number under `scale`"),
         ('{"scale": 0}', "`scale` is 0; give a positive number"),
         ('{"scale": NaN}', "`scale` is nan"),
+        ('{"scale": true}', "`scale` is True; give a positive number"),
     ],
 )
 def test_a_file_of_the_scale_of_pngs_without_one_is_named(tmp_path, text, told):
