@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
@@ -120,22 +120,16 @@ def infer_recording(
     check_outputs(paths, reader, config.overwrite)
     inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
-    try:
-        estimator, card = load()
-    except UserError:
-        if new:
-            with contextlib.suppress(OSError):  # someone else has put something there
-                folder.rmdir()
-        raise
     measure = None
     if request is not None:
 
         def measure(frames, indices):
             return measured_scale(request, rig, frames, indices, reader, known)
 
-    run = write_depth(
-        reader, estimator, paths, config, camera, inside, masks, measure, steady_of if config.steady else None
-    )
+    steady = steady_of if config.steady else None
+    with _removed_on_error(folder) if new else contextlib.nullcontext():
+        estimator, card = load()
+        run = write_depth(reader, estimator, paths, config, camera, inside, masks, measure, steady)
     about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
     about["mask"]["notes"] = list(view_notes)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
@@ -158,6 +152,17 @@ def infer_recording(
         if "ply" in paths and not config.intrinsics:
             print("points: the focal length is guessed; give --intrinsics for true proportions")
     return done
+
+
+@contextlib.contextmanager
+def _removed_on_error(folder: Path) -> Iterator[None]:
+    """Removes the folder if an error leaves it empty."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # something is in it
+            folder.rmdir()
+        raise
 
 
 def _camera(config: InferConfig, reader: FrameReader) -> Camera:
