@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from endodav_jax.checkpoints import load_model
+from endodav_jax.checkpoints.store import read_card
 from endodav_jax.errors import EXIT_PREEMPTED, EXIT_USER_ERROR
 
 ROOT = Path(__file__).parents[2]
