@@ -188,9 +188,12 @@ def test_a_fork_is_ended_by_sigterm_as_ever():
 
 @pytest.fixture
 def terminable():
-    before = signal.signal(signal.SIGTERM, Termination())
+    """As in the programs; a process in the background of a shell starts with SIGINT ignored."""
+    handlers = {signal.SIGTERM: Termination(), signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_signals_are_held_back_except_where_they_may_come(terminable):
