@@ -21,13 +21,13 @@ from endodav_jax.data.sources.decode import Unreadable, read_rgb, read_z_map
 from endodav_jax.data.sources.scared_layout import (
     VIDEO,
     Keyframe,
-    canonical_name,
     find_keyframes,
     look_into,
     renamed_keyframes,
 )
 from endodav_jax.data.sources.scared_poses import Poses, calibrated_intrinsics
 from endodav_jax.data.splits import published_counts, published_list
+from endodav_jax.data.splits.scared_frames import canonical_name
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.video.frames import ReadingStopped

@@ -61,22 +61,6 @@ class Keyframe:
         return self.images is not None or self.has_video
 
 
-def canonical_name(sequence: str) -> str:
-    """Returns EndoDAV's name of a sequence: `dataset_8/keyframe_0` -> `test/dataset8/keyframe0`.
-
-    Args:
-      sequence: with or without underscores, with or without `train/` or `test/`.
-
-    Raises:
-      UserError: the name has no data set and keyframe.
-    """
-    match = re.fullmatch(r"(?:train/|test/)?dataset_?(\d+)/keyframe_?(\d+)", str(sequence).strip().strip("/"))
-    if match is None:
-        raise UserError(f"{sequence}: not a sequence of SCARED; wanted a name such as train/dataset7/keyframe4")
-    dataset, keyframe = int(match[1]), int(match[2])
-    return f"{'train' if dataset < 8 else 'test'}/dataset{dataset}/keyframe{keyframe}"
-
-
 def find_keyframes(root: Path) -> dict[tuple[int, int], Bundle]:
     """Returns every keyframe's folder below a root, by numbers of data set and keyframe; unpacked ones come first.
 

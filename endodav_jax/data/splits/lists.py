@@ -1,14 +1,30 @@
-"""Reads lists of sequences: the published ones of this folder, or a user's own file.
+"""Reads lists of sequences and of frames: the published ones of this folder, or a user's own file.
 
 The files carry one entry a line and often end without a newline; some use tabs, some spaces, some CRLF.
 """
 
+import dataclasses
 from pathlib import Path
 
 from endodav_jax.errors import UserError
 from endodav_jax.files import read_text
 
 FOLDER = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameEntry:
+    """One line of a frame list: `dataset3/keyframe4<TAB>390<TAB>l`.
+
+    Attributes:
+      sequence: the sequence as the list writes it.
+      number: the frame's number as the list writes it (its image's file name).
+      side: `l` or `r`.
+    """
+
+    sequence: str
+    number: int
+    side: str
 
 
 def published_list(dataset: str, name: str) -> list[str]:
@@ -31,11 +47,25 @@ def read_sequence_list(path: Path | str) -> list[str]:
     return list(dict.fromkeys(line[0].strip("/") for line in _fields(Path(path))))
 
 
+def read_frame_list(path: Path | str) -> list[FrameEntry]:
+    """Returns the entries of a frame list (`SEQUENCE NUMBER [l|r]`) in their order.
+
+    Raises:
+      UserError: the file is missing, lists nothing, or a line has no frame number.
+    """
+    entries = []
+    for row, fields in enumerate(_fields(Path(path)), start=1):
+        if len(fields) not in (2, 3) or not fields[1].isdigit():
+            raise UserError(f"{path}: entry {row} is {' '.join(fields)!r}; wanted SEQUENCE NUMBER [l|r]")
+        entries.append(FrameEntry(fields[0].strip("/"), int(fields[1]), fields[2] if len(fields) == 3 else "l"))
+    return entries
+
+
 def _fields(path: Path) -> list[list[str]]:
     """Returns the white-space separated fields of every line that has any."""
     if not path.is_file():
-        raise UserError(f"{path}: no such list of sequences")
-    text = read_text(path, "write one sequence per line")
+        raise UserError(f"{path}: no such list of sequences or frames")
+    text = read_text(path, "write one sequence or frame per line")
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if not rows:
         raise UserError(f"{path}: the list is empty")

@@ -8,7 +8,7 @@ from endodav_jax.data.sources import c3vd, simcol3d
 from endodav_jax.data.sources.colmap import read_colmap
 from endodav_jax.data.sources.hamlyn import _own_intrinsics
 from endodav_jax.data.sources.trajectories import poses_as_written
-from endodav_jax.data.splits.lists import read_sequence_list
+from endodav_jax.data.splits.lists import read_frame_list, read_sequence_list
 from endodav_jax.depth_video.recordings import read_list
 from endodav_jax.errors import UserError
 from endodav_jax.scale.sources import read_points
@@ -25,6 +25,7 @@ READERS = {
     "SavedPosition_S1.txt": lambda path: simcol3d.read_poses(path.parent / "Frames_S1"),
     "intrinsics.txt": lambda path: _own_intrinsics(path.parent, path.parent),
     "sequences.txt": read_sequence_list,
+    "frames.txt": read_frame_list,
     "list.txt": read_list,
     "points.txt": read_points,
     "calibration.yaml": lambda path: read_calibration(path, SIZE),
