@@ -79,7 +79,7 @@ def load_networks(source: Path | str, family: str | None = None, output: OutputK
     return Networks(found.config, found.params, card_of(found), found.origin)
 
 
-def sha256_of_weights(source: Path | str) -> str:
+def sha256_of_source(source: Path | str) -> str:
     """Returns a digest, in hexadecimal, that changes with the weights that `load_networks` would read.
 
     Of a checkpoint, only the card is read, which holds the digests of its files.

@@ -9,7 +9,7 @@ import numpy as np
 
 from endodav_jax.files import CannotWriteError, remove, whole_file, write_failure
 from endodav_jax.video.depth_files import DepthFrame, frame_name, save_npy
-from endodav_jax.video.encoder import encoded_mp4
+from endodav_jax.video.encoder import fragmented_mp4
 from endodav_jax.video.fragments import keep_whole_fragments
 
 
@@ -51,7 +51,7 @@ def live_video(path: Path, fps: Fraction, pixel_aspect: Fraction) -> Iterator[tu
     output, begun, used = LiveOutput(path), False, False
     with _kept_if_any(output) as part:
         try:
-            with encoded_mp4(part, fps, pixel_aspect, in_fragments=True) as encode:
+            with fragmented_mp4(part, fps, pixel_aspect) as encode:
 
                 def write(rgb: np.ndarray, time: float) -> None:
                     nonlocal begun

@@ -23,7 +23,7 @@ class NamedWeights(NamedTuple):
 
     Attributes:
       name: empty for those shipped with the package.
-      sha256: see `sha256_of_weights`.
+      sha256: see `sha256_of_source`.
     """
 
     name: str
@@ -33,9 +33,9 @@ class NamedWeights(NamedTuple):
     def of(cls, name: str) -> "NamedWeights":
         """Raises `UserError` if a file cannot be read."""
         from endodav_jax.checkpoints.shipped import SHIPPED
-        from endodav_jax.checkpoints.transfer import sha256_of_weights
+        from endodav_jax.checkpoints.transfer import sha256_of_source
 
-        return cls(name, sha256_of_weights(name or SHIPPED))
+        return cls(name, sha256_of_source(name or SHIPPED))
 
 
 def load_estimator(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, Card]":

@@ -15,7 +15,7 @@ from flax import nnx
 from tqdm import tqdm
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import sha256_of_arrays
+from endodav_jax.files import sha256_of_weights
 from endodav_jax.models import build_depth_model
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining.config import PretrainConfig
@@ -319,8 +319,7 @@ def digest_of_frozen(stage: Stage, weights: dict) -> str:
     """Returns the SHA-256 of those flat weights of the depth network that a stage uses and does not train."""
     if stage.name == "image":  # which uses no motion modules, and trains the rest
         return ""
-    frozen = {path: np.ascontiguousarray(leaf) for path, leaf in weights.items() if not stage.trains(path)}
-    return sha256_of_arrays((f"{path} {leaf.dtype} {leaf.shape}", leaf) for path, leaf in sorted(frozen.items()))
+    return sha256_of_weights({path: np.asarray(leaf) for path, leaf in weights.items() if not stage.trains(path)})
 
 
 def leaf_to_restore(leaf: jax.Array) -> jax.ShapeDtypeStruct:

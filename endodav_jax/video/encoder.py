@@ -33,29 +33,41 @@ def mp4_writer(path: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE) -> It
     Raises:
       UserError: the file cannot be written, or this FFmpeg has no H.264 encoder.
     """
-    with whole_file(path) as part, encoded_mp4(part, fps, pixel_aspect) as write:
-        yield write
+    with whole_file(path) as part:
+        # An absolute path, since FFmpeg takes anything before a colon as a protocol.
+        container = av.open(str(part.absolute()), "w", format="mp4")
+        with _encoding(container, fps, pixel_aspect) as write:
+            yield write
 
 
 @contextlib.contextmanager
-def encoded_mp4(
-    file: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE, in_fragments: bool = False
-) -> Iterator[Callable[..., None]]:
-    """Yields the function of `mp4_writer`, for a file that has its name from the start.
+def fragmented_mp4(file: Path, fps: Fraction, pixel_aspect: Fraction = SQUARE) -> Iterator[Callable[..., None]]:
+    """Yields the function of `mp4_writer`, for a file that has its name from the start and is written in fragments.
 
-    Args:
-      in_fragments: write a fragment every `FRAGMENT_SECONDS`; each can be shown, whatever ends the next ones (see
-        `fragments.py`).  Otherwise, nothing can be shown before the file is closed.
+    There is one every `FRAGMENT_SECONDS`, and each can be shown, whatever ends the next ones (see `fragments.py`).
+
+    Raises:
+      OSError: the file cannot be written; what was written before is whole.
     """
-    watched = _Watched(file) if in_fragments else None
-    if watched is None:
-        # An absolute path, since FFmpeg takes anything before a colon as a protocol.
-        container = av.open(str(file.absolute()), "w", format="mp4")
-    else:
+    with _Watched(file) as watched:
         container = av.open(watched, "w", format="mp4", container_options=FRAGMENTS)
+        with _encoding(container, fps, pixel_aspect, g=str(max(1, round(FRAGMENT_SECONDS * fps)))) as encode:
+
+            def write(rgb: np.ndarray, time: float | None = None) -> None:
+                encode(rgb, time)
+                watched.check()
+
+            yield write
+    watched.check()  # what is written when the container is closed
+
+
+@contextlib.contextmanager
+def _encoding(
+    container: av.container.OutputContainer, fps: Fraction, pixel_aspect: Fraction, **options: str
+) -> Iterator[Callable[..., None]]:
+    """Yields the function of `mp4_writer` for a container, which is closed at the end; `options` are x264's."""
     stream = _stream(container, fps)
-    if in_fragments:
-        stream.options = dict(X264, g=str(max(1, round(FRAGMENT_SECONDS * fps))))
+    stream.options = {**X264, **options}
     if pixel_aspect != SQUARE:
         stream.codec_context.sample_aspect_ratio = pixel_aspect.limit_denominator(255)
     converter = VideoReformatter()  # a converter per frame would start threads each time
@@ -74,8 +86,6 @@ def encoded_mp4(
         if time is not None:
             frame.time_base, frame.pts = _TICK, round(time / _TICK)
         container.mux(stream.encode(frame))
-        if watched is not None:
-            watched.check()
 
     try:
         yield write
@@ -85,13 +95,8 @@ def encoded_mp4(
         # The first error tells what happened; closing a file on a full disk only repeats it.
         with contextlib.suppress(OSError, av.error.FFmpegError):
             container.close()
-        if watched is not None:
-            watched.close()
         raise
     container.close()
-    if watched is not None:
-        watched.close()
-        watched.check()
 
 
 class _Watched:
@@ -116,8 +121,10 @@ class _Watched:
         if self._error is not None:
             raise self._error
 
-    def close(self) -> None:
-        """Closes the file."""
+    def __enter__(self) -> "_Watched":
+        return self
+
+    def __exit__(self, *_) -> None:
         self._file.close()
 
 
@@ -127,7 +134,6 @@ def _stream(container: av.container.OutputContainer, fps: Fraction) -> av.VideoS
     except av.codec.codec.UnknownCodecError as error:
         raise UserError("libx264: this build of PyAV has no H.264 encoder; install PyAV from its wheel") from error
     stream.pix_fmt = "yuv420p"
-    stream.options = dict(X264)
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = ColorRange.MPEG

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from endodav_jax.checkpoints import Card, convert, export_adapter, export_merged, load_model, save_model
 from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS
-from endodav_jax.checkpoints.transfer import sha256_of_weights
+from endodav_jax.checkpoints.transfer import sha256_of_source
 from endodav_jax.conversion.names import torch_from_params
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of
@@ -145,27 +145,27 @@ def test_the_digest_of_weights_changes_with_them_and_not_with_their_place(tmp_pa
     def saved(folder, **changes):
         weights = params | {"depth": jax.tree.map(lambda leaf: leaf * changes.get("factor", 1), params["depth"])}
         save_model(folder, dataclasses.replace(config, **changes.get("config", {})), weights, CARD)
-        return sha256_of_weights(folder)
+        return sha256_of_source(folder)
 
     digests = [
         saved(tmp_path / "run" / "model"),
         saved(tmp_path / "scaled", factor=2),
         saved(tmp_path / "metric", config={"output": "metric_depth"}),
-        sha256_of_weights(vda_pth),
-        sha256_of_weights(training_folder),
-        *(sha256_of_weights(name) for name in SHIPPED_WEIGHTS),
+        sha256_of_source(vda_pth),
+        sha256_of_source(training_folder),
+        *(sha256_of_source(name) for name in SHIPPED_WEIGHTS),
     ]
     assert len(set(digests)) == len(digests)
     assert {len(digest) for digest in digests} == {64}
-    assert sha256_of_weights(tmp_path / "run") == digests[0]
+    assert sha256_of_source(tmp_path / "run") == digests[0]
     shutil.copytree(tmp_path / "run" / "model", tmp_path / "moved")
-    assert sha256_of_weights(tmp_path / "moved") == digests[0]
+    assert sha256_of_source(tmp_path / "moved") == digests[0]
     shutil.copytree(training_folder, tmp_path / "more")
-    assert sha256_of_weights(tmp_path / "more") == sha256_of_weights(training_folder)
+    assert sha256_of_source(tmp_path / "more") == sha256_of_source(training_folder)
     with open(tmp_path / "more" / "pose.pth", "ab") as file:
         file.write(b"0")
-    assert sha256_of_weights(tmp_path / "more") != sha256_of_weights(training_folder)
-    assert sha256_of_weights(tmp_path / "nowhere") == ""
+    assert sha256_of_source(tmp_path / "more") != sha256_of_source(training_folder)
+    assert sha256_of_source(tmp_path / "nowhere") == ""
 
 
 def test_what_cannot_be_loaded_is_one_line(tmp_path, vda_pth):

@@ -1,3 +1,5 @@
+"""Pixels and cameras of images that are resized or cut."""
+
 import numpy as np
 
 from endodav_jax.geometry.pixels import cut_intrinsics, resized_intrinsics, resized_pixels, scaled_intrinsics

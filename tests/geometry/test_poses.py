@@ -1,3 +1,5 @@
+"""Rigid motions on the host: inverses, quaternions, and what counts as rigid."""
+
 import numpy as np
 
 from endodav_jax.geometry.poses import inverse_rigid, is_rigid, rigid, rotation_from_quaternion

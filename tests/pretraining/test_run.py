@@ -138,6 +138,12 @@ def test_a_stage_may_be_longer_or_shorter_and_what_it_does_not_use_may_change(ru
     assert run_stage(name, **fields) == steps
 
 
+def test_fields_that_may_change_are_those_of_the_configuration():
+    fields = {f"pretrain.{field.name}" for field in dataclasses.fields(PretrainConfig)} | {"model."}
+    for stage in ("image", "clip", "flow", "camera"):
+        assert set(loop._free_for(stage)) <= fields
+
+
 def test_a_stage_does_not_go_on_with_other_frozen_weights_or_arrays_whatever_is_allowed(run_stage):
     assert run_stage("clip", weights="abc") == 4
     with pytest.raises(UserError, match=r"clip_stage.*other frozen weights.*move clip_stage away"):
