@@ -54,7 +54,10 @@ def write_video(
         stream.codec_context.thread_count = 1  # the same bytes every time
         if pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = pixel_aspect
-        stream.options = options or ({"crf": "4"} if codec == "libx264" else {})
+        if codec == "libx264":
+            # Its macroblock tree reads memory that nothing has set, so that bytes would differ between processes.
+            options = {"mbtree": "0", **(options or {"crf": "4"})}
+        stream.options = options or {}
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         times = iter(times) if times is not None else None
