@@ -39,7 +39,7 @@ def pairs_of(family: str, interval: int, scenes: int = SCENES, **fields) -> list
 
 
 # Frames between those that training compares, so that there is parallax enough at 128x160.
-INTERVALS = {"colon": 4, "organ": 4, "things": 2, "airway": 2, "stomach": 4, "sinus": 4}
+INTERVALS = {"colon": 4, "organ": 4, "things": 2, "airway": 2, "stomach": 4, "sinus": 4, "caecum": 4}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_parallax_is_estimated_without_truth(organ):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("family", "interval"), [("organ", 2), ("things", 2), ("sinus", 4), ("stomach", 4), ("airway", 2)]
+    ("family", "interval"), [("organ", 2), ("things", 2), ("sinus", 4), ("stomach", 4), ("airway", 2), ("caecum", 4)]
 )
 def test_parallax_is_estimated_without_truth_on_other_families(family, interval):
     agrees(pairs_of(family, interval))

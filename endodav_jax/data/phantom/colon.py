@@ -161,7 +161,7 @@ class ColonShape(Shape):
         return jnp.maximum(1.8, 0.13 * self.radius_mm)
 
     @property
-    def reach_mm(self) -> float:
+    def reach_mm(self) -> jax.Array | float:
         """How far along the tube the camera travels."""
         return REACH_MM
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 Light = Literal["endoscope", "flat"]
 Codec = Literal["", "h264", "mjpeg"]
 # A family's number, its place here, is part of every scene's seed: new ones go to the end.
-FamilyName = Literal["colon", "organ", "things", "airway", "stomach", "sinus"]
+FamilyName = Literal["colon", "organ", "things", "airway", "stomach", "sinus", "caecum"]
 
 FAMILY_NAMES: tuple[FamilyName, ...] = get_args(FamilyName)
 MOST_TOOLS = 4

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 
 from endodav_jax.data.phantom.airway import AirwayShape, airway_mucosa
+from endodav_jax.data.phantom.caecum import CaecumShape
 from endodav_jax.data.phantom.colon import ColonShape, colon_mucosa
 from endodav_jax.data.phantom.materials import Materials
 from endodav_jax.data.phantom.organ import OrganShape, organ_mucosa, organ_path
@@ -69,4 +70,6 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({
     "sinus": Family(
         SinusShape, sinus_mucosa, _sinus_path, "rigid", {"circular_view": 0.7, "speed": (0.4, 0.8)}
     ),
+    # The wide blind end of a colon.
+    "caecum": Family(CaecumShape, colon_mucosa, draw_tube_path),
 })  # fmt: skip
