@@ -65,6 +65,21 @@ def absolute_error(
     return masked_mean(jnp.abs(predicted - target), valid)
 
 
+def log_error(
+    disparity: Float[Array, "B T H W"], depth_mm: Float[Array, "B T H W"], valid: Bool[Array, "B T H W"], least: float
+) -> Float[Array, ""]:
+    """Mean absolute error of log depth after each clip's mean error is taken off, which is its scale.
+
+    Args:
+      disparity: predicted; below `least` it counts as that.
+      depth_mm: the truth.
+      valid: where the truth is known.
+      least: above zero.
+    """
+    error = jnp.log(jnp.maximum(disparity, least)) + jnp.log(jnp.where(valid, depth_mm, 1.0))
+    return masked_mean(jnp.abs(error - _clip_mean(error, valid)), valid)
+
+
 def _clip_mean(x: jax.Array, valid: jax.Array) -> jax.Array:
     axes = (1, 2, 3)
     count = jnp.maximum(jnp.sum(valid, axes, keepdims=True), 1).astype(jnp.float32)

@@ -28,6 +28,9 @@ class PretrainConfig:
       clips: number of scenes in the second stage; each provides one clip.
       clip_length: frames per clip.
       tools: at most so many metal instruments in a scene (`data.phantom.tools`).
+      wide_lenses: fraction of the first stage's scenes seen through a wide lens that bends lines, up to 150 degrees.
+      other_cameras: how far frames are changed to look like another endoscope's (`other_cameras`): 0 leaves them as
+        rendered, and 1 makes brightness tell little about depth.
       cache: folder in which rendered scenes are kept, so that each is rendered once; empty for none.
       workers: processes that render all scenes into the cache beforehand, each on a core of its own, and read them
         while the networks train; 0 does both in the training's own process, as needed.  With an accelerator, give as
@@ -52,6 +55,7 @@ class PretrainConfig:
       temporal_weight: weight of the temporal gradient matching.
       anchor_weight: weight of the term that fixes the zero and the level of the output, which the other terms, as in
         Video-Depth-Anything, leave free.
+      log_weight: weight of the error of log depth, up to the frame's scale; far surfaces count as near ones do.
       below_zero_weight: weight of the term that keeps the output for single frames above zero, where the last ReLU
         cuts it off.
       least_crop: shortest side of the part that is cut out of a single frame, relative to the frame's; 1 for whole
@@ -75,6 +79,8 @@ class PretrainConfig:
     clips: int = 400
     clip_length: int = 32
     tools: int = 0
+    wide_lenses: float = 0.0
+    other_cameras: float = 0.0
     cache: str = ""
     workers: int = 0
     image_steps: int = 12_000
@@ -98,6 +104,7 @@ class PretrainConfig:
     gradient_weight: float = 0.5
     temporal_weight: float = 10.0
     anchor_weight: float = 0.0
+    log_weight: float = 0.0
     below_zero_weight: float = 0.5
     least_crop: float = 0.5
     coarse_output: bool = False
@@ -133,6 +140,9 @@ class PretrainConfig:
                 )
         if self.tools > MOST_TOOLS:
             raise ValueError(f"pretrain.tools: {self.tools} must be at most {MOST_TOOLS}")
+        for field in ("wide_lenses", "other_cameras"):
+            if getattr(self, field) > 1:
+                raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be at most 1")
         if self.workers and not self.cache:
             raise ValueError("pretrain.workers: scenes rendered beforehand need a place; name pretrain.cache")
         if not 0 < self.decay_share <= 1:

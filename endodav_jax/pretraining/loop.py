@@ -31,7 +31,7 @@ from endodav_jax.pretraining.motion_step import (
 )
 from endodav_jax.pretraining.render_ahead import render_ahead
 from endodav_jax.pretraining.scenes import PICTURES, Cropped, Mixture, PhantomScenes, mixture, scene_batches
-from endodav_jax.pretraining.step import pretrain_step
+from endodav_jax.pretraining.step import DRAWN, pretrain_step
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import flatten, unflatten
 from endodav_jax.training.resume import changed_fields, check_arrays, check_changes
@@ -52,7 +52,7 @@ _FREE = tuple(
 _USED_BY = {
     ("image",): (
         "pretrain.scenes", "pretrain.frames_per_scene", "pretrain.scenes_per_step", "pretrain.image_learning_rate",
-        "pretrain.least_crop",
+        "pretrain.least_crop", "pretrain.wide_lenses",
     ),
     ("clip",): (
         "pretrain.clips", "pretrain.clip_length", "pretrain.clips_per_step", "pretrain.clip_learning_rate",
@@ -60,7 +60,7 @@ _USED_BY = {
     ),
     ("image", "clip"): (
         "model.", "pretrain.ema_decay", "pretrain.gradient_weight", "pretrain.anchor_weight",
-        "pretrain.below_zero_weight",
+        "pretrain.below_zero_weight", "pretrain.log_weight", "pretrain.other_cameras",
     ),
     ("flow", "camera"): (
         "pretrain.motion_clips", "pretrain.motion_clip_length", "pretrain.motion_clips_per_step",
@@ -99,6 +99,7 @@ def stages_of(config: PretrainConfig, image_shape: tuple[int, int]) -> tuple[Sta
         return mixture(
             config.families, count, consecutive=consecutive, cache=config.cache, seed=seed, frames=frames,
             height=config.frame_height, width=config.frame_width, tools=config.tools,
+            wide_lenses=0.0 if consecutive else config.wide_lenses,
         )  # fmt: skip
 
     image = scenes(config.scenes, config.frames_per_scene, False, config.data_seed)
@@ -191,7 +192,7 @@ def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: Pr
     def step(state, batch, rate):
         if stage.name == "image":
             batch = _as_frames(batch)
-        batch = {key: batch[key] for key in ("frames", "depth_mm", "jitter", "jitter_order")}
+        batch = {key: batch[key] for key in DRAWN}
         return pretrain_step(state, frozen, batch, rate, graphdef=graphdef, optimiser=optimiser, config=config)
 
     return state, step

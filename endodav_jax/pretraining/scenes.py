@@ -13,9 +13,11 @@ import jax
 import numpy as np
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.workers import in_processes
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_text, whole_file
+from endodav_jax.pretraining.wide_lens import render_bent, through_wide_lens
 
 _RENDERING = threading.Lock()
 _SCENES = 2**40  # more than any run draws
@@ -36,6 +38,8 @@ class PhantomScenes:
       phantom: the data set; its `sequences` is the number of scenes, its `frames` is T.
       consecutive: whether frames are consecutive from a random start, or drawn at random along the path.
       cache: folder of rendered scenes, one subfolder per data set; empty to render every time.
+      wide_lenses: fraction of scenes seen through a wide lens that bends lines (`wide_lens`); their intrinsics hold in
+        the centre alone.
 
     Raises:
       UserError: the phantom has a `codec`, which needs whole sequences.
@@ -44,6 +48,7 @@ class PhantomScenes:
     phantom: PhantomConfig
     consecutive: bool
     cache: str = ""
+    wide_lenses: float = 0.0
 
     def __post_init__(self):
         if self.phantom.codec:
@@ -75,7 +80,8 @@ class PhantomScenes:
     @functools.cached_property
     def _folder(self) -> Path:
         """Named by everything that the pictures depend on, so that files of different data sets cannot be confused."""
-        identity = repr((dataclasses.replace(self.phantom, sequences=1), self.consecutive, _INTERVALS, _KEYS))
+        parts = (dataclasses.replace(self.phantom, sequences=1), self.consecutive, _INTERVALS, _KEYS)
+        identity = repr(parts + ((self.wide_lenses,) if self.wide_lenses else ()))
         return Path(self.cache) / f"{self.phantom.family}_{sha256_of_text(identity)[:12]}"
 
     def _render(self, scene: int) -> dict[str, np.ndarray]:
@@ -85,9 +91,12 @@ class PhantomScenes:
             numbers = rng.integers(FAR_SCENE_FRAMES) + np.arange(phantom.frames)
         else:
             numbers = np.sort(rng.choice(FAR_SCENE_FRAMES, phantom.frames, replace=False))
-        clip = render_clip(
-            draw_scene(phantom, scene), numbers.astype(np.int32), height=phantom.height, width=phantom.width
-        )
+        drawn, size = draw_scene(phantom, scene), {"height": phantom.height, "width": phantom.width}
+        if rng.random() < self.wide_lenses:
+            drawn, bend = through_wide_lens(drawn, rng, **size)
+            clip = render_bent(drawn, numbers.astype(np.int32), np.float32(bend), **size)
+        else:
+            clip = render_clip(drawn, numbers.astype(np.int32), **size)
         clip = jax.tree.map(np.asarray, clip)
         clip["intrinsics"] = clip["intrinsics"][0]  # one lens per scene
         return {key: clip[rendered] for key, rendered in _KEYS.items()}
@@ -108,13 +117,29 @@ class Mixture(Sequence[dict[str, np.ndarray]]):
         return self.sources[which][scene - int(self._ends[which]) + len(self.sources[which])]
 
 
-def mixture(families: Sequence[tuple[str, float]], scenes: int, *, consecutive: bool, cache: str, **fields) -> Mixture:
-    """Returns `scenes` scenes of families with the given weights; `fields` are fields of `PhantomConfig`."""
+def mixture(
+    families: Sequence[tuple[str, float]],
+    scenes: int,
+    *,
+    consecutive: bool,
+    cache: str,
+    wide_lenses: float = 0.0,
+    **fields,
+) -> Mixture:
+    """Returns `scenes` scenes of families with the given weights; `fields` are fields of `PhantomConfig`.
+
+    `things`, which no endoscope sees, is never seen through a wide lens.
+    """
     total = sum(weight for _, weight in families)
     counts = [max(1, round(scenes * weight / total)) for _, weight in families]
     return Mixture(
         [
-            PhantomScenes(PhantomConfig.of(family, sequences=count, **fields), consecutive, cache)
+            PhantomScenes(
+                PhantomConfig.of(family, sequences=count, **fields),
+                consecutive,
+                cache,
+                wide_lenses if FAMILIES[family].scope != "free" else 0.0,
+            )
             for (family, _), count in zip(families, counts, strict=True)
         ]
     )
@@ -140,7 +165,7 @@ class Mirrored(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Jittered(grain.transforms.RandomMap):
-    """Draws a colour jitter for each scene, to be applied on the device."""
+    """Draws a colour jitter for each scene, and the seed of its camera, to be applied on the device."""
 
     strength: float = 0.2
     hue: float = 0.05
@@ -148,7 +173,12 @@ class Jittered(grain.transforms.RandomMap):
     def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         factors = rng.uniform(1 - self.strength, 1 + self.strength, 3)
         jitter = np.array([*factors, rng.uniform(-self.hue, self.hue)], np.float32)
-        return element | {"jitter": jitter, "jitter_order": rng.permutation(4).astype(np.int32)}
+        order = rng.permutation(4).astype(np.int32)
+        return element | {
+            "jitter": jitter,
+            "jitter_order": order,
+            "camera_seed": np.asarray(rng.integers(2**31), np.int32),
+        }
 
 
 @dataclasses.dataclass(frozen=True)

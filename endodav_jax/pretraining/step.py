@@ -14,6 +14,10 @@ from endodav_jax.geometry.resize import resize_nearest
 from endodav_jax.losses import supervised
 from endodav_jax.losses.reduce import masked_mean
 from endodav_jax.pretraining.config import PretrainConfig
+from endodav_jax.pretraining.other_cameras import through_other_cameras
+
+DRAWN = ("frames", "depth_mm", "jitter", "jitter_order", "camera_seed")  # keys of a batch
+_LEAST_DISPARITY = 1e-2  # of which the logarithm is taken
 
 State = dict[str, Any]  # params, ema: dicts of pure nested dicts; opt
 
@@ -34,7 +38,8 @@ def pretrain_step(
     Args:
       state: `params` and `ema` (pure nested dicts of the trained weights), `opt`.
       frozen: pure nested dict of all other weights.
-      batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4].
+      batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4],
+        camera_seed int32 [B].
       learning_rate: of this step; an argument, so that another schedule is not another program.
       graphdef: of the depth network.
       optimiser: for `params`, at a learning rate of 1.
@@ -44,6 +49,9 @@ def pretrain_step(
       The new state, and the losses with the finest disparity [B,T,h,w].
     """
     frames = colour_jitter(to_float(batch["frames"]), batch["jitter"], batch["jitter_order"])
+    depth_mm = batch["depth_mm"]
+    if config.other_cameras:
+        frames, depth_mm = through_other_cameras(frames, depth_mm, batch["camera_seed"], config.other_cameras)
 
     def objective(params):
         network = nnx.merge(graphdef, params, frozen)
@@ -51,7 +59,7 @@ def pretrain_step(
             disparity = network.single_frames(frames[:, 0], config.coarse_output)[:, None]
         else:
             disparity = network.disparity(frames)
-        depth = resize_nearest(batch["depth_mm"], disparity.shape[-2:], "align_corners")
+        depth = resize_nearest(depth_mm, disparity.shape[-2:], "align_corners")
         losses = clip_losses(disparity, depth, config)
         return losses["loss"], losses | {"disparity": disparity}
 
@@ -75,6 +83,8 @@ def clip_losses(disparity: Array, depth_mm: Array, config: PretrainConfig) -> di
     if config.anchor_weight:
         anchor = supervised.absolute_error(disparity, supervised.anchor_disparity(depth_mm, valid), valid)
         losses["anchor"] = config.anchor_weight * anchor
+    if config.log_weight:
+        losses["log_depth"] = config.log_weight * supervised.log_error(disparity, depth_mm, valid, _LEAST_DISPARITY)
     if disparity.shape[1] > 1:
         temporal = supervised.temporal_gradient_matching(aligned, target, valid)
         losses["temporal_gradient"] = config.temporal_weight * temporal

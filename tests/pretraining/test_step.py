@@ -51,3 +51,12 @@ def test_single_frames_are_clips_of_one_frame_without_motion_modules():
     single = model.single_frames(frames)
     np.testing.assert_allclose(jax.nn.relu(single), model.disparity(frames[:, None])[:, 0], atol=1e-5)
     assert model.single_frames(frames, coarse=True).shape == (2, 16, 24)
+
+
+def test_the_error_of_log_depth_is_blind_to_scale_alone():
+    def error(disparity):
+        return clip_losses(disparity, DEPTH, PretrainConfig(log_weight=1.0))["log_depth"]
+
+    assert error(3 / DEPTH) < 1e-5
+    assert error(0.2 + 3 / DEPTH) > 0.05
+    assert "log_depth" not in clip_losses(3 / DEPTH, DEPTH, PretrainConfig())
