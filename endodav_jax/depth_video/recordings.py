@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from endodav_jax.errors import UserError
+from endodav_jax.fields import user_path
 from endodav_jax.files import read_text, shortened
 from endodav_jax.video.dicom_file import series_in
 from endodav_jax.video.image_files import SUFFIXES, matching
@@ -54,14 +55,15 @@ class Recordings:
 def read_list(path: Path) -> list[str]:
     """Returns the inputs in a text file, one per line; lines that begin with # and empty lines are ignored.
 
-    A path that does not exist relative to the current folder is looked up relative to the list.
+    A leading `~` is the home folder; a path that does not exist relative to the current folder is looked up relative
+    to the list.
 
     Raises:
       UserError: the file is unreadable or names no input.
     """
     text = read_text(path, "write one input per line", f"--from {path}")
     lines = [line.strip() for line in text.splitlines()]
-    inputs = [line for line in lines if line and not line.startswith("#")]
+    inputs = [user_path(line) for line in lines if line and not line.startswith("#")]
     if not inputs:
         raise UserError(f"--from {path}: names no input; write one per line")
     return [str(path.parent / i) if not _there(i) and _there(str(path.parent / i)) else i for i in inputs]

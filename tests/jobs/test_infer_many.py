@@ -9,7 +9,7 @@ from PIL import Image
 from endodav_jax import cli
 from endodav_jax.depth_video import many
 from endodav_jax.depth_video import run as infer_run
-from endodav_jax.depth_video.recordings import find_recordings
+from endodav_jax.depth_video.recordings import find_recordings, read_list
 from endodav_jax.errors import UserError
 from endodav_jax.video.image_files import images_matching
 from tests.media_fixtures import cut_short, load_fake, moving_picture, write_video
@@ -202,6 +202,12 @@ def test_a_recording_that_is_cut_short_stays_so(infer, place):
         assert "endodav infer: long.mkv: " in err
     with np.load(place / "out/long/long_depths.npz") as file:
         assert 0 < len(file["depths"]) < 60
+
+
+def test_the_inputs_of_a_list_may_start_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "list.txt").write_text("~/a/A.mp4\nb.mp4\n")
+    assert read_list(tmp_path / "list.txt") == [str(tmp_path / "a/A.mp4"), "b.mp4"]
 
 
 def test_a_list_names_inputs(infer, place):
