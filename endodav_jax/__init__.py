@@ -49,7 +49,7 @@ _LAZY = {
 
 
 def load(
-    path: "str | os.PathLike[str]" = "shipped",
+    path: "str | os.PathLike[str]" = "shipped-varied",
     precision: "RuntimePrecision | None" = None,
     runtime: "Runtime" = "jax",
     int8_frames: str = "",
@@ -59,7 +59,8 @@ def load(
 
     Args:
       path: a folder written by `endodav convert` or by training, or published weights (`.pth`, `.safetensors`, a
-        training folder), which are converted in memory; `shipped` is the small network shipped with the package.
+        training folder), which are converted in memory, or a name of weights shipped with the package; by default the
+        small network that `endodav infer` uses without weights.
       precision: `float32`, `bfloat16` or (OpenVINO) `int8`, instead of the precision stored in the checkpoint.
       runtime: the runtime for the network: `jax`, `onnxruntime`, `openvino`, or `auto` for the fastest one installed;
         if it is not `jax`, the last of the card's notes says which it is and why, and what int8 costs.

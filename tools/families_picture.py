@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 import endodav_jax
-from endodav_jax.checkpoints.shipped import SHIPPED
+from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.data.phantom.sequence import render_sequence
 from endodav_jax.evaluation.alignment import fit_alignment
@@ -26,7 +26,7 @@ GAP = 4  # white pixels between pictures
 
 def main(out: Path) -> None:
     """Writes two scenes of each family side by side: frame, depth, truth."""
-    model = endodav_jax.load(SHIPPED)
+    model = endodav_jax.load(WITHOUT_WEIGHTS)
     halves = []
     for family, scenes in SCENES.items():
         phantom = PhantomConfig.of(family, seed=SEED, sequences=max(scenes) + 1, frames=FRAMES)

@@ -13,6 +13,7 @@ if __name__ == "__main__":
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("file", type=Path)
     parser.add_argument("--note", action="append", default=[], help="a sentence for the card")
+    parser.add_argument("--network", action="append", default=[], help="a network to write; all without it")
     args = parser.parse_args()
-    pack(args.checkpoint, args.file, tuple(args.note))
+    pack(args.checkpoint, args.file, tuple(args.note), args.network)
     print(f"written: {args.file} ({args.file.stat().st_size / 1e6:.1f} MB)")

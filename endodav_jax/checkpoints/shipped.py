@@ -1,12 +1,11 @@
 """The weights shipped with the package, and the names that refer to them wherever weights are named.
 
-`SHIPPED` is one safetensors file in half precision, with its card in the file header, trained with
-`configs/pretrain_phantom.py`.  The other names are the same networks with an adapter file.
+Networks are safetensors files in half precision, with their card in the file header; an adapter goes on top of one.
 """
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +16,50 @@ from safetensors.numpy import save_file
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.checkpoints.store import load_checkpoint, with_list_indices
 from endodav_jax.errors import UserError
-from endodav_jax.files import sha256_of, whole_file
+from endodav_jax.files import sha256_of, sha256_of_text, whole_file
 from endodav_jax.models.config import DepthModelConfig
 
-SHIPPED = "shipped"
-# Names of shipped weights -> adapter file, trained without labels (docs/benchmarks.md); empty for none.
-SHIPPED_WEIGHTS: Mapping[str, str] = {SHIPPED: "", "shipped-organ": "organ_adapter.safetensors"}
-_FILE = "phantom_vitt.safetensors"
+
+@dataclasses.dataclass(frozen=True)
+class ShippedFiles:
+    """The files of shipped weights; what a later one has replaces what an earlier one has.
+
+    Attributes:
+      networks: files of networks.
+      adapter: an adapter of the depth network, trained without labels; empty for none.
+    """
+
+    networks: tuple[str, ...]
+    adapter: str = ""
 
 
-def load_shipped() -> tuple[DepthModelConfig, dict[str, dict], Card]:
-    """Reads the networks named `SHIPPED`, as `read_packed` does.
+_PHANTOM = "phantom_vitt.safetensors"
+
+SHIPPED = "shipped"  # what training starts from
+VARIED = "shipped-varied"  # a depth network pretrained longer, under other lamps and lenses
+WITHOUT_WEIGHTS = VARIED  # what inference uses if no weights are named: the best on real video (docs/benchmarks.md)
+
+SHIPPED_WEIGHTS: Mapping[str, ShippedFiles] = {
+    SHIPPED: ShippedFiles((_PHANTOM,)),
+    VARIED: ShippedFiles((_PHANTOM, "varied_vitt.safetensors")),
+    "shipped-organ": ShippedFiles((_PHANTOM,), "organ_adapter.safetensors"),
+}
+
+
+def load_shipped(name: str = SHIPPED) -> tuple[DepthModelConfig, dict[str, dict], Card]:
+    """Reads the networks of shipped weights, without their adapter, as `read_packed` does.
+
+    Args:
+      name: a name of `SHIPPED_WEIGHTS`.
 
     Raises:
-      UserError: the installation lacks the file.
+      UserError: the installation lacks a file.
     """
-    return read_packed(_installed(_FILE))
+    networks: dict[str, dict] = {}
+    for file in SHIPPED_WEIGHTS[name].networks:
+        config, found, card = read_packed(_installed(file))
+        networks |= found
+    return config, networks, card
 
 
 def shipped_adapter(name: str) -> Path | None:
@@ -44,16 +71,20 @@ def shipped_adapter(name: str) -> Path | None:
     Raises:
       UserError: the installation lacks the file.
     """
-    return _installed(SHIPPED_WEIGHTS[name]) if SHIPPED_WEIGHTS[name] else None
+    return _installed(SHIPPED_WEIGHTS[name].adapter) if SHIPPED_WEIGHTS[name].adapter else None
 
 
-def sha256_of_shipped() -> str:
-    """Returns the SHA-256 of the file that `load_shipped` reads.
+def sha256_of_shipped(name: str = SHIPPED) -> str:
+    """Returns a digest of the files that `load_shipped` reads; of one file, its SHA-256.
+
+    Args:
+      name: a name of `SHIPPED_WEIGHTS`.
 
     Raises:
-      UserError: the installation lacks the file.
+      UserError: the installation lacks a file.
     """
-    return sha256_of(_installed(_FILE))
+    digests = [sha256_of(_installed(file)) for file in SHIPPED_WEIGHTS[name].networks]
+    return digests[0] if len(digests) == 1 else sha256_of_text(" ".join(digests))
 
 
 def _installed(file: str) -> Path:
@@ -72,20 +103,25 @@ def read_packed(path: Path) -> tuple[DepthModelConfig, dict[str, dict], Card]:
     return config_from_json(about["config"]), params, Card.from_json(about["card"])
 
 
-def pack(checkpoint: Path, file: Path, notes: tuple[str, ...] = ()) -> None:
+def pack(checkpoint: Path, file: Path, notes: tuple[str, ...] = (), networks: Collection[str] = ()) -> None:
     """Writes the networks of a checkpoint as such a file.
 
     Args:
       checkpoint: a folder written by `save_model` with a depth network.
       file: the file to write; replaced if it exists.
       notes: added to the card.
+      networks: which of them; empty for all.
 
     Raises:
-      UserError: the checkpoint is missing or damaged.
+      UserError: the checkpoint is missing or damaged, or lacks one of the networks.
     """
     config, params, card = load_checkpoint(checkpoint)
     if config is None:
         raise UserError(f"{checkpoint}: contains no depth network")
+    missing = sorted(set(networks) - params.keys())
+    if missing:
+        raise UserError(f"{checkpoint}: has no {missing[0]}; it has {', '.join(params)}")
+    params = {name: params[name] for name in networks or params}
     card = dataclasses.replace(card, notes=(*card.notes, *notes))
     about = {"config": dataclasses.asdict(config), "card": dataclasses.asdict(card)}
     leaves = {

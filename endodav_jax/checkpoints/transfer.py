@@ -92,7 +92,7 @@ def sha256_of_source(source: Path | str) -> str:
     """
     if str(source) in SHIPPED_WEIGHTS:
         adapter = shipped_adapter(str(source))
-        digests = {"networks": sha256_of_shipped(), "adapter": sha256_of(adapter) if adapter else ""}
+        digests = {"networks": sha256_of_shipped(str(source)), "adapter": sha256_of(adapter) if adapter else ""}
         return sha256_of_text(json.dumps(digests, sort_keys=True))
     source = _place_of(source)
     if is_checkpoint(source):
@@ -114,7 +114,7 @@ def _place_of(source: Path | str) -> Path:
 
 
 def _shipped_networks(name: str) -> Networks:
-    config, params, card = load_shipped()
+    config, params, card = load_shipped(name)
     adapter = shipped_adapter(name)
     if adapter is not None:
         config, depth, card = apply_adapter(config, params["depth"], adapter)

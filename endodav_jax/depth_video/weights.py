@@ -32,10 +32,10 @@ class NamedWeights(NamedTuple):
     @classmethod
     def of(cls, name: str) -> "NamedWeights":
         """Raises `UserError` if a file cannot be read."""
-        from endodav_jax.checkpoints.shipped import SHIPPED
+        from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
         from endodav_jax.checkpoints.transfer import sha256_of_source
 
-        return cls(name, sha256_of_source(name or SHIPPED))
+        return cls(name, sha256_of_source(name or WITHOUT_WEIGHTS))
 
 
 def load_estimator(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, Card]":
@@ -59,7 +59,7 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
     import jax
 
     from endodav_jax.checkpoints import load_model
-    from endodav_jax.checkpoints.shipped import SHIPPED
+    from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
     from endodav_jax.inference.estimator import DepthEstimator
 
     try:
@@ -74,7 +74,7 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
         ) from error
     if not weights:
         print(NOTHING_NAMED, file=sys.stderr)
-        weights = SHIPPED
+        weights = WITHOUT_WEIGHTS
     model, params, card = load_model(weights, output=config.output_kind or None)
     if config.encoder and model.preset != config.encoder:
         raise UserError(

@@ -1,5 +1,6 @@
 """The weights that come with the package."""
 
+import inspect
 from importlib import resources
 
 import jax
@@ -10,7 +11,16 @@ from flax import nnx, traverse_util
 
 import endodav_jax
 from endodav_jax.checkpoints import Card, load_model, save_model
-from endodav_jax.checkpoints.shipped import SHIPPED, load_shipped, pack, read_packed, shipped_adapter
+from endodav_jax.checkpoints.shipped import (
+    SHIPPED,
+    SHIPPED_WEIGHTS,
+    WITHOUT_WEIGHTS,
+    load_shipped,
+    pack,
+    read_packed,
+    sha256_of_shipped,
+    shipped_adapter,
+)
 from endodav_jax.data.augment import NO_JITTER
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.data.phantom.sequence import render_sequence
@@ -31,6 +41,24 @@ def test_the_shipped_file_is_small_and_fits_its_network():
     assert found == wanted
     assert card.licence.startswith("MIT")
     assert "pretrain" in card.entries
+
+
+def test_all_shipped_files_are_small_together():
+    files = {file for weights in SHIPPED_WEIGHTS.values() for file in (*weights.networks, weights.adapter) if file}
+    folder = resources.files("endodav_jax.checkpoints")
+    assert sum((folder / file).stat().st_size for file in files) < 30e6
+
+
+def test_what_inference_uses_has_its_own_depth_and_the_motion_networks_of_the_others():
+    (config, params, card), (other_config, other, other_card) = load_shipped(WITHOUT_WEIGHTS), load_shipped()
+    assert config == other_config
+    assert card != other_card
+    assert params.keys() == other.keys()
+    for name, network in params.items():
+        same = jax.tree.map(np.array_equal, network, other[name])
+        assert all(jax.tree.leaves(same)) == (name != "depth"), name
+    assert sha256_of_shipped(WITHOUT_WEIGHTS) != sha256_of_shipped()
+    assert inspect.signature(endodav_jax.load).parameters["path"].default == WITHOUT_WEIGHTS
 
 
 def test_the_name_stands_for_it_wherever_weights_are_named():
@@ -65,6 +93,8 @@ def test_a_packed_checkpoint_is_what_it_was_to_half_precision(tmp_path):
     np.testing.assert_allclose(
         found["depth"]["encoder"][0]["kernel"], params["depth"]["encoder"][0]["kernel"], rtol=1e-3
     )
+    with pytest.raises(UserError, match="has no flow; it has depth"):
+        pack(tmp_path / "model", tmp_path / "packed.safetensors", networks=("depth", "flow"))
     with pytest.raises(UserError, match="no such checkpoint"):
         pack(tmp_path / "other", tmp_path / "packed.safetensors")
 
