@@ -10,6 +10,7 @@ from endodav_jax.data.phantom.draws import Draws
 from endodav_jax.data.phantom.shapes import Points, smooth_min
 
 RIDGES = 3  # bands of muscle that meet at the end
+LEAST_TRAVEL_MM = 14.0  # of the camera; over less it would turn about in jerks
 OPEN_MM = 400.0  # where the tube itself ends: far behind the wall that closes it
 
 
@@ -46,7 +47,7 @@ class CaecumShape(ColonShape):
         spread = 2 * jnp.pi / RIDGES
         parts = {field.name: getattr(tube, field.name) for field in dataclasses.fields(tube)}
         nearest = d.uniform(0.7, 1.5)
-        closed = (nearest + d.uniform(0.8, 2.6)) * tube.radius_mm
+        closed = nearest * tube.radius_mm + jnp.maximum(d.uniform(0.8, 2.6) * tube.radius_mm, LEAST_TRAVEL_MM)
         # Polyps sit on the wall before the end, the small bowel opens beside it.
         centre, start = tube.polyp_centre_mm, tube.branch_start_mm
         polyp_z, branch_z = closed * d.uniform(0.3, 0.95, (POLYPS,)), closed * d.uniform(0.4, 0.9, (BRANCHES,))
