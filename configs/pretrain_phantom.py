@@ -18,7 +18,15 @@ On a machine with an accelerator and many cores, add
 
 so that scenes are rendered and read by as many processes as there are cores, and a step sees enough frames.
 
-The shipped networks came from an earlier form of this configuration (zero and level of the output tied to the ground
+To make brightness say less about depth, as it does on real video, and to see through wide lenses, add
+
+    --config.pretrain.other_cameras=1 --config.pretrain.wide_lenses=0.65 --config.pretrain.least_crop=1
+    --config.pretrain.anchor_weight=0.2 --config.pretrain.log_weight=0.5
+
+`shipped-varied` was trained so, on six families, for longer and on a GPU, by a driver that differs in details
+(docs/benchmarks.md, "The network that inference uses").
+
+The networks named `shipped` came from an earlier form of this configuration (zero and level of the output tied to the ground
 truth; cosine decay) in two hours on one CPU core, with two differences: the first 600 steps used
 the learning rate of a schedule of 2,400, and a pose network, later dropped, was trained along with flow and transform.
 To ship a result:
