@@ -26,9 +26,9 @@ To make brightness say less about depth, as it does on real video, and to see th
 `shipped-varied` was trained so, on six families, for longer and on a GPU, by a driver that differs in details
 (docs/benchmarks.md, "The network that inference uses").
 
-The networks named `shipped` came from an earlier form of this configuration (zero and level of the output tied to the ground
-truth; cosine decay) in two hours on one CPU core, with two differences: the first 600 steps used
-the learning rate of a schedule of 2,400, and a pose network, later dropped, was trained along with flow and transform.
+The networks named `shipped` came from an earlier form of this configuration (zero and level of the output tied to the
+ground truth; cosine decay) in two hours on one CPU core, with two differences: the first 600 steps used the learning
+rate of a schedule of 2,400, and a pose network, later dropped, was trained along with flow and transform.
 To ship a result:
 
     python tools/pack_weights.py DIR/model endodav_jax/checkpoints/phantom_vitt.safetensors

@@ -55,10 +55,10 @@ def load_shipped(name: str = SHIPPED) -> tuple[DepthModelConfig, dict[str, dict]
     Raises:
       UserError: the installation lacks a file.
     """
-    networks: dict[str, dict] = {}
-    for file in SHIPPED_WEIGHTS[name].networks:
-        config, found, card = read_packed(_installed(file))
-        networks |= found
+    *others, last = SHIPPED_WEIGHTS[name].networks
+    config, networks, card = read_packed(_installed(last))
+    for file in reversed(others):
+        networks |= read_packed(_installed(file), without=networks)[1]
     return config, networks, card
 
 
@@ -94,11 +94,17 @@ def _installed(file: str) -> Path:
     return path
 
 
-def read_packed(path: Path) -> tuple[DepthModelConfig, dict[str, dict], Card]:
-    """Returns the configuration of `depth`, network -> nested dict of float32 arrays, and the card."""
+def read_packed(path: Path, without: Collection[str] = ()) -> tuple[DepthModelConfig, dict[str, dict], Card]:
+    """Returns the configuration of `depth`, network -> nested dict of float32 arrays, and the card.
+
+    Args:
+      path: a file written by `pack`.
+      without: names of networks that are not read.
+    """
     with safetensors.safe_open(path, framework="numpy") as stored:
         about = json.loads(stored.metadata()["about"])
-        leaves = {name: stored.get_tensor(name).astype(np.float32) for name in stored.keys()}  # noqa: SIM118
+        wanted = [name for name in stored.keys() if name.split(".")[0] not in without]  # noqa: SIM118
+        leaves = {name: stored.get_tensor(name).astype(np.float32) for name in wanted}
     params = with_list_indices(traverse_util.unflatten_dict(leaves, sep="."))
     return config_from_json(about["config"]), params, Card.from_json(about["card"])
 

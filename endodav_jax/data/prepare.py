@@ -215,4 +215,4 @@ def _check_space(out: Path, form: Form, infos: list[SequenceInfo], staged: Path)
     existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
-        raise UserError(f"{out}: needs about {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free; choose another disk")
+        raise UserError(f"{out}: needs about {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free; choose another disk")

@@ -29,7 +29,7 @@ class PretrainConfig:
       clip_length: frames per clip.
       tools: at most so many metal instruments in a scene (`data.phantom.tools`).
       wide_lenses: fraction of the first stage's scenes seen through a wide lens that bends lines, up to 150 degrees.
-      other_cameras: how far frames are changed to look like another endoscope's (`other_cameras`): 0 leaves them as
+      other_cameras: how far frames are changed to look like another endoscope's (`other_cameras.py`): 0 leaves them as
         rendered, and 1 makes brightness tell little about depth.
       cache: folder in which rendered scenes are kept, so that each is rendered once; empty for none.
       workers: processes that render all scenes into the cache beforehand, each on a core of its own, and read them
