@@ -22,12 +22,17 @@ REACH_MM = 26.0
 class SinusShape(Shape):
     """The passage runs along +z, taller (y) than wide (x); the septum is its wall at -x, turbinates hang from +x.
 
+    In most scenes one more hangs from the roof (-y) before the camera, with a cleft on either side: its rounded end is
+    then nearer than what is around it, as in the view of a middle turbinate.
+
     Attributes:
       half_mm: [2] half width and half height.
       ends_mm: [2] z of the closed ends.
       corner_mm: rounding of the passage's edges.
       turbinate_start_mm: [TURBINATES,3], turbinate_end_mm [TURBINATES,3], turbinate_radii_mm [TURBINATES,2].
       turbinate_flat: how much taller than thick they are.
+      hanging_start_mm: [3] its low end, hanging_end_mm [3] at the roof, hanging_radii_mm [2]; absent: radii of -20.
+      reach_mm: how far along the passage the camera travels.
       partition_mm: [PARTITIONS] z of bony walls with a hole each.
       partition_half_mm: half their thickness.
       hole_mm: [PARTITIONS,3] centres of the holes, hole_radius_mm [PARTITIONS].
@@ -43,6 +48,10 @@ class SinusShape(Shape):
     turbinate_end_mm: jax.Array
     turbinate_radii_mm: jax.Array
     turbinate_flat: jax.Array
+    hanging_start_mm: jax.Array
+    hanging_end_mm: jax.Array
+    hanging_radii_mm: jax.Array
+    reach_mm: jax.Array
     partition_mm: jax.Array
     partition_half_mm: jax.Array
     hole_mm: jax.Array
@@ -97,6 +106,7 @@ class SinusShape(Shape):
             bump_mm=jnp.stack([d.uniform(0.3, 1.2), d.uniform(0.03, 0.25)]),
             bump_wavelength_mm=jnp.stack([d.uniform(12.0, 26.0, (3,)), d.uniform(3.5, 7.0, (3,))]),
             bump_phase=d.uniform(0.0, 1.0, (2, 3)),
+            **_hanging(Draws(jax.random.fold_in(key, 1)), half),
         )
 
     @property
@@ -113,11 +123,6 @@ class SinusShape(Shape):
     def margin_mm(self) -> jax.Array:
         """The camera's smallest distance from a wall."""
         return 0.38 * self.half_mm[0]
-
-    @property
-    def reach_mm(self) -> float:
-        """How far along the passage the camera travels."""
-        return REACH_MM
 
     def centre(self, z: jax.Array) -> jax.Array:
         """The camera's way between septum and turbinates: [...] -> [...,3]."""
@@ -141,16 +146,11 @@ class SinusShape(Shape):
             )
             wall = smooth_min(wall, smooth_max(solid, hole, 1.2), 2.0)
         bodies = []
-        for i in range(TURBINATES):
-            flat = jnp.stack([jnp.float32(1.0), 1.0 / self.turbinate_flat, jnp.float32(1.0)])
-            squeezed = (x, y / self.turbinate_flat, z)
-            body = tapered_segment(
-                squeezed,
-                self.turbinate_start_mm[i] * flat,
-                self.turbinate_end_mm[i] * flat,
-                self.turbinate_radii_mm[i],
-            )
-            bodies.append(body)
+        flat = jnp.stack([jnp.float32(1.0), 1.0 / self.turbinate_flat, jnp.float32(1.0)])
+        squeezed = (x, y / self.turbinate_flat, z)
+        along = zip(self.turbinate_start_mm, self.turbinate_end_mm, self.turbinate_radii_mm, strict=True)
+        for start, end, radii in (*along, (self.hanging_start_mm, self.hanging_end_mm, self.hanging_radii_mm)):
+            bodies.append(tapered_segment(squeezed, start * flat, end * flat, radii))
         turbinates = functools.reduce(lambda a, b: smooth_min(a, b, 1.0), bodies)
         crusts = (sphere(points, self.crust_mm[i], self.crust_radius_mm[i], jnp.float32(1.7)) for i in range(CRUSTS))
         debris = functools.reduce(jnp.minimum, crusts)
@@ -168,6 +168,21 @@ class SinusShape(Shape):
         """Random points of the passage, to measure the field's curvature at."""
         x, y, z = jax.random.uniform(key, (3, count), jnp.float32, -1.0, 1.0)
         return self.half_mm[0] * x, self.half_mm[1] * y, 20.0 + 45.0 * z
+
+
+def _hanging(d: Draws, half_mm: jax.Array) -> dict[str, jax.Array]:
+    """The turbinate before the camera, and how near to it the camera goes."""
+    radius = half_mm[0] * d.uniform(0.32, 0.55)
+    low = jnp.stack([d.uniform(-0.5, 0.2) * half_mm[0], d.uniform(-0.25, 0.4) * half_mm[1], d.uniform(23.0, 33.0)])
+    high = jnp.stack([low[0] + d.uniform(-2.0, 2.0), -half_mm[1], low[2] + d.uniform(3.0, 28.0)])
+    there = d.chance(0.65) > 0
+    nearest = radius + 0.38 * half_mm[0] + d.uniform(0.5, 4.0)
+    return {
+        "hanging_start_mm": low,
+        "hanging_end_mm": high,
+        "hanging_radii_mm": jnp.where(there, radius * jnp.stack([jnp.float32(1.0), d.uniform(0.5, 1.0)]), -20.0),
+        "reach_mm": jnp.where(there, jnp.minimum(low[2] - nearest, REACH_MM), REACH_MM),
+    }
 
 
 def sinus_mucosa(key: jax.Array, specular: jax.Array) -> Mucosa:
