@@ -38,6 +38,8 @@ def test_a_section_can_be_replaced_whole():
         ({"data": {"phantom": {"frames": 0}}}, r"config\.data\.phantom\.frames: 0 must be at least 1"),
         ({"data": {"phantom": {"height": 8}}}, r"config\.data\.phantom\.height: 8 must be at least 16"),
         ({"data": {"phantom": {"seed": 2**29}}}, r"config\.data\.phantom\.seed: 536870912 must be below"),
+        ({"pretrain": {"other_cameras_of": (("sinus", 0.1),)}}, r"other_cameras_of: 'sinus' is not among pretrain\."),
+        ({"pretrain": {"other_cameras_of": (("colon", 2.0),)}}, r"other_cameras_of: colon, 2\.0, must be in \[0, 1\]"),
         ({"model": {"family": "endodac"}}, r"config\.model\.temporal_adapter: EndoDAC has no motion modules"),
     ],
 )

@@ -31,6 +31,8 @@ class PretrainConfig:
       wide_lenses: fraction of the first stage's scenes seen through a wide lens that bends lines, up to 150 degrees.
       other_cameras: how far frames are changed to look like another endoscope's (`other_cameras.py`): 0 leaves them as
         rendered, and 1 makes brightness tell little about depth.
+      other_cameras_of: (family, `other_cameras` of its scenes), where it differs; the light of rigid endoscopes in
+        narrow passages tells depth more truly than that of flexible ones.
       cache: folder in which rendered scenes are kept, so that each is rendered once; empty for none.
       workers: processes that render all scenes into the cache beforehand, each on a core of its own, and read them
         while the networks train; 0 does both in the training's own process, as needed.  With an accelerator, give as
@@ -81,6 +83,7 @@ class PretrainConfig:
     tools: int = 0
     wide_lenses: float = 0.0
     other_cameras: float = 0.0
+    other_cameras_of: tuple[tuple[str, float], ...] = ()
     cache: str = ""
     workers: int = 0
     image_steps: int = 12_000
@@ -143,6 +146,11 @@ class PretrainConfig:
         for field in ("wide_lenses", "other_cameras"):
             if getattr(self, field) > 1:
                 raise ValueError(f"pretrain.{field}: {getattr(self, field)} must be at most 1")
+        for family, strength in self.other_cameras_of:
+            if family not in dict(self.families):
+                raise ValueError(f"pretrain.other_cameras_of: {family!r} is not among pretrain.families")
+            if not 0 <= strength <= 1:
+                raise ValueError(f"pretrain.other_cameras_of: {family}, {strength}, must be in [0, 1]")
         if self.workers and not self.cache:
             raise ValueError("pretrain.workers: scenes rendered beforehand need a place; name pretrain.cache")
         if not 0 < self.decay_share <= 1:
@@ -157,3 +165,8 @@ class PretrainConfig:
             )
         if self.ema_decay >= 1:
             raise ValueError(f"pretrain.ema_decay: {self.ema_decay} must be in [0, 1)")
+
+    @property
+    def changes_cameras(self) -> bool:
+        """Whether frames of any family are changed to look like another endoscope's."""
+        return bool(self.other_cameras or self.other_cameras_of)

@@ -60,7 +60,7 @@ _USED_BY = {
     ),
     ("image", "clip"): (
         "model.", "pretrain.ema_decay", "pretrain.gradient_weight", "pretrain.anchor_weight",
-        "pretrain.below_zero_weight", "pretrain.log_weight", "pretrain.other_cameras",
+        "pretrain.below_zero_weight", "pretrain.log_weight", "pretrain.other_cameras", "pretrain.other_cameras_of",
     ),
     ("flow", "camera"): (
         "pretrain.motion_clips", "pretrain.motion_clip_length", "pretrain.motion_clips_per_step",
@@ -100,6 +100,7 @@ def stages_of(config: PretrainConfig, image_shape: tuple[int, int]) -> tuple[Sta
             config.families, count, consecutive=consecutive, cache=config.cache, seed=seed, frames=frames,
             height=config.frame_height, width=config.frame_width, tools=config.tools,
             wide_lenses=0.0 if consecutive else config.wide_lenses,
+            camera_strength=config.other_cameras, camera_strength_of=config.other_cameras_of,
         )  # fmt: skip
 
     image = scenes(config.scenes, config.frames_per_scene, False, config.data_seed)

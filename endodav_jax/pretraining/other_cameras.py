@@ -5,7 +5,6 @@ network that relies on it takes the bright side of a real picture for near.  Her
 ways that say nothing about depth.  Everything is drawn from a seed and computed on the device.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -45,7 +44,10 @@ class _Draws(NamedTuple):
 
 
 def through_other_cameras(
-    frames: Float[Array, "B T H W 3"], depth_mm: Float[Array, "B T H W"], seeds: Int[Array, " B"], strength: float
+    frames: Float[Array, "B T H W 3"],
+    depth_mm: Float[Array, "B T H W"],
+    seeds: Int[Array, " B"],
+    strengths: Float[Array, " B"],
 ) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T H W"]]:
     """Returns frames in [0, 1] and depth (0 where it is invalid or now outside the view) of other cameras.
 
@@ -53,16 +55,16 @@ def through_other_cameras(
       frames: RGB in [0, 1].
       depth_mm: 0 where invalid.
       seeds: of each clip; equal seeds at other places of the batch draw other cameras.
-      strength: how far brightness is taken from depth.  1 makes one side of a picture up to ten times as bright as the
-        other (two standard deviations), and light fall off with a power of depth from 2.5 to 0.7 instead of 2; 0
-        keeps both, and changes soft patches of light, exposure, tone, colour, sharpness, noise and stop alone.
+      strengths: how far brightness is taken from depth in each clip.  1 makes one side of a picture up to ten times as
+        bright as the other (two standard deviations), and light fall off with a power of depth from 2.5 to 0.7 instead
+        of 2; 0 keeps both, and changes soft patches of light, exposure, tone, colour, sharpness, noise and stop alone.
     """
     keys = jax.vmap(lambda seed, place: jax.random.fold_in(jax.random.key(seed), place))(seeds, jnp.arange(len(seeds)))
-    draws = jax.vmap(functools.partial(_draw, strength=strength))(keys)
+    draws = jax.vmap(_draw)(keys, strengths)
     return jax.vmap(_seen)(frames, depth_mm, draws)
 
 
-def _draw(key: jax.Array, strength: float) -> _Draws:
+def _draw(key: jax.Array, strength: jax.Array) -> _Draws:
     keys = iter(jax.random.split(key, 32))
 
     def uniform(least, most, shape=()):

@@ -32,7 +32,7 @@ _INTERVALS = (1,)  # between consecutive frames; the names of existing caches de
 @dataclasses.dataclass(frozen=True)
 class PhantomScenes:
     """`source[i]` is scene i: frames uint8 [T,H,W,3], depth_mm float32 [T,H,W] (0 invalid), cam_from_world float32
-    [T,4,4] (mm), intrinsics float32 [4] (pixels).
+    [T,4,4] (mm), intrinsics float32 [4] (pixels), camera_strength float32 [].
 
     Attributes:
       phantom: the data set; its `sequences` is the number of scenes, its `frames` is T.
@@ -40,6 +40,7 @@ class PhantomScenes:
       cache: folder of rendered scenes, one subfolder per data set; empty to render every time.
       wide_lenses: fraction of scenes seen through a wide lens that bends lines (`wide_lens`); their intrinsics hold in
         the centre alone.
+      camera_strength: how far its frames are to be changed on the device (`other_cameras`); not part of what is kept.
 
     Raises:
       UserError: the phantom has a `codec`, which needs whole sequences.
@@ -49,6 +50,7 @@ class PhantomScenes:
     consecutive: bool
     cache: str = ""
     wide_lenses: float = 0.0
+    camera_strength: float = 0.0
 
     def __post_init__(self):
         if self.phantom.codec:
@@ -60,6 +62,9 @@ class PhantomScenes:
         return self.phantom.sequences
 
     def __getitem__(self, scene: int) -> dict[str, np.ndarray]:
+        return self._rendered(scene) | {"camera_strength": np.asarray(self.camera_strength, np.float32)}
+
+    def _rendered(self, scene: int) -> dict[str, np.ndarray]:
         if not self.cache:
             return self._render(scene)
         path = self.path(scene)
@@ -124,11 +129,14 @@ def mixture(
     consecutive: bool,
     cache: str,
     wide_lenses: float = 0.0,
+    camera_strength: float = 0.0,
+    camera_strength_of: Sequence[tuple[str, float]] = (),
     **fields,
 ) -> Mixture:
     """Returns `scenes` scenes of families with the given weights; `fields` are fields of `PhantomConfig`.
 
-    `things`, which no endoscope sees, is never seen through a wide lens.
+    `camera_strength_of` has the strengths of families that differ from `camera_strength` in it.  `things`, which no
+    endoscope sees, is never seen through a wide lens.
     """
     total = sum(weight for _, weight in families)
     counts = [max(1, round(scenes * weight / total)) for _, weight in families]
@@ -139,6 +147,7 @@ def mixture(
                 consecutive,
                 cache,
                 wide_lenses if FAMILIES[family].scope != "free" else 0.0,
+                dict(camera_strength_of).get(family, camera_strength),
             )
             for (family, _), count in zip(families, counts, strict=True)
         ]
@@ -154,7 +163,7 @@ class Mirrored(grain.transforms.RandomMap):
 
     def random_map(self, element: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         signs = np.where(rng.random(2) < 0.5, -1, 1)
-        turned = {name: element[name][:, :: signs[1], :: signs[0]] for name in PICTURES}
+        turned = element | {name: element[name][:, :: signs[1], :: signs[0]] for name in PICTURES}
         flip = np.array([*signs, 1, 1], np.float32)
         turned["cam_from_world"] = flip[:, None] * element["cam_from_world"] * flip
         size = np.array(element["frames"].shape[2:0:-1])
@@ -185,7 +194,7 @@ class Jittered(grain.transforms.RandomMap):
 class Cropped(grain.transforms.RandomMap):
     """Crops each frame and resizes it to `shape`, as if seen through another lens; some are blurred or compressed.
 
-    The intrinsics are dropped, since the frames of a scene no longer share them.
+    Poses and intrinsics are dropped, since the frames of a scene no longer share them.
     """
 
     shape: tuple[int, int]
@@ -198,7 +207,8 @@ class Cropped(grain.transforms.RandomMap):
         frames, depths = zip(
             *(self._part(*pair, rng) for pair in zip(element["frames"], element["depth_mm"], strict=True)), strict=True
         )
-        return {"frames": np.stack(frames), "depth_mm": np.stack(depths)}
+        rest = {name: element[name] for name in element.keys() - {*PICTURES, "cam_from_world", "intrinsics"}}
+        return {"frames": np.stack(frames), "depth_mm": np.stack(depths)} | rest
 
     def _part(self, frame: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         size = np.array(depth.shape)

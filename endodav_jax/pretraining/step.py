@@ -16,7 +16,8 @@ from endodav_jax.losses.reduce import masked_mean
 from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.pretraining.other_cameras import through_other_cameras
 
-DRAWN = ("frames", "depth_mm", "jitter", "jitter_order", "camera_seed")  # keys of a batch
+# Keys of a batch.
+DRAWN = ("frames", "depth_mm", "jitter", "jitter_order", "camera_seed", "camera_strength")
 _LEAST_DISPARITY = 1e-2  # of which the logarithm is taken
 
 State = dict[str, Any]  # params, ema: dicts of pure nested dicts; opt
@@ -39,7 +40,7 @@ def pretrain_step(
       state: `params` and `ema` (pure nested dicts of the trained weights), `opt`.
       frozen: pure nested dict of all other weights.
       batch: frames uint8 [B,T,H,W,3], depth_mm float32 [B,T,H,W], jitter float32 [B,4], jitter_order int32 [B,4],
-        camera_seed int32 [B].
+        camera_seed int32 [B], camera_strength float32 [B].
       learning_rate: of this step; an argument, so that another schedule is not another program.
       graphdef: of the depth network.
       optimiser: for `params`, at a learning rate of 1.
@@ -50,8 +51,9 @@ def pretrain_step(
     """
     frames = colour_jitter(to_float(batch["frames"]), batch["jitter"], batch["jitter_order"])
     depth_mm = batch["depth_mm"]
-    if config.other_cameras:
-        frames, depth_mm = through_other_cameras(frames, depth_mm, batch["camera_seed"], config.other_cameras)
+    if config.changes_cameras:
+        cameras = batch["camera_seed"], batch["camera_strength"]
+        frames, depth_mm = through_other_cameras(frames, depth_mm, *cameras)
 
     def objective(params):
         network = nnx.merge(graphdef, params, frozen)

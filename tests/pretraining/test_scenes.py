@@ -68,6 +68,16 @@ def test_a_mixture_holds_each_family_as_often_as_its_weight_says():
     assert not np.array_equal(scenes[6]["frames"], alone[0]["frames"])  # the first of the other family
 
 
+def test_the_batches_say_how_far_the_camera_of_each_family_is_changed():
+    families = (("colon", 1.0), ("sinus", 1.0))
+    scenes = mixture(
+        families, 4, consecutive=False, cache="", seed=3, frames=2, height=32, width=40,
+        camera_strength=1.0, camera_strength_of=(("sinus", 0.25),),
+    )  # fmt: skip
+    batch = next(scene_batches(scenes, 4, 0, 0, Cropped((28, 35))))
+    assert sorted(batch["camera_strength"]) == [0.25, 0.25, 1.0, 1.0]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_part_of_a_frame_is_cut_with_its_depth(seed):
     # A picture that shows its own depth: what is cut from both must still agree.
