@@ -17,6 +17,8 @@ from endodav_jax.models.registry import NO_ADAPTER
 from endodav_jax.models.training_networks import DEPTH_NETWORK, MOTION_NETWORKS, RESNET_NETWORKS, TrainingNetworks
 from endodav_jax.training.partition import Groups, flatten, names_of, split_by_group, unflatten
 
+Fill = Callable[[Callable[[], TrainingNetworks], dict, dict], None]
+
 
 class Initial(NamedTuple):
     """The initial state of a run.
@@ -35,13 +37,37 @@ class Initial(NamedTuple):
     card: Card | None
 
 
-def initial_networks(config: Config, axis_name: str | None) -> Initial:
+def fill_as_published(build: Callable[[], TrainingNetworks], params: dict, statistics: dict) -> None:
+    """Initialises the leaves that are not in any checkpoint.
+
+    Random numbers of many shapes take a minute to compile on a small machine.  If most leaves exist already, one
+    program creates only the others (adapters, mostly ones); to create all of them, going leaf by leaf is faster.  All
+    of it is done by the processor, as accelerators take still longer to compile each of those many small programs.
+    """
+    missing = {path for part in (params, statistics) for path, leaf in part.items() if not isinstance(leaf, jax.Array)}
+    networks = {path.split(".")[0] for path in missing}
+
+    def leaves() -> dict[str, jax.Array]:
+        _, *parts = nnx.split(build(), nnx.Param, nnx.BatchStat)
+        made = {path: leaf for part in parts for path, leaf in flatten(nnx.to_pure_dict(part)).items()}
+        return {path: made[path] for path in missing}
+
+    whole = any(all(path in missing for path in params if path.startswith(f"{name}.")) for name in networks)
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        made = leaves() if whole else jax.jit(leaves)()
+    for part in (params, statistics):
+        part.update({path: made[path] for path in part if path in made})
+
+
+def initial_networks(config: Config, axis_name: str | None, fill: Fill = fill_as_published) -> Initial:
     """Builds all networks of a run.
 
     Args:
       config: `weights` names a checkpoint of only the depth network, with or without adapters, or of a complete run;
         anything missing (especially adapters) is initialised as published.
       axis_name: axis of the devices, for BatchNorm.
+      fill: (builds the networks, parameters, statistics) replaces, in these two flat dicts, the abstract leaves that no
+        checkpoint provides.
 
     Raises:
       UserError: weights that are missing or do not fit.
@@ -71,7 +97,7 @@ def initial_networks(config: Config, axis_name: str | None) -> Initial:
             if name in found.params:
                 _overwrite(f"{name}.", found.params[name], params, statistics, config.weights)
         card = found.card
-    _fill(build, params, statistics)
+    fill(build, params, statistics)
     groups = split_by_group(unflatten(params), group_of)
     trained = trained_groups(config)
     return Initial(
@@ -138,26 +164,6 @@ def _check_fit(found: Networks, config: Config) -> None:
     wrong = [f"config.{field}={has}" for field, has, configured in fields if has != configured]
     if wrong:
         raise UserError(f"{config.weights}: networks of other sizes than the configured ones; set {', '.join(wrong)}")
-
-
-def _fill(build: Callable[[], TrainingNetworks], params: dict, statistics: dict) -> None:
-    """Initialises the leaves that are not in any checkpoint.
-
-    Random numbers of many shapes take a minute to compile on a small machine.  If most leaves exist already, one
-    program creates only the others (adapters, mostly ones); to create all of them, going leaf by leaf is faster.
-    """
-    missing = {path for part in (params, statistics) for path, leaf in part.items() if not isinstance(leaf, jax.Array)}
-    networks = {path.split(".")[0] for path in missing}
-
-    def leaves() -> dict[str, jax.Array]:
-        _, *parts = nnx.split(build(), nnx.Param, nnx.BatchStat)
-        made = {path: leaf for part in parts for path, leaf in flatten(nnx.to_pure_dict(part)).items()}
-        return {path: made[path] for path in missing}
-
-    whole = any(all(path in missing for path in params if path.startswith(f"{name}.")) for name in networks)
-    made = leaves() if whole else jax.jit(leaves)()
-    for part in (params, statistics):
-        part.update({path: made[path] for path in part if path in made})
 
 
 def _overwrite(prefix: str, tree: dict, params: dict, statistics: dict, source: str) -> None:

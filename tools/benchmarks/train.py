@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +99,7 @@ def measure(config: Config, size: tuple[int, int], steps: int, names: list[str])
       UserError: a phase that this configuration does not have.
     """
     parallel.check_batch_size(config.data.batch_size)
-    start = initial_networks(config, parallel.AXIS)
+    start = initial_networks(config, parallel.AXIS, fill=made_up_weights)
     phases = {name: phase_named(name, frozenset(start.trained)) for name in names}
     step = TrainStep(start.graphdef, config.train, lambda number: jnp.ones_like(number, jnp.float32), parallel.AXIS)
     program = parallel.DataParallel(step)
@@ -187,6 +188,20 @@ def phase_named(name: str, available: frozenset[str]) -> Phase:
         if phase.name == name:
             return phase
     raise UserError(f"--phases: {name}: this network has no such phase")
+
+
+def made_up_weights(build: Callable, params: dict, statistics: dict) -> None:
+    """Weights whose activations stay moderate, without the minute that those of a real start take to compile."""
+    del build
+    rng = np.random.default_rng(0)
+    for part in (params, statistics):
+        for path, leaf in part.items():
+            if leaf.ndim > 1:
+                fan_in = np.prod(leaf.shape[:-1])
+                part[path] = jnp.asarray(rng.standard_normal(leaf.shape, np.float32) / np.sqrt(fan_in), leaf.dtype)
+            else:
+                zero = path.rsplit(".", 1)[-1] in ("bias", "mean")
+                part[path] = jnp.full(leaf.shape, 0.0 if zero else 1.0, leaf.dtype)
 
 
 def made_up_batch(config: Config, size: tuple[int, int]) -> dict[str, np.ndarray]:
