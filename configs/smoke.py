@@ -1,6 +1,6 @@
 """Twenty steps of EndoDAV's training at toy size, to check that everything works: no data or weights needed.
 
-    python -m endodav_jax.main --config smoke --workdir /tmp/smoke
+    python -m endodav_jax.main --config smoke --workdir out/smoke
 
 The shipped networks on a phantom of two short sequences.  They learn nothing worth keeping, but the run writes
 checkpoints, a validation and pictures, and tests kill and resume it.  Spatial and temporal adapters are trained

@@ -112,7 +112,7 @@ def test_every_field_of_the_sections_is_a_flag_of_their_commands(capsys):
         (["--save", "none", "--save_npz", "--save_exr"], "save", ("npz", "exr")),
         (["--save_npz"], "save", ("npz",)),
         (["--focal-length-x", "470.4", "--focal_length_y", "471"], "intrinsics", "470.4,471.0"),
-        (["--png_scale", "128"], "png_scale", 128.0),
+        (["--save", "png16", "--png_scale", "128"], "png_scale", 128.0),
     ],
 )
 def test_other_spellings_say_the_same(arguments, field, value):
@@ -138,6 +138,7 @@ def test_a_number_that_is_wrong_is_named_in_its_own_section():
         (lambda: ReconstructConfig(cmap="jet"), "reconstruct.cmap: 'jet'"),
         (lambda: StreamConfig(source="0", max_res=-2), "stream.max_res: -2"),
         (lambda: InferConfig(png_scale=-1.0), "infer.png_scale: -1.0"),
+        (lambda: InferConfig(png_scale=8.0), "infer.png_scale: is of 16-bit PNG; add png16 to infer.save"),
     ):
         with pytest.raises(ValueError, match=re.escape(place)):
             build()

@@ -86,7 +86,7 @@ class InferConfig(ReadingConfig):
     Attributes:
       input: a video, a DICOM file, a folder of images, a pattern (`frames/*.png`) or one image.
       windows: how windows of a long video are aligned: by EndoDAV's rule, Video-Depth-Anything's, or not at all.
-      steady: then steady the depth along the camera's path, which is tracked in the frames: it flickers less, and its
+      steady: steady the depth along the camera's path, which is tracked in the frames: it flickers less, and its
         shape agrees from frame to frame. Takes a fraction of a second per frame; without
         --intrinsics it corrects each frame's factor alone.
       target_fps: maximum number of frames per second; 0 for all.
@@ -132,6 +132,8 @@ class InferConfig(ReadingConfig):
         super().__post_init__()
         if self.range not in ("clip", "percentile"):
             fixed_range(self.range)
+        if self.png_scale and "png16" not in self.save:
+            raise ValueError("infer.png_scale: is of 16-bit PNG; add png16 to infer.save")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
+from endodav_jax.depth_video.recordings import bytes_of
 from endodav_jax.depth_video.weights import NamedWeights
 from endodav_jax.files import json_text, whole_file
 from endodav_jax.models.config import DepthModelConfig
@@ -22,6 +23,7 @@ UNITS = {
     "depths": "1 / (1/max_depth + (1/min_depth - 1/max_depth) * disparity), the published disparity to depth; not "
     "metric: up to scale, and as far off as the disparity's shift is; float32, 0 outside the mask",
 }
+MILLIMETRES = {"depths_mm": "depths times scale.mm_per_unit, in mm; float32, 0 outside the mask"}
 METRIC_UNITS = {
     "depths": "output of the metric network, unchanged, along the optical axis, in metres; float32, 0 outside the mask",
 }
@@ -53,6 +55,7 @@ def describe(
             "name": reader.source.name,
             "size": list(reader.source.size),
             "fps": float(reader.source.fps),
+            "bytes": bytes_of(config.input),
             "frames_by_header": reader.source.count,
             "pixel_aspect": float(reader.pixel_aspect),
             **reader.source.about,
@@ -66,7 +69,12 @@ def describe(
         "output": model.output,
         "units": METRIC_UNITS
         if model.metric
-        else {**UNITS, "min_depth": model.min_depth, "max_depth": model.max_depth},
+        else {
+            **UNITS,
+            **(MILLIMETRES if run.scale else {}),
+            "min_depth": model.min_depth,
+            "max_depth": model.max_depth,
+        },
         "range": {"depths": [low, high]}
         if model.metric
         else {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.passes import SteadyOf
-from endodav_jax.depth_video.recordings import Recording, Recordings
+from endodav_jax.depth_video.recordings import Recording, Recordings, bytes_of
 from endodav_jax.depth_video.run import Done, infer_recording
 from endodav_jax.depth_video.weights import NamedWeights, load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR, UserError
@@ -64,7 +64,7 @@ def infer_many(
     """
     if config.masks not in ("auto", "none"):
         raise UserError(f"--masks {config.masks}: there are several inputs; put masks beside each one")
-    for note in recordings.notes:
+    for note in () if config.quiet else recordings.notes:
         print(f"endodav infer: {note}", file=sys.stderr)
     named = NamedWeights.of(weights)
     loaded: list = []
@@ -152,6 +152,7 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
     try:
         about = json.loads(found[0].read_text())
         settings, frames, stopped = about["settings"], int(about["frames"]), about["stopped"]
+        size = about["input"].get("bytes")  # not in results of earlier versions
         missing = [name for name in about["files"].values() if not (folder / name).exists()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{found[0]}: cannot be read; pass --overwrite to process it again") from error
@@ -161,6 +162,11 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
     if other:
         names = ", ".join("--" + key.replace("_", "-") for key in other)
         raise UserError(f"{folder}: was made with other settings ({names}); pass --overwrite, or name another folder")
+    if size is not None and size != bytes_of(config.input):
+        raise UserError(
+            f"{folder}: was made from another recording ({settings.get('input', '')}, {size} bytes) than "
+            f"{config.input}; pass --overwrite, or name another folder"
+        )
     # Nothing can be said of weights that are gone, or of results from before digests were kept.
     if weights.sha256 and about.get("weights_sha256", "") not in ("", weights.sha256):
         named = weights.name or "the network shipped with the package"

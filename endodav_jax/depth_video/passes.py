@@ -60,8 +60,8 @@ def write_depth(
     pass.  Outputs get their final names when complete, all of them at the end.
 
     Args:
-      estimator: has the network's `config`, and `iter_infer(frames, align=, view_mask=, on_window=)`, which yields
-        (index among the given frames, float32 [H, W]).
+      estimator: has the network's `config`, and `iter_infer(frames, align=, view_mask=, on_window=, mask_of=)`, which
+        yields (index among the given frames, float32 [H, W]).
       paths: from `output_paths`.
       inside: bool [H, W], the view; None for everywhere.  Pixels outside do not affect the network or the colour
         range, and their disparity and depth are 0.

@@ -13,7 +13,14 @@ from endodav_jax.files import read_text, shortened
 from endodav_jax.video.dicom_file import series_in
 from endodav_jax.video.image_files import SUFFIXES, matching
 from endodav_jax.video.image_order import natural_order
-from endodav_jax.video.recognise import Walk, contents, frames_of_folder, holds_recordings, left_out_notes
+from endodav_jax.video.recognise import (
+    Walk,
+    contents,
+    frames_of_folder,
+    is_companion,
+    is_written_by_a_command,
+    left_out_notes,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +105,7 @@ def _of_input(given: str, notes: list[str]) -> list[tuple[str, str]]:
     """The recordings of one input, each with any known fault."""
     path = Path(given)
     if path.is_dir():
-        return _of_folder(path, given, notes, Walk(path))
+        return _of_folder(path, given, notes, Walk(path)) or [(given, "")]  # opening it reports what is wrong
     if not path.exists() and glob.has_magic(given):
         matches = sorted(matching(given), key=natural_order)
         if matches and not all(match.suffix.lower() in SUFFIXES for match in matches):
@@ -107,22 +114,40 @@ def _of_input(given: str, notes: list[str]) -> list[tuple[str, str]]:
 
 
 def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[tuple[str, str]]:
+    """The recordings in a folder and below it; none in folders that accompany frames or hold results."""
     found = frames_of_folder(folder)
     if found.images:
         return [(given, "")]
-    inner = [path for path in contents(folder).folders if holds_recordings(path) and walk.enters(path)]
+    inner_notes: list[str] = []
+    inner = [
+        entry
+        for path in contents(folder).folders
+        if not is_companion(path) and not is_written_by_a_command(path) and walk.enters(path)
+        for entry in _of_folder(path, str(path), inner_notes, walk)
+    ]
     series = series_in(found.dicom)[0] if found.dicom else []
-    if len(found.videos) + len(series) <= 1 and (not inner or found.videos or series):
+    if len(found.videos) + len(series) == 1:
         entries = [(given, "")]
-        if not found.videos and not series and not inner:
-            return entries  # opening it reports what is wrong
-        return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes, walk)]
-    notes += [f"{given}: {note}" for note in left_out_notes(found.left_out)]
-    entries = [(str(video), "") for video in found.videos]
-    for files in series:
-        alone = "" if len(files) == 1 else f"one of {len(files)} files of a series; put them into a folder of their own"
-        entries.append((str(files[0]), alone))
-    return entries + [entry for path in inner for entry in _of_folder(path, str(path), notes, walk)]
+    else:
+        if found.videos or series or inner:
+            notes += [f"{given}: {note}" for note in left_out_notes(found.left_out)]
+        entries = [(str(video), "") for video in found.videos]
+        for files in series:
+            fault = f"one of {len(files)} files of a series; put them into a folder of their own"
+            entries.append((str(files[0]), fault if len(files) > 1 else ""))
+    notes += inner_notes
+    return entries + inner
+
+
+def bytes_of(given: str) -> int:
+    """Returns the size of all files of an input, by which another recording of the same name is recognised."""
+    path = Path(given)
+    if path.is_dir():
+        found = frames_of_folder(path)
+        files = found.images + found.videos + found.dicom
+    else:
+        files = [path] if path.exists() else list(matching(given))
+    return sum(file.stat().st_size for file in files)
 
 
 def _names(inputs: list[str]) -> tuple[list[str], list[str]]:

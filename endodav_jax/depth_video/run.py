@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths
 from endodav_jax.depth_video.passes import SteadyOf, write_depth
 from endodav_jax.depth_video.weights import NamedWeights, load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from endodav_jax.files import remove
 from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.request import read_request
 from endodav_jax.video.camera_files import read_camera
@@ -114,12 +116,21 @@ def infer_recording(
         if reader.count == 1:
             raise UserError(f"--steady: {config.input} is a single frame; a camera's path needs a video")
     request = read_request(config.scale)
+    if request is not None and request.kind in ("length", "poses"):
+        if not config.intrinsics:
+            raise UserError(f"--scale {request.kind}: needs the camera; give --intrinsics")
+        if camera.lens is not None:
+            raise UserError(
+                f"--scale {request.kind}: the lens of {config.intrinsics} distorts; undistort the recording "
+                "(cv2.undistort) and give the camera that it then has"
+            )
     rig = check_scale(request, config, reader)
     known = camera.intrinsics if config.intrinsics else None
     new = not folder.exists()
-    check_outputs(paths, reader, config.overwrite)
+    before = _files_before(paths["meta"])
     inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
+    check_outputs(paths, reader, config.overwrite)
     measure = None
     if request is not None:
 
@@ -134,11 +145,14 @@ def infer_recording(
     about["mask"]["notes"] = list(view_notes)
     about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
     write_description(paths["meta"], about)
+    for name in before - {path.name for path in paths.values()}:  # of a run that wrote more than this one
+        remove(folder / name)
     frames = len(run.indices)
     done = Done(folder, frames, run.inference_seconds, run.stopped, tuple(path.name for path in paths.values()))
     if not config.quiet:
         mask_notes = () if masks is None else masks.notes(run.indices)
-        for note in (*reader.source.notes, *view_notes, *mask_notes):
+        unused = ["--mask-outputs: no masks are beside it, so none of its depth is removed"] * config.mask_outputs
+        for note in (*reader.source.notes, *view_notes, *mask_notes, *(unused if masks is None else [])):
             print(f"{reader.source.name}: {note}", file=sys.stderr)
         print(f"{folder}: {', '.join(done.names)}; {frames} frames, {frames / done.seconds:.2f} frames/s")
         if run.scale is not None:
@@ -152,6 +166,14 @@ def infer_recording(
         if "ply" in paths and not config.intrinsics:
             print("points: the focal length is guessed; give --intrinsics for true proportions")
     return done
+
+
+def _files_before(meta: Path) -> set[str]:
+    """Names of the outputs of an earlier run on the same recording, which `meta` describes."""
+    try:
+        return {str(name) for name in json.loads(meta.read_text())["files"].values() if Path(name).name == name}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NOTHING_NAMED = (
     "no --weights given: using the small network shipped with the package, trained on rendered scenes only; "
-    "published weights are far better: endodav convert video_depth_anything_vits.pth weights/vda_vits"
+    "published weights saw far more: endodav convert video_depth_anything_vits.pth weights/vda_vits"
 )
 
 
@@ -73,7 +73,8 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
             else f"JAX finds no device ({' '.join(str(error).split())[:120]}); set JAX_PLATFORMS=cpu"
         ) from error
     if not weights:
-        print(NOTHING_NAMED, file=sys.stderr)
+        if not config.quiet:
+            print(NOTHING_NAMED, file=sys.stderr)
         weights = WITHOUT_WEIGHTS
     model, params, card = load_model(weights, output=config.output_kind or None)
     if config.encoder and model.preset != config.encoder:

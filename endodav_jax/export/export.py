@@ -45,7 +45,7 @@ def export_network(
       UserError: see `load_model`; a converter that is not installed; an option not supported by the format; the
         output exists.
     """
-    out = Path(out)
+    out = Path(out).absolute()
     if what == "stablehlo" and (storage != "float32" or dynamic_batch):
         raise UserError("--what stablehlo: its files are float32 with a static batch; omit the other option")
     if out.suffix in _OF_FILES and (what, out.suffix) != ("onnx", ".onnx"):
@@ -82,6 +82,7 @@ def write_parts(
       UserError: a dynamic batch for parts that all have a static one; the output exists.
     """
     single = out.suffix == ".onnx"
+    _check_replaced(out, single)
     parts = parts_of(config, params)
     if only:
         parts = {name: parts[name] for name in only}
@@ -116,6 +117,14 @@ def write_parts(
         for written in folder.iterdir():
             written.rename(part / written.name)
     return about
+
+
+def _check_replaced(out: Path, single: bool) -> None:
+    """Raises `UserError` if what has this name is no earlier export, and would be lost."""
+    if single and out.is_dir():
+        raise UserError(f"{out}: is a folder; name a file, or a folder without {out.suffix}")
+    if not single and out.exists() and (out.is_file() or (any(out.iterdir()) and not (out / MANIFEST_NAME).is_file())):
+        raise UserError(f"{out}: already exists and is not an exported network; choose another name")
 
 
 def ports_of(part: Part, dynamic_batch: bool) -> dict[str, dict[str, list]]:

@@ -1,6 +1,7 @@
 """`endodav infer`: depth from a video, a folder or pattern of images, or a single image."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,8 @@ class OtherSpellings:
     def told(self, config: InferConfig) -> InferConfig:
         """Returns a configuration with these options set in its own fields."""
         save = (*config.save, *(("npz",) if self.save_npz else ()), *(("exr",) if self.save_exr else ()))
+        if config.intrinsics and (self.focal_length_x, self.focal_length_y) != (None, None):
+            raise UserError("--focal-length-x and -y: --intrinsics is also given; name one of them")
         focal = [value for value in (self.focal_length_x, self.focal_length_y) if value is not None]
         return dataclasses.replace(
             config,
@@ -95,7 +98,13 @@ def run(command: Command) -> int:
     from endodav_jax.depth_video.run import infer
 
     if not many and len(recordings.found) == 1:
-        config = dataclasses.replace(config, input=inputs[0])
+        (recording,) = recordings.found
+        if recording.fault:
+            raise UserError(f"{recording.input}: {recording.fault}")
+        if not config.quiet:
+            for note in recordings.notes:
+                print(f"endodav infer: {note}", file=sys.stderr)
+        config = dataclasses.replace(config, input=recording.input)
         return infer(config, command.output, command.weights, _steady_of(config))
     return infer_many(config, recordings.shard(command.shard), command.output, command.weights, _steady_of(config))
 

@@ -35,6 +35,8 @@ class Command:
 def run(command: Command) -> int:
     """Runs `endodav stream` and returns its exit code."""
     config = dataclasses.replace(command.stream, cmap="gray") if command.grayscale else command.stream
+    if command.raw_size and command.raw:
+        raise UserError("--raw: --raw-size is also given; name one of them")
     raw_size = command.raw_size or _height_width(command.raw)
     from endodav_jax.depth_video.stream import stream
 

@@ -29,7 +29,7 @@ class Get:
 
     Attributes:
       name: name of the checkpoint, as listed by `endodav weights list`.
-      output: file to write; by default the published name, in the current folder.
+      output: file to write, or a folder; by default the published name, in the current folder.
       accept_licence: accept the licence without being asked, if it has conditions.
       address: download the same file from this address, such as a mirror.
       overwrite: replace an existing file.
@@ -37,7 +37,7 @@ class Get:
     """
 
     name: Annotated[str, *positional("NAME")]
-    output: Annotated[Path | None, spelled("-o", metavar="FILE")] = None
+    output: Annotated[Path | None, spelled("-o", metavar="FILE|FOLDER")] = None
     accept_licence: bool = False
     address: Annotated[str | None, spelled(metavar="URL")] = None
     overwrite: bool = False
@@ -74,7 +74,7 @@ def _get(command: Get) -> None:
     address = command.address or entry.address
     check_address(address)
     path = Path(entry.file) if command.output is None else command.output
-    if path.is_dir():
+    if path.is_dir() or not path.suffix:
         path /= entry.file
     if path.exists() and not command.overwrite:
         raise UserError(f"{path}: already exists; pass --overwrite to replace it")

@@ -11,7 +11,7 @@
     mesh.ply, mesh.glb     its surface, coloured; .glb uses glTF's axes, and metres if the scale is known
     points.ply             its vertices with normals
     report.html            the report
-    piece_02/, ...         the same five files for each further piece, which has its own world
+    piece_02/, ...         trajectory, mesh and points of each further piece, which has its own world
 
 World: x right, y down, z forward from the piece's first camera.  Unit: mm if the scale is known, else the depth's own.
 """
@@ -89,6 +89,10 @@ class Layout:
     def piece(self, rank: int) -> Path:
         """Folder of a piece: the longest, rank 0, is in the main folder."""
         return self.folder if rank == 0 else self.folder / f"piece_{rank + 1:02d}"
+
+    def pieces(self) -> list[Path]:
+        """The folders of all pieces, those of an earlier run included."""
+        return [self.folder, *sorted(self.folder.glob("piece_[0-9][0-9]"))]
 
     def trajectory(self, rank: int = 0) -> Path:
         return self.piece(rank) / "trajectory_tum.txt"

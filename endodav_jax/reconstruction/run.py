@@ -13,7 +13,7 @@ import numpy as np
 from endodav_jax.depth_video.description import METRIC_UNITS, UNITS, write_description
 from endodav_jax.depth_video.weights import load_networks
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from endodav_jax.files import make_folder, moved_together
+from endodav_jax.files import make_folder, moved_together, remove
 from endodav_jax.progress import progress_bar
 from endodav_jax.reconstruction.clip import LEAST_PARALLAX, PARALLAX_STEP, CameraPath, track_clip
 from endodav_jax.reconstruction.confidence import OFFSETS, SHIPPED, ConfidenceModel
@@ -196,6 +196,8 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             sum(volume.bytes for volume in volumes), clock.laps, count, _repeats(clip), steadied,
         )  # fmt: skip
         _write(unfinished, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
+    for rank in range(len(scene.meshes), len(layout.pieces())):  # of an earlier run that had more
+        remove(layout.piece(rank))
     _say(scene, layout)
     if clip.stopped is not None:
         print(f"endodav reconstruct: {clip.stopped}; the {count} frames before this were used", file=sys.stderr)

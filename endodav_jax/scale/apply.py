@@ -61,6 +61,11 @@ def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: Fra
         poses_as_written(request.file)
     if request.length is not None:
         check_pixels(request.length, reader.full_size)
+        if reader.max_len and not reader.thinned and request.length.frame >= reader.max_len:
+            raise UserError(
+                f"--scale length: frame {request.length.frame} is not among the {reader.max_len} that are read; name "
+                "one of those, counted from 0"
+            )
     if request.kind != "stereo":
         return None
     if config.stereo == "none":

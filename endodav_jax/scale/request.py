@@ -64,7 +64,7 @@ def read_request(words: tuple[str, ...]) -> ScaleRequest | None:
             return ScaleRequest("stereo")
         case ("points" | "poses" as kind, file):
             if not Path(file).is_file():
-                raise UserError(f"--scale {kind} {file}: no such file")
+                raise UserError(f"--scale {kind} {file}: no such file; check the name")
             return ScaleRequest(kind, path=Path(file))
         case ("length", text):
             return ScaleRequest("length", length=_length(text))

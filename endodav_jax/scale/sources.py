@@ -118,7 +118,7 @@ def ratios_of_length(
             ]
             distances = np.linalg.norm(ends[0][:, None] - ends[1][None], axis=-1).ravel()
             return {frame.index: known.mm / distances[distances > 0]}
-    raise UserError(f"--scale length: there is no frame {known.frame} in the clip")
+    raise UserError(f"--scale length: there is no frame {known.frame} in the clip; name one of those that are read")
 
 
 def check_pixels(known: KnownLength, size: tuple[int, int]) -> None:

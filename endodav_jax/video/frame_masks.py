@@ -2,7 +2,8 @@
 
 The masks are a folder or a video next to the video or folder of images; pixels where a mask is 0 are left out.  Masks
 are matched to frames by name (`000012.png` and `000012.jpg`), else by the numbers in the names, else by order if there
-are as many masks as frames.  Frames of a video count from 0; names that count from 1 are recognised by their last.
+are as many masks as frames.  Frames of a video count from 0; names that count from 1 are recognised by their last, or
+by having no gap.
 """
 
 import re
@@ -41,6 +42,7 @@ def masks_beside(source: Path) -> Path | None:
     if the folder has no other video, `masks/` or `masks.mp4`.  For a folder they are `masks/` or `masks.mp4` in it (or
     next to it, if it is called `frames` or `images`), and `FOLDER_masks` next to it.
     """
+    source = source.absolute()  # `.` has no name
     if source.is_dir():
         places = [source / NAME]
         if source.name.lower() in FRAME_FOLDERS:

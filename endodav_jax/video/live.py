@@ -69,7 +69,7 @@ class LiveSource:
 
     def samples(self, count: int) -> list[np.ndarray]:
         """A live source cannot be sampled."""
-        raise UserError(f"{self.name}: frames that come once cannot be looked at beforehand")
+        raise UserError(f"--mask auto: {self.name} can be read only once; give a mask image, or --mask none")
 
 
 def open_live(name: str, raw_size: tuple[int, int] | None, pipe: BinaryIO, reading: Reading = AS_IT_IS) -> FrameSource:

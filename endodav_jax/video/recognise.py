@@ -121,6 +121,11 @@ def is_companion(folder: Path) -> bool:
     return folder.name.lower() in COMPANIONS or is_named_masks(folder)
 
 
+def is_written_by_a_command(folder: Path) -> bool:
+    """Returns whether a folder holds results of `infer`, `stream`, `reconstruct` or `evaluate`."""
+    return any(folder.glob("*_meta.json")) or (folder / "results.json").is_file()
+
+
 def holds_recordings(folder: Path) -> bool:
     """Returns whether a folder holds images or recordings and does not just accompany frames."""
     if is_companion(folder):
@@ -140,7 +145,8 @@ class Walk:
     def enters(self, folder: Path) -> bool:
         """Returns whether a folder is to be read, which the caller then does; not by a link if it is met without."""
         real = folder.resolve()
-        if real in self._read or (folder.is_symlink() and real.is_relative_to(self._root)):
+        around = real.is_relative_to(self._root) or self._root.is_relative_to(real)
+        if real in self._read or (folder.is_symlink() and around):
             return False
         self._read.add(real)
         return True

@@ -8,7 +8,7 @@ import numpy as np
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.report.frame_keeper import FRAMES_FOLDER
-from endodav_jax.video.recognise import holds_recordings
+from endodav_jax.video.recognise import holds_recordings, is_written_by_a_command
 from endodav_jax.viewer.recording import Unit, View, resized
 from endodav_jax.viewer.stored import StoredFrames, StoredMaps
 
@@ -42,17 +42,11 @@ def open_folder(path: Path, sequence: str = "") -> "DepthClip | EvaluatedClip":
 
 def holds_results(path: Path) -> bool:
     """Whether a path is a folder that `open_folder` can open, rather than a recording."""
-    return path.is_dir() and (
-        _is_written_by_a_command(path) or (not holds_recordings(path) and bool(_results_in(path)))
-    )
-
-
-def _is_written_by_a_command(folder: Path) -> bool:
-    return any(folder.glob("*_meta.json")) or (folder / "results.json").is_file()
+    return path.is_dir() and (is_written_by_a_command(path) or (not holds_recordings(path) and bool(_results_in(path))))
 
 
 def _results_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_written_by_a_command(path)]
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and is_written_by_a_command(path)]
 
 
 def _one_of(results: dict[str, Path], name: str, folder: Path) -> Path:
@@ -103,7 +97,7 @@ class DepthClip:
         self.notes = [f"{len(self.numbers)} frames", f"lengths in {self.unit.name}"]
         if "intrinsics" in about and "guess" in str(about["intrinsics"].get("origin", "")):
             self.notes.append("the focal length is guessed: proportions may be wrong")
-        if (folder / "cameras.json").is_file():
+        if "pieces" in about and (folder / "cameras.json").is_file():  # this recording's: `reconstruct` wrote both
             self._read_path(folder)
 
     def _read_path(self, folder: Path) -> None:
@@ -170,7 +164,7 @@ class EvaluatedClip:
 
 def _unit(about: dict, key: str) -> Unit:
     if key != "depths_mm":
-        return Unit()
+        return Unit("m") if about.get("output") == "metric_depth" else Unit()
     stored = about.get("scale")
     scale = stored if isinstance(stored, dict) else {}
     factor, interval = scale.get("mm_per_unit"), scale.get("interval_95")

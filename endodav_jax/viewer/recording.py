@@ -17,7 +17,7 @@ class Unit:
     """The unit of lengths.
 
     Attributes:
-      name: `mm`, or `units (up to scale)`.
+      name: `mm`, `m`, or `units (up to scale)`.
       interval: (low, high) factors on lengths from the uncertainty of the scale; (1, 1) if unknown.
     """
 

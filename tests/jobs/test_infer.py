@@ -440,6 +440,23 @@ def test_points_in_millimetres_make_depth_of_it(endodav, video, tmp_path):
     assert abs(scale["mm_per_unit"] - 3) < 0.01
 
 
+@pytest.mark.parametrize("scale", [["length", "1,1,30,1,0=5"], ["poses", "poses.txt"]])
+def test_a_scale_that_needs_the_camera_is_refused_before_the_network_runs(endodav, video, tmp_path, monkeypatch, scale):
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("poses.txt", np.tile(np.eye(4)[:3].ravel(), (40, 1)))
+    code, _, err = endodav(video, "--scale", *scale)
+    assert code == 2
+    one_line(err, f"--scale {scale[0]}: needs the camera; give --intrinsics")
+    assert outputs(tmp_path) == set()
+
+
+def test_a_length_in_a_frame_that_is_not_read_is_refused_at_once(endodav, video, tmp_path):
+    given = ("--intrinsics", "60,60,31.5,23.5", "--max-len", "3")
+    code, _, err = endodav(video, *given, "--scale", "length", "1,1,30,1,5=5")
+    assert code == 2
+    one_line(err, "--scale length: frame 5 is not among the 3 that are read")
+
+
 def test_a_scale_that_does_not_fit_is_one_line(endodav, video, tmp_path):
     (tmp_path / "points.txt").write_text("900 1 1 30\n")
     code, _, err = endodav(video, "--scale", "points", tmp_path / "points.txt")

@@ -35,7 +35,7 @@ def place(tmp_path, monkeypatch):
 def infer(place, monkeypatch, capsys):
     """Runs the command; returns (exit code, stdout, stderr, how often the network was loaded)."""
 
-    def run(*arguments):
+    def run(*arguments, out="out", save="npz"):
         loads = []
 
         def load(*given):
@@ -44,7 +44,7 @@ def infer(place, monkeypatch, capsys):
 
         monkeypatch.setattr(many, "load_estimator", load)
         monkeypatch.setattr(infer_run, "load_estimator", load)
-        code = cli.main(["infer", *arguments, "-o", "out", "--save", "npz", "--videos", "none"])
+        code = cli.main(["infer", *arguments, "-o", out, "--save", save, "--videos", "none"])
         said = capsys.readouterr()
         return code, said.out, said.err, len(loads)
 
@@ -80,6 +80,29 @@ def test_patterns_and_folders_are_all_that_they_hold(infer, place):
     assert [r.input for r in find_recordings(["b", "images/*.png"]).found] == ["b/A.mkv", "b/B.mp4", "images/*.png"]
     (place / "images").rename(place / "stills")
     assert [r.input for r in find_recordings(["."]).found] == ["a", "b/A.mkv", "b/B.mp4", "stills"]
+
+
+def test_recordings_are_found_however_deep_they_lie(place):
+    (place / "b/2024/case").mkdir(parents=True)
+    (place / "a/A.mp4").rename(place / "b/2024/case/z.mp4")
+    assert [r.input for r in find_recordings(["b"]).found] == ["b/A.mkv", "b/B.mp4", "b/2024/case"]
+    (place / "a/inner").mkdir()
+    (place / "b/2024").rename(place / "a/inner/2024")
+    assert [r.input for r in find_recordings(["a"]).found] == ["a/inner/2024/case"]
+
+
+def test_one_recording_in_a_pattern_or_below_a_folder_is_read(infer, place):
+    (place / "a/deeper").mkdir()
+    (place / "a/A.mp4").rename(place / "a/deeper/A.mp4")
+    for number, given in enumerate(("a", "a/deeper/*.mp4")):
+        code, _, err, _ = infer(given, "--overwrite")
+        assert (code, number, err.count("holds no images")) == (0, number, 0)
+
+
+def test_outputs_beside_the_recordings_are_no_recordings(infer, place):
+    assert infer("b", out="b")[0] == 0
+    (place / "b/A/A_vis.mp4").write_bytes((place / "b/B.mp4").read_bytes())
+    assert infer("b", out="b")[1].splitlines()[-1] == "2 done before"
 
 
 def test_links_that_lead_back_multiply_no_recording(place):
@@ -160,6 +183,22 @@ def test_what_was_made_in_another_way_is_not_taken_for_done(infer, place):
     assert "out/A: was made with other settings (--max-len); pass --overwrite" in err
     (place / "out/images/images_depths.npz").unlink()
     assert "images_depths.npz: missing from the earlier result" in infer("a/A.mp4", "images")[2]
+
+
+def test_another_recording_of_the_same_name_is_not_taken_for_done(infer, place):
+    assert infer("a/A.mp4", "images")[0] == 0
+    write_video(place / "a/A.mp4", map(moving_picture, range(5)))
+    code, out, err, _ = infer("a/A.mp4", "images")
+    assert (code, out.splitlines()[-1]) == (1, "1 failed, 1 done before")
+    assert "out/A: was made from another recording (a/A.mp4, " in err
+    assert infer("a/A.mp4", "images", "--overwrite")[0] == 0
+
+
+def test_what_an_earlier_run_wrote_besides_does_not_stay_beside_the_new_result(infer, place):
+    assert infer("a/A.mp4", "images", save="npz,npy")[0] == 0
+    assert (place / "out/A/A_depths_npy").is_dir()
+    assert infer("a/A.mp4", "images", "--overwrite")[0] == 0
+    assert outputs(place)["A"] == {"A_depths.npz", "A_meta.json"}
 
 
 def test_what_was_made_with_weights_that_have_changed_since_is_not_taken_for_done(infer, place):

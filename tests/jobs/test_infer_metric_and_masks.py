@@ -215,6 +215,19 @@ def test_masks_that_leave_no_pixel_are_refused(infer, video, tmp_path, capsys):
     assert not list((tmp_path / "none").glob("*"))
 
 
+def test_the_folder_one_is_in_can_be_named(infer, tmp_path, monkeypatch):
+    (tmp_path / "frames").mkdir()
+    for i in range(3):
+        Image.fromarray(moving_picture(i)).save(tmp_path / f"frames/{i}.png")
+    monkeypatch.chdir(tmp_path / "frames")
+    assert infer(".")["meta"]["frames"] == 3
+
+
+def test_a_wish_to_mask_outputs_without_masks_is_said_to_do_nothing(infer, video, tmp_path, capsys):
+    assert cli.main(["infer", str(video), "-o", str(tmp_path / "out"), "--mask-outputs"]) == 0
+    assert "--mask-outputs: no masks are beside it" in capsys.readouterr().err
+
+
 def test_masks_that_end_too_early_are_one_line(infer, video, tmp_path, capsys):
     frames = [np.full((48, 64, 3), 255, np.uint8)] * 3
     masks = write_video(tmp_path / "m.mp4", frames)

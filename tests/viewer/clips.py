@@ -30,14 +30,15 @@ def write_depth_folder(folder: Path, unit: str = "mm", path: bool = True) -> Pat
         maps["depths_mm"] = lambda: [plane] * FRAMES
         about["scale"] = Scale(10.0, 9.5, 10.5, "a known length", 3, 60).described()
     write_npz(folder / "clip_depths.npz", SIZE, list(range(FRAMES)), maps, Fraction(10), INTRINSICS)
-    (folder / "clip_meta.json").write_text(json.dumps(about))
     if path:
+        about["pieces"] = [{"frames": FRAMES}]
         frames = []
         for i in range(FRAMES):
             pose = np.eye(4)
             pose[0, 3] = -2.0 * i  # the world goes left
             frames.append({"frame": i, "piece": 1, "cam_from_world": pose.tolist(), "keyframe": True})
         (folder / "cameras.json").write_text(json.dumps({"frames": frames}))
+    (folder / "clip_meta.json").write_text(json.dumps(about))
     return folder
 
 

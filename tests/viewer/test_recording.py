@@ -31,6 +31,21 @@ def test_a_clip_without_a_scale_says_so_and_has_no_path(tmp_path):
     assert clip.unit.text(1.5) == "1.5 units (up to scale)"
 
 
+def test_depth_of_one_recording_is_not_shown_with_the_path_of_another(tmp_path):
+    folder = write_depth_folder(tmp_path / "out")
+    about = json.loads((folder / "clip_meta.json").read_text())
+    del about["pieces"]  # `infer` of this recording, into the folder of another's reconstruction
+    (folder / "clip_meta.json").write_text(json.dumps(about))
+    assert open_folder(folder).poses == [None] * FRAMES
+
+
+def test_depth_of_a_metric_network_is_in_metres(tmp_path):
+    folder = write_depth_folder(tmp_path / "out", unit="", path=False)
+    about = json.loads((folder / "clip_meta.json").read_text()) | {"output": "metric_depth"}
+    (folder / "clip_meta.json").write_text(json.dumps(about))
+    assert open_folder(folder).unit.text(0.05) == "0.05 m"
+
+
 def test_an_evaluation_shows_the_error_against_the_truth(tmp_path):
     clip = open_folder(write_evaluation_folder(tmp_path / "out"), "seq_1")
     view = clip.view(0)

@@ -3,9 +3,9 @@
     python tools/benchmark.py adapters --workdir out/quickstart --rate 3e-3
 
 What fine-tuning without labels changes in as many steps can hardly be more.  It trains on the training sequences of a
-quickstart's folder, with the quickstart's network, and measures on its held-out sequences before and after.  Beside
-the adapters the output convolutions learn, which the quickstart leaves alone.  It also says by how many pixels the
-held-out frames move from one to the next.
+quickstart's folder, with the quickstart's network, and measures on its held-out sequences before and after.  The
+output convolutions learn as well, as in the quickstart.  It also says by how many pixels the held-out frames move from
+one to the next.
 """
 
 import argparse
