@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from endodav_jax.cli import main
+from endodav_jax.errors import EXIT_USER_ERROR
 from endodav_jax.export.export import merged_float32, ports_of
 from endodav_jax.export.parts import parts_of, time_places
 from endodav_jax.inference import streaming
@@ -82,3 +84,16 @@ def test_a_program_traced_for_another_platform_has_no_loops(network, clip):
     assert "scan" in here
     assert "scan" not in elsewhere
     assert "while" not in elsewhere
+
+
+@pytest.mark.parametrize("what", ["stablehlo", "onnx"])
+def test_overwriting_replaces_an_export_and_no_other_folder(tmp_path, monkeypatch, capsys, what):
+    if what == "onnx":
+        pytest.importorskip("jax2onnx", reason="the extra [onnx] is not installed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/a.txt").write_text("kept")
+    for out in ("results", "."):
+        assert main(["export", "shipped", out, "--what", what, "--overwrite"]) == EXIT_USER_ERROR
+        assert "already exists and is not an exported network; choose another name" in capsys.readouterr().err
+    assert (tmp_path / "results/a.txt").read_text() == "kept"

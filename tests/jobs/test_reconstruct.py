@@ -238,6 +238,10 @@ def test_files_get_their_names_together_at_the_end_so_that_a_stopped_run_can_be_
     assert endodav(*arguments)[0] == 0
     layout = Layout.find(tmp_path / "out")
     assert {path.name for path in layout.folder.iterdir()} == {path.name for path in layout.fixed()}
+    layout.mesh(1).parent.mkdir()  # of an earlier run that was lost in between
+    layout.mesh(1).write_bytes(layout.mesh().read_bytes())
+    assert endodav(*arguments, "--overwrite")[0] == 0
+    assert {path.name for path in layout.folder.iterdir()} == {path.name for path in layout.fixed()}
 
 
 def test_instruments_are_left_out_of_the_surface(endodav, clip, tmp_path):
