@@ -23,6 +23,8 @@ To make brightness say less about depth, as it does on real video, and to see th
     --config.pretrain.other_cameras=1 --config.pretrain.wide_lenses=0.65 --config.pretrain.least_crop=1
     --config.pretrain.anchor_weight=0.2 --config.pretrain.log_weight=0.5
 
+(`pretrain.other_cameras_of` has strengths by family: rigid endoscopes in narrow passages do better with .1.)
+
 `shipped-varied` was trained so, on six families, for longer and on a GPU, by a driver that differs in details
 (docs/benchmarks.md, "The network that inference uses").
 
