@@ -118,11 +118,13 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
     found = frames_of_folder(folder)
     if found.images:
         return [(given, "")]
-    inner_notes: list[str] = []
+    folders = [path for path in contents(folder).folders if not is_companion(path)]
+    results = [path.name for path in folders if is_written_by_a_command(path)]
+    inner_notes = [f"{given}: left out: {', '.join(results)} (results of an earlier run)"] if results else []
     inner = [
         entry
-        for path in contents(folder).folders
-        if not is_companion(path) and not is_written_by_a_command(path) and walk.enters(path)
+        for path in folders
+        if path.name not in results and walk.enters(path)
         for entry in _of_folder(path, str(path), inner_notes, walk)
     ]
     series = series_in(found.dicom)[0] if found.dicom else []

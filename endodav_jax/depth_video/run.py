@@ -127,7 +127,7 @@ def infer_recording(
     rig = check_scale(request, config, reader)
     known = camera.intrinsics if config.intrinsics else None
     new = not folder.exists()
-    before = _files_before(paths["meta"])
+    before = _files_before(paths["meta"], reader.source.stem)
     inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
     check_outputs(paths, reader, config.overwrite)
@@ -168,10 +168,11 @@ def infer_recording(
     return done
 
 
-def _files_before(meta: Path) -> set[str]:
+def _files_before(meta: Path, stem: str) -> set[str]:
     """Names of the outputs of an earlier run on the same recording, which `meta` describes."""
     try:
-        return {str(name) for name in json.loads(meta.read_text())["files"].values() if Path(name).name == name}
+        names = {str(name) for name in json.loads(meta.read_text())["files"].values()}
+        return {name for name in names if name.startswith(f"{stem}_") and Path(name).name == name}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
 

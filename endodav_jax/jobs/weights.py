@@ -29,7 +29,8 @@ class Get:
 
     Attributes:
       name: name of the checkpoint, as listed by `endodav weights list`.
-      output: file to write, or a folder; by default the published name, in the current folder.
+      output: file to write, or a folder (a name without suffix is one); by default the published name, in the
+        current folder.
       accept_licence: accept the licence without being asked, if it has conditions.
       address: download the same file from this address, such as a mirror.
       overwrite: replace an existing file.

@@ -30,7 +30,7 @@ class PretrainConfig:
       tools: at most so many metal instruments in a scene (`data.phantom.tools`).
       wide_lenses: fraction of the first stage's scenes seen through a wide lens that bends lines, up to 150 degrees.
       other_cameras: how far frames are changed to look like another endoscope's (`other_cameras.py`): 0 leaves them as
-        rendered, and 1 makes brightness tell little about depth.
+        rendered (unless `other_cameras_of` names a family), and 1 makes brightness tell little about depth.
       other_cameras_of: (family, `other_cameras` of its scenes), where it differs; the light of rigid endoscopes in
         narrow passages tells depth more truly than that of flexible ones.
       cache: folder in which rendered scenes are kept, so that each is rendered once; empty for none.

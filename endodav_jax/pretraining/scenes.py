@@ -86,7 +86,10 @@ class PhantomScenes:
     def _folder(self) -> Path:
         """Named by everything that the pictures depend on, so that files of different data sets cannot be confused."""
         parts = (dataclasses.replace(self.phantom, sequences=1), self.consecutive, _INTERVALS, _KEYS)
-        identity = repr(parts + ((self.wide_lenses,) if self.wide_lenses else ()))
+        version = FAMILIES[self.phantom.family].version
+        more: tuple[Any, ...] = (self.wide_lenses,) if self.wide_lenses else ()
+        more += (f"version {version}",) if version > 1 else ()
+        identity = repr((*parts, *more))
         return Path(self.cache) / f"{self.phantom.family}_{sha256_of_text(identity)[:12]}"
 
     def _render(self, scene: int) -> dict[str, np.ndarray]:

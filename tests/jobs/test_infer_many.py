@@ -102,7 +102,9 @@ def test_one_recording_in_a_pattern_or_below_a_folder_is_read(infer, place):
 def test_outputs_beside_the_recordings_are_no_recordings(infer, place):
     assert infer("b", out="b")[0] == 0
     (place / "b/A/A_vis.mp4").write_bytes((place / "b/B.mp4").read_bytes())
-    assert infer("b", out="b")[1].splitlines()[-1] == "2 done before"
+    code, out, err, _ = infer("b", out="b")
+    assert (code, out.splitlines()[-1]) == (0, "2 done before")
+    assert "b: left out: A, B (results of an earlier run)" in err
 
 
 def test_links_that_lead_back_multiply_no_recording(place):
@@ -292,3 +294,15 @@ def test_a_description_that_is_damaged_is_a_failure(infer, place):
 def test_a_shard_is_a_share():
     with pytest.raises(UserError, match="I from 1 to N"):
         find_recordings(["a.mp4"]).shard("2/1")
+
+
+def test_a_description_that_names_other_files_costs_none_of_them(infer, place):
+    assert infer("a/A.mp4", "images")[0] == 0
+    path = place / "out/A/A_meta.json"
+    about = json.loads(path.read_text())
+    about["files"] |= {"up": "..", "other": "B_depths.npz", "far": "../images/images_depths.npz"}
+    path.write_text(json.dumps(about))
+    (place / "out/A/B_depths.npz").write_bytes(b"another's")
+    assert infer("a/A.mp4", "images", "--overwrite")[0] == 0
+    assert outputs(place)["A"] == {"A_depths.npz", "A_meta.json", "B_depths.npz"}
+    assert outputs(place)["images"] == {"images_depths.npz", "images_meta.json"}

@@ -1,12 +1,16 @@
 """Rendered scenes as training data: mirroring keeps the geometry true, the cache keeps what was rendered."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from endodav_jax.data.phantom import PhantomConfig
+from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.geometry.camera import reproject
 from endodav_jax.geometry.sampling import sample_bilinear
+from endodav_jax.pretraining import scenes
 from endodav_jax.pretraining.render_ahead import render_ahead
 from endodav_jax.pretraining.scenes import Cropped, Mirrored, PhantomScenes, mixture, scene_batches
 
@@ -46,6 +50,18 @@ def test_a_cached_scene_is_the_rendered_one(tmp_path):
     assert len(list(tmp_path.rglob("*.npz"))) == 1
     for name, values in rendered.items():
         np.testing.assert_allclose(cached[name], values, rtol=1e-3, err_msg=name)
+
+
+def test_scenes_of_a_family_that_has_changed_are_rendered_anew(tmp_path, monkeypatch):
+    source = PhantomScenes(
+        PhantomConfig.colon(seed=3, sequences=1, frames=1, height=32, width=40), False, str(tmp_path)
+    )
+    changed = dict(FAMILIES) | {"colon": dataclasses.replace(FAMILIES["colon"], version=2)}
+    monkeypatch.setattr(scenes, "FAMILIES", changed)
+    before = source.path(0)
+    assert dataclasses.replace(source, wide_lenses=0.0).path(0) == before
+    monkeypatch.setattr(scenes, "FAMILIES", dict(FAMILIES))
+    assert dataclasses.replace(source, wide_lenses=0.0).path(0) != before
 
 
 def test_batches_of_one_go_on_from_any_number(tmp_path):

@@ -33,6 +33,7 @@ class Family:
       path: (key, shape, speed) -> the hand.
       scope: what it is seen through: a `flexible` or `rigid` endoscope, or a `free` camera in a room with lamps.
       preset: fields of `PhantomConfig` that differ from its defaults.
+      version: one more whenever its worlds change, so that scenes kept from before are not taken for new ones.
     """
 
     shape: type[Shape]
@@ -40,6 +41,7 @@ class Family:
     path: Callable[[jax.Array, Any, jax.Array], Path]
     scope: Scope = "flexible"
     preset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    version: int = 1
 
 
 def _things_materials(key: jax.Array, specular: jax.Array) -> Materials:
@@ -68,7 +70,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({
     "stomach": Family(StomachShape, stomach_mucosa, stomach_path, "flexible", {"speed": (0.9, 1.6)}),
     # Narrow passages, partitions and debris.
     "sinus": Family(
-        SinusShape, sinus_mucosa, _sinus_path, "rigid", {"circular_view": 0.7, "speed": (0.4, 0.8)}
+        SinusShape, sinus_mucosa, _sinus_path, "rigid", {"circular_view": 0.7, "speed": (0.4, 0.8)}, version=2
     ),
     # The wide blind end of a colon.
     "caecum": Family(CaecumShape, colon_mucosa, draw_tube_path),
