@@ -108,22 +108,14 @@ def infer_recording(
     camera = _camera(config, reader)
     if config.steady:
         assert steady_of is not None  # the upper layers know how
-        if camera.lens is not None:
-            raise UserError(
-                f"--steady: the lens of {config.intrinsics} distorts; undistort the recording (cv2.undistort) and give "
-                "the camera that it then has"
-            )
+        _need_pinhole("--steady", config, camera)
         if reader.count == 1:
             raise UserError(f"--steady: {config.input} is a single frame; a camera's path needs a video")
     request = read_request(config.scale)
     if request is not None and request.kind in ("length", "poses"):
         if not config.intrinsics:
             raise UserError(f"--scale {request.kind}: needs the camera; give --intrinsics")
-        if camera.lens is not None:
-            raise UserError(
-                f"--scale {request.kind}: the lens of {config.intrinsics} distorts; undistort the recording "
-                "(cv2.undistort) and give the camera that it then has"
-            )
+        _need_pinhole(f"--scale {request.kind}", config, camera)
     rig = check_scale(request, config, reader)
     known = camera.intrinsics if config.intrinsics else None
     new = not folder.exists()
@@ -186,6 +178,14 @@ def _removed_on_error(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # something is in it
             folder.rmdir()
         raise
+
+
+def _need_pinhole(option: str, config: InferConfig, camera: Camera) -> None:
+    if camera.lens is not None:
+        raise UserError(
+            f"{option}: the lens of {config.intrinsics} distorts; undistort the recording (cv2.undistort) and give the "
+            "camera that it then has"
+        )
 
 
 def _camera(config: InferConfig, reader: FrameReader) -> Camera:

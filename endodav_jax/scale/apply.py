@@ -96,7 +96,7 @@ def measured_scale(
       frames: yields the clip's frames with their depth from the start on every call.
       indices: their numbers.
       reader: their reader.
-      intrinsics: [4] of the frames; None if not known.
+      intrinsics: [4] of the frames; None, which `poses` and `length` cannot use, if not known.
 
     Raises:
       UserError: the source does not fit the clip, or does not determine its scale.
@@ -111,9 +111,9 @@ def measured_scale(
                 )
             return one_scale(ratios_of_points(frames(), points, reader.scale), request.words, fewest=4)
         case "poses":
-            camera = _needed(intrinsics, request)
+            assert intrinsics is not None
             poses = read_poses(request.file, indices)
-            ratios = ratios_of_poses(frames(), poses, camera)
+            ratios = ratios_of_poses(frames(), poses, intrinsics)
             if not ratios:
                 raise UserError(
                     f"--scale {request.words}: fewer than {FEWEST_POINTS} points are seen from positions far apart; "
@@ -121,17 +121,11 @@ def measured_scale(
                 )
             return one_scale(ratios, request.words)
         case "length":
-            camera = _needed(intrinsics, request)
+            assert intrinsics is not None
             assert request.length is not None
-            return one_scale(ratios_of_length(frames(), request.length, camera, reader.scale), request.words, 1)
+            return one_scale(ratios_of_length(frames(), request.length, intrinsics, reader.scale), request.words, 1)
     assert rig is not None  # returned by `check_scale`
     return one_scale(ratios_of_stereo(_both_eyes(frames, len(indices), reader), rig), request.words)
-
-
-def _needed(intrinsics: np.ndarray | None, request: ScaleRequest) -> np.ndarray:
-    if intrinsics is None:
-        raise UserError(f"--scale {request.kind}: needs the camera; give --intrinsics")
-    return intrinsics
 
 
 def _both_eyes(frames: Callable[[], Iterator[ScaleFrame]], count: int, reader: FrameReader) -> Iterator[tuple]:

@@ -1,5 +1,6 @@
 """The initial weights of a run: random values, overwritten by converted checkpoints."""
 
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -41,8 +42,8 @@ def fill_as_published(build: Callable[[], TrainingNetworks], params: dict, stati
     """Initialises the leaves that are not in any checkpoint.
 
     Random numbers of many shapes take a minute to compile on a small machine.  If most leaves exist already, one
-    program creates only the others (adapters, mostly ones); to create all of them, going leaf by leaf is faster.  All
-    of it is done by the processor, as accelerators take still longer to compile each of those many small programs.
+    program creates only the others (adapters, mostly ones); to create all of them, going leaf by leaf is faster.  The
+    processor does it where JAX has it, so that an accelerator has none of those many small programs to compile.
     """
     missing = {path for part in (params, statistics) for path, leaf in part.items() if not isinstance(leaf, jax.Array)}
     networks = {path.split(".")[0] for path in missing}
@@ -53,10 +54,17 @@ def fill_as_published(build: Callable[[], TrainingNetworks], params: dict, stati
         return {path: made[path] for path in missing}
 
     whole = any(all(path in missing for path in params if path.startswith(f"{name}.")) for name in networks)
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with _on_the_processor():
         made = leaves() if whole else jax.jit(leaves)()
     for part in (params, statistics):
         part.update({path: made[path] for path in part if path in made})
+
+
+def _on_the_processor() -> contextlib.AbstractContextManager:
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:  # JAX_PLATFORMS names an accelerator alone
+        return contextlib.nullcontext()
 
 
 def initial_networks(config: Config, axis_name: str | None, fill: Fill = fill_as_published) -> Initial:

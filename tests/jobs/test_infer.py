@@ -291,13 +291,15 @@ def test_what_is_no_input_is_one_line_and_leaves_nothing(endodav, tmp_path, make
         (["--png-scale", "-1"], ["--png-scale: -1.0 must not be negative"]),
         (["--intrinsics", "1,2,3"], ["--intrinsics 1,2,3: holds 3 numbers"]),
         (["--mask", "none.png"], ["none.png: no such file"]),
+        (["--intrinsics", "60,60,31.5,23.5", "--focal-length-x", "60"], ["--intrinsics is also given; name one"]),
         (["-i", "other.mp4"], ["name one input"]),
     ],
 )
-def test_settings_that_make_no_sense_are_one_line(endodav, video, arguments, parts):
+def test_settings_that_make_no_sense_are_one_line_and_leave_no_folder(endodav, video, tmp_path, arguments, parts):
     code, _, err = endodav(video, *arguments)
     assert code == 2
     one_line(err, *parts)
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_input_says_what_to_give(tmp_path, capsys):
@@ -438,6 +440,8 @@ def test_points_in_millimetres_make_depth_of_it(endodav, video, tmp_path):
         np.testing.assert_allclose(file["depths_mm"], 3 * file["depths"], rtol=1e-3)
     scale = json.loads((tmp_path / "out" / "clip_meta.json").read_text())["scale"]
     assert abs(scale["mm_per_unit"] - 3) < 0.01
+    units = json.loads((tmp_path / "out" / "clip_meta.json").read_text())["units"]
+    assert units["depths_mm"].startswith("depths times scale.mm_per_unit, in mm")
 
 
 @pytest.mark.parametrize("scale", [["length", "1,1,30,1,0=5"], ["poses", "poses.txt"]])

@@ -114,3 +114,13 @@ def test_what_cannot_be_steadied_is_refused_in_one_line(arguments, message, infe
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("scale", [["length", "1,1,30,1,0=5"], ["poses", "poses.txt"]])
+def test_a_scale_along_rays_is_refused_for_a_lens_that_distorts(scale, infer, tmp_path, monkeypatch, capsys):
+    camera = {"fx": 80.0, "fy": 80.0, "cx": 47.0, "cy": 36.0, "model": "fisheye", "distortion": [0.02, -0.01, 0, 0]}
+    (tmp_path / "lens.json").write_text(json.dumps(camera))
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("poses.txt", np.tile(np.eye(4)[:3].ravel(), (40, 1)))
+    assert infer("--quiet", "--intrinsics", "lens.json", "--scale", *scale) == EXIT_USER_ERROR
+    assert f"--scale {scale[0]}: the lens of lens.json distorts" in capsys.readouterr().err

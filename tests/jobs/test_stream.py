@@ -183,6 +183,8 @@ def test_a_mask_blackens_the_outside_and_a_live_source_has_none_to_find(tmp_path
     assert last.rgb[:6].mean() < 5
     assert (np.load(tmp_path / "out" / "w_depths_npy" / "frame_00001.npy")[~view] == 0).all()
     pipe(monkeypatch, bytes(32 * 32 * 3))
+    assert cli.main(["stream", "-", "--raw", "32x32", "--raw-size", "32x32"]) == 2
+    assert "--raw: --raw-size is also given" in capsys.readouterr().err
     assert cli.main(["stream", "-", "--raw", "32x32", "--mask", "auto"]) == 2
     assert "--mask auto: standard input can be read only once; give a mask image" in capsys.readouterr().err
 

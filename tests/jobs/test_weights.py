@@ -91,6 +91,12 @@ def test_an_unknown_checksum_is_said_and_the_computed_one_printed(server, tmp_pa
     assert (tmp_path / PUBLISHED["endodac"].file).exists()
 
 
+def test_a_name_without_suffix_is_a_folder_to_be_made(server, tmp_path):
+    argv = ["weights", "get", "vda-small", "-o", str(tmp_path / "new"), "--quiet"]
+    assert cli.main(argv) == EXIT_OK
+    assert (tmp_path / "new" / PUBLISHED["vda-small"].file).read_bytes() == CONTENT
+
+
 def test_a_licence_with_conditions_is_accepted_first(server, tmp_path, monkeypatch, capsys):
     file = tmp_path / "base.pth"
     argv = ["weights", "get", "vda-base", "-o", str(file), "--quiet"]

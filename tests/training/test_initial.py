@@ -83,3 +83,12 @@ def test_what_it_lacks_are_adapters_and_they_change_nothing_yet(start):
     fresh = {path: leaf for group in start.trained.values() for path, leaf in group.items() if path not in shipped}
     assert {path.split(".")[-1] for path in fresh} == {"scale_in", "scale_out"}
     assert all(isinstance(leaf, jax.Array) and (np.asarray(leaf) == 1).all() for leaf in fresh.values())
+
+
+def test_weights_are_made_where_jax_has_no_processor_of_its_own(monkeypatch):
+    def accelerators_alone(backend=None, **_):
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(initial.jax, "local_devices", accelerators_alone)
+    start = initial_networks(toy_config(SHIPPED, resnet_layers=10), None)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(start.trained))
