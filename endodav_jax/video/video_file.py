@@ -27,6 +27,8 @@ _REST_BYTES, _REST_SHARE = 100_000, 0.2
 SPLIT = "split it there and run the parts one by one"
 # Streams without a container, and therefore without times.
 _BARE = ("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "vc1", "obu")
+# Of the decoders that predict from other frames, those that report as much damage with slice threads as without.
+_SLICES_TELL = ("hevc", "ffv1")
 
 
 class VideoFile:
@@ -216,10 +218,15 @@ def decode_live(stream: av.VideoStream, name: str, reading: Reading, fps: Fracti
 
 
 def prepare_decoder(stream: av.VideoStream) -> None:
-    """Sets what each decoder needs for speed, or to report damage."""
+    """Sets what each decoder needs to report damage, and what speed that leaves."""
     context = stream.codec_context
-    # With several frames in flight, FFV1's decoder may corrupt the good frame before a damaged one.
-    context.thread_type = "SLICE" if context.name == "ffv1" else "AUTO"
+    # With several frames in flight, a decoder may hand out a frame before it knows that the frame is damaged (H.264),
+    # corrupt the good one before it (FFV1), or report an error together with the last frames, in which case PyAV drops
+    # the error.  With slices decoded side by side, H.264 and MPEG-2 leave more damage unmarked than one thread does.
+    if context.codec.intra_only or context.name in _SLICES_TELL:
+        context.thread_type = "SLICE"
+    else:
+        context.thread_count = 1
     if context.name == "mjpeg":  # the one common decoder that paints over damage without marking the frame
         context.options = {"err_detect": "explode"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from endodav_jax.errors import UserError
-from endodav_jax.video import upright
+from endodav_jax.video import upright, video_file
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.video_file import VideoFile
 from tests.media_fixtures import cut_short, damage, moving_picture, noisy_picture, turn, write_video
@@ -145,6 +145,54 @@ def test_a_hole_of_zeros_ends_the_reading(tmp_path, codec, packet):
             good.append(frame.rgb)
     assert packet - 4 <= len(good) <= packet
     np.testing.assert_array_equal(good, sound[: len(good)])
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9"])
+def test_an_error_in_the_last_packet_is_not_lost(tmp_path, codec):
+    """PyAV drops an error that comes together with frames, as with several frames in flight at the end of a file."""
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else None
+    path = write_video(tmp_path / "a.mp4", map(moving_picture, range(20)), codec=codec, options=options)
+    sound = [frame.rgb for frame in VideoFile(path)]
+    with av.open(str(path)) as container:
+        start = [packet.pos for packet in container.demux(video=0) if packet.size][-1]
+    data = bytearray(path.read_bytes())
+    data[start : start + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    good = []
+    with pytest.raises(ReadingStopped, match="Invalid data"):
+        for frame in VideoFile(path):
+            good.append(frame.rgb)
+    assert 14 <= len(good) <= 19
+    np.testing.assert_array_equal(good, sound[: len(good)])
+
+
+def test_slices_of_hevc_decoded_side_by_side_hide_no_damage(tmp_path, monkeypatch):
+    path = tmp_path / "a.mkv"
+    options = {"x265-params": "log-level=none:slices=3", "crf": "18"}
+    write_video(path, (noisy_picture(i, 192, 128) for i in range(8)), codec="libx265", options=options)
+    data = path.read_bytes()
+
+    def read() -> tuple[list[np.ndarray], str]:
+        frames: list[np.ndarray] = []
+        try:
+            frames.extend(frame.rgb for frame in VideoFile(path))
+        except (ReadingStopped, UserError) as error:
+            return frames, str(error)
+        return frames, ""
+
+    def decode_in_one_thread(stream):
+        stream.codec_context.thread_count = 1
+
+    rng = np.random.default_rng(3)
+    for place in rng.integers(len(data) // 10, len(data) - 100, 20):
+        noise = b"" if place % 2 else rng.bytes(100)
+        path.write_bytes(data[:place] + noise + data[place + 100 :])
+        side_by_side = read()
+        with monkeypatch.context() as patch:
+            patch.setattr(video_file, "prepare_decoder", decode_in_one_thread)
+            one_by_one = read()
+        assert side_by_side[1] == one_by_one[1]
+        np.testing.assert_array_equal(side_by_side[0], one_by_one[0])
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
