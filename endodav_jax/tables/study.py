@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
-from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
+from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
@@ -187,8 +187,8 @@ class _Patient:
         identity = {name: value for name, value in dataclasses.asdict(config).items() if name in _TRAINED_BY}
         identity["data"] = {name: value for name, value in identity["data"].items() if name != "path"}
         identity |= {"version": __version__}
-        if config.weights == SHIPPED:
-            identity["weights"] = sha256_of_shipped()
+        if config.weights in SHIPPED_WEIGHTS:
+            identity["weights"] = sha256_of_shipped(config.weights)
         if not NETWORKS[network].starts:
             return config.weights, identity | {"train": None}
         folder = self.workdir / "trained" / f"{network}-{digest_of_identity(identity)}"

@@ -84,7 +84,7 @@ def _sensible(rate: Fraction | None) -> Fraction | None:
 
 
 def _measured_rate(reopen: Reopen) -> Fraction | None:
-    """Returns the frame rate given by the times of the first packets, None for fewer than three."""
+    """Returns the frame rate given by the times of the first packets, None for fewer than three or no sensible one."""
     container, stream = reopen()
     times: set[int] = set()
     with container:
@@ -99,4 +99,4 @@ def _measured_rate(reopen: Reopen) -> Fraction | None:
         if len(times) < 3 or not stream.time_base:
             return None
         rate = Fraction(len(times) - 1) / ((max(times) - min(times)) * Fraction(stream.time_base))
-        return rate.limit_denominator(1001)
+        return _sensible(rate.limit_denominator(1001))

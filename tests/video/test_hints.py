@@ -215,6 +215,21 @@ def test_a_rate_that_cannot_be_gives_way_to_the_guess(tmp_path):
     assert VideoFile(path).fps == 25
 
 
+def test_one_wild_time_does_not_make_the_rate_zero(tmp_path):
+    times = [0.04 * k + (0.008 if k % 3 == 1 else 0) for k in range(20)]
+    path = write_video(tmp_path / "a.flv", map(numbered_picture, range(20)), times=times, options=X264 | {"bf": "0"})
+    data = bytearray(path.read_bytes())
+    place, pictures = 13, []
+    # Tags: kind, 3 bytes of length, 4 of time (the highest last), 3 of the stream's number, data, 4 of length.
+    while place < len(data):
+        if data[place] == 9:
+            pictures.append(place)
+        place += 11 + int.from_bytes(data[place + 1 : place + 4], "big") + 4
+    data[pictures[8] + 7] = 0x70
+    path.write_bytes(data)
+    assert VideoFile(path).fps > 0
+
+
 def test_a_variable_rate_keeps_its_average(tmp_path):
     times = np.cumsum([0.04, 0.08, 0.2] * 12)
     video = VideoFile(write_video(tmp_path / "v.mp4", map(numbered_picture, range(36)), times=times))
