@@ -36,7 +36,8 @@ class ReadingConfig(RuntimeConfig):
       stereo: which half of the frame to use, if it contains two views above or beside each other.
       max_len: maximum number of frames; 0 for all.
       max_res: maximum length of the longer side of the frames, in pixels; 0 keeps their size.
-      mask: `none`, `auto` (finds the view inside a dark border) or a mask image, nonzero inside the view.
+      mask: the part of the frame that shows something: `auto` (finds the view inside a dark border, without burnt-in
+        text), `none` (all of it) or a mask image, nonzero inside the view.  Depth outside is 0.
       cmap: colour map for disparity or metric depth: near is bright.
       overwrite: replace existing files.
       quiet: print nothing but errors.
@@ -49,7 +50,7 @@ class ReadingConfig(RuntimeConfig):
     stereo: Stereo = "none"
     max_len: int = 0
     max_res: int = 0
-    mask: Annotated[str, spelled(metavar="auto|none|FILE")] = "none"
+    mask: Annotated[str, spelled(metavar="auto|none|FILE")] = "auto"
     cmap: ColourMap = "inferno"
     overwrite: bool = False
     quiet: bool = False
@@ -145,11 +146,13 @@ class StreamConfig(ReadingConfig):
       save: outputs to write if a folder is given: vis (a video of depth as colours), npy (depth frame by
         frame), or none.
       range: disparity range of the colours, `low,high`; empty for the widest range seen so far.
+      mask: as for recordings, but `none` unless given: a live source cannot be looked at in advance.
     """
 
     source: Annotated[str, *positional("SOURCE")]
     save: Annotated[tuple[LiveOutput, ...], Listed] = ("vis",)
     range: Annotated[str, spelled(metavar="LOW,HIGH")] = ""
+    mask: Annotated[str, spelled(metavar="auto|none|FILE")] = "none"
 
     _section = "stream"
 

@@ -36,7 +36,7 @@ def view_of(reader: FrameReader, how: str) -> np.ndarray | None:
 
 
 def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Returns what `view_of` does and, with `auto`, one line for each picture in the picture.
+    """Returns what `view_of` does and, with `auto`, lines for the user: how large the view is, pictures in the picture.
 
     Raises:
       UserError: as for `view_of`.
@@ -46,7 +46,8 @@ def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[s
     if how == "auto":
         samples = reader.samples(SAMPLES)
         overlays = find_overlays(varied(samples, lambda: (frame.rgb for frame in reader)))
-        return _view_without(samples, overlays.drawn), overlays.notes()
+        view = _view_without(samples, overlays.drawn)
+        return view, (*_note(view), *overlays.notes())
     return read_view(how, reader.size, reader.full_size), ()
 
 
@@ -123,6 +124,12 @@ def _inside_border(frames: Sequence[np.ndarray], drawn: np.ndarray | None) -> np
     # The rim itself is blurred into the border.
     view = cv2.erode(view, _disc(max(1, min(height, width) // RIM)), borderValue=1).astype(bool)
     return view if SMALLEST < view.mean() < FULL else None
+
+
+def _note(view: np.ndarray | None) -> tuple[str, ...]:
+    if view is None:
+        return ()
+    return (f"shows something in {100 * view.mean():.0f}% of the frame; depth is 0 in the rest (--mask none keeps it)",)
 
 
 def read_view(path: str, size: tuple[int, int], full_size: tuple[int, int]) -> np.ndarray:

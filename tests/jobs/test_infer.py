@@ -192,8 +192,8 @@ def test_a_masked_view_is_zero_outside_and_does_not_stretch_the_colours(endodav,
     pictures = [np.where(view[..., None], 90 + moving_picture(i, 96, 128) // 2, 2).astype(np.uint8) for i in range(8)]
     video = write_video(tmp_path / "m.mp4", pictures)
     Image.fromarray(view).save(tmp_path / "view.png")
-    for mask in ("auto", tmp_path / "view.png"):
-        assert endodav(video, "--mask", mask, "--save", "npz,ply", "--overwrite")[0] == 0
+    for mask in ([], ["--mask", "auto"], ["--mask", tmp_path / "view.png"]):
+        assert endodav(video, *mask, "--save", "npz,ply", "--overwrite")[0] == 0
         with np.load(tmp_path / "out" / "m_depths.npz") as file:
             outside = file["disparities"][0] == 0
             assert (outside == ~view).mean() > 0.98
@@ -201,6 +201,11 @@ def test_a_masked_view_is_zero_outside_and_does_not_stretch_the_colours(endodav,
         meta = json.loads((tmp_path / "out" / "m_meta.json").read_text())
         assert meta["range"]["disparities"][0] > 0.3
         assert meta["mask"]["share_inside"] == pytest.approx(view.mean(), abs=0.02)
+        told = [note for note in meta["mask"]["notes"] if "depth is 0 in the rest" in note]
+        assert len(told) == (0 if "view.png" in str(mask) else 1)
+    assert endodav(video, "--mask", "none", "--overwrite")[0] == 0
+    with np.load(tmp_path / "out" / "m_depths.npz") as file:
+        assert (file["disparities"][0][~view] > 0).mean() > 0.5
 
 
 def test_a_variable_rate_is_said_with_all_times(endodav, tmp_path):
