@@ -35,7 +35,7 @@ class ShippedFiles:
 
 _PHANTOM = "phantom_vitt.safetensors"
 
-SHIPPED = "shipped"  # what training starts from
+SHIPPED = "shipped"  # what the study starts from
 VARIED = "shipped-varied"  # a depth network pretrained longer, under other lamps and lenses
 WITHOUT_WEIGHTS = VARIED  # what inference uses if no weights are named: the best on real video (docs/benchmarks.md)
 

@@ -119,7 +119,7 @@ def _sections(story: Story) -> list[Section]:
             [
                 text(
                     f"The network (weights: {story.config.weights}) is tested on a family of rendered scenes, "
-                    f"{phantom.family}. The shipped network was trained on another one, with different shapes, "
+                    f"{phantom.family}. The shipped networks were trained on others, with different shapes, "
                     f"textures and light. It is evaluated unchanged, fine-tuned for {steps} steps on "
                     f"{phantom.sequences} sequences without their depth or poses, and evaluated again on held-out "
                     "sequences.",
@@ -190,7 +190,8 @@ def _beside_the_study(story: Story) -> list[str]:
     charts = [
         text(
             "The study trains for longer, with larger frames, more of them a step, on twice as many scenes "
-            "(endodav reproduce study). Each seed is another patient."
+            "(endodav reproduce study), and starts from the network `shipped`, which is steadier. Each seed is another "
+            "patient."
         )
     ]
     for name in ("abs_rel", "tae"):
