@@ -14,6 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from endodav_jax import cli
+from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS
 from endodav_jax.config import Config, config_from_dict, load_config_file
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +99,7 @@ def test_what_the_notes_of_configurations_read_is_what_their_commands_write():
                 made |= {workdir, f"{workdir}/model"}
                 named = (config.weights, config.data.path, config.train.validation_path, config.evaluate.path)
                 read |= dict.fromkeys(named, path.name)
-    assert {place: name for place, name in read.items() if place not in made | {"", "shipped"}} == {}
+    assert {place: name for place, name in read.items() if place not in made | {"", *SHIPPED_WEIGHTS}} == {}
 
 
 def test_pages_and_headings_that_the_programs_name_are_there():
