@@ -19,7 +19,7 @@ from endodav_jax.video.colour import colour_table
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.live import open_live
 from endodav_jax.video.reader import FrameReader
-from endodav_jax.video.view_mask import view_of
+from endodav_jax.video.view_mask import find_view
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,14 +104,14 @@ def stream(
     for kind in kinds:
         if paths[kind].exists() and not config.overwrite:
             raise UserError(f"{paths[kind]}: already exists; pass --overwrite to replace it")
-    inside = view_of(reader, config.mask)
+    inside, view_notes = find_view(reader, config.mask)
     estimator, _ = load_estimator(weights, config)
     with StopsHeld() as stops:
         session = _recorded(
             reader, estimator, config, {kind: paths[kind] for kind in kinds}, inside, colours_span, stops
         )
         if session.seconds and not config.quiet:
-            for note in source.notes:
+            for note in (*source.notes, *view_notes):
                 print(f"{source.name}: {note}", file=sys.stderr)
             print(f"{source.name}: {len(session.seconds)} frames, {Latency.of(session.seconds)}")
         return _exit_code(session)

@@ -39,7 +39,7 @@ from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.video.undistort import Undistorter
 from endodav_jax.video.undistorted_reader import UndistortedReader
-from endodav_jax.video.view_mask import view_of
+from endodav_jax.video.view_mask import find_view
 
 MANY_REPEATED = 0.3  # of the frames, above which that is said
 UP_TO_SCALE = "up to scale"
@@ -123,7 +123,10 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             raise UserError(f"{file}: already exists; pass --overwrite to replace it")
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
-    inside = view_of(reader, config.mask)
+    inside, view_notes = find_view(reader, config.mask)
+    if not config.quiet:
+        for note in view_notes:
+            print(f"{reader.source.name}: {note}", file=sys.stderr)
     instruments = find_instruments(config.instruments, reader)
     given = None
     if config.intrinsics:

@@ -26,20 +26,14 @@ NOTCH = 12  # shadows at the rim narrower than two of this many parts of the fra
 RIM = 160  # one of this many parts of the frame is trimmed all around
 
 
-def view_of(reader: FrameReader, how: str) -> np.ndarray | None:
-    """Returns the view, bool [H, W], for `none` (None: everything), `auto` (see `detect_view`) or a mask image's name.
+def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Returns the view for `none` (None: everything), `auto` (see `detect_view`) or a mask image's name.
+
+    Returns:
+      bool [H, W], and, with `auto`, lines for the user: how large the view is, and each picture in the picture.
 
     Raises:
       UserError: see `read_view`; or `auto` for a live source, which cannot be sampled in advance.
-    """
-    return find_view(reader, how)[0]
-
-
-def find_view(reader: FrameReader, how: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Returns what `view_of` does and, with `auto`, lines for the user: how large the view is, pictures in the picture.
-
-    Raises:
-      UserError: as for `view_of`.
     """
     if how == "none":
         return None, ()
