@@ -9,13 +9,19 @@ from endodav_jax.export.openvino_file import require_openvino
 from endodav_jax.inference.runtimes import Engine, Runtime, RuntimePrecision
 
 EXTRAS = 'pip install "endodav-jax[onnx,openvino]"'
-# A video with vits at 224x280, 2 cores, ms per frame in float32: OpenVINO 50, JAX 169 (AVX2); 44 and 129 (AVX-512).
-# One window with matrix units (AMX): 91 and 114.  `tools/benchmark.py inference --runtime all` compares them.
+# A video with vits at 224x280, 2 cores, ms per frame in float32: OpenVINO 50, onnxruntime 92, JAX 169 (AVX2); 44, 79
+# and 129 (AVX-512).  One window with matrix units (AMX): OpenVINO 91, JAX 114.
+# `tools/benchmark.py inference --runtime all` compares them.
 MEASURED = "faster than JAX on every CPU where both were measured"
 
 
-def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engine, str]:
+def choose_runtime(runtime: Runtime, precision: RuntimePrecision, live: bool = False) -> tuple[Engine, str]:
     """Returns the runtime to use, and the reason as one line for the user.
+
+    Args:
+      runtime: the requested one, or `auto`.
+      precision: of the activations.
+      live: for a live source, where JAX is as fast as onnxruntime.
 
     Raises:
       UserError: the requested runtime does not support the precision here.
@@ -29,6 +35,8 @@ def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engin
     if jax.default_backend() != "cpu":
         return "jax", f"runtime jax: it uses this machine's {jax.default_backend()}"
     missing = [name for name in ("openvino", "jax2onnx") if not installed(name)]
+    if missing == ["openvino"] and installed("onnxruntime") and precision == "float32" and not live:
+        return "onnxruntime", f"runtime onnxruntime: {MEASURED}; OpenVINO, not installed, is faster still"
     if missing:
         return "jax", instead(f"{missing[0]} is not installed; {EXTRAS}")
     try:
@@ -40,9 +48,9 @@ def choose_runtime(runtime: Runtime, precision: RuntimePrecision) -> tuple[Engin
     return "openvino", f"runtime openvino: {MEASURED}"
 
 
-def instead(reason: str) -> str:
-    """The line that says why `auto` takes JAX, though OpenVINO would be faster."""
-    return f"runtime jax: OpenVINO is faster on a CPU, but {reason}"
+def instead(reason: str, faster: str = "OpenVINO") -> str:
+    """The line that says why `auto` takes JAX, though another runtime would be faster."""
+    return f"runtime jax: {faster} is faster on a CPU, but {reason}"
 
 
 def installed(package: str) -> bool:

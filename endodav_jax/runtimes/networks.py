@@ -31,7 +31,7 @@ def network_for(
     """
     if wanted.precision != "int8" and (wanted.int8_frames or wanted.int8_force):
         raise UserError(f"--int8-frames, --int8-force: only valid with --precision int8, not {wanted.precision}")
-    engine, why = choose_runtime(wanted.runtime, wanted.precision)
+    engine, why = choose_runtime(wanted.runtime, wanted.precision, live=use == "stream")
     if wanted.precision == "int8":
         from endodav_jax.runtimes.int8 import Int8Files
 
@@ -53,5 +53,6 @@ def network_for(
             if wanted.runtime != "auto":
                 raise
             first, *others = str(error).splitlines()
-            why = instead(" ".join([first, *others[-1:]]))  # a process's last words say most
+            name = "OpenVINO" if engine == "openvino" else engine
+            why = instead(" ".join([first, *others[-1:]]), name)  # a process's last words say most
     return JaxNetwork(*merge_adapters(dataclasses.replace(config, precision=wanted.precision), params)), why

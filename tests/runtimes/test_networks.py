@@ -172,7 +172,13 @@ def test_auto_says_what_it_took_and_why(monkeypatch):
     monkeypatch.setattr(choose, "require_openvino", lambda option: None)
     engine, said = choose_runtime("auto", "float32")
     assert (engine, "pip install" in said) == ("jax", True)
-    installed |= {"openvino", "jax2onnx"}
+    installed |= {"onnxruntime", "jax2onnx"}
+    engine, said = choose_runtime("auto", "float32")
+    assert (engine, "OpenVINO, not installed" in said) == ("onnxruntime", True)
+    for live, precision in ((True, "float32"), (False, "bfloat16")):
+        engine, said = choose_runtime("auto", precision, live)
+        assert (engine, "pip install" in said) == ("jax", True)
+    installed.add("openvino")
     engine, said = choose_runtime("auto", "float32")
     assert (engine, "faster than JAX" in said) == ("openvino", True)
     engine, said = choose_runtime("auto", "bfloat16")
