@@ -4,7 +4,9 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -12,7 +14,9 @@ from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.cli import main
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR
 from endodav_jax.export.sessions import open_session
+from endodav_jax.inference.estimator import DepthEstimator
 from tests.inference.networks import IMAGE_SHAPE, small_config, small_params
+from tests.media_fixtures import numbered_picture, write_video
 
 pytest.importorskip("jax2onnx", reason="the extra [onnx] is not installed")
 pytestmark = [
@@ -48,6 +52,22 @@ def test_every_part_of_an_onnx_export_agrees_with_the_network_in_both_runtimes(s
             for part in ("video", "encode", "coarse", "fine", "stream_first", "stream_next", "stream_step")
         )
         assert "above" not in out
+
+
+def test_the_loop_of_the_docs_runs_a_video(site, onnx_folder, tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    loop = text.split("## A loop over a video")[1].split("```py\n")[1].split("```")[0]
+    height, width = IMAGE_SHAPE
+    pictures = [numbered_picture(number, height, width) for number in range(60)]
+    video = write_video(tmp_path / "procedure.mp4", pictures, options={"crf": "10"})
+    scope: dict = {}
+    exec(loop.replace("out/vits_onnx", str(onnx_folder)).replace("procedure.mp4", str(video)), scope)
+    with av.open(str(video)) as file:
+        frames = np.stack([frame.reformat(width, height, "rgb24").to_ndarray() for frame in file.decode(video=0)])
+    config, params = small_config("endodav"), small_params("endodav")
+    expected = DepthEstimator(config, params).infer(frames, "none")
+    assert len(expected) == 60
+    np.testing.assert_allclose(np.stack(scope["disparities"]), expected, atol=1e-4 * np.ptp(expected))
 
 
 def test_one_part_of_a_folder_is_compared_with_that_part(site, onnx_folder, tmp_path, capsys):
