@@ -2,21 +2,27 @@
 
 import dataclasses
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import av
+import jax
 import numpy as np
 import pytest
 
 from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.cli import main
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR
+from endodav_jax.export import export, verify
 from endodav_jax.export.sessions import open_session
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.models import DepthModelConfig, window_network
+from endodav_jax.video.reader import FrameReader, open_source
 from tests.inference.networks import IMAGE_SHAPE, small_config, small_params
-from tests.media_fixtures import numbered_picture, write_video
+from tests.media_fixtures import moving_picture, numbered_picture, write_video
 
 pytest.importorskip("jax2onnx", reason="the extra [onnx] is not installed")
 pytestmark = [
@@ -25,6 +31,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
+
+DOCS = Path(__file__).parents[2] / "docs" / "export.md"
+LINE = re.compile(r"^  (\w+) +(\w+) +largest (\S+)  mean (\S+)$", re.MULTILINE)  # a part that passes
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +51,26 @@ def onnx_folder(site):
     return site / "onnx"
 
 
+@pytest.fixture(scope="module")
+def black_box(site):
+    """A whole network in one file, for any number of frames."""
+    file = site / "endodac.onnx"
+    assert main(["export", str(site / "endodac"), str(file), "--what", "onnx", "--dynamic-batch"]) == EXIT_OK
+    return file
+
+
+def encoded(config: DepthModelConfig, frames: np.ndarray) -> list[np.ndarray]:
+    """Features of frames [N, H, W, 3], by the network as it was before the export: its adapters are not folded in."""
+    encode = jax.jit(window_network(config, small_params("endodav")).encode)
+    return [np.asarray(leaf) for leaf in encode(frames)]
+
+
+def assert_same_features(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    """Within 1e-4 of each one's range."""
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.ptp(theirs))
+
+
 def test_every_part_of_an_onnx_export_agrees_with_the_network_in_both_runtimes(site, onnx_folder, capsys):
     for engine in ("onnxruntime", "openvino"):
         words = ["verify-export", str(onnx_folder), "--weights", str(site / "endodav"), "--engine", engine]
@@ -55,8 +84,7 @@ def test_every_part_of_an_onnx_export_agrees_with_the_network_in_both_runtimes(s
 
 
 def test_the_loop_of_the_docs_runs_a_video(site, onnx_folder, tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
-    loop = text.split("## A loop over a video")[1].split("```py\n")[1].split("```")[0]
+    loop = DOCS.read_text().split("## A loop over a video")[1].split("```py\n")[1].split("```")[0]
     height, width = IMAGE_SHAPE
     pictures = [numbered_picture(number, height, width) for number in range(60)]
     video = write_video(tmp_path / "procedure.mp4", pictures, options={"crf": "10"})
@@ -92,26 +120,44 @@ def test_half_precision_passes_its_own_check(site, capsys):
     assert "above" not in capsys.readouterr().out
 
 
-def test_a_black_box_file_says_what_it_is(site, capsys):
+def test_a_black_box_file_says_what_it_is(site, black_box, capsys):
     import onnx
 
-    file = site / "endodac.onnx"
-    assert main(["export", str(site / "endodac"), str(file), "--what", "onnx", "--dynamic-batch"]) == EXIT_OK
-    model = onnx.load(file)
+    model = onnx.load(black_box)
     about = json.loads({prop.key: prop.value for prop in model.metadata_props}["endodav_jax"])
     assert (about["card"]["licence"], about["config"]["family"]) == ("MIT", "endodac")
     assert [about["opset"]] == [opset.version for opset in model.opset_import if not opset.domain]
+    assert about["normalisation"] is None  # EndoDAC takes frames as they are
     assert about["output"]["units"].startswith("inverse depth")
     assert [port.name for port in (*model.graph.input, *model.graph.output)] == ["frames", "disparity"]
     frames = np.random.default_rng(0).random((3, 3, 256, 320), np.float32)
-    whole = open_session(file)(frames)[0]
+    whole = open_session(black_box)(frames)[0]
     ports = {"inputs": {"frames": ["batch", 3, 256, 320]}, "outputs": {"disparity": ["batch", *whole.shape[1:]]}}
     assert about["ports"] == {"frame": ports}
-    assert np.allclose(whole[1:2], open_session(file)(frames[1:2])[0], atol=1e-5)
-    assert main(["verify-export", str(file), "--weights", str(site / "endodac")]) == EXIT_OK
+    assert np.allclose(whole[1:2], open_session(black_box)(frames[1:2])[0], atol=1e-5)
+    assert main(["verify-export", str(black_box), "--weights", str(site / "endodac")]) == EXIT_OK
     capsys.readouterr()
-    assert main(["verify-export", str(file), "--weights", str(site / "endodav")]) == EXIT_USER_ERROR
+    assert main(["verify-export", str(black_box), "--weights", str(site / "endodav")]) == EXIT_USER_ERROR
     assert "other weights" in capsys.readouterr().err
+
+
+def test_the_normalisation_that_every_part_states_is_the_one_within_the_network(onnx_folder):
+    import onnx
+
+    about = json.loads((onnx_folder / "network.json").read_text())
+    stated = about["normalisation"]
+    assert stated == {
+        "mean": [0.485, 0.456, 0.406],
+        "standard_deviation": [0.229, 0.224, 0.225],
+        "applied": "within the network",
+    }
+    for file in about["parts"].values():
+        (text,) = (prop.value for prop in onnx.load(onnx_folder / file).metadata_props if prop.key == "endodav_jax")
+        assert json.loads(text)["normalisation"] == stated
+    frames = np.random.default_rng(2).random((1, *IMAGE_SHAPE, 3), np.float32)
+    by_hand = (frames - np.float32(stated["mean"])) / np.float32(stated["standard_deviation"])
+    expected = encoded(dataclasses.replace(small_config("endodav"), normalise=False), by_hand)
+    assert_same_features(open_session(onnx_folder / "encode.onnx")(np.moveaxis(frames, -1, 1)), expected)
 
 
 def test_a_metric_network_gives_depth_in_metres_by_that_name(site):
@@ -145,23 +191,84 @@ def test_a_changed_weight_is_found(site, onnx_folder, capsys):
     assert "above" in capsys.readouterr().out
 
 
-def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site):
+def test_an_openvino_export_passes_its_check_and_a_changed_weight_does_not(site, black_box, monkeypatch, capsys):
+    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    # The ONNX file that OpenVINO's is made from is there already.
+    monkeypatch.setattr(export, "write_onnx", lambda *given: shutil.copy(black_box, given[-1] / "frame.onnx"))
+    source, folder = str(site / "endodac"), site / "openvino"
+    assert main(["export", source, str(folder), "--what", "openvino", "--dynamic-batch"]) == EXIT_OK
+    assert {path.name for path in folder.iterdir()} == {"frame.bin", "frame.xml", "network.json"}
+    about = json.loads((folder / "network.json").read_text())
+    assert (about["format"], about["parts"], about["opset"]) == ("openvino", {"frame": "frame.xml"}, None)
+    capsys.readouterr()
+    assert main(["verify-export", str(folder), "--weights", source]) == EXIT_OK
+    assert [line[:2] for line in LINE.findall(capsys.readouterr().out)] == [("frame", "random"), ("frame", "rendered")]
+    tensors = re.findall(r'type="f32"[^>]* offset="(\d+)" size="(\d+)"', (folder / "frame.xml").read_text())
+    size, offset = max((int(size), int(offset)) for offset, size in tensors)
+    largest = np.memmap(folder / "frame.bin", np.float32, "r+", offset, (size // 4,))
+    largest[: size // 8] *= np.float32(1.2)
+    largest.flush()
+    assert main(["verify-export", str(folder), "--weights", source]) == EXIT_SOME_FAILED
+    assert "above" in capsys.readouterr().out
+
+
+def test_a_file_is_compared_on_frames_of_the_video_that_is_given(site, onnx_folder, tmp_path, monkeypatch, capsys):
+    seen = []  # means of the frames that the file is given
+
+    def opened(path, *rest):
+        session = open_session(path, *rest)
+
+        def watched(*arrays):
+            seen.append(arrays[0].mean())
+            return session(*arrays)
+
+        return watched
+
+    monkeypatch.setattr(verify, "open_session", opened)
+    video = write_video(tmp_path / "a.mp4", map(moving_picture, range(12)))
+    words = ["--weights", str(site / "endodav"), "-i", str(video)]
+    assert main(["verify-export", str(onnx_folder / "stream_step.onnx"), *words]) == EXIT_OK
+    lines = LINE.findall(capsys.readouterr().out)
+    assert [line[:2] for line in lines] == [("stream_step", "random"), ("stream_step", "video")]
+    for _, _, largest, mean in lines:
+        assert 0 < float(mean) < float(largest) < 1e-4
+    # 40 frames of noise, then the video's, the last one until there are 40.
+    read = [frame.rgb.mean() / 255 for frame in FrameReader(open_source(str(video)))]
+    assert len(read) == 12
+    assert min(np.diff(read)) > 0.005
+    np.testing.assert_allclose(seen[40:], read + read[-1:] * 28, atol=0.002)
+    video.unlink()
+    assert main(["verify-export", str(onnx_folder / "stream_step.onnx"), *words]) == EXIT_USER_ERROR
+    assert f"{video}: " in capsys.readouterr().err
+
+
+def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site, tmp_path):
+    """As `docs/export.md` shows it, but for the file and the frames."""
     folder = site / "stablehlo"
     assert main(["export", str(site / "endodav"), str(folder), "--what", "stablehlo"]) == EXIT_OK
-    program = (
-        "import sys, json, numpy as np\n"
-        "from jax import export\n"
-        "read = lambda name: export.deserialize(bytearray(open(name, 'rb').read()))\n"
-        f"encode = read({str(folder / 'encode.stablehlo')!r})\n"
-        f"frames = np.full((1, 3, {IMAGE_SHAPE[0]}, {IMAGE_SHAPE[1]}), 0.5, np.float32)\n"
-        "print(json.dumps([list(encode.platforms), [list(f.shape) for f in encode.call(frames)]]))\n"
+    (shown,) = re.findall(r"^## StableHLO without this package\n+```py\n(.*?)^```", DOCS.read_text(), re.M | re.S)
+    for old, new in (
+        ("out/vits_stablehlo/encode.stablehlo", str(folder / "encode.stablehlo")),
+        ("np.zeros((1, 3, 224, 280), np.float32)", "np.load('frames.npy')"),
+    ):
+        assert shown.count(old) == 1
+        shown = shown.replace(old, new)
+    after = (
+        "import json, sys\n"
+        "print(json.dumps(encode.platforms))\n"
+        "np.savez('features.npz', *features)\n"
         "assert 'endodav_jax' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=folder)
+    frames = np.random.default_rng(3).random((1, *IMAGE_SHAPE, 3), np.float32)
+    np.save(tmp_path / "frames.npy", np.ascontiguousarray(np.moveaxis(frames, -1, 1)))
+    done = subprocess.run([sys.executable, "-c", shown + after], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    platforms, shapes = json.loads(done.stdout)
-    assert platforms == ["cpu", "cuda", "tpu"]
+    assert json.loads(done.stdout) == ["cpu", "cuda", "tpu"]
+    with np.load(tmp_path / "features.npz") as saved:
+        features = list(saved.values())
+    assert_same_features(features, encoded(small_config("endodav"), frames))
     about = json.loads((folder / "network.json").read_text())
+    shapes = [list(leaf.shape) for leaf in features]
     assert shapes == list(about["ports"]["encode"]["outputs"].values())
     assert shapes[0] == [1, 2, 3, 96]
     assert about["opset"] is None
