@@ -189,6 +189,16 @@ def test_a_mask_blackens_the_outside_and_a_live_source_has_none_to_find(tmp_path
     assert "--mask auto: standard input can be read only once; give a mask image" in capsys.readouterr().err
 
 
+def test_the_view_of_a_file_is_looked_for_on_request_and_said(tmp_path, capsys):
+    rows, columns = np.mgrid[:96, :128]
+    view = (columns - 64) ** 2 + (rows - 48) ** 2 < 40**2
+    pictures = [np.where(view[..., None], 90 + moving_picture(i, 96, 128) // 2, 2).astype(np.uint8) for i in range(8)]
+    video = write_video(tmp_path / "round.mp4", pictures)
+    for mask, told in ([], False), (["--mask", "auto"], True):
+        assert cli.main(["stream", str(video), *mask]) == 0
+        assert ("depth is 0 in the rest" in capsys.readouterr().err) == told
+
+
 def test_latency_leaves_out_the_frames_that_compile():
     latency = job.Latency.of([30.0, 10.0] + [0.04] * 99 + [1.0])
     assert (latency.start, latency.median, latency.slow) == pytest.approx((40_000, 40, 40))
