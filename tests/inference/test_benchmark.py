@@ -51,6 +51,24 @@ def test_loops_are_counted_as_often_as_they_run(machine):
     assert counted(machine, lambda a: jax.lax.map(lambda x: x @ x, a), (6, 4, 4)) == 6 * 2 * 4**3
 
 
+def test_the_bytes_of_a_product_are_those_of_its_operands_and_its_result(machine):
+    arrays = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in ((6, 5, 7), (6, 7, 3))]
+    looped = jax.jit(lambda a, b: jax.lax.map(lambda pair: pair[0] @ pair[1], (a, b))).trace(*arrays)
+    assert machine.matrix_bytes(looped.jaxpr.jaxpr) == 6 * 2 * (5 * 7 + 7 * 3 + 5 * 3)
+
+
+def test_a_program_s_roof_is_the_matrix_rate_or_what_memory_allows():
+    entry = {"precision": "float32", "frames": 2, "processor_ms": 20.0, "gflop": 1.0, "gflops": 50.0, "types": {}}
+    figures = {
+        "machine": {}, "network": {"family": "vda", "preset": "vits", "image_shape": [224, 280]},
+        "matrix_gflops": {"float32": 100.0}, "memory_gb_per_s": 10.0,
+        "programs": [{"program": "encode", "flop_per_byte": 40.0, **entry},
+                     {"program": "fine", "flop_per_byte": 6.0, **entry}],
+    }  # fmt: skip
+    lines = tool("programs").report(figures).splitlines()
+    assert [line.split()[-4:] for line in lines[3:5]] == [["40", "100", "50", "50%"], ["6", "60", "50", "83%"]]
+
+
 def test_the_types_that_a_compiled_program_computes_in_are_told():
     types = tool("programs").types_of(
         "%fused (p: bf16[4,1000]) -> f32[4,1000] {\n"
@@ -81,6 +99,23 @@ def test_runtimes_stand_beside_one_another_with_their_shares_and_what_is_missing
     assert [line.split()[:2] for line in lines[2:4]] == [["openvino", "int8"], ["jax", "float32"]]
     assert lines[2].split()[-2:] == ["0.25", "9"]
     assert lines[-1] == "not measured: openvino bfloat16: not on this processor"
+
+
+def test_a_clone_that_python_imports_is_run_where_there_is_pytorch(tmp_path, monkeypatch):
+    tools = tool("_side_by_side")
+    (tmp_path / "video_depth_anything").mkdir()
+    (tmp_path / "video_depth_anything" / "video_depth.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    real = importlib.util.find_spec
+    with_pytorch = {"torch"}
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: (real("json") if with_pytorch else None) if name == "torch" else real(name),
+    )
+    assert Path(tools.importable_clone()) == tmp_path
+    with_pytorch.clear()
+    assert tools.importable_clone() == ""
 
 
 def test_what_a_runtime_prints_besides_its_figures_is_passed_over():

@@ -39,27 +39,58 @@ def matrix_rate(dtype: jnp.dtype, clock: Callable[[], float] = time.perf_counter
     return 2 * size**3 / min(seconds) / 1e9
 
 
+def memory_rate(clock: Callable[[], float] = time.perf_counter) -> float:
+    """GB/s of memory: a large array is read and written in place, the best of a few, by a clock in seconds."""
+    array = jnp.ones(2**26, jnp.float32)  # far larger than any cache
+    add_one = jax.jit(lambda array: array + 1, donate_argnums=0)
+    array = add_one(array).block_until_ready()
+    seconds = []
+    for _ in range(REPEATS):
+        started = clock()
+        array = add_one(array).block_until_ready()
+        seconds.append(clock() - started)
+    return 2 * array.nbytes / min(seconds) / 1e9
+
+
 def matrix_flops(jaxpr: core.Jaxpr) -> int:
     """Floating-point operations of all matrix products and convolutions; loops count as often as they run.
 
     XLA's own count takes the body of a loop only once, which is why this one is needed too.
     """
-    total = 0
+    return sum(times * _flops(equation) for equation, times in _products(jaxpr))
+
+
+def matrix_bytes(jaxpr: core.Jaxpr) -> int:
+    """Bytes that all matrix products and convolutions read and write if none finds its operands in a cache."""
+    return sum(
+        times
+        * sum(variable.aval.size * variable.aval.dtype.itemsize for variable in equation.invars + equation.outvars)
+        for equation, times in _products(jaxpr)
+    )
+
+
+def _flops(equation: core.JaxprEqn) -> int:
+    params = equation.params
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        inner = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+        return 2 * inner * equation.outvars[0].aval.size
+    kernel = equation.invars[1].aval
+    channels_out = kernel.shape[params["dimension_numbers"].rhs_spec[0]]
+    # Zeros that a derivative inserts into its cotangent are not multiplied.
+    spread = math.prod(params["lhs_dilation"])
+    return 2 * kernel.size // channels_out * equation.outvars[0].aval.size // spread
+
+
+def _products(jaxpr: core.Jaxpr, times: int = 1) -> Iterator[tuple[core.JaxprEqn, int]]:
+    """Every matrix product and convolution, and how often it runs."""
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
-        if name == "dot_general":
-            (contracted, _), _ = params["dimension_numbers"]
-            inner = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
-            total += 2 * inner * equation.outvars[0].aval.size
-        elif name == "conv_general_dilated":
-            kernel = equation.invars[1].aval
-            channels_out = kernel.shape[params["dimension_numbers"].rhs_spec[0]]
-            # Zeros that a derivative inserts into its cotangent are not multiplied.
-            spread = math.prod(params["lhs_dilation"])
-            total += 2 * kernel.size // channels_out * equation.outvars[0].aval.size // spread
-        times = params["length"] if name == "scan" else 1
-        total += times * sum(matrix_flops(inner) for inner in _inner_jaxprs(params))
-    return total
+        if name in ("dot_general", "conv_general_dilated"):
+            yield equation, times
+        repeats = params["length"] if name == "scan" else 1
+        for inner in _inner_jaxprs(params):
+            yield from _products(inner, times * repeats)
 
 
 def _inner_jaxprs(params: dict) -> Iterator[core.Jaxpr]:

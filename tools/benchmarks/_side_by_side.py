@@ -74,10 +74,13 @@ def measure(args, turns: int) -> dict:
       UserError: nothing could be measured.
     """
     config, _ = _networks.network(args.family, args.preset, args.weights)
+    clone = "" if args.stream else args.published or importable_clone()
     weights = str(Path(args.weights).resolve()) if Path(args.weights).exists() and args.weights else args.weights
     wanted = {"family": args.family, "preset": args.preset, "weights": weights, "size": args.size}
     commands, missing = [], []
-    for runtime, precision in _wanted(args.only, bool(args.published)):
+    if not (clone or args.stream or args.only):
+        missing.append("the published network, in PyTorch: add --published with a clone of Video-Depth-Anything")
+    for runtime, precision in _wanted(args.only, bool(clone)):
         if (runtime, precision) == ("openvino", "bfloat16") and not processor_has_bfloat16():
             missing.append("openvino bfloat16: not on this processor")
             continue
@@ -85,7 +88,7 @@ def measure(args, turns: int) -> dict:
             missing.append(f"{runtime} {precision}: {absent[0]} is not installed")
             continue
         if runtime == "published":
-            commands.append((runtime, precision, _published(args, config, precision)))
+            commands.append((runtime, precision, _published(args, clone, config, precision)))
             continue
         request = wanted | {"runtime": runtime, "precision": precision, "stream": args.stream}
         commands.append((runtime, precision, [sys.executable, "-m", "benchmarks._runner", json.dumps(request)]))
@@ -146,11 +149,23 @@ def _wanted(only: Sequence[str], published: bool) -> list[tuple[str, str]]:
     return [(runtime, precision) for runtime, precision in pairs if runtime != "published" or published]
 
 
-def _published(args, config, precision: str) -> list[str]:
+def importable_clone() -> str:
+    """The folder of a clone of Video-Depth-Anything that this Python imports, if it has PyTorch as well; "" if not."""
+    package = importlib.util.find_spec("video_depth_anything")
+    if package is None or importlib.util.find_spec("torch") is None:
+        return ""
+    return str(Path(next(iter(package.submodule_search_locations or [""]))).parent)
+
+
+def _published(args, clone: str, config, precision: str) -> list[str]:
     """The command that runs the published network."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    clone = str(Path(args.published).resolve())
-    request = {"clone": clone, "preset": args.preset, "image_shape": config.image_shape, "threads": threads}
+    request = {
+        "clone": str(Path(clone).resolve()),
+        "preset": args.preset,
+        "image_shape": config.image_shape,
+        "threads": threads,
+    }
     return [args.published_python, "-m", "benchmarks._published", json.dumps(request | {"precision": precision})]
 
 

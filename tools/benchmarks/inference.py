@@ -64,7 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--only", nargs="+", default=(), choices=_side_by_side.PAIRS, metavar="RUNTIME:PRECISION",
         help=f"with --runtime all: no others than these of {', '.join(_side_by_side.PAIRS)}")  # fmt: skip
-    add("--published", default="", help="with --runtime all: a clone of Video-Depth-Anything, run in PyTorch, too")
+    add(
+        "--published",
+        default="",
+        help="with --runtime all: a clone of Video-Depth-Anything, run in PyTorch, too; "
+        "not needed where this Python has PyTorch and imports the clone",
+    )
     add("--published-python", default=sys.executable, help="the Python that has PyTorch (default: this one)")
     add("--json", type=_options.figures_file, help="write the figures there, too")
 
@@ -98,7 +103,7 @@ def check(args: argparse.Namespace) -> None:
     if args.published and args.stream:
         raise UserError("--published: the published network has no stream; omit it, or --stream")
     wanted = [pair for pair in args.only if pair.startswith("published:")]
-    if wanted and not args.published:
+    if wanted and not (args.published or _side_by_side.importable_clone()):
         raise UserError(f"--only {wanted[0]}: needs --published CLONE")
 
 

@@ -1,6 +1,9 @@
-"""Each program of inference by itself: its share of the matrix rate, and what XLA computes in which dtype.
+"""Each program of inference by itself: its place under the roofline, and what XLA computes in which dtype.
 
     python tools/benchmark.py programs --preset vits
+
+The roof of a program is the rate of large matrix products, or what memory allows if each of its products and
+convolutions reads its operands from memory and writes its result there, which is the most that they can take.
 
 Times are processor time, so that other work on the machine matters little; on one core (`taskset -c 0`) they equal
 wall time.  The types are those of the program as XLA compiled it: what it converts, and in which type products,
@@ -59,11 +62,13 @@ def run_arguments(args: argparse.Namespace) -> None:
 def measure(args: argparse.Namespace) -> dict:
     """All figures, as a tree that JSON can hold."""
     rates = {name: _machine.matrix_rate(jnp.dtype(name), time.process_time) for name in PRECISIONS}
+    memory = _machine.memory_rate(time.process_time)
     config, params = _networks.network(args.family, args.preset, args.weights)
     return {
         "machine": _machine.describe(),
         "network": {"family": config.family, "preset": config.preset, "image_shape": list(config.image_shape)},
         "matrix_gflops": rates,
+        "memory_gb_per_s": memory,
         "programs": [
             entry | {"precision": precision}
             for precision in PRECISIONS
@@ -95,9 +100,11 @@ def _of_precision(config, params: dict, precision: str, turns: int) -> list[dict
             started = time.process_time()
             jax.block_until_ready(compiled(*given))
             seconds.append(time.process_time() - started)
-        flops = _machine.matrix_flops(traced.jaxpr.jaxpr)
+        jaxpr = traced.jaxpr.jaxpr
+        flops = _machine.matrix_flops(jaxpr)
         found.append({"program": name, "frames": frames[name], "processor_ms": 1e3 * min(seconds[1:]),
                       "gflop": flops / 1e9, "gflops": flops / 1e9 / min(seconds[1:]),
+                      "flop_per_byte": flops / _machine.matrix_bytes(jaxpr),
                       "types": types_of(compiled.as_text())})  # fmt: skip
     return found
 
@@ -131,16 +138,20 @@ def types_of(text: str) -> dict[str, dict[str, float]]:
 def report(figures: dict) -> str:
     """The figures for a reader."""
     rates, network = figures["matrix_gflops"], figures["network"]
-    rows = [("program", "precision", "processor ms a frame", "GFLOP a frame", "GFLOP/s", "of the matrix rate")]
+    rows = [
+        ("program", "precision", "processor ms a frame", "GFLOP a frame", "FLOP a byte", "roof", "GFLOP/s", "of it")
+    ]
     for entry in figures["programs"]:
+        roof = min(rates[entry["precision"]], entry["flop_per_byte"] * figures["memory_gb_per_s"])
         rows.append(
             (entry["program"], entry["precision"], f"{entry['processor_ms'] / entry['frames']:.1f}",
-             f"{entry['gflop'] / entry['frames']:.2f}", f"{entry['gflops']:.0f}",
-             f"{entry['gflops'] / rates[entry['precision']]:.0%}")
+             f"{entry['gflop'] / entry['frames']:.2f}", f"{entry['flop_per_byte']:.0f}", f"{roof:.0f}",
+             f"{entry['gflops']:.0f}", f"{entry['gflops'] / roof:.0%}")
         )  # fmt: skip
     lines = [
         f"{network['family']} {network['preset']} at {network['image_shape']}, {figures['machine']}",
-        f"matrix products: {', '.join(f'{rate:.0f} GFLOP/s {name}' for name, rate in rates.items())}",
+        f"matrix products: {', '.join(f'{rate:.0f} GFLOP/s {name}' for name, rate in rates.items())}; "
+        f"memory: {figures['memory_gb_per_s']:.1f} GB/s",
         *plain_table(rows, left=2),
         "millions of values, by the types of what goes in and comes out (bodies of loops once):",
     ]
