@@ -21,7 +21,7 @@ from endodav_jax.export.sessions import open_session
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.models import DepthModelConfig, window_network
 from endodav_jax.video.reader import FrameReader, open_source
-from tests.inference.networks import IMAGE_SHAPE, small_config, small_params
+from tests.inference.networks import IMAGE_SHAPE, lively_params, small_config, small_params
 from tests.media_fixtures import moving_picture, numbered_picture, write_video
 
 pytest.importorskip("jax2onnx", reason="the extra [onnx] is not installed")
@@ -172,6 +172,44 @@ def test_a_metric_network_gives_depth_in_metres_by_that_name(site):
     assert [port.name for port in model.graph.output] == ["depth"]
     assert about["output"] == {"name": "depth", "units": "metres along the optical axis"}
     assert "metres" in model.doc_string
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("family", "fields", "output"),
+    [
+        ("endodav", {"adapter": "dvlora", "head": "multi"}, "disparity"),
+        ("endodav", {"adapter": "lora", "temporal_adapter": False}, "disparity"),
+        ("vda", {"output": "metric_depth"}, "depth"),
+        ("endodac", {"adapter": "ssb", "head": "single"}, "disparity"),
+    ],
+)
+def test_other_adapters_heads_and_outputs_are_exported_as_they_compute(tmp_path, family, fields, output):
+    config = dataclasses.replace(small_config(family), **fields)
+    save_model(tmp_path / "weights", config, {"depth": lively_params(config)}, Card("random", "MIT"))
+    export.export_network(tmp_path / "weights", tmp_path / "network.onnx", "onnx")
+    about, _ = verify.read_manifest(tmp_path / "network.onnx")
+    assert [list(ports["outputs"]) for ports in about.ports.values()] == [[output]]
+    (found,) = verify.verify_export(tmp_path / "network.onnx", tmp_path / "weights", {}, "onnxruntime")
+    assert 0 < found.mean < found.largest < verify.TOLERANCE["float32"]
+
+
+def test_a_dynamic_batch_gives_each_frame_what_it_has_alone(site):
+    folder = site / "batches"
+    network = export.merged_float32(small_config("endodav"), small_params("endodav"))
+    parts = ("encode", "fine")
+    about = export.write_parts(*network, Card("random", "MIT"), folder, "onnx", dynamic_batch=True, only=parts)
+    frames = np.random.default_rng(4).random((3, 3, *IMAGE_SHAPE), np.float32)
+    encode, fine = (open_session(folder / f"{part}.onnx") for part in ("encode", "fine"))
+    features = encode(frames)
+    expected = encoded(small_config("endodav"), np.moveaxis(frames, 1, -1))
+    assert_same_features(features, expected)
+    coarse = np.random.default_rng(5).standard_normal((3, *about.ports["fine"]["inputs"]["path_3"][1:]), np.float32)
+    (together,) = fine(coarse, *features[2:])
+    assert together.shape == (3, *IMAGE_SHAPE)
+    for i in range(3):
+        (alone,) = fine(coarse[i : i + 1], *(leaf[i : i + 1] for leaf in features[2:]))
+        np.testing.assert_allclose(together[i : i + 1], alone, rtol=0, atol=1e-5 * np.ptp(alone))
 
 
 def test_a_changed_weight_is_found(site, onnx_folder, capsys):

@@ -27,6 +27,11 @@ def small_config(family: str) -> DepthModelConfig:
 
 @functools.cache
 def small_params(family: str) -> dict:
+    """`lively_params` of the family's small network."""
+    return lively_params(small_config(family))
+
+
+def lively_params(config: DepthModelConfig) -> dict:
     """Weights that are neither zero nor one (as initialised, motion modules and adapters would do nothing).
 
     Layer scale and the motion modules' kernels are small, as trained ones are; otherwise twelve random blocks and
@@ -42,7 +47,7 @@ def small_params(family: str) -> dict:
         centre, deviation = BESIDES_KERNELS.get(path[-1].key, (0.0, 0.1))
         return np.float32(centre) + np.float32(deviation) * noise
 
-    params = jax.tree.map_with_path(weights, abstract_params(small_config(family)))
-    if family != "endodac":  # the last rectifier must not cut everything off
+    params = jax.tree.map_with_path(weights, abstract_params(config))
+    if config.head == "single":  # the last rectifier must not cut everything off
         params["head"]["output"]["conv3"]["bias"] += np.float32(3)
     return params

@@ -31,6 +31,7 @@ from endodav_jax.runtimes.networks import network_for
 from tests.data.tiny_source import prepare_tiny
 from tests.evaluation.plane_videos import PlaneSource
 from tests.inference.networks import small_config, small_params
+from tests.media_fixtures import moving_picture, write_video
 
 pytestmark = [
     # onnxscript and OpenVINO call what their own dependencies have marked as old.
@@ -163,6 +164,63 @@ def test_evaluate_measures_what_a_runtime_gives(exported, tmp_path, capsys):
     assert found["openvino"]["runtime"].startswith("runtime openvino")
     errors = [results["overall"]["abs_rel"] for results in found.values()]
     assert errors[0] == pytest.approx(errors[1], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["infer", "stream"])
+def test_a_command_writes_the_same_depth_by_every_runtime(exported, tmp_path, capsys, command):
+    config, params = exported
+    save_model(tmp_path / "weights", config, {"depth": params}, Card("random", "none"))
+    video = write_video(tmp_path / "clip.mp4", map(moving_picture, range(6)))
+    depth = {}
+    for runtime in ("jax", "onnxruntime", "openvino"):
+        out = tmp_path / runtime
+        words = [command, str(video), "--weights", str(tmp_path / "weights"), "-o", str(out), "--save", "npy"]
+        assert main([*words, "--runtime", runtime]) == EXIT_OK
+        said = capsys.readouterr()
+        assert runtime == "jax" or f"runtime {runtime}, as requested" in said.out + said.err
+        depth[runtime] = np.stack([np.load(file) for file in sorted((out / "clip_depths_npy").iterdir())])
+    assert len(depth["jax"]) == 6
+    for runtime in ("onnxruntime", "openvino"):
+        np.testing.assert_allclose(depth[runtime], depth["jax"], rtol=1e-3)
+        assert not np.array_equal(depth[runtime], depth["jax"])  # another program computed it
+
+
+@pytest.mark.slow
+def test_bfloat16_by_openvino_differs_by_its_rounding(exported):
+    if not choose.processor_has_bfloat16():
+        pytest.skip("OpenVINO has no bfloat16 on this processor")
+    config, params = exported
+    frames = np.random.default_rng(2).integers(0, 255, (3, 60, 80, 3), np.uint8)
+    expected = DepthEstimator(config, params).infer(frames)
+    network, _ = network_for(config, params, RuntimeConfig(runtime="openvino", precision="bfloat16"))
+    found = DepthEstimator.of(network).infer(frames)
+    assert 1e-4 < largest_share(found, expected) < 0.05
+    ours, _ = network_for(config, params, RuntimeConfig(precision="bfloat16"))
+    assert largest_share(DepthEstimator.of(ours).infer(frames), expected) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("after", "forced", "taken"), [(0.1019, False, True), (0.1021, False, False), (0.1021, True, True)]
+)
+def test_int8_is_refused_where_it_costs_more_than_two_hundredths(tmp_path, monkeypatch, after, forced, taken):
+    monkeypatch.setenv("ENDODAV_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(int8, "require_nncf", lambda option: None)
+    monkeypatch.setattr(int8, "processor_has_bfloat16", lambda: False)
+    monkeypatch.setattr(int8, "cached_export", lambda config, params: None)
+    config, params = small_config("endodac"), small_params("endodac")
+    files = int8.Int8Files(config, params, forced=forced)
+    card = Card("int8", "none", notes=("fine in int8",))
+    measured = cost.Cost("frames", 0.1, after, 48)
+    card = dataclasses.replace(card, entries={"cost": dataclasses.asdict(measured)})
+    about = Manifest("openvino", "int8", config, card, {}, "0")
+    monkeypatch.setattr(int8, "cached", lambda folder, write, whole: about)
+    monkeypatch.setattr(files, "_folder", lambda use: tmp_path)
+    if taken:
+        assert files.said("frames") == "fine in int8"
+        return
+    with pytest.raises(UserError, match=r"abs rel 0\.1000 -> 0\.1021 \(\+2\.1%\).*, above 2%; add --int8-force"):
+        files.said("frames")
 
 
 def test_auto_says_what_it_took_and_why(monkeypatch):

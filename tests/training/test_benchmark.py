@@ -8,10 +8,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import nnx
 
 from endodav_jax.data.contract import check_batch
 from endodav_jax.errors import UserError
-from tests.training.toy import toy_batch, toy_config
+from endodav_jax.training.initial import initial_networks
+from endodav_jax.training.partition import join_groups
+from tests.training.toy import LENGTH, SIZE, toy_batch, toy_config
 
 TOOLS = Path(__file__).parents[2] / "tools"
 TOY = ["--preset", "vitt", "--clip-length", "2", "--size", "64x64", "--image-shape", "28x28"]
@@ -113,6 +116,18 @@ def test_a_step_asks_for_no_more_operations_than_its_parts(train):
     for update in updates:
         inner = sum(flops for (of, _), flops in counted.items() if of == update)
         assert counted["", update] == pytest.approx(inner, rel=0.02), update
+    # The second update asks for each neighbouring pair's flow once in each direction, though frames share them.  The
+    # first needs them both ways for each frame and neighbour, since its batch statistics are those of the pass; half of
+    # them with a derivative (two forward passes' worth) before which they are recomputed.
+    start = initial_networks(config, None)
+    flow = nnx.merge(start.graphdef, join_groups(start.trained, start.frozen), start.statistics, copy=True).flow
+    frame = jnp.zeros((1, SIZE, SIZE, 3))
+    once = train._machine.matrix_flops(jax.make_jaxpr(lambda a, b: flow(a, b, train=False))(frame, frame).jaxpr)
+    for phase in phases:
+        found = counted[f"{train._train_parts.DEPTH_UPDATE}, {phase.name}", "flow network, forward"]
+        assert found == 2 * (LENGTH + 1) * once
+    passes = 2 * LENGTH * (2 + 2 + 1)
+    assert 0.9 * passes * once < counted[train._train_parts.FLOW_UPDATE, "flow network, training"] <= passes * once
     # The frozen encoder has no derivative in the temporal phase.
     spatial, temporal = (
         counted[f"{train._train_parts.DEPTH_UPDATE}, {name}", "depth network, training"]
