@@ -101,6 +101,15 @@ def source_class(kind: str) -> Callable[..., Source]:
     return getattr(importlib.import_module(module), name)
 
 
+def splits_of_data_set(name: str) -> tuple[str, ...]:
+    """Returns the splits that data sets of a name, `Kind.data_set`, can have; none if no kind makes them."""
+    for kind, entry in KINDS.items():
+        if entry.data_set == name:
+            source: typing.Any = source_class(kind)
+            return source.splits
+    return ()
+
+
 def nothing_found(source: Source) -> UserError:
     """Returns the error for a place that holds nothing of a source's kind."""
     place = getattr(source, "root", source.name)

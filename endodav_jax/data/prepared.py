@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from endodav_jax.data.builders.features import skip_image_decoding
 from endodav_jax.data.builders.video import SEQUENCES_FILE, tfds_split
+from endodav_jax.data.kinds import splits_of_data_set
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_text
 from endodav_jax.video.undistort import Undistorter
@@ -110,10 +111,9 @@ def find_split(path: str | Path, split: str) -> Path:
         raise UserError(f"{path}: several data sets have a split {split!r}; name one of {', '.join(map(str, having))}")
     if not having:
         known = sorted({name for folder in found for name in read_cards(folder)})
-        raise UserError(
-            f"{path}: no split {split!r} was prepared, only {', '.join(known)}; add it: endodav prepare ... "
-            f"--split {split}"
-        )
+        can_be_added = any(split in splits_of_data_set(folder.parents[1].name) for folder in found)
+        cure = f"add it: endodav prepare ... --split {split}" if can_be_added else f"name {' or '.join(known)}"
+        raise UserError(f"{path}: no split {split!r} was prepared, only {', '.join(known)}; {cure}")
     return having[0]
 
 

@@ -1,6 +1,7 @@
 """`endodav prepare`: from bytes on disk in every raw layout to training batches and evaluation frames."""
 
 import dataclasses
+import re
 import shutil
 import tempfile
 import types
@@ -225,6 +226,17 @@ def test_a_camera_that_is_not_known_is_said_and_kept_with_the_data(tmp_path, cap
     assert main([*command, "--intrinsics", "64,64,30,20", "--overwrite"]) == EXIT_OK
     assert capsys.readouterr().err == ""
     assert sequences_without_camera(folder, "train") == []
+
+
+@pytest.mark.parametrize(
+    ("split", "cure"), [("all", "add it: endodav prepare ... --split all"), ("test", "only train; name train")]
+)
+def test_a_split_that_is_missing_is_to_be_added_only_if_the_kind_has_it(tmp_path, split, cure):
+    write_frames(tmp_path / "raw", render_truth(2, *SHAPE))
+    command = ["prepare", "frames", str(tmp_path / "raw"), str(tmp_path / "out"), "--quiet", "--split", "train"]
+    assert main(command) == EXIT_OK
+    with pytest.raises(UserError, match=re.escape(cure)):
+        find_split(tmp_path / "out", split)
 
 
 def test_every_kind_can_be_built_and_documents_its_options():
