@@ -25,6 +25,7 @@ from endodav_jax.training.step import ADAM, FLOW, TrainStep, new_state
 
 FLOW_UPDATE, DEPTH_UPDATE = "first update, whole", "second update, whole"
 OPTIMISER = "optimiser"
+QUANTITIES = ("seconds", "processor_seconds", "gflop")  # of a part; another program affects the first of them alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,25 +135,29 @@ def measure(parts: list[Part], repeats: int) -> list[dict]:
     for part in parts:
         program = jax.jit(part.run).lower(*part.arguments).compile()
         jax.block_until_ready(program(*part.arguments))
-        seconds = []
+        turns = []
         for _ in range(repeats):
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             jax.block_until_ready(program(*part.arguments))
-            seconds.append(time.perf_counter() - started)
-        found = {"name": part.name, "of": part.of, "seconds": float(np.median(seconds))}
-        figures.append(found | {"gflop": counted[part.of, part.name] / 1e9})
+            turns.append((time.perf_counter() - started[0], time.process_time() - started[1]))
+        seconds, processor_seconds = np.median(turns, axis=0).tolist()
+        figures.append({"name": part.name, "of": part.of, "seconds": seconds, "processor_seconds": processor_seconds,
+                        "gflop": counted[part.of, part.name] / 1e9})  # fmt: skip
     for update in [found for found in figures if any(part.of == found["name"] for part in parts)]:
         inner = [found for found in figures if found["of"] == update["name"]]
-        rest = {key: update[key] - sum(found[key] for found in inner) for key in ("seconds", "gflop")}
+        rest = {key: update[key] - sum(found[key] for found in inner) for key in QUANTITIES}
         figures.append({"name": "losses, warps and the rest", "of": update["name"], **rest})
     return figures
 
 
 def report(figures: list[dict]) -> list[str]:
     """The figures as text: each update, and below it its parts."""
-    lines = []
+    lines = [f"{'':<36}   seconds   processor s      GFLOP   GFLOP/s"]
     for found in (figure for figure in figures if not figure["of"]):
         for row in (found, *(inner for inner in figures if inner["of"] == found["name"])):
             name = ("    " if row["of"] else "  ") + row["name"]
-            lines.append(f"{name:<36}{row['seconds']:8.3f} s {row['gflop']:10.1f} GFLOP")
+            rate = row["gflop"] / row["processor_seconds"] if row["processor_seconds"] > 0 else 0
+            lines.append(
+                f"{name:<36}{row['seconds']:10.3f}{row['processor_seconds']:14.3f}{row['gflop']:11.1f}{rate:10.1f}"
+            )
     return lines
