@@ -99,6 +99,21 @@ def made(clip, tmp_path_factory):
     return Layout.find(out / "scene")
 
 
+def test_the_view_that_was_found_is_said_before_the_work(endodav, tmp_path):
+    folder = tmp_path / "round"
+    folder.mkdir()
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    seen = (y - SIZE[0] / 2) ** 2 + (x - SIZE[1] / 2) ** 2 < (SIZE[0] / 2.2) ** 2
+    for number, taken in enumerate(POSES):
+        Image.fromarray(np.where(seen[..., None], look(taken)[0], 0).astype(np.uint8)).save(
+            folder / f"{number:03d}.png"
+        )
+    for mask, told in ([], True), (["--mask", "none"], False):
+        code, _, err = endodav(folder, "-o", tmp_path / "scene", *mask)  # the seer has no pose network
+        assert code == EXIT_USER_ERROR
+        assert ("depth is 0 in the rest (--mask none keeps it)" in err) == told
+
+
 def test_everything_that_the_layout_promises_is_there(made):
     assert made.stem == "wall"
     assert {path.name for path in made.folder.iterdir()} == {path.name for path in made.fixed()}
