@@ -1,9 +1,11 @@
 """Every file of `configs/` is a whole configuration, and those of the paper say what the paper says."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.jobs.describe import describe
 from endodav_jax.main import JOBS
@@ -76,7 +78,16 @@ def test_a_row_of_the_ablation_differs_from_the_published_run_in_its_two_switche
     )
 
 
-def test_an_own_endoscope_needs_no_calibration_and_its_highlights_count_in_no_loss():
-    objective = built("finetune_own.py").train.objective
-    assert objective.learn_intrinsics
-    assert objective.highlight_threshold == 0.98
+def test_an_own_endoscope_needs_no_calibration_as_published_and_its_highlights_count_in_no_loss():
+    published, own = (built(name).train.objective for name in ("finetune_published.py", "finetune_own.py"))
+    assert (published.learn_intrinsics, own.learn_intrinsics) == (True, False)
+    assert published.highlight_threshold == own.highlight_threshold == 0.98
+
+
+def test_an_own_endoscope_is_fine_tuned_as_the_study_does_from_the_network_that_inference_uses():
+    study, own = built("phantom_study.py"), built("finetune_own.py")
+    assert (own.weights, own.model) == (WITHOUT_WEIGHTS, study.model)
+    assert own.train.learning_rates == study.train.learning_rates
+    objective = dataclasses.replace(own.train.objective, highlight_threshold=study.train.objective.highlight_threshold)
+    assert objective == study.train.objective
+    assert not own.data.phantom.family

@@ -52,9 +52,13 @@ _SMALL_TRAINING = (
     "--config.train.objective.scales=(0,)", "--config.train.objective.remat=False",
 )  # fmt: skip
 SMALLER = {
-    "prepare frames": ("--size", "64x64"),
+    "prepare frames": ("--size", "64x64", "--intrinsics", "60,60,32,32"),
     "prepare scared": ("--split", "train,validation,test", "--size", "64x64"),
-    "main --config finetune_own": _SMALL_TRAINING,
+    "main --config finetune_published": _SMALL_TRAINING,
+    # No camera moves in the moving picture.
+    "main --config finetune_own": (
+        *_SMALL_TRAINING, "--config.train.objective.camera=pose", "--config.train.objective.learn_intrinsics=True",
+    ),
     "main --config endodav_vitb_scared": _SMALL_TRAINING,
     "main --config smoke": (*_SMALL_TRAINING, "--config.data.phantom.frames=4"),
     # What would train for days is given.

@@ -21,9 +21,9 @@ from tests.training.toy import toy_config
 SHIPPED_NETWORKS = {"model": DepthModelConfig.endodav("vitt", image_shape=(28, 28)), "resnet_layers": 10}
 
 
-def finetune_own(model: DepthModelConfig | None = None, **train) -> Config:
+def finetune_published(model: DepthModelConfig | None = None, **train) -> Config:
     """The configuration from the shipped weights, with another network or fields of `train`."""
-    config = read_config("finetune_own")
+    config = read_config("finetune_published")
     train = dataclasses.replace(config.train, **train)
     return dataclasses.replace(config, weights=SHIPPED, model=model or config.model, train=train)
 
@@ -32,11 +32,11 @@ def finetune_own(model: DepthModelConfig | None = None, **train) -> Config:
     ("config", "line"),
     [
         (
-            finetune_own(),
+            finetune_published(),
             "shipped: networks of other sizes .*; set config.model.preset=vitt, config.train.resnet_layers=10$",
         ),
-        (finetune_own(SHIPPED_NETWORKS["model"]), "; set config.train.resnet_layers=10$"),
-        (finetune_own(resnet_layers=10), "; set config.model.preset=vitt$"),
+        (finetune_published(SHIPPED_NETWORKS["model"]), "; set config.train.resnet_layers=10$"),
+        (finetune_published(resnet_layers=10), "; set config.model.preset=vitt$"),
     ],
 )
 def test_weights_of_other_sizes_say_which_fields_to_set_before_anything_is_written(config, line, tmp_path):
@@ -44,13 +44,13 @@ def test_weights_of_other_sizes_say_which_fields_to_set_before_anything_is_writt
     with pytest.raises(UserError, match=line):
         train(dataclasses.replace(config, data=data), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    check_weights(finetune_own(**SHIPPED_NETWORKS))
+    check_weights(finetune_published(**SHIPPED_NETWORKS))
 
 
 def test_registration_that_the_weights_lack_cannot_be_kept(tmp_path):
     model, params, card = load_model(SHIPPED)
     save_model(tmp_path / "depth", model, {"depth": params["depth"]}, card)
-    config = dataclasses.replace(finetune_own(**SHIPPED_NETWORKS), weights=str(tmp_path / "depth"))
+    config = dataclasses.replace(finetune_published(**SHIPPED_NETWORKS), weights=str(tmp_path / "depth"))
     check_weights(config)
     objective = dataclasses.replace(config.train.objective, learn_registration=False)
     kept = dataclasses.replace(config, train=dataclasses.replace(config.train, objective=objective))
@@ -62,7 +62,7 @@ def test_registration_that_the_weights_lack_cannot_be_kept(tmp_path):
 def test_weights_of_motion_networks_alone_fit_any_depth_network(monkeypatch):
     alone = Networks(None, {"flow": {}, "transform": {}}, Card("motion networks", "none"), None)
     monkeypatch.setattr(initial, "load_networks", lambda source: alone)
-    check_weights(finetune_own())
+    check_weights(finetune_published())
 
 
 @pytest.fixture(scope="module")
