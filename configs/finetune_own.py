@@ -11,7 +11,7 @@ What trains is as published: the SSB vectors and the output convolutions.  The s
 but for the network that training starts from (the one that inference uses without weights), two clips a step instead of
 three, intervals up to 4, and specular highlights, which are excluded from every loss.
 
-If the camera is not known, `--config.data.intrinsics=constant` takes the published guess in its place.  The published
+If the camera is not known, `--config.data.intrinsics=guessed` takes a guess in its place.  The published
 training, on the published weights, which learns the intrinsics as well: `finetune_published`.
 """
 

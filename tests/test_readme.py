@@ -25,7 +25,7 @@ from tests.quick_compilation import QUICK_COMPILATION
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # In the order in which a user goes through them: later ones use what earlier ones have made.
-PAGES = ("infer", "weights", "data", "evaluate", "finetune", "reproduce")
+PAGES = ("infer", "finetune", "weights", "data", "evaluate", "reproduce")
 TEXTS = [README, *((ROOT / "docs" / f"{page}.md").read_text() for page in PAGES)]
 _FRAMES = 6
 

@@ -60,7 +60,8 @@ class DataConfig:
       straddle_sequences: draw windows from all sequences joined in file order, as published, so that some
         start in one sequence and end in the next.
       short_sequences: what to do with a sequence of fewer than T + 2 frames.
-      intrinsics: `stored` in the records, or the published `constant` (0.82 W, 1.02 H, W/2, H/2).
+      intrinsics: `stored` in the records; `guessed`, the same also where the data have only a guess in their place; or
+        the published `constant` (0.82 W, 1.02 H, W/2, H/2).
       ground_truth: whether batches carry `depth_mm` and `cam_from_world` (never used by a self-supervised loss).
       neighbour_flow: whether batches carry `neighbour_flow`; a run that solves the camera from it sees to that itself.
       camera_paths: file of solved camera paths, which adds `path_pose`, `path_log_depth` and `path_points` to batches;
@@ -84,7 +85,7 @@ class DataConfig:
     interval_growth: int = 0
     straddle_sequences: bool = False
     short_sequences: Literal["skip", "error"] = "skip"
-    intrinsics: Literal["stored", "constant"] = "stored"
+    intrinsics: Literal["stored", "guessed", "constant"] = "stored"
     ground_truth: bool = False
     neighbour_flow: bool = False
     camera_paths: str = ""

@@ -69,10 +69,10 @@ def _check_camera(config: Config) -> None:
     objective, data = config.train.objective, config.data
     if objective.camera == "path" and not config.weights:
         raise UserError("config.weights: none given; the camera's path is solved with the depth that they predict")
-    if objective.camera != "pose" and data.intrinsics != "stored":
+    if objective.camera != "pose" and data.intrinsics == "constant":
         raise UserError(
             f"config.data.intrinsics: the camera is solved ({objective.camera}) with the intrinsics of the data; use "
-            "stored"
+            "stored, or guessed"
         )
     if objective.camera == "path" and data.straddle_sequences:
         raise UserError(
@@ -120,6 +120,7 @@ def _check_intrinsics(config: Config) -> None:
     if unknown:
         raise UserError(
             f"config.data.path: {data.path}: the camera of {unknown[0]} is not known, its stored intrinsics are a "
-            "guess; prepare the data set again with its camera (--intrinsics) and --overwrite, or set "
-            "config.train.objective.camera=pose and config.train.objective.learn_intrinsics=True"
+            "guess; prepare the data set again with its camera (--intrinsics) and --overwrite, take the guess "
+            "(config.data.intrinsics=guessed), or learn it (config.train.objective.camera=pose and "
+            "config.train.objective.learn_intrinsics=True)"
         )

@@ -119,7 +119,7 @@ def test_switching_one_augmentation_off_leaves_the_others_as_they_were():
         ({"mirror_probability": 2.0}, "data.mirror_probability"),
         ({"workers": -1}, "data.workers"),
         ({"interval_growth": -1}, "data.interval_growth"),
-        ({"intrinsics": "guess"}, "data.intrinsics: 'guess' is not one of stored, constant"),
+        ({"intrinsics": "guess"}, "data.intrinsics: 'guess' is not one of stored, guessed, constant"),
     ],
 )
 def test_contradictions_are_refused_when_the_configuration_is_built(fields, message):

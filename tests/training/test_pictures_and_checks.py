@@ -130,6 +130,7 @@ def test_a_guess_is_not_taken_for_the_camera(camera, tmp_path):
     assert "\n" not in str(caught.value)
     learned = TrainConfig(objective=ObjectiveConfig(learn_intrinsics=True))
     check_config(dataclasses.replace(guessed, train=learned))
+    check_config(dataclasses.replace(guessed, data=dataclasses.replace(guessed.data, intrinsics="guessed")))
 
 
 def test_a_motion_phase_that_trains_the_registration_is_one():
