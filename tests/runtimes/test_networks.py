@@ -167,7 +167,7 @@ def test_evaluate_measures_what_a_runtime_gives(exported, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["infer", "stream"])
+@pytest.mark.parametrize("command", ["infer", pytest.param("stream", marks=pytest.mark.long)])
 def test_a_command_writes_the_same_depth_by_every_runtime(exported, tmp_path, capsys, command):
     config, params = exported
     save_model(tmp_path / "weights", config, {"depth": params}, Card("random", "none"))
