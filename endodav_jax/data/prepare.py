@@ -191,7 +191,8 @@ def camera_notes(infos: dict[str, SequenceInfo]) -> list[str]:
     more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     return [
         f"{unknown[0]}{more}: no camera is known, so the intrinsics are a guess; train with "
-        "train.objective.learn_intrinsics=True, or add the camera (--intrinsics, for own recordings)"
+        "data.intrinsics=guessed or train.objective.learn_intrinsics=True, or add the camera (--intrinsics, for own "
+        "recordings)"
     ]
 
 
