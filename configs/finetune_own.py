@@ -1,4 +1,4 @@
-"""EndoDAV on video from your own endoscope, by the settings that gained most: no depth or poses, a known camera.
+"""EndoDAV on video from your own endoscope, by the settings of our study: no depth or poses, a known camera.
 
     endodav prepare frames my_videos/ data/own --intrinsics FX,FY,CX,CY
     python -m endodav_jax.main --config finetune_own --workdir runs/own --config.data.path=data/own
@@ -8,8 +8,8 @@
 what `--intrinsics` says, in pixels of the videos, or `intrinsics.json` beside them.
 
 What trains is as published: the SSB vectors and the output convolutions.  The settings are those of `phantom_study`,
-but for the network that training starts from (the one that inference uses without weights), two clips a step instead of
-three, intervals up to 4, and specular highlights, which are excluded from every loss.
+but for the network that training starts from (the one that inference uses without weights), 60 steps instead of 200,
+two clips a step instead of three, intervals up to 4, and specular highlights, which are excluded from every loss.
 
 If the camera is not known, `--config.data.intrinsics=guessed` takes a guess in its place.  The published
 training, on the published weights, which learns the intrinsics as well: `finetune_published`.

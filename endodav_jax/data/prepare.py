@@ -190,9 +190,9 @@ def camera_notes(infos: dict[str, SequenceInfo]) -> list[str]:
         return []
     more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     return [
-        f"{unknown[0]}{more}: no camera is known, so the intrinsics are a guess; train with "
-        "data.intrinsics=guessed or train.objective.learn_intrinsics=True, or add the camera (--intrinsics, for own "
-        "recordings)"
+        f"{unknown[0]}{more}: no camera is known, so the intrinsics are a guess; add the camera "
+        "(--intrinsics, for own recordings), or train with data.intrinsics=guessed, or with "
+        "train.objective.camera=pose and train.objective.learn_intrinsics=True"
     ]
 
 

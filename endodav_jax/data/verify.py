@@ -21,7 +21,8 @@ from endodav_jax.errors import UserError
 PLAUSIBLE_MEDIAN_MM = (3.0, 300.0)  # of an endoscope's depth; outside, the unit is probably another
 RUN_STEP = 5  # frames between those whose poses are compared: enough motion, and still the same scene
 RUN_LENGTH = 4
-_NO_CAMERA = "no camera is known; its intrinsics are a guess (train with learned intrinsics)"  # which is no fault
+# Which is no fault.
+_NO_CAMERA = "no camera is known; its intrinsics are a guess (give them, or train with it as guessed or learned)"
 _LEAST_SIDE = 12  # pixels
 _ANCHORS = 4  # frames of a sequence whose signal is measured
 _HALVES_ALIKE = 0.8  # correlation of the halves of two stacked views; that of one view's halves is far lower

@@ -218,7 +218,7 @@ def test_a_camera_that_is_not_known_is_said_and_kept_with_the_data(tmp_path, cap
     command = ["prepare", "frames", str(tmp_path / "raw"), str(tmp_path / "out"), "--quiet", "--split", "train"]
     assert main(command) == EXIT_OK
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("clip: no camera is known, so the intrinsics are a guess; train with")
+    assert line.startswith("clip: no camera is known, so the intrinsics are a guess; add the camera")
     folder = find_split(tmp_path / "out", "train")
     assert sequences_without_camera(folder, "train") == ["clip"]
     (report,) = verify_prepared(folder, ["train"])

@@ -118,7 +118,9 @@ def test_a_path_of_which_no_points_tell_is_not_reliable():
     assert not believes(SteadyDepth(path_of(2, lambda number: {"scale": 1.1**number}), Points()), 2)
 
 
-@pytest.mark.parametrize(("deviation", "apart", "reliable"), [(0.02, 0.4, True), (0.06, 0.1, True), (0.06, 0.4, False)])
+@pytest.mark.parametrize(
+    ("deviation", "apart", "reliable"), [(0.031, 0.4, True), (0.06, 0.1, True), (0.05, 0.4, False)]
+)
 def test_a_path_that_explains_its_points_badly_and_contradicts_depth_is_not_reliable(deviation, apart, reliable):
     rows = rows_of(deviation, apart)
     steady = SteadyDepth(path_of(4, lambda number: {"scale": 1.01**number, "triangulated": rows}), Points())

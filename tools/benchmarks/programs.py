@@ -3,7 +3,7 @@
     python tools/benchmark.py programs --preset vits
 
 The roof of a program is the rate of large matrix products, or what memory allows if each of its products and
-convolutions reads its operands from memory and writes its result there, which is the most that they can take.
+convolutions reads its operands from memory once and writes its result there, as without any fusion.
 
 Times are processor time, so that other work on the machine matters little; on one core (`taskset -c 0`) they equal
 wall time.  The types are those of the program as XLA compiled it: what it converts, and in which type products,
