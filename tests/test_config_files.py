@@ -91,3 +91,15 @@ def test_an_own_endoscope_is_fine_tuned_as_the_study_does_from_the_network_that_
     objective = dataclasses.replace(own.train.objective, highlight_threshold=study.train.objective.highlight_threshold)
     assert objective == study.train.objective
     assert not own.data.phantom.family
+
+
+def test_the_larger_study_differs_from_the_study_in_sizes_alone():
+    study, larger = built("phantom_study.py"), built("phantom_study_192x256.py")
+    phantom = larger.data.phantom
+    assert (phantom.height, phantom.width, larger.model.image_shape) == (192, 256, (168, 224))
+    sizes = {name: getattr(study.data.phantom, name) for name in ("height", "width", "sequences")}
+    assert study == dataclasses.replace(
+        larger,
+        model=dataclasses.replace(larger.model, image_shape=study.model.image_shape),
+        data=dataclasses.replace(larger.data, phantom=dataclasses.replace(phantom, **sizes)),
+    )

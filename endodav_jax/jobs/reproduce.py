@@ -12,6 +12,8 @@ from endodav_jax.tables.given import Given
 
 TableName = Literal["table1", "table2", "study"]
 
+STUDY = "phantom_study"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
@@ -19,15 +21,18 @@ class Command:
 
     Attributes:
       table: table1 for VDA, EndoDAC and EndoDAV on SCARED and Hamlyn; table2 for the ablation; study for the rows of
-        both on rendered videos, without data, trained for hours with the configuration phantom_study.
+        both on rendered videos, without data, trained for hours.
       output: folder for all results; rerun to resume.
       phantom: run every row at small size on phantoms; no data or weights needed.
+      config: for study: how to render and train, by name or file: phantom_study, phantom_study_192x256 (larger frames)
+        or your own.
       seeds: for study: how many patients, each with videos to train on and others to measure on.
     """
 
     table: Annotated[TableName, *positional("TABLE")]
     output: Annotated[Path, spelled("-o", metavar="WORKDIR")]
     phantom: bool = False
+    config: Annotated[str, spelled(metavar="NAME|FILE")] = STUDY
     seeds: int = 3
     given: tyro.conf.OmitArgPrefixes[Given] = Given()
 
@@ -43,6 +48,8 @@ def run(command: Command) -> int:
     """
     if command.table == "study":
         return _study(command)
+    if command.config != STUDY:
+        raise UserError(f"--config {command.config}: is for study; {command.table} trains as published")
     if command.phantom and (command.given.scared or command.given.hamlyn):
         raise UserError("--phantom: replaces --scared and --hamlyn; omit them")
     for name, value in vars(command.given).items():
@@ -56,10 +63,13 @@ def run(command: Command) -> int:
 
 def _study(command: Command) -> int:
     if command.phantom or command.given != Given():
-        raise UserError("study: renders its own videos and starts from the shipped network; give -o and --seeds alone")
+        raise UserError("study: renders its own videos and starts from its configuration's weights; omit other options")
     if command.seeds < 1:
         raise UserError(f"--seeds: {command.seeds} must be at least 1")
     from endodav_jax.config import read_config
     from endodav_jax.tables.study import study
 
-    return study(read_config("phantom_study"), command.seeds, command.output)
+    config = read_config(command.config)
+    if config.job != "train" or not config.data.phantom.family:
+        raise UserError(f"--config {command.config}: does not train on rendered videos; take {STUDY} as an example")
+    return study(config, command.seeds, command.output)

@@ -194,6 +194,16 @@ def test_other_adapters_heads_and_outputs_are_exported_as_they_compute(tmp_path,
     assert 0 < found.mean < found.largest < verify.TOLERANCE["float32"]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("preset", ["vitb", "vitl"])
+def test_the_large_presets_are_exported_as_they_compute(tmp_path, preset):
+    config = DepthModelConfig.endodav(preset, image_shape=(28, 28))
+    save_model(tmp_path / "weights", config, {"depth": lively_params(config)}, Card("random", "MIT"))
+    export.export_network(tmp_path / "weights", tmp_path / "network.onnx", "onnx")
+    (found,) = verify.verify_export(tmp_path / "network.onnx", tmp_path / "weights", {}, "onnxruntime")
+    assert 0 < found.mean < found.largest < verify.TOLERANCE["float32"]
+
+
 def test_a_dynamic_batch_gives_each_frame_what_it_has_alone(site):
     folder = site / "batches"
     network = export.merged_float32(small_config("endodav"), small_params("endodav"))

@@ -7,7 +7,7 @@ import pytest
 
 from endodav_jax.cli import main
 from endodav_jax.config import read_config
-from endodav_jax.errors import EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR
 from endodav_jax.report.evaluation import SHOWN
 from endodav_jax.tables.study import ROWS, study_cells, trained_config
 from endodav_jax.training.checks import check_config
@@ -56,6 +56,9 @@ def test_every_row_of_the_study_can_be_trained_and_sees_as_many_frames_a_step(ne
         (["--seeds", "0"], "--seeds: 0 must be at least 1"),
         (["--phantom"], "study: renders its own videos"),
         (["--scared", "."], "study: renders its own videos"),
+        (["--config", "finetune_own"], "--config finetune_own: does not train on rendered videos"),
+        (["--config", "evaluate"], "--config evaluate: does not train on rendered videos"),
+        (["--config", "nowhere"], "nowhere"),
     ],
 )
 def test_what_the_study_cannot_take_is_refused_in_one_line(options, message, tmp_path, capsys):
@@ -63,6 +66,27 @@ def test_what_the_study_cannot_take_is_refused_in_one_line(options, message, tmp
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_table_of_the_paper_takes_no_configuration(tmp_path, capsys):
+    assert main(["reproduce", "table1", "-o", str(tmp_path), "--config", "quickstart"]) == EXIT_USER_ERROR
+    assert (
+        capsys.readouterr().err == "endodav reproduce: --config quickstart: is for study; table1 trains as published\n"
+    )
+
+
+def test_the_study_takes_a_configuration_by_name_and_by_file(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr("endodav_jax.tables.study.study", lambda config, seeds, workdir: taken.append(config) or 0)
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from endodav_jax.config import load_config_file as read\n"
+        "def get_config():\n    config = read('phantom_study')\n    config.train.steps = 7\n    return config\n"
+    )
+    for name in ("phantom_study_192x256", str(own)):
+        assert main(["reproduce", "study", "-o", str(tmp_path), "--config", name]) == EXIT_OK
+    larger, shorter = taken
+    assert (larger.data.phantom.height, shorter.train.steps) == (192, 7)
 
 
 def trainings(printed: str) -> int:
