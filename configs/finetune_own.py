@@ -20,6 +20,7 @@ import dataclasses
 from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
 from endodav_jax.config import base_config, read_config
 from endodav_jax.data.config import PhantomData
+from endodav_jax.training.objective_config import HIGHLIGHTS
 
 STEPS = 60
 
@@ -27,7 +28,7 @@ STEPS = 60
 def get_config():
     """Returns the configuration; the data must be set by the caller."""
     study = read_config("phantom_study")
-    objective = dataclasses.replace(study.train.objective, highlight_threshold=0.98)
+    objective = dataclasses.replace(study.train.objective, highlight_threshold=HIGHLIGHTS)
     return base_config(
         job="train",
         weights=WITHOUT_WEIGHTS,

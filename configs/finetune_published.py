@@ -24,6 +24,7 @@ import dataclasses
 
 from endodav_jax.config import base_config
 from endodav_jax.training import published_runs
+from endodav_jax.training.objective_config import HIGHLIGHTS
 
 STEPS = 5000
 
@@ -31,7 +32,7 @@ STEPS = 5000
 def get_config():
     """Returns the configuration; data and weights must be set by the caller."""
     sections = published_runs.endodav("vits")
-    objective = dataclasses.replace(sections["train"].objective, highlight_threshold=0.98)
+    objective = dataclasses.replace(sections["train"].objective, highlight_threshold=HIGHLIGHTS)
     sections["train"] = dataclasses.replace(sections["train"], steps=STEPS, schedule="constant", objective=objective)
     sections["data"] = dataclasses.replace(sections["data"], frame_max_interval=3)
     return base_config(**sections)

@@ -6,6 +6,8 @@ from typing import Literal
 from endodav_jax.fields import check_choices, check_numbers
 from endodav_jax.geometry.resize import SCALES
 
+HIGHLIGHTS = 0.98  # threshold for recordings of one's own; rendered and published training excludes none
+
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
