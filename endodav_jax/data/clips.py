@@ -49,7 +49,7 @@ class DrawnClip:
 def blocks_of(
     sequences: Sequence[str], lengths: Sequence[int], config: DataConfig, firsts: Sequence[int] | None = None
 ) -> tuple[list[Block], tuple[str, ...]]:
-    """Returns the blocks of an epoch, and one line for each sequence that is too short for a clip.
+    """Returns the blocks of an epoch, and a line for each sequence, or interval, for which there are too few frames.
 
     Args:
       sequences: names.
@@ -85,6 +85,12 @@ def blocks_of(
             blocks.append(Block(first, frames, start, min(length, starts - start)))
     if not blocks:
         raise UserError(f"data.clip_length: no sequence has the {window} frames of a clip; lower it")
+    largest = max(block.length - 1 for block in blocks) // (window - 1)
+    if largest < config.frame_max_interval:
+        notices.append(
+            f"data.frame_max_interval: {config.frame_max_interval} is more than any sequence has frames for; intervals "
+            f"up to {largest} are drawn"
+        )
     return blocks, tuple(notices)
 
 

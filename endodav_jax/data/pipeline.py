@@ -111,7 +111,8 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
     Attributes:
       config: with the interval in use.
       split: the split to read.
-      notices: one line for each sequence skipped because it is too short.
+      notices: one line for each sequence skipped because it is too short, and for an interval that none is long
+        enough for.
       clips_per_epoch, batches_per_epoch: over all processes; the latter is rounded down.
 
     Raises:
@@ -123,6 +124,8 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
             raise UserError(f"data.batch_size: {config.batch_size} does not divide among {processes} processes")
         self.split = PreparedSplit.open(config.path, config.split)
         if config.frame_interval == "auto":
+            if not self.signal.moves:
+                raise UserError(f"data.frame_interval: auto: {self.signal.line()}; set it to drawn")
             config = dataclasses.replace(config, frame_max_interval=self.signal.interval)
         self.config = config
         paths = CameraPaths.load(config.camera_paths, self.split) if config.camera_paths else None

@@ -1,6 +1,7 @@
 """The estimator that `infer` and `stream` use, from the weights that the user names."""
 
 import dataclasses
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 NOTHING_NAMED = (
     "no --weights given: using the small network shipped with the package, trained on rendered scenes only; "
-    "published weights saw far more: endodav convert video_depth_anything_vits.pth weights/vda_vits"
+    "published weights saw far more: endodav weights get vda-small, and endodav convert"
 )
 
 
@@ -82,12 +83,13 @@ def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator,
             f"--encoder {config.encoder}: the weights in {weights} are {model.preset}; omit --encoder, or name "
             f"weights of {config.encoder}"
         )
+    from endodav_jax.runtimes.exported import silent
     from endodav_jax.runtimes.networks import Use, network_for
 
     use: Use = "stream" if isinstance(config, StreamConfig) else "video"
-    network, chosen = network_for(model, params.pop("depth"), config, use)
+    tell = silent if config.quiet else functools.partial(print, file=sys.stderr)
+    network, chosen = network_for(model, params.pop("depth"), config, use, tell)
     if config.runtime != "jax":
-        if not config.quiet:
-            print(chosen, file=sys.stderr)
+        tell(chosen)
         card = dataclasses.replace(card, notes=(*card.notes, chosen))
     return DepthEstimator.of(network, card), params, card

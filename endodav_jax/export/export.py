@@ -1,7 +1,6 @@
 """`export_network`: exports a checkpoint to files for other runtimes."""
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import jax
@@ -16,7 +15,7 @@ from endodav_jax.export.openvino_file import require_openvino, write_openvino
 from endodav_jax.export.parts import Part, parts_of
 from endodav_jax.export.sessions import READ_BY
 from endodav_jax.export.stablehlo_file import write_stablehlo
-from endodav_jax.files import sha256_of_weights, whole_file
+from endodav_jax.files import remove, sha256_of_weights, whole_file
 from endodav_jax.models import DepthModelConfig, merge_adapters
 
 _OF_FILES = (*READ_BY, ".bin", ".safetensors")  # suffixes that would make a folder look like a file
@@ -96,26 +95,25 @@ def write_parts(
     files = {name: f"{name}.onnx" for name in parts}
     ports = {name: ports_of(part, dynamic_batch) for name, part in parts.items()}
     about = Manifest("onnx", storage, config, card, files, digest_of_weights(params), ports, OPSET)
-    with whole_file(out, overwrite or keep, keep) as part, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        folder = Path(scratch)
+    with whole_file(out, overwrite or keep, keep) as part:
+        part.mkdir()
         if what == "stablehlo":
-            files = write_stablehlo(parts, folder)
+            files = write_stablehlo(parts, part)
         else:
             metadata = dict.fromkeys(parts, about.to_text())
-            write_onnx(Request(config, tuple(parts), storage, dynamic_batch, metadata), params, folder)
+            write_onnx(Request(config, tuple(parts), storage, dynamic_batch, metadata), params, part)
         if single:
-            (folder / next(iter(files.values()))).rename(part)
+            alone = (part / next(iter(files.values()))).rename(part.with_name(f"{part.name}.file"))
+            remove(part)
+            alone.rename(part)
             return about
         if what == "openvino":
-            onnx_files, files = files, write_openvino(files, folder, storage)
+            onnx_files, files = files, write_openvino(files, part, storage)
             for file in onnx_files.values():
-                (folder / file).unlink()
+                (part / file).unlink()
         opset = OPSET if what == "onnx" else None
-        about = dataclasses.replace(about, format=what, parts=files, opset=opset).of_files(folder)
-        (folder / MANIFEST_NAME).write_text(about.to_text() + "\n")
-        part.mkdir()
-        for written in folder.iterdir():
-            written.rename(part / written.name)
+        about = dataclasses.replace(about, format=what, parts=files, opset=opset).of_files(part)
+        (part / MANIFEST_NAME).write_text(about.to_text() + "\n")
     return about
 
 

@@ -66,7 +66,8 @@ def _onnxruntime(path: Path) -> Session:
         raise UserError('onnxruntime is not installed; pip install "endodav-jax[onnx]"') from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+    # The CPU's alone: that of an accelerator computes in other precisions, and falls back to the CPU without a word.
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [port.name for port in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 

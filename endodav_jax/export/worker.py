@@ -2,8 +2,11 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+
+from endodav_jax.errors import UserError
 
 
 def run_worker(module: str, *arguments: str, failed: str, **environment: str) -> None:
@@ -17,12 +20,17 @@ def run_worker(module: str, *arguments: str, failed: str, **environment: str) ->
 
     Raises:
       OSError: it could not write, as on a full disk; `files.whole_file` says which file that is.
+      UserError: a signal ended it, as where memory is short.
       RuntimeError: it failed for another reason.
     """
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
     if not done.returncode:
         return
+    if done.returncode < 0:
+        ended = signal.Signals(-done.returncode)
+        cure = "free memory, which it probably lacked" if ended == signal.SIGKILL else "try another version of it"
+        raise UserError(f"{failed}: its process was ended by {ended.name}; {cure}")
     written = re.findall(r"^OSError: \[Errno (\d+)\]", done.stderr, re.MULTILINE)
     if written:
         raise OSError(int(written[-1]), os.strerror(int(written[-1])))

@@ -74,8 +74,8 @@ def _get(command: Get) -> None:
     entry = published_file(command.name)
     address = command.address or entry.address
     check_address(address)
-    path = Path(entry.file) if command.output is None else command.output
-    if path.is_dir() or not path.suffix:
+    path = command.output or Path(entry.file)
+    if path.is_dir() or (command.output and not path.suffix):
         path /= entry.file
     if path.exists() and not command.overwrite:
         raise UserError(f"{path}: already exists; pass --overwrite to replace it")

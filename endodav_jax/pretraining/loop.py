@@ -280,7 +280,10 @@ def _run_stage(
             if number % config.log_every == 0:
                 scalars = {name: float(value) for name, value in aux.items() if value.ndim == 0}
                 if not np.isfinite(scalars["loss"]):
-                    raise FloatingPointError(f"{stage.name} stage, step {number}: the loss is {scalars['loss']}")
+                    raise UserError(
+                        f"{stage.name} stage, step {number}: the loss is {scalars['loss']}; lower its learning rate "
+                        "(pretrain.*_learning_rate) or pretrain.clip_norm, and rerun"
+                    )
                 bar.set_postfix(loss=f"{scalars['loss']:.3f}")
                 log.scalars(number, stage.name, scalars)
             if number % config.picture_every == 0 and "disparity" in aux:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -71,9 +72,10 @@ def evaluate(config: Config, workdir: Path, correct: Correct | None = None) -> R
         model, params, card = load_model(config.weights)
         motion = MotionEstimator(params) if "pose" in params else None
         name = section.label or f"{Path(config.weights).name} ({card.what})"
-        network, chosen = network_for(model, params.pop("depth"), section, "video")
+        tell = functools.partial(print, file=sys.stderr)
+        network, chosen = network_for(model, params.pop("depth"), section, "video", tell)
         if section.runtime != "jax":
-            print(chosen, file=sys.stderr)
+            tell(chosen)
         estimator = DepthEstimator.of(network)
         results = evaluate_network(estimator, videos, section, name, said, motion, correct)
         results = dataclasses.replace(results, runtime=chosen)

@@ -19,6 +19,7 @@ from endodav_jax.video.reader import FrameReader, open_source
 FAMILIES = ("colon", "organ")
 SEED = 7101
 FRAMES = 32
+LONG = 2000  # frames; in a longer video its key frames are sought, which in a short one may be a single frame
 
 
 def rendered(seed: int, frames: int) -> Iterator[EvaluationFrame]:
@@ -35,14 +36,17 @@ def rendered_frames() -> list[UInt8[np.ndarray, "H W 3"]]:
 
 
 def video_frames(video: str) -> list[UInt8[np.ndarray, "H W 3"]]:
-    """Up to 32 frames of a video, spread over its length if that is known.
+    """Up to 32 frames of a video, spread over its length.
 
     Raises:
       UserError: it cannot be read, or contains no frames.
     """
     reader = FrameReader(open_source(video))
-    apart = max((reader.count or 0) // FRAMES, 1)
-    frames = [frame.rgb for frame in itertools.islice(reader, 0, apart * FRAMES, apart)]
+    if (reader.count or 0) > LONG:
+        frames = reader.samples(FRAMES)
+    else:
+        apart = max((reader.count or 0) // FRAMES, 1)
+        frames = [frame.rgb for frame in itertools.islice(reader, 0, apart * FRAMES, apart)]
     if not frames:
         raise UserError(f"--int8-frames {video}: contains no frames; name another video")
     return frames

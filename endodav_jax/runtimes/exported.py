@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int
 
+import endodav_jax
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
@@ -29,12 +30,18 @@ from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.process import CACHE_VARIABLE, cache_folder
-from endodav_jax.version import __version__
 
 # Parts by use; the complete network of `endodav export` is not used here.
 USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "stream_step"), "frames": ("frame",)}
 
 FileOf = Callable[[str], Path]  # name of a part -> its file, which is written on first use
+Tell = Callable[[str], object]  # shows a line to the user
+
+_PROGRAM_FOLDERS = ("export", "geometry", "inference", "models")
+
+
+def silent(line: str) -> None:
+    """A `Tell` that shows nothing."""
 
 
 class ExportedNetwork:
@@ -140,8 +147,19 @@ def network_digest(config: DepthModelConfig, params: dict) -> str:
     return sha256_of_text(f"{digest_of_weights(params)} {described}")[:24]
 
 
+@functools.cache
+def programs_digest() -> str:
+    """Names the code that exported programs come from, so that those of other code are not taken."""
+    package = Path(endodav_jax.__file__).parent
+    files = sorted(file for folder in _PROGRAM_FOLDERS for file in (package / folder).glob("*.py"))
+    return sha256_of_text("\n".join(file.read_text(encoding="utf-8") for file in files))[:12]
+
+
 def cached(
-    folder: Path, write: Callable[[Path], object], check: Callable[[Manifest], object] = lambda about: None
+    folder: Path,
+    write: Callable[[Path], object],
+    check: Callable[[Manifest], object] = lambda about: None,
+    first: Callable[[], object] = lambda: None,
 ) -> Manifest:
     """Returns the manifest of a cached folder, written first where it is missing or damaged.
 
@@ -149,6 +167,7 @@ def cached(
       folder: in `process.cache_folder()`.
       check: raises `UserError` for a manifest that lacks what is needed.
       write: writes it, with a manifest, through `whole_file(folder, keep=True)`.
+      first: called before it is written, which takes a while.
 
     Raises:
       UserError: the cache cannot be written.
@@ -165,6 +184,7 @@ def cached(
             remove(folder)
         else:
             return about
+    first()
     try:
         make_folder(folder.parent)
         write(folder)
@@ -173,14 +193,15 @@ def cached(
     return Manifest.of_folder(folder)
 
 
-def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
+def cached_export(config: DepthModelConfig, params: dict, tell: Tell = silent) -> FileOf:
     """Returns the network's ONNX files, written on first use unless an earlier run has done so.
 
     Args:
       config: with merged adapters, in float32.
       params: likewise, on the host.
+      tell: takes a line for the user before something is written.
     """
-    name = f"onnx{OPSET}-{__version__}-{config.family}-{network_digest(config, params)}"
+    name = f"onnx{OPSET}-{programs_digest()}-{config.family}-{network_digest(config, params)}"
 
     @functools.cache
     def files(use: str) -> dict[str, Path]:
@@ -192,7 +213,8 @@ def cached_export(config: DepthModelConfig, params: dict) -> FileOf:
                 raise UserError(f"{folder / MANIFEST_NAME}: holds other parts than {', '.join(USES[use])}")
 
         folder = cache_folder() / f"{name}-{folder_suffix(use)}"
-        return {part: folder / file for part, file in cached(folder, write, check).parts.items()}
+        about = cached(folder, write, check, lambda: tell("exporting the network to ONNX, once for these weights"))
+        return {part: folder / file for part, file in about.parts.items()}
 
     return lambda part: files(use_of(part))[part]
 

@@ -29,13 +29,15 @@ from endodav_jax.runtimes.choose import processor_has_bfloat16
 from endodav_jax.runtimes.cost import Cost, cost_of
 from endodav_jax.runtimes.exported import (
     ExportedNetwork,
+    Tell,
     cached,
     cached_export,
     folder_suffix,
     network_digest,
+    programs_digest,
+    silent,
     use_of,
 )
-from endodav_jax.version import __version__
 
 MOST_LOSS = 0.02  # maximum relative increase of abs rel
 WORTH = 0.95  # of the float time; if int8 takes longer, it is not worth its rounding
@@ -51,7 +53,9 @@ class Int8Files:
     this processor; the results are kept with the files.
     """
 
-    def __init__(self, config: DepthModelConfig, params: dict, video: str = "", forced: bool = False):
+    def __init__(
+        self, config: DepthModelConfig, params: dict, video: str = "", forced: bool = False, tell: Tell = silent
+    ):
         """Takes a network with merged adapters, in float32 and on the host.
 
         Args:
@@ -59,14 +63,15 @@ class Int8Files:
           params: its weights.
           video: for calibration; empty for rendered frames.
           forced: use int8 regardless of its loss of accuracy.
+          tell: takes a line for the user before something is written.
 
         Raises:
           UserError: OpenVINO or NNCF are missing, or the video cannot be read.
         """
         require_nncf("--precision int8")
         self.compute: Precision = "bfloat16" if processor_has_bfloat16() else "float32"
-        self._config, self._forced = config, forced
-        self._plain = cached_export(config, params)
+        self._config, self._forced, self._tell = config, forced, tell
+        self._plain = cached_export(config, params, tell)
         self._frames = video_frames(video) if video else None
         self._digest, self._name = digest_of_weights(params), network_digest(config, params)
         self._prepared: dict[str, tuple[Path, Manifest]] = {}
@@ -92,7 +97,12 @@ class Int8Files:
     def _prepare(self, use: str) -> tuple[Path, Manifest]:
         if use not in self._prepared:
             folder = self._folder(use)
-            about = cached(folder, lambda folder: self._write(use, folder), _cost)
+            about = cached(
+                folder,
+                lambda folder: self._write(use, folder),
+                _cost,
+                lambda: self._tell("calibrating int8 and measuring its accuracy: some minutes, once for these weights"),
+            )
             cost = _cost(about)
             if cost.share > MOST_LOSS and not self._forced:
                 raise UserError(f"--precision int8: {cost}, above {MOST_LOSS:.0%}; add --int8-force to use it anyway")
@@ -133,7 +143,7 @@ class Int8Files:
         processor = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
         arrays = [("frame", np.ascontiguousarray(frame)) for frame in self._frames or ()]
         seen = sha256_of_arrays([(f"{processor} {FRAMES} rendered by {SEED}", np.zeros(0)), *arrays])[:16]
-        name = f"int8-{self.compute}-{OPSET}-{__version__}-{self._config.family}-{self._name}-{seen}"
+        name = f"int8-{self.compute}-{OPSET}-{programs_digest()}-{self._config.family}-{self._name}-{seen}"
         return cache_folder() / f"{name}-{folder_suffix(use)}"
 
 

@@ -9,13 +9,13 @@ from endodav_jax.inference.network import JaxNetwork, Network
 from endodav_jax.inference.runtimes import RuntimeConfig
 from endodav_jax.models import DepthModelConfig, merge_adapters
 from endodav_jax.runtimes.choose import choose_runtime, instead
-from endodav_jax.runtimes.exported import ExportedNetwork, cached_export
+from endodav_jax.runtimes.exported import ExportedNetwork, Tell, cached_export, silent
 
 Use = Literal["video", "stream"]
 
 
 def network_for(
-    config: DepthModelConfig, params: dict, wanted: RuntimeConfig, use: Use | None = None
+    config: DepthModelConfig, params: dict, wanted: RuntimeConfig, use: Use | None = None, tell: Tell = silent
 ) -> tuple[Network, str]:
     """Returns the network for a runtime, and a line with the runtime, the reason, and the loss of accuracy from int8.
 
@@ -25,6 +25,7 @@ def network_for(
       wanted: runtime and precision.
       use: the only use, which is prepared immediately; the network then keeps no reference to `params`.  None for
         any use: each is prepared when it is first needed, a video's immediately for int8 and `auto`.
+      tell: takes a line for the user before something is exported or calibrated, which happens once.
 
     Raises:
       UserError: the runtime is not installed or does not support the precision, or int8 loses too much accuracy.
@@ -36,7 +37,7 @@ def network_for(
         from endodav_jax.runtimes.int8 import Int8Files
 
         config, merged = merged_float32(config, params)
-        files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force)
+        files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force, tell)
         why = f"{why}; {files.said(use or 'video')}"
         network = ExportedNetwork(config, files, engine, files.compute)
         if use:
@@ -44,7 +45,7 @@ def network_for(
         return network, why
     if engine != "jax":
         merged_config, merged = merged_float32(config, params)
-        network = ExportedNetwork(merged_config, cached_export(merged_config, merged), engine, wanted.precision)
+        network = ExportedNetwork(merged_config, cached_export(merged_config, merged, tell), engine, wanted.precision)
         try:
             if use or wanted.runtime == "auto":
                 network.prepare(use or "video", alone=use is not None)

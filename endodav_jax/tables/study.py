@@ -15,6 +15,7 @@ import numpy as np
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
 from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
+from endodav_jax.checkpoints.transfer import sha256_of_source
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.rendered import with_rendered_phantom
@@ -32,7 +33,9 @@ from endodav_jax.tables.result_store import digest_of_identity, stored_result
 from endodav_jax.tables.row_inputs import Preempted
 from endodav_jax.tables.rows import NETWORKS, Network
 from endodav_jax.tables.text import COLUMNS
+from endodav_jax.training.checks import check_config
 from endodav_jax.training.config import LearningRates
+from endodav_jax.training.initial import check_weights
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
 from endodav_jax.version import __version__
@@ -86,8 +89,11 @@ def study(config: Config, seeds: int, workdir: Path) -> int:
       The exit code: `EXIT_PREEMPTED` if SIGTERM ended a training.
 
     Raises:
-      UserError: the configuration is invalid.
+      UserError: the configuration is invalid, or does not fit its weights.
     """
+    for row in ROWS.values():
+        check_config(trained_config(config, row.network))
+    check_weights(config)
     figures: dict[str, list[dict]] = {name: [] for name in ROWS}
     try:
         for seed in range(seeds):
@@ -104,7 +110,7 @@ def study(config: Config, seeds: int, workdir: Path) -> int:
     for suffix, words in (("txt", printed), ("json", json_text(contents))):
         with whole_file(workdir / f"study.{suffix}", overwrite=True) as part:
             part.write_text(words.rstrip("\n") + "\n", encoding="utf-8")
-    blocks = [table(cells[0], cells[1:], strong=[len(cells) - 2])]
+    blocks = [table(cells[0], cells[1:], strong=[list(ROWS).index("EndoDAV")])]
     notes = text("Changes are relative to the first row of the same seed.")
     write_report(workdir / "study.html", TITLE, [Section("Rows", [*blocks, notes, definitions(about)])])
     print(f"\n{printed}\n\n{workdir}: study.txt, study.json, study.html")
@@ -156,6 +162,8 @@ class _Patient:
         data, held_out = with_rendered_phantom(dataclasses.replace(config.data, phantom=phantom), self.workdir / "data")
         self.config = dataclasses.replace(config, data=data, seed=config.seed + seed)
         self.videos = EvaluationVideos(held_out, config.evaluate.split)
+        shipped = config.weights in SHIPPED_WEIGHTS
+        self._sha256 = sha256_of_shipped(config.weights) if shipped else sha256_of_source(config.weights)
 
     @functools.cached_property
     def _with_camera(self) -> Config:
@@ -187,8 +195,7 @@ class _Patient:
         identity = {name: value for name, value in dataclasses.asdict(config).items() if name in _TRAINED_BY}
         identity["data"] = {name: value for name, value in identity["data"].items() if name != "path"}
         identity |= {"version": __version__}
-        if config.weights in SHIPPED_WEIGHTS:
-            identity["weights"] = sha256_of_shipped(config.weights)
+        identity["weights"] = self._sha256
         if not NETWORKS[network].starts:
             return config.weights, identity | {"train": None}
         folder = self.workdir / "trained" / f"{network}-{digest_of_identity(identity)}"

@@ -17,8 +17,10 @@ from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
 from endodav_jax.checkpoints.store import is_checkpoint, read_card
 from endodav_jax.config import Config
 from endodav_jax.data.builders.features import decode_record
+from endodav_jax.data.config import DataConfig
 from endodav_jax.data.pipeline import ClipBatches
-from endodav_jax.data.prepared import digest_of_split
+from endodav_jax.data.prepared import PreparedSplit, digest_of_split
+from endodav_jax.data.signal_of import signal_of_split
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
 from endodav_jax.files import make_folder
 from endodav_jax.models.groups import count_groups, table_lines, trained_and_total
@@ -65,9 +67,12 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     check_weights(config)
     objectives = objectives_of(config.train.objective, objectives)
     make_folder(workdir)
+    first = jax.process_index() == 0
+    if first:  # before minutes are spent on the camera's path
+        for line in _signal_lines(config.data):
+            print(line, flush=True)
     # The inputs for the camera are added to the batches; the run's record keeps the original configuration.
     data = data_for(objectives, config, workdir)
-    first = jax.process_index() == 0
     with (
         ClipBatches(data, config.seed, jax.process_index(), jax.process_count()) as batches,
         open_run(workdir / "checkpoints", config.train.keep_last) as checkpoints,
@@ -77,7 +82,7 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
         run = Run(config, batches, checkpoints, log, workdir, objectives)
         if first:
             print(run.describe())
-            for notice in (*batches.notices, *_signal_lines(batches)):
+            for notice in batches.notices:
                 print(notice)
         finished = run.run_to_end(terminated)
         if first and finished:
@@ -292,10 +297,11 @@ class Run:
         return rmse < best[_SCORES]["rmse"]
 
 
-def _signal_lines(batches: ClipBatches) -> list[str]:
+def _signal_lines(data: DataConfig) -> list[str]:
     """The training signal in the data, and a warning if there is too little."""
-    signal = batches.signal
-    warning = signal.warning(batches.config.frame_max_interval) if signal.parallax else ""
+    signal = signal_of_split(PreparedSplit.open(data.path, data.split))
+    drawn = data.frame_interval == "drawn"
+    warning = signal.warning(data.frame_max_interval if drawn else signal.interval) if signal.parallax else ""
     return [f"data: {signal.line()}", *([f"warning: {warning}"] if warning else [])]
 
 

@@ -11,6 +11,7 @@ from endodav_jax.data.builders.staging import StoredAs
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.contract import check_batch
 from endodav_jax.data.pipeline import ClipBatches
+from endodav_jax.data.signal import Signal
 from endodav_jax.errors import UserError
 from tests.data.tiny_source import TinySource, prepare_tiny
 
@@ -204,3 +205,29 @@ def test_worker_processes_change_nothing_and_resume_alike(folder, workers):
     with ClipBatches(parallel, seed=5) as batches:
         batches.set_state(saved)
         assert_same([next(batches) for _ in range(3)], expected[5:])
+
+
+def with_signal(monkeypatch, parallax: float) -> None:
+    found = Signal({1: parallax, 2: 2 * parallax}, {1: 1.0, 2: 1.0}, {}, 0.0, 0.0, 0.0, interval=2)
+    monkeypatch.setattr(ClipBatches, "signal", found)
+
+
+def test_auto_takes_the_interval_that_is_recommended(folder, monkeypatch):
+    with_signal(monkeypatch, 0.6)
+    batches = ClipBatches(config(folder, frame_interval="auto", frame_max_interval=7), seed=1)
+    steps = {int(step) for batch in take(batches, 20) for step in np.diff(batch["frame_index"][:, :-2]).ravel()}
+    assert (batches.config.frame_max_interval, steps) == (2, {1, 2})
+
+
+def test_auto_is_refused_where_the_camera_does_not_travel(folder, monkeypatch):
+    with_signal(monkeypatch, 0.01)
+    with pytest.raises(UserError, match=r"^data\.frame_interval: auto: .*unless the camera travels; set it to drawn$"):
+        ClipBatches(config(folder, frame_interval="auto"), seed=1)
+
+
+def test_an_interval_that_no_sequence_is_long_enough_for_is_said(folder):
+    with ClipBatches(config(folder, frame_max_interval=3), seed=1) as batches:
+        assert not any("interval" in notice for notice in batches.notices)
+    with ClipBatches(config(folder, frame_max_interval=4), seed=1) as batches:
+        assert "data.frame_max_interval: 4 is more than any sequence has frames for" in batches.notices[-1]
+        assert "up to 3" in batches.notices[-1]

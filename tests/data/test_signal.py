@@ -81,7 +81,8 @@ def test_parallax_is_estimated_without_truth(organ):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("family", "interval"), [("organ", 2), ("things", 2), ("sinus", 4), ("stomach", 4), ("airway", 2), ("caecum", 4)]
+    ("family", "interval"),
+    [("organ", 2), ("things", 2), ("sinus", 4), ("stomach", 4), ("airway", 2), ("caecum", 4), ("colon", 2)],
 )
 def test_parallax_is_estimated_without_truth_on_other_families(family, interval):
     agrees(pairs_of(family, interval))
@@ -165,6 +166,12 @@ def test_training_at_too_small_an_interval_is_warned_of():
     found = signal({1: 0.2, 2: 0.4, 4: 0.8, 8: 1.6}, 8)
     assert "0.20 px" in found.warning(1)
     assert "frame_max_interval=8" in found.warning(1)
+    assert found.warning(8) == ""
+
+
+def test_a_lower_bound_is_no_ground_for_a_warning():
+    found = dataclasses.replace(signal({1: 0.9, 8: 0.5}, 1), followed={1: 0.9, 8: 0.3})
+    assert "0.90 px" in found.warning(1)
     assert found.warning(8) == ""
 
 

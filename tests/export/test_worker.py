@@ -28,3 +28,11 @@ def test_any_other_failure_says_what_the_process_said(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)the conversion failed:\n.*ValueError: no such operation"):
         run(tmp_path, "raise ValueError('no such operation')")
     run(tmp_path, "import os; assert os.environ['PYTHONPATH']")
+
+
+def test_a_process_that_is_killed_is_one_line_with_the_signal(tmp_path):
+    with pytest.raises(
+        UserError, match=r"^the conversion failed: its process was ended by SIGKILL; free memory"
+    ) as error:
+        run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert "\n" not in str(error.value)

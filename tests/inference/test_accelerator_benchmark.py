@@ -53,7 +53,7 @@ def measured(accelerator, path: Path, *arguments: str) -> dict:
 
 def test_a_part_that_fails_or_hangs_takes_no_other_with_it(accelerator, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(accelerator, "LONGEST_PART_SECONDS", 5)
-    parts = measured(accelerator, tmp_path / "out.json", "--only", "bad", "slow", "good")
+    parts = measured(accelerator, tmp_path / "out.json", "--minutes", "0.25", "--only", "bad", "slow", "good")
     assert parts["bad"]["error"] == "exit code 1: no such thing here"
     assert parts["slow"]["error"] == "stopped after 5 s"
     assert "error" not in parts["good"]
@@ -102,6 +102,22 @@ def test_a_part_sees_one_gpu_unless_it_is_about_all(accelerator, tmp_path, monke
     parts = measured(accelerator, tmp_path / "out.json", "--only", "good", "all devices")
     assert parts["good"]["figures"]["seen"] == "2"
     assert parts["all devices"]["figures"]["seen"] == "2,3"
+
+
+def test_the_only_device_is_not_measured_twice(accelerator, tmp_path, monkeypatch, capsys):
+    machine, training = accelerator.MACHINE, accelerator.TRAINING_ON_ALL
+    monkeypatch.setattr(accelerator, "PARTS", {machine: ("good",), training: ("fails",)})
+    accelerator.BENCHMARK.write_text(PART.replace('"seen"', '"devices": 1, "seen"'))
+    parts = measured(accelerator, tmp_path / "out.json", "--only", machine, training)
+    assert parts[training] == {"figures": {}, "seconds": 0.0, "same_as": ["fails"]}
+    assert "one device: as fails" in capsys.readouterr().out
+    accelerator.BENCHMARK.write_text(PART.replace('"seen"', '"devices": 2, "seen"'))
+    assert "error" in measured(accelerator, tmp_path / "out.json", "--only", machine, training)[training]
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(5, 330), (10, 330), (40, 800)])
+def test_more_minutes_leave_a_part_more_time(accelerator, minutes, seconds):
+    assert accelerator._longest(minutes) == seconds
 
 
 @pytest.mark.slow

@@ -83,6 +83,14 @@ def test_a_free_checkpoint_is_fetched_without_a_question(server, tmp_path, monke
     assert "endodav convert video_depth_anything_vits.pth weights/vda-small" in printed
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_checkpoint_has_its_published_name_in_the_current_folder(server, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["weights", "get", name, "--accept-licence", "--quiet"]) == EXIT_OK
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [CONTENT]
+    assert [path.name for path in tmp_path.iterdir()] == [PUBLISHED[name].file]
+
+
 def test_an_unknown_checksum_is_said_and_the_computed_one_printed(server, tmp_path, capsys):
     assert cli.main(["weights", "get", "endodac", "--accept-licence", "-o", str(tmp_path), "--quiet"]) == EXIT_OK
     printed = capsys.readouterr().out

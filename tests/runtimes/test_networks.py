@@ -207,14 +207,14 @@ def test_int8_is_refused_where_it_costs_more_than_two_hundredths(tmp_path, monke
     monkeypatch.setenv("ENDODAV_JAX_CACHE", str(tmp_path))
     monkeypatch.setattr(int8, "require_nncf", lambda option: None)
     monkeypatch.setattr(int8, "processor_has_bfloat16", lambda: False)
-    monkeypatch.setattr(int8, "cached_export", lambda config, params: None)
+    monkeypatch.setattr(int8, "cached_export", lambda config, params, tell: None)
     config, params = small_config("endodac"), small_params("endodac")
     files = int8.Int8Files(config, params, forced=forced)
     card = Card("int8", "none", notes=("fine in int8",))
     measured = cost.Cost("frames", 0.1, after, 48)
     card = dataclasses.replace(card, entries={"cost": dataclasses.asdict(measured)})
     about = Manifest("openvino", "int8", config, card, {}, "0")
-    monkeypatch.setattr(int8, "cached", lambda folder, write, whole: about)
+    monkeypatch.setattr(int8, "cached", lambda folder, write, whole, first: about)
     monkeypatch.setattr(files, "_folder", lambda use: tmp_path)
     if taken:
         assert files.said("frames") == "fine in int8"

@@ -10,7 +10,7 @@ from endodav_jax.checkpoints.shipped import SHIPPED
 from endodav_jax.config import Config, base_config, read_config
 from endodav_jax.data.config import PhantomData
 from endodav_jax.data.rendered import render
-from endodav_jax.errors import UserError
+from endodav_jax.errors import EXIT_PREEMPTED, UserError
 from endodav_jax.training.cameras import CAMERAS, objectives_of
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import depth_objective
@@ -100,6 +100,22 @@ def test_a_rung_that_cannot_be_trained_is_refused_before_the_first(ladder, tmp_p
         )
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_ladder_that_is_stopped_says_how_to_go_on(ladder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ladder, "configurations", lambda config, rungs, _: dict.fromkeys(rungs, config))
+    monkeypatch.setattr(ladder, "EvaluationVideos", lambda *_: None)
+    monkeypatch.setattr(ladder, "_measured", lambda *_: {"abs_rel": 0.1, "tae": 1.0})
+    monkeypatch.setattr(ladder, "train", lambda *_: EXIT_PREEMPTED)
+    parser = argparse.ArgumentParser()
+    ladder.add_arguments(parser)
+    words = [str(tmp_path), "--workdir", str(tmp_path / "out"), "--rungs", "true view"]
+    assert ladder.run_arguments(parser.parse_args(words)) == EXIT_PREEMPTED
+    assert (
+        capsys.readouterr().err
+        == f"stopped and saved in {tmp_path / 'out' / 'true_view'}; rerun the same command to resume\n"
+    )
+    assert not (tmp_path / "out" / "ladder.json").exists()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 from tests.training import quick_run
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +56,17 @@ def test_a_sequence_that_cannot_be_validated_is_a_line_and_the_run_goes_on(finis
     assert "rmse" not in line
     assert (tmp_path / "model" / "card.json").is_file()
     assert not (tmp_path / "model_best").exists()
+
+
+def test_a_run_begins_with_what_its_data_can_teach(run, monkeypatch, capfd):
+    def solved(*_):
+        raise UserError("the camera's path would be solved here")
+
+    monkeypatch.setattr("endodav_jax.training.loop.data_for", solved)
+    assert train(run) == EXIT_USER_ERROR
+    printed = capfd.readouterr().out
+    assert printed.startswith("data: parallax ")
+    assert "px every frame" in printed
 
 
 def test_a_run_stopped_between_saving_and_validating_validates_when_it_goes_on(run, capfd):

@@ -35,7 +35,7 @@ HELP = "milliseconds per output frame on a long video, and the share of the mach
 
 
 OF_ONE = ("precision", "frames", "align", "batching")  # options of --runtime jax
-OF_ALL = ("turns", "stream", "only", "published")  # of --runtime all
+OF_ALL = ("turns", "stream", "only", "published", "published_python")  # of --runtime all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +99,7 @@ def check(args: argparse.Namespace) -> None:
     add_arguments(parser)
     for name in OF_ONE if args.runtime == "all" else OF_ALL:
         if getattr(args, name) != parser.get_default(name):
-            raise UserError(f"--{name}: means nothing with --runtime {args.runtime}; omit it")
+            raise UserError(f"--{name.replace('_', '-')}: means nothing with --runtime {args.runtime}; omit it")
     if args.published and args.stream:
         raise UserError("--published: the published network has no stream; omit it, or --stream")
     wanted = [pair for pair in args.only if pair.startswith("published:")]

@@ -10,7 +10,8 @@ after.  What is given and what is on:
 
     true depth    everything: what the parameters that train can reach on these data
     true view     the camera's motion, the scale of depth, and which pixels both frames see; the light as it is
-    true camera   the camera's motion and the scale of depth; flow, occlusion and brightness are learned
+    true camera   the camera's motion and the scale of depth; flow, occlusion and brightness are the networks', which
+                  learn as well if the configuration says so (`train.objective.learn_registration`)
     path          nothing: the camera's path is solved before training, with the data's intrinsics
     solved        nothing: the camera is solved from flow and the depth of the moment, with the data's intrinsics
     learned       nothing: the camera is learned, too
@@ -29,6 +30,7 @@ import argparse
 import ast
 import dataclasses
 import math
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -37,9 +39,10 @@ from benchmarks import _options
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.data.evaluation import EvaluationVideos
-from endodav_jax.errors import UserError
+from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.inference.estimator import DepthEstimator
+from endodav_jax.tables.row_inputs import Preempted
 from endodav_jax.training.cameras import CAMERAS
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.health import DRIFT, RELIEF_KEPT
@@ -84,17 +87,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rungs", type=_rungs, default=CLIMBED, help=f"default: {','.join(CLIMBED)}")
 
 
-def run_arguments(args: argparse.Namespace) -> None:
-    """Climbs, and prints and writes what was found."""
+def run_arguments(args: argparse.Namespace) -> int:
+    """Climbs, and prints and writes what was found; returns the exit code, `EXIT_PREEMPTED` if SIGTERM ended it."""
     values = load_config_file(args.config)
     try:
         values.update_from_flattened_dict(dict(_setting(text) for text in args.set))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"--set {' '.join(args.set)}: {error.args[0]}; use FIELD=VALUE") from error
     config = _with_truth(config_from_dict(values.to_dict()), args.data, args.steps)
-    figures = climb(config, args.workdir, configurations(config, args.rungs, args.phases))
+    try:
+        figures = climb(config, args.workdir, configurations(config, args.rungs, args.phases))
+    except Preempted as stopped:
+        print(f"stopped and saved in {stopped}; rerun the same command to resume", file=sys.stderr)
+        return EXIT_PREEMPTED
     _options.write_figures(figures, args.workdir / "ladder.json")
     print("\n" + report(figures))
+    return EXIT_OK
 
 
 def configurations(config: Config, rungs: list[str], phases: tuple[int, int]) -> dict[str, Config]:
@@ -121,7 +129,8 @@ def climb(config: Config, workdir: Path, rungs: dict[str, Config]) -> dict:
     for rung, of_rung in rungs.items():
         print(f"\n{rung}", flush=True)
         folder = workdir / rung.replace(" ", "_")
-        train(of_rung, folder, RUNGS[rung])
+        if train(of_rung, folder, RUNGS[rung]) == EXIT_PREEMPTED:
+            raise Preempted(str(folder))
         found = _measured(config, str(folder / MODEL_FOLDER), videos)
         figures["rungs"][rung] = found | _curves(folder)
         change = ", ".join(f"{name} {figures['before'][name]:.4f} -> {found[name]:.4f}" for name in ERRORS)
