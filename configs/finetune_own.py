@@ -11,6 +11,10 @@ What trains is as published: the SSB vectors and the output convolutions.  The s
 but for the network that training starts from (the one that inference uses without weights), 60 steps instead of 200,
 two clips a step instead of three, intervals up to 4, and specular highlights, which are excluded from every loss.
 
+What to expect: on the one real clip with known depth that we have, abs rel fell by 37% to 47% (three seeds), on
+rendered organs by 14% to 43%.  That it does not come is seen in the run's report: the photometric error stays as it
+was, relief shrinks, or the start warns of too little parallax (docs/finetune.md).
+
 If the camera is not known, `--config.data.intrinsics=guessed` takes a guess in its place.  The published
 training, on the published weights, which learns the intrinsics as well: `finetune_published`.
 """

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int
 
-import endodav_jax
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
@@ -150,7 +149,7 @@ def network_digest(config: DepthModelConfig, params: dict) -> str:
 @functools.cache
 def programs_digest() -> str:
     """Names the code that exported programs come from, so that those of other code are not taken."""
-    package = Path(endodav_jax.__file__).parent
+    package = Path(__file__).parents[1]
     files = sorted(file for folder in _PROGRAM_FOLDERS for file in (package / folder).glob("*.py"))
     return sha256_of_text("\n".join(file.read_text(encoding="utf-8") for file in files))[:12]
 

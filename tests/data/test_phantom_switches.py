@@ -232,6 +232,16 @@ def test_sequences_to_measure_on_record_every_frame_at_a_length_of_their_own():
     assert step_trained > 2 * step_tested
 
 
+def test_noise_is_as_strong_as_a_source_is_asked_for():
+    def grain(noise: float) -> float:
+        source = PhantomSource("colon", sequences=1, frames=1, height=HEIGHT, width=WIDTH, noise=noise)
+        (frame,) = source.read(source.sequences("train")[0])
+        grey = frame.frame.astype(np.float32).mean(-1)
+        return float(np.abs(np.diff(grey, axis=1)).mean())
+
+    assert grain(0.0) < grain(0.8) < grain(16.0) - 2.0
+
+
 @pytest.mark.parametrize("option", ["held_out", "held_out_frames"])
 def test_too_few_sequences_or_frames_to_measure_on_are_named(option):
     with pytest.raises(UserError, match=f"--{option.replace('_', '-')} -3 must not be negative; 0 is"):

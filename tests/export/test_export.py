@@ -322,6 +322,21 @@ def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site, tmp_path):
     assert about["opset"] is None
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("what", "storage"), [("stablehlo", "float32"), ("openvino", "float32"), ("openvino", "float16")]
+)
+def test_every_part_of_a_video_network_passes_its_check(site, tmp_path, capsys, what, storage):
+    if what == "openvino":
+        pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    source, folder = str(site / "endodav"), tmp_path / "parts"
+    assert main(["export", source, str(folder), "--what", what, "--precision", storage]) == EXIT_OK
+    parts = json.loads((folder / "network.json").read_text())["parts"]
+    capsys.readouterr()
+    assert main(["verify-export", str(folder), "--weights", source]) == EXIT_OK
+    assert {line[0] for line in LINE.findall(capsys.readouterr().out)} == parts.keys()
+
+
 @pytest.mark.parametrize(
     ("name", "words", "said"),
     [

@@ -93,6 +93,47 @@ def test_inference_by_openvino_and_onnxruntime_is_inference(exported, cache):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("output", ["disparity", pytest.param("metric_depth", marks=pytest.mark.long)])
+def test_a_loaded_network_of_single_frames_is_the_same_by_every_runtime(exported, tmp_path, output):
+    config = dataclasses.replace(small_config("endodac"), output=output)
+    save_model(tmp_path / "weights", config, {"depth": small_params("endodac")}, Card("random", "none"))
+    frames = np.random.default_rng(2).integers(0, 255, (5, 60, 80, 3), np.uint8)
+    expected = endodav_jax.load(tmp_path / "weights")
+    for runtime in ("openvino", "onnxruntime"):
+        estimator = endodav_jax.load(tmp_path / "weights", runtime=runtime)
+        assert estimator.card.notes[-1] == f"runtime {runtime}, as requested"
+        for found, wanted in (
+            (estimator.infer(frames), expected.infer(frames)),
+            (estimator.infer_depth(frames), expected.infer_depth(frames)),
+            (estimator.stream().push(frames[0]), expected.stream().push(frames[0])),
+        ):
+            assert largest_share(found, wanted) < 1e-4
+            assert not np.array_equal(found, wanted)  # another program computed it
+
+
+@pytest.mark.parametrize(
+    ("shares", "taken"),
+    [
+        ({"everything": 0.97, "convolutions": 0.96}, None),
+        ({"everything": 0.5, "convolutions": 0.8}, "everything"),
+        ({"everything": 1.4, "convolutions": 0.9}, "convolutions"),
+    ],
+)
+def test_a_part_is_int8_as_far_as_that_makes_it_faster(tmp_path, monkeypatch, shares, taken):
+    def quantised(plain, out, examples, what):
+        out.write_text(what)
+        out.with_suffix(".bin").write_text(what)
+
+    monkeypatch.setattr(int8, "quantise", quantised)
+    monkeypatch.setattr(int8, "open_session", lambda file, *_: file)
+    monkeypatch.setattr(int8, "share_of_time", lambda file, plain, arrays: shares[file.name.split(".")[1]])
+    out = tmp_path / "encode.xml"
+    assert int8.quantised_where_faster(tmp_path / "encode.onnx", out, [()], "float32") == taken
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left == ({"encode.xml": taken, "encode.bin": taken} if taken else {})
+
+
+@pytest.mark.slow
 def test_int8_costs_what_it_says_once_and_is_refused_where_that_is_too_much(exported, little_int8, monkeypatch):
     pytest.importorskip("nncf", reason="the extra [openvino] is not installed")
     config, params = exported
@@ -283,6 +324,27 @@ def test_a_network_prepared_for_one_use_lets_its_weights_go(exported):
     gc.collect()
     assert not any(leaf() is not None for leaf in watched)
     assert DepthEstimator.of(network).infer(np.zeros((2, 60, 80, 3), np.uint8)).shape == (2, 60, 80)
+
+
+def test_a_network_is_exported_once_and_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENDODAV_JAX_CACHE", str(tmp_path))
+
+    def written(config, params, card, folder, *_, **__):
+        with whole_file(folder) as part:
+            part.mkdir()
+            (part / "frame.onnx").touch()
+            about = Manifest("onnx", "float32", config, card, {"frame": "frame.onnx"}, "0")
+            (part / MANIFEST_NAME).write_text(about.of_files(part).to_text())
+
+    monkeypatch.setattr(runtimes_exported, "write_parts", written)
+    config, params, said = small_config("endodac"), small_params("endodac"), []
+    for _ in range(2):
+        file = runtimes_exported.cached_export(config, params, said.append)("frame")
+        assert file.is_file()
+    assert said == ["exporting the network to ONNX, once for these weights"]
+    monkeypatch.setattr(runtimes_exported, "programs_digest", lambda: "of changed code")
+    assert runtimes_exported.cached_export(config, params, said.append)("frame") != file
+    assert len(said) == 2
 
 
 def test_a_cached_network_is_of_these_weights_and_this_configuration():

@@ -33,6 +33,7 @@ class PhantomSource(SequenceSource):
         smoke: float = 0.0,
         fluid: float = 0.0,
         motion_blur: float = 0.0,
+        noise: float = 0.8,
         codec: Literal["", "h264", "mjpeg"] = "",
         codec_quality: int = 75,
         every: int = 1,
@@ -53,6 +54,7 @@ class PhantomSource(SequenceSource):
           smoke: share of sequences with smoke.
           fluid: share of sequences with fluid on the lens.
           motion_blur: how long the shutter is open, as a share of the frame interval.
+          noise: standard deviation of the sensor's noise at mid grey, in grey levels of 255.
           codec: `h264` or `mjpeg` to compress sequences; empty for none.
           codec_quality: 1 is the worst, 100 the best.
           every: training sequences record every n-th frame of the camera's motion, as if at a lower frame rate, which
@@ -79,7 +81,7 @@ class PhantomSource(SequenceSource):
                 raise UserError(f"phantom: --{option} {count} must not be negative; 0 is {usual}")
         fields: dict[str, Any] = {"height": height, "width": width, "light": light}
         fields |= {"tools": tools, "smoke": smoke, "fluid": fluid, "motion_blur": motion_blur}
-        fields |= {"codec": codec, "codec_quality": codec_quality}
+        fields |= {"codec": codec, "codec_quality": codec_quality, "noise": noise}
         training, other = {"frames": frames, "every": every}, {"frames": held_out_frames or frames}
         try:
             self._configs = {
