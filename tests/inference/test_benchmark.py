@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -251,3 +252,29 @@ def test_inference_is_measured_in_one_run(tmp_path):
     by_program = {name: counts["counted"] for name, counts in figures["gflop_by_program"].items()}
     expected = 11 * by_program["encode"] + by_program["coarse"] + 15 * by_program["fine"]
     assert figures["gflop_per_window"] == pytest.approx(expected)
+
+
+SIDE_BY_SIDE = ["inference", "--runtime", "all", "--preset", "vitt", "--only", "jax:float32", "--turns", "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        ([*SIDE_BY_SIDE], "jax +float32"),
+        ([*SIDE_BY_SIDE, "--stream"], "jax +float32"),
+        (["programs", "--preset", "vitt", "--turns", "1"], "encode"),
+        (["streaming", "--preset", "vitt", "--frames", "3"], "latency_ms"),
+        (["signal", "phantom:organ", "--sequences", "1", "--frames", "12", "--size", "64x80"], "parallax px"),
+    ],
+    ids=["side by side", "side by side, live", "programs", "streaming", "signal"],
+)  # fmt: skip
+def test_a_measurement_measures(tmp_path, words, printed):
+    figures = [] if words[0] == "signal" else ["--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(
+        [sys.executable, str(TOOLS / "benchmark.py"), *words, *figures], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(printed, done.stdout)
+    assert not figures or json.loads((tmp_path / "figures.json").read_text())

@@ -1,10 +1,13 @@
 """The report of the quickstart, from runs that were stopped and went on."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 
 from endodav_jax.quickstart.story import learning_curves
+from endodav_jax.quickstart.study_curve import STUDY
 
 
 def test_learning_curves_show_each_step_once_and_leave_out_a_line_that_was_cut_off(tmp_path):
@@ -16,3 +19,13 @@ def test_learning_curves_show_each_step_once_and_leave_out_a_line_that_was_cut_o
     for steps, values in learning_curves(tmp_path).values():
         np.testing.assert_array_equal(steps, [1, 2, 3])
         np.testing.assert_array_equal(values, [9.0, 7.0, np.nan])
+
+
+def test_the_study_s_curve_has_the_figures_of_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    rows = re.findall(r"^\| (\d) \| (\.\d+), (\d\.\d+) \| [^|]* \| (\.\d+), (\d\.\d+) \(", page, re.MULTILINE)
+    told = {int(seed): tuple(map(float, figures)) for seed, *figures in rows[: len(STUDY)]}
+    assert told.keys() == STUDY.keys()
+    for seed, errors in STUDY.items():
+        (before, after), (tae_before, tae_after) = errors
+        assert told[seed] == (round(before, 3), tae_before, round(after, 3), tae_after)
