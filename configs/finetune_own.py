@@ -11,9 +11,10 @@ What trains is as published: the SSB vectors and the output convolutions.  The s
 but for the network that training starts from (the one that inference uses without weights), 60 steps instead of 200,
 two clips a step instead of three, intervals up to 4, and specular highlights, which are excluded from every loss.
 
-What to expect: on the one real clip with known depth that we have, abs rel fell by 37% to 47% (three seeds), on
-rendered organs by 14% to 43%.  That it does not come is seen in the run's report: the photometric error stays as it
-was, relief shrinks, or the start warns of too little parallax (docs/finetune.md).
+What to expect: on the one real clip with known depth that we have, abs rel fell by 37% to 47% (three seeds); the 200
+steps of the study, from the same network, lowered it by 14% to 43% on rendered organs.  Signs that it does not come: a
+warning of too little parallax at the start; in the run's report, a photometric error that stays as it was, or relief
+that shrinks (docs/finetune.md).
 
 If the camera is not known, `--config.data.intrinsics=guessed` takes a guess in its place.  The published
 training, on the published weights, which learns the intrinsics as well: `finetune_published`.

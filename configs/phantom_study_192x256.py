@@ -1,4 +1,4 @@
-"""The study at 192x256: larger frames in a larger network, and half as many videos.
+"""The study at 192x256: larger frames, seen by the network at 168x224, and half as many videos.
 
     endodav reproduce study --config phantom_study_192x256 -o runs/study192
     python -m endodav_jax.main --config phantom_study_192x256 --workdir out/study192

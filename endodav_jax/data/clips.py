@@ -88,8 +88,8 @@ def blocks_of(
     largest = max(block.length - 1 for block in blocks) // (window - 1)
     if largest < config.frame_max_interval:
         notices.append(
-            f"data.frame_max_interval: {config.frame_max_interval} is more than any sequence has frames for; intervals "
-            f"up to {largest} are drawn"
+            f"frames {config.frame_max_interval} apart: no sequence is long enough for a clip of them; intervals up to "
+            f"{largest} are drawn"
         )
     return blocks, tuple(notices)
 

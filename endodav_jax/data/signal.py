@@ -28,8 +28,8 @@ DUPLICATE_GREY = 0.25  # grey levels of 255
 WIDEST_FLOW = 480  # pixels; wider frames are reduced for optical flow
 _ITERATIONS = 6
 _CLOSED_PIXELS, _CLOSED_SHARE = 1.0, 0.1
-# The plane that fits best explains some of the parallax against the plane of median depth: of true flow, 4% to 14% in
-# most scenes and 30% in a colon (docs/benchmarks.md, "Signal of rendered data"); of DIS flow 12% to 16% and 29%.
+# The plane that fits best explains some of the parallax against the plane of median depth, even with the true flow
+# (docs/benchmarks.md, "Signal of rendered data").
 _UNEXPLAINED = 1.15
 _BORDER = 2
 _C1, _C2 = 0.01**2, 0.03**2
@@ -126,7 +126,8 @@ class Signal:
         if not found < LITTLE_PIXELS or self.lost(self._nearest(interval)):
             return ""
         cure = f"set data.frame_max_interval={self.interval} or data.frame_interval=auto"
-        if interval == self.interval or self._parallax_at(self.interval) < LITTLE_PIXELS:
+        most = math.inf if self.lost(self._nearest(self.interval)) else self._parallax_at(self.interval)
+        if interval == self.interval or most < LITTLE_PIXELS:
             cure = f"no interval up to {max(self.parallax)} has enough, so the camera must move more"
         return (
             f"parallax of {found:.2f} px between frames {interval} apart is under {LITTLE_PIXELS:g} px: depth can "

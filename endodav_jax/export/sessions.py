@@ -66,7 +66,7 @@ def _onnxruntime(path: Path) -> Session:
         raise UserError('onnxruntime is not installed; pip install "endodav-jax[onnx]"') from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # The CPU's alone: that of an accelerator computes in other precisions, and falls back to the CPU without a word.
+    # The CPU's provider alone: an accelerator's computes in other precisions, and falls back without a word.
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [port.name for port in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))

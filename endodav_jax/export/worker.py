@@ -28,9 +28,8 @@ def run_worker(module: str, *arguments: str, failed: str, **environment: str) ->
     if not done.returncode:
         return
     if done.returncode < 0:
-        ended = signal.Signals(-done.returncode)
-        cure = "free memory, which it probably lacked" if ended == signal.SIGKILL else "try another version of it"
-        raise UserError(f"{failed}: its process was ended by {ended.name}; {cure}")
+        cure = "; free memory, which it probably lacked" if done.returncode == -signal.SIGKILL else ""
+        raise UserError(f"{failed}: {module} was ended by signal {-done.returncode}{cure}")
     written = re.findall(r"^OSError: \[Errno (\d+)\]", done.stderr, re.MULTILINE)
     if written:
         raise OSError(int(written[-1]), os.strerror(int(written[-1])))

@@ -70,6 +70,9 @@ def _study(command: Command) -> int:
     from endodav_jax.tables.study import study
 
     config = read_config(command.config)
-    if config.job != "train" or not config.data.phantom.family:
-        raise UserError(f"--config {command.config}: does not train on rendered videos; take {STUDY} as an example")
+    if config.job != "train" or not config.data.phantom.family or not config.weights:
+        raise UserError(
+            f"--config {command.config}: does not train weights that it names on rendered videos; take {STUDY} as an "
+            "example"
+        )
     return study(config, command.seeds, command.output)

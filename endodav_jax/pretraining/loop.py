@@ -282,7 +282,7 @@ def _run_stage(
                 if not np.isfinite(scalars["loss"]):
                     raise UserError(
                         f"{stage.name} stage, step {number}: the loss is {scalars['loss']}; lower its learning rate "
-                        "(pretrain.*_learning_rate) or pretrain.clip_norm, and rerun"
+                        "(pretrain.*_learning_rate) or pretrain.clip_norm, and rerun with pretrain.allow_changes=True"
                     )
                 bar.set_postfix(loss=f"{scalars['loss']:.3f}")
                 log.scalars(number, stage.name, scalars)

@@ -29,6 +29,7 @@ from endodav_jax.inference.streaming import StreamState, advance, time_places
 from endodav_jax.inference.windows import WINDOW_FRAMES
 from endodav_jax.models import DepthModelConfig
 from endodav_jax.process import CACHE_VARIABLE, cache_folder
+from endodav_jax.version import __version__
 
 # Parts by use; the complete network of `endodav export` is not used here.
 USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "stream_step"), "frames": ("frame",)}
@@ -36,7 +37,7 @@ USES = {"video": ("encode", "coarse", "fine"), "stream": ("stream_first", "strea
 FileOf = Callable[[str], Path]  # name of a part -> its file, which is written on first use
 Tell = Callable[[str], object]  # shows a line to the user
 
-_PROGRAM_FOLDERS = ("export", "geometry", "inference", "models")
+_PROGRAM_FOLDERS = ("export", "geometry", "inference", "models", "runtimes")
 
 
 def silent(line: str) -> None:
@@ -148,10 +149,11 @@ def network_digest(config: DepthModelConfig, params: dict) -> str:
 
 @functools.cache
 def programs_digest() -> str:
-    """Names the code that exported programs come from, so that those of other code are not taken."""
+    """Names the version and the code that exported programs come from, so that those of others are not taken."""
     package = Path(__file__).parents[1]
     files = sorted(file for folder in _PROGRAM_FOLDERS for file in (package / folder).glob("*.py"))
-    return sha256_of_text("\n".join(file.read_text(encoding="utf-8") for file in files))[:12]
+    code = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return f"{__version__}-{sha256_of_text(code)[:12]}"
 
 
 def cached(

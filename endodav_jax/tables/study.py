@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
-from endodav_jax.checkpoints.shipped import SHIPPED_WEIGHTS, sha256_of_shipped
+from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
 from endodav_jax.checkpoints.transfer import sha256_of_source
 from endodav_jax.config import Config
@@ -92,7 +92,8 @@ def study(config: Config, seeds: int, workdir: Path) -> int:
       UserError: the configuration is invalid, or does not fit its weights.
     """
     for row in ROWS.values():
-        check_config(trained_config(config, row.network))
+        if NETWORKS[row.network].starts:
+            check_config(trained_config(config, row.network))
     check_weights(config)
     figures: dict[str, list[dict]] = {name: [] for name in ROWS}
     try:
@@ -162,8 +163,7 @@ class _Patient:
         data, held_out = with_rendered_phantom(dataclasses.replace(config.data, phantom=phantom), self.workdir / "data")
         self.config = dataclasses.replace(config, data=data, seed=config.seed + seed)
         self.videos = EvaluationVideos(held_out, config.evaluate.split)
-        shipped = config.weights in SHIPPED_WEIGHTS
-        self._sha256 = sha256_of_shipped(config.weights) if shipped else sha256_of_source(config.weights)
+        self._sha256 = sha256_of_shipped() if config.weights == SHIPPED else sha256_of_source(config.weights)
 
     @functools.cached_property
     def _with_camera(self) -> Config:

@@ -229,5 +229,5 @@ def test_an_interval_that_no_sequence_is_long_enough_for_is_said(folder):
     with ClipBatches(config(folder, frame_max_interval=3), seed=1) as batches:
         assert not any("interval" in notice for notice in batches.notices)
     with ClipBatches(config(folder, frame_max_interval=4), seed=1) as batches:
-        assert "data.frame_max_interval: 4 is more than any sequence has frames for" in batches.notices[-1]
+        assert "frames 4 apart: no sequence is long enough" in batches.notices[-1]
         assert "up to 3" in batches.notices[-1]

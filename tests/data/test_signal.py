@@ -173,6 +173,8 @@ def test_a_lower_bound_is_no_ground_for_a_warning():
     found = dataclasses.replace(signal({1: 0.9, 8: 0.5}, 1), followed={1: 0.9, 8: 0.3})
     assert "0.90 px" in found.warning(1)
     assert found.warning(8) == ""
+    found = dataclasses.replace(signal({1: 0.4, 2: 0.8}, 2), followed={1: 0.95, 2: 0.5})
+    assert found.warning(1).endswith("set data.frame_max_interval=2 or data.frame_interval=auto")
 
 
 @pytest.mark.parametrize("used", [1, 8])

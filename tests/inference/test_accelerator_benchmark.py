@@ -52,8 +52,8 @@ def measured(accelerator, path: Path, *arguments: str) -> dict:
 
 
 def test_a_part_that_fails_or_hangs_takes_no_other_with_it(accelerator, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(accelerator, "LONGEST_PART_SECONDS", 5)
-    parts = measured(accelerator, tmp_path / "out.json", "--minutes", "0.25", "--only", "bad", "slow", "good")
+    monkeypatch.setattr(accelerator, "_longest", lambda minutes: 5)
+    parts = measured(accelerator, tmp_path / "out.json", "--only", "bad", "slow", "good")
     assert parts["bad"]["error"] == "exit code 1: no such thing here"
     assert parts["slow"]["error"] == "stopped after 5 s"
     assert "error" not in parts["good"]
@@ -105,14 +105,15 @@ def test_a_part_sees_one_gpu_unless_it_is_about_all(accelerator, tmp_path, monke
 
 
 def test_the_only_device_is_not_measured_twice(accelerator, tmp_path, monkeypatch, capsys):
-    machine, training = accelerator.MACHINE, accelerator.TRAINING_ON_ALL
-    monkeypatch.setattr(accelerator, "PARTS", {machine: ("good",), training: ("fails",)})
+    machine, one, every = accelerator.MACHINE, accelerator.TRAINING_ON_ONE, accelerator.TRAINING_ON_ALL
+    monkeypatch.setattr(accelerator, "PARTS", {machine: ("good",), one: ("good",), every: ("fails",)})
     accelerator.BENCHMARK.write_text(PART.replace('"seen"', '"devices": 1, "seen"'))
-    parts = measured(accelerator, tmp_path / "out.json", "--only", machine, training)
-    assert parts[training] == {"figures": {}, "seconds": 0.0, "same_as": ["fails"]}
-    assert "one device: as fails" in capsys.readouterr().out
+    parts = measured(accelerator, tmp_path / "out.json", "--only", machine, one, every)
+    assert parts[every] == {"figures": {}, "seconds": 0.0, "same_as": one}
+    assert f"one device: as {one}" in capsys.readouterr().out
+    assert "error" in measured(accelerator, tmp_path / "out.json", "--only", machine, every)[every], "nothing to copy"
     accelerator.BENCHMARK.write_text(PART.replace('"seen"', '"devices": 2, "seen"'))
-    assert "error" in measured(accelerator, tmp_path / "out.json", "--only", machine, training)[training]
+    assert "error" in measured(accelerator, tmp_path / "out.json", "--only", machine, one, every)[every]
 
 
 @pytest.mark.parametrize(("minutes", "seconds"), [(5, 330), (10, 330), (40, 800)])

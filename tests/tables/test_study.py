@@ -56,8 +56,11 @@ def test_every_row_of_the_study_can_be_trained_and_sees_as_many_frames_a_step(ne
         (["--seeds", "0"], "--seeds: 0 must be at least 1"),
         (["--phantom"], "study: renders its own videos"),
         (["--scared", "."], "study: renders its own videos"),
-        (["--config", "finetune_own"], "--config finetune_own: does not train on rendered videos"),
-        (["--config", "evaluate"], "--config evaluate: does not train on rendered videos"),
+        (
+            ["--config", "finetune_own"],
+            "--config finetune_own: does not train weights that it names on rendered videos",
+        ),
+        (["--config", "evaluate"], "--config evaluate: does not train weights"),
         (["--config", "nowhere"], "nowhere"),
     ],
 )
@@ -87,6 +90,22 @@ def test_the_study_takes_a_configuration_by_name_and_by_file(tmp_path, monkeypat
         assert main(["reproduce", "study", "-o", str(tmp_path), "--config", name]) == EXIT_OK
     larger, shorter = taken
     assert (larger.data.phantom.height, shorter.train.steps) == (192, 7)
+
+
+@pytest.mark.parametrize("name", ["phantom_study", "phantom_study_192x256"])
+def test_every_row_is_measured_for_every_seed(tmp_path, monkeypatch, capsys, name):
+    class Patient:
+        def __init__(self, config, seed, workdir):
+            self.seed = seed
+
+        def figures(self, name, row):
+            return figures(0.1 + 0.01 * self.seed, 1.0)
+
+    monkeypatch.setattr("endodav_jax.tables.study._Patient", Patient)
+    assert main(["reproduce", "study", "-o", str(tmp_path), "--config", name, "--seeds", "2"]) == EXIT_OK
+    rows = json.loads((tmp_path / "study.json").read_text())["rows"]
+    assert {row: len(found) for row, found in rows.items()} == dict.fromkeys(ROWS, 2)
+    assert "0.105 (0.007)" in capsys.readouterr().out
 
 
 def trainings(printed: str) -> int:
