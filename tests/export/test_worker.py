@@ -31,8 +31,6 @@ def test_any_other_failure_says_what_the_process_said(tmp_path):
 
 
 def test_a_process_that_is_killed_is_one_line_with_the_signal(tmp_path):
-    with pytest.raises(
-        UserError, match=r"^the conversion failed: .* signal 9; free memory"
-    ) as error:
+    with pytest.raises(UserError, match=r"^the conversion failed: .* signal 9; free memory") as error:
         run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert "\n" not in str(error.value)
