@@ -294,7 +294,7 @@ def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site, tmp_path):
     """As `docs/export.md` shows it, but for the file and the frames."""
     folder = site / "stablehlo"
     assert main(["export", str(site / "endodav"), str(folder), "--what", "stablehlo"]) == EXIT_OK
-    (shown,) = re.findall(r"^## StableHLO without this package\n+```py\n(.*?)^```", DOCS.read_text(), re.M | re.S)
+    (shown,) = re.findall(r"^## StableHLO without this package\n.*?^```py\n(.*?)^```", DOCS.read_text(), re.M | re.S)
     for old, new in (
         ("out/vits_stablehlo/encode.stablehlo", str(folder / "encode.stablehlo")),
         ("np.zeros((1, 3, 224, 280), np.float32)", "np.load('frames.npy')"),
