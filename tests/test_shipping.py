@@ -1,6 +1,7 @@
 """What a release is made of: images by hadolint's rules, workflows that name what is there, and an sdist with tests."""
 
 import itertools
+import os
 import re
 import shlex
 import subprocess
@@ -90,6 +91,14 @@ def test_a_release_has_the_version_of_the_package_and_no_password():
     assert found is not None
     assert found[1] == __version__
     assert "secrets." not in text
+
+
+@pytest.mark.parametrize(("tag", "found"), [("v0.1.0", True), ("v9.9.9", False), ("v0.1", False)])
+def test_a_release_without_notes_in_the_changelog_is_stopped(tag, found):
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    (command,) = (step["run"] for step in jobs["build"]["steps"] if "CHANGELOG.md" in step.get("run", ""))
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=os.environ | {"GITHUB_REF_NAME": tag})
+    assert (done.returncode == 0) == found
 
 
 def test_the_sdist_holds_the_whole_repository_so_that_its_tests_can_be_run(monkeypatch):

@@ -5,7 +5,6 @@ do not depend on the number of threads, workers and processes, and a position is
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 
 import grain
@@ -107,6 +106,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
       seed: for the order and every augmentation.
       process: index of this process, which takes clips process, process + processes, ... of each global batch.
       processes: number of processes.
+      signal: that of the split, if it is known already; measured for `frame_interval="auto"` otherwise.
 
     Attributes:
       config: with the interval in use.
@@ -119,14 +119,17 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
       UserError: the data set is missing or damaged, has frames of several sizes, or the settings do not fit it.
     """
 
-    def __init__(self, config: DataConfig, seed: int, process: int = 0, processes: int = 1):
+    def __init__(
+        self, config: DataConfig, seed: int, process: int = 0, processes: int = 1, signal: Signal | None = None
+    ):
         if config.batch_size % processes:
             raise UserError(f"data.batch_size: {config.batch_size} does not divide among {processes} processes")
         self.split = PreparedSplit.open(config.path, config.split)
         if config.frame_interval == "auto":
-            if not self.signal.moves:
-                raise UserError(f"data.frame_interval: auto: {self.signal.line()}; set it to drawn")
-            config = dataclasses.replace(config, frame_max_interval=self.signal.interval)
+            signal = signal_of_split(self.split) if signal is None else signal
+            if not signal.moves:
+                raise UserError(f"data.frame_interval: auto: {signal.line()}; set it to drawn")
+            config = dataclasses.replace(config, frame_max_interval=signal.interval)
         self.config = config
         paths = CameraPaths.load(config.camera_paths, self.split) if config.camera_paths else None
         blocks, self.notices = self._blocks(paths)
@@ -151,11 +154,6 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         }
         self._next = 0
         self._iterator: Iterator[dict[str, np.ndarray]] | None = None
-
-    @functools.cached_property
-    def signal(self) -> Signal:
-        """The training signal in a few sequences of the split."""
-        return signal_of_split(self.split)
 
     def __next__(self) -> dict[str, np.ndarray]:
         if self._iterator is None:

@@ -29,7 +29,7 @@ def reproduce(table: str, given: Given, workdir: Path, size: SmallRun | None) ->
     try:
         outcomes = run_table(TABLES[table], RowInputs(given, workdir, size))
     except Preempted as stopped:
-        print(f"stopped and saved in {stopped}; rerun the same command to resume", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return EXIT_PREEMPTED
     text = table_text(TABLES[table], outcomes)
     print(f"\n{text}\n")

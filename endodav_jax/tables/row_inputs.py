@@ -33,7 +33,10 @@ _WEIGHT_FILES = (".pth", ".pt", ".safetensors")
 
 
 class Preempted(Exception):
-    """SIGTERM ended a training after saving; rerun the same command to resume."""
+    """SIGTERM ended a training after saving."""
+
+    def __init__(self, folder: str):
+        super().__init__(f"stopped and saved in {folder}; rerun the same command to resume")
 
 
 class Split(NamedTuple):

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
-from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
 from endodav_jax.checkpoints.transfer import sha256_of_source
 from endodav_jax.config import Config
@@ -102,7 +101,7 @@ def study(config: Config, seeds: int, workdir: Path) -> int:
             for name, row in ROWS.items():
                 figures[name].append(patient.figures(name, row))
     except Preempted as stopped:
-        print(f"stopped and saved in {stopped}; rerun the same command to resume", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return EXIT_PREEMPTED
     cells = study_cells(figures)
     printed = "\n".join([TITLE, "", *plain_table(cells, rule=True)])
@@ -163,7 +162,6 @@ class _Patient:
         data, held_out = with_rendered_phantom(dataclasses.replace(config.data, phantom=phantom), self.workdir / "data")
         self.config = dataclasses.replace(config, data=data, seed=config.seed + seed)
         self.videos = EvaluationVideos(held_out, config.evaluate.split)
-        self._sha256 = sha256_of_shipped() if config.weights == SHIPPED else sha256_of_source(config.weights)
 
     @functools.cached_property
     def _with_camera(self) -> Config:
@@ -194,8 +192,7 @@ class _Patient:
         config = trained_config(self.config, network)
         identity = {name: value for name, value in dataclasses.asdict(config).items() if name in _TRAINED_BY}
         identity["data"] = {name: value for name, value in identity["data"].items() if name != "path"}
-        identity |= {"version": __version__}
-        identity["weights"] = self._sha256
+        identity |= {"version": __version__, "weights": sha256_of_source(config.weights)}
         if not NETWORKS[network].starts:
             return config.weights, identity | {"train": None}
         folder = self.workdir / "trained" / f"{network}-{digest_of_identity(identity)}"

@@ -20,6 +20,7 @@ from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
+from endodav_jax.data.signal import Signal
 from endodav_jax.data.signal_of import signal_of_split
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
 from endodav_jax.files import make_folder
@@ -68,13 +69,14 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     objectives = objectives_of(config.train.objective, objectives)
     make_folder(workdir)
     first = jax.process_index() == 0
-    if first:  # before minutes are spent on the camera's path
-        for line in _signal_lines(config.data):
+    measured = signal_of_split(PreparedSplit.open(config.data.path, config.data.split)) if first else None
+    if measured is not None:  # before minutes are spent on the camera's path
+        for line in _signal_lines(measured, config.data):
             print(line, flush=True)
     # The inputs for the camera are added to the batches; the run's record keeps the original configuration.
     data = data_for(objectives, config, workdir)
     with (
-        ClipBatches(data, config.seed, jax.process_index(), jax.process_count()) as batches,
+        ClipBatches(data, config.seed, jax.process_index(), jax.process_count(), measured) as batches,
         open_run(workdir / "checkpoints", config.train.keep_last) as checkpoints,
         RunLog(workdir, enabled=first) as log,
         _termination() as terminated,
@@ -297,12 +299,11 @@ class Run:
         return rmse < best[_SCORES]["rmse"]
 
 
-def _signal_lines(data: DataConfig) -> list[str]:
+def _signal_lines(measured: Signal, data: DataConfig) -> list[str]:
     """The training signal in the data, and a warning if there is too little."""
-    signal = signal_of_split(PreparedSplit.open(data.path, data.split))
-    drawn = data.frame_interval == "drawn"
-    warning = signal.warning(data.frame_max_interval if drawn else signal.interval) if signal.parallax else ""
-    return [f"data: {signal.line()}", *([f"warning: {warning}"] if warning else [])]
+    interval = data.frame_max_interval if data.frame_interval == "drawn" else measured.interval
+    warning = measured.warning(interval) if measured.parallax else ""
+    return [f"data: {measured.line()}", *([f"warning: {warning}"] if warning else [])]
 
 
 def _frame_size(batches: ClipBatches) -> tuple[int, int]:

@@ -207,22 +207,19 @@ def test_worker_processes_change_nothing_and_resume_alike(folder, workers):
         assert_same([next(batches) for _ in range(3)], expected[5:])
 
 
-def with_signal(monkeypatch, parallax: float) -> None:
-    found = Signal({1: parallax, 2: 2 * parallax}, {1: 1.0, 2: 1.0}, {}, 0.0, 0.0, 0.0, interval=2)
-    monkeypatch.setattr(ClipBatches, "signal", found)
+def signal(parallax: float) -> Signal:
+    return Signal({1: parallax, 2: 2 * parallax}, {1: 1.0, 2: 1.0}, {}, 0.0, 0.0, 0.0, interval=2)
 
 
-def test_auto_takes_the_interval_that_is_recommended(folder, monkeypatch):
-    with_signal(monkeypatch, 0.6)
-    batches = ClipBatches(config(folder, frame_interval="auto", frame_max_interval=7), seed=1)
+def test_auto_takes_the_interval_that_is_recommended(folder):
+    batches = ClipBatches(config(folder, frame_interval="auto", frame_max_interval=7), seed=1, signal=signal(0.6))
     steps = {int(step) for batch in take(batches, 20) for step in np.diff(batch["frame_index"][:, :-2]).ravel()}
     assert (batches.config.frame_max_interval, steps) == (2, {1, 2})
 
 
-def test_auto_is_refused_where_the_camera_does_not_travel(folder, monkeypatch):
-    with_signal(monkeypatch, 0.01)
+def test_auto_is_refused_where_the_camera_does_not_travel(folder):
     with pytest.raises(UserError, match=r"^data\.frame_interval: auto: .*unless the camera travels; set it to drawn$"):
-        ClipBatches(config(folder, frame_interval="auto"), seed=1)
+        ClipBatches(config(folder, frame_interval="auto"), seed=1, signal=signal(0.01))
 
 
 def test_an_interval_that_no_sequence_is_long_enough_for_is_said(folder):
@@ -231,3 +228,8 @@ def test_an_interval_that_no_sequence_is_long_enough_for_is_said(folder):
     with ClipBatches(config(folder, frame_max_interval=4), seed=1) as batches:
         assert "frames 4 apart: no sequence is long enough" in batches.notices[-1]
         assert "up to 3" in batches.notices[-1]
+
+
+def test_auto_measures_the_split_if_its_signal_is_not_known(folder):
+    with pytest.raises(UserError, match=r"^data\.frame_interval: auto: parallax not measurable"):
+        ClipBatches(config(folder, frame_interval="auto"), seed=1)

@@ -27,9 +27,10 @@ BENCHMARK = Path(__file__).parents[1] / "benchmark.py"
 LONGEST_PART_SECONDS = 330  # a training step took 300 s to compile on a GPU, beside other programs
 ALL_DEVICES = "all devices"  # at the end of a part's name; every other part sees the first GPU alone
 
-# The most valuable first, in case time runs out: (name, arguments of the part).
 MACHINE = "machine, all devices"
 TRAINING_ON_ONE, TRAINING_ON_ALL = "training vits bfloat16", "training vits bfloat16 all devices"
+
+# The most valuable first, in case time runs out: (name, arguments of the part).
 PARTS: dict[str, tuple[str, ...]] = {
     MACHINE: ("machine",),
     "inference vitb bfloat16 cudnn": ("inference", "vitb", "bfloat16", "cudnn"),

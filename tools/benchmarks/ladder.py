@@ -98,7 +98,7 @@ def run_arguments(args: argparse.Namespace) -> int:
     try:
         figures = climb(config, args.workdir, configurations(config, args.rungs, args.phases))
     except Preempted as stopped:
-        print(f"stopped and saved in {stopped}; rerun the same command to resume", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return EXIT_PREEMPTED
     _options.write_figures(figures, args.workdir / "ladder.json")
     print("\n" + report(figures))

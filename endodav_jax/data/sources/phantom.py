@@ -33,7 +33,7 @@ class PhantomSource(SequenceSource):
         smoke: float = 0.0,
         fluid: float = 0.0,
         motion_blur: float = 0.0,
-        noise: float = 0.8,
+        noise: float = PhantomConfig.noise,
         codec: Literal["", "h264", "mjpeg"] = "",
         codec_quality: int = 75,
         every: int = 1,
