@@ -187,6 +187,7 @@ def test_a_line_that_a_process_ended_within_is_no_answer():
         (["ladder", "data", "--workdir", "out", "--steps", "0"], "--steps"),
         (["ladder", "data", "--workdir", "out", "--phases", "0,0"], "--phases: '0,0' is not S,T"),
         (["programs", "--turns", "0"], "--turns"),
+        (["render", "--family", "organ", "--tools", "9"], "data.phantom.tools: 9"),
         (["reconstruct", "--sequences", "0"], "--sequences"),
         (["reconstruct", "--memory", "-5"], "--memory"),
         (["reconstruct", "--memory", "5", "--seed", "-1"], "seed: -1 must be in"),
@@ -267,8 +268,9 @@ SIDE_BY_SIDE = ["inference", "--runtime", "all", "--preset", "vitt", "--only", "
         (["programs", "--preset", "vitt", "--turns", "1"], "encode"),
         (["streaming", "--preset", "vitt", "--frames", "3"], "latency_ms"),
         (["signal", "phantom:organ", "--sequences", "1", "--frames", "12", "--size", "64x80"], "parallax px"),
+        (["render", "--family", "sinus", "--frames", "8", "--size", "64x80"], r"sinus +\d+"),
     ],
-    ids=["side by side", "side by side, live", "programs", "streaming", "signal"],
+    ids=["side by side", "side by side, live", "programs", "streaming", "signal", "render"],
 )  # fmt: skip
 def test_a_measurement_measures(tmp_path, words, printed):
     figures = [] if words[0] == "signal" else ["--json", str(tmp_path / "figures.json")]
