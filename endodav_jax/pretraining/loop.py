@@ -158,7 +158,7 @@ def pretrain(
         weights = _laid_over(flatten(nnx.to_pure_dict(first)), start.get("depth"))
         for stage in depth_stages:
             if stage.steps:
-                state, step = _depth_stage(stage, graphdef, weights, config)
+                state, step = depth_stage(stage, graphdef, weights, config)
                 measure = _measurement(stage, graphdef, weights, held_out) if held_out else None
                 frozen = digest_of_frozen(stage, weights)
                 weights |= flatten(run(stage, state, step, measure=measure, frozen_sha256=frozen)["ema"])
@@ -181,8 +181,8 @@ Step = Callable[[dict, dict, np.float32], tuple[dict, dict]]
 Measurement = Callable[[dict], dict[str, float]]  # of a state
 
 
-def _depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: PretrainConfig) -> tuple[dict, Step]:
-    """Returns the state before the first step of a stage on flat weights, and its step."""
+def depth_stage(stage: Stage, graphdef: nnx.GraphDef, weights: dict, config: PretrainConfig) -> tuple[dict, Step]:
+    """Returns the state before the first step of a stage of the depth network, on flat weights, and its step."""
     optimiser = _optimiser(config.weight_decay, config.clip_norm)
     weights = _placed(weights)
     params = unflatten({path: leaf for path, leaf in weights.items() if stage.trains(path)})

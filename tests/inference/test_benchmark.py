@@ -186,6 +186,8 @@ def test_a_line_that_a_process_ended_within_is_no_answer():
         (["data", "--frames", "17"], "--frames 17: give at least 18"),
         (["ladder", "data", "--workdir", "out", "--steps", "0"], "--steps"),
         (["ladder", "data", "--workdir", "out", "--phases", "0,0"], "--phases: '0,0' is not S,T"),
+        (["pretrain", "--steps", "0"], "--steps"),
+        (["pretrain", "--set", "pretrain.nosuch=1"], "pretrain.nosuch: no such field"),
         (["programs", "--turns", "0"], "--turns"),
         (["render", "--family", "organ", "--tools", "9"], "data.phantom.tools: 9"),
         (["reconstruct", "--sequences", "0"], "--sequences"),
@@ -268,9 +270,10 @@ SIDE_BY_SIDE = ["inference", "--runtime", "all", "--preset", "vitt", "--only", "
         (["programs", "--preset", "vitt", "--turns", "1"], "encode"),
         (["streaming", "--preset", "vitt", "--frames", "3"], "latency_ms"),
         (["signal", "phantom:organ", "--sequences", "1", "--frames", "12", "--size", "64x80"], "parallax px"),
+        (["pretrain", "--steps", "1", "--set", "pretrain.clip_length=4"], "clip +4"),
         (["render", "--family", "sinus", "--frames", "8", "--size", "64x80"], r"sinus +\d+"),
     ],
-    ids=["side by side", "side by side, live", "programs", "streaming", "signal", "render"],
+    ids=["side by side", "side by side, live", "programs", "streaming", "signal", "pretrain", "render"],
 )  # fmt: skip
 def test_a_measurement_measures(tmp_path, words, printed):
     figures = [] if words[0] == "signal" else ["--json", str(tmp_path / "figures.json")]

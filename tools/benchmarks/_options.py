@@ -1,12 +1,14 @@
-"""What options of several parts have in common: numbers within bounds, phantoms, and the file of figures."""
+"""What options of several parts have in common: numbers within bounds, configurations, phantoms, files of figures."""
 
 import argparse
+import ast
 import json
 import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.data.phantom.config import PhantomConfig
 from endodav_jax.errors import UserError
 from endodav_jax.files import whole_file
@@ -30,6 +32,28 @@ def positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text}: give a number above 0")
     return value
+
+
+def configuration(name: str, settings: list[str]) -> Config:
+    """A configuration by name or file, with fields set as `FIELD=VALUE`.
+
+    Raises:
+      UserError: there is no such file or field, or a value contradicts others.
+    """
+    values = load_config_file(name)
+    try:
+        values.update_from_flattened_dict(dict(_setting(text) for text in settings))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--set {' '.join(settings)}: {error.args[0]}; use FIELD=VALUE") from error
+    return config_from_dict(values.to_dict())
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
 
 
 def phantom(family: str, **fields) -> PhantomConfig:

@@ -27,7 +27,6 @@ report shows the curves, and an interrupted ladder resumes where it stopped.
 """
 
 import argparse
-import ast
 import dataclasses
 import math
 import sys
@@ -37,7 +36,7 @@ from typing import Literal
 from benchmarks import _options
 
 from endodav_jax.checkpoints import MODEL_FOLDER, load_model
-from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, UserError
 from endodav_jax.evaluation.evaluate import evaluate_network
@@ -89,12 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(args: argparse.Namespace) -> int:
     """Climbs, and prints and writes what was found; returns the exit code, `EXIT_PREEMPTED` if SIGTERM ended it."""
-    values = load_config_file(args.config)
-    try:
-        values.update_from_flattened_dict(dict(_setting(text) for text in args.set))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"--set {' '.join(args.set)}: {error.args[0]}; use FIELD=VALUE") from error
-    config = _with_truth(config_from_dict(values.to_dict()), args.data, args.steps)
+    config = _with_truth(_options.configuration(args.config, args.set), args.data, args.steps)
     try:
         figures = climb(config, args.workdir, configurations(config, args.rungs, args.phases))
     except Preempted as stopped:
@@ -220,14 +214,6 @@ def _curves(folder: Path) -> dict:
         "relief": logged[-1][RELIEF_KEPT],
         "median_depth": logged[-1][DRIFT],
     }
-
-
-def _setting(text: str) -> tuple[str, object]:
-    name, _, value = text.partition("=")
-    try:
-        return name, ast.literal_eval(value)
-    except (SyntaxError, ValueError):
-        return name, value
 
 
 def _phases(text: str) -> tuple[int, int]:
