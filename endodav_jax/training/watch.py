@@ -10,6 +10,10 @@ from endodav_jax.errors import UserError
 from endodav_jax.training import health, parallel
 
 
+class RunBroken(UserError):
+    """A run cannot go on as configured: a step is not finite, or the depth network's output is dead."""
+
+
 class _Step(NamedTuple):
     """A step whose results may still be being computed."""
 
@@ -57,7 +61,7 @@ class Watch:
           Mean health over them, and relative to the start; empty if none of them was finite.
 
         Raises:
-          UserError: a step was refused (names the first one, what was not finite and its clips), or the output of the
+          RunBroken: a step was refused (names the first one, what was not finite and its clips), or the output of the
             depth network is dead.
         """
         steps, self._steps = self._steps, []
@@ -67,9 +71,9 @@ class Watch:
             if metrics["finite"]:
                 seen.append({name: float(metrics[name]) for name in health.MEASURED if name in metrics})
                 if seen[-1] and health.is_dead(seen[-1]):
-                    raise UserError(self._dead(step, seen[-1]))
+                    raise RunBroken(self._dead(step, seen[-1]))
             elif not self._skip:
-                raise UserError(self._not_finite(step, metrics))
+                raise RunBroken(self._not_finite(step, metrics))
         if not seen or not seen[0]:
             return {}
         mean = {name: float(np.mean([measured[name] for measured in seen])) for name in health.MEASURED}

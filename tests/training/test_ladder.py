@@ -16,6 +16,7 @@ from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import depth_objective
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
+from endodav_jax.training.watch import RunBroken
 from tests.data.tiny_source import TinySource, prepare_tiny
 from tests.training.toy import toy_config
 
@@ -66,6 +67,26 @@ def test_a_rung_has_its_own_camera_whatever_the_configuration_s(ladder):
 def test_the_rung_that_breaks_gains_less_than_three_quarters_of_the_one_above(ladder, after, line):
     figures = {"before": {"abs_rel": 0.1}, "rungs": {rung: {"abs_rel": value} for rung, value in after.items()}}
     assert ladder.verdict(figures) == line
+
+
+def test_a_rung_that_cannot_be_trained_to_its_end_breaks_and_the_next_is_climbed(ladder, tmp_path, monkeypatch, capsys):
+    def train(config, workdir, objectives):
+        if objectives is CAMERAS["path"]:
+            raise RunBroken("step 14: its last ReLU is dead")
+
+    monkeypatch.setattr(ladder, "EvaluationVideos", lambda *_: None)
+    monkeypatch.setattr(ladder, "_measured", lambda *_: {"abs_rel": 0.1, "tae": 1.0})
+    monkeypatch.setattr(ladder, "_curves", lambda _: {"photometric": [0.2, 0.1], "relief": 1.0, "median_depth": 1.0})
+    monkeypatch.setattr(ladder, "train", train)
+    figures = ladder.climb(CONFIG, tmp_path, dict.fromkeys(("path", "learned"), CONFIG))
+    assert figures["rungs"]["path"] == {"broken": "step 14: its last ReLU is dead"}
+    assert figures["rungs"]["learned"]["abs_rel"] == 0.1
+    assert [line.split()[:2] for line in ladder.report(figures).splitlines()[3:5]] == [
+        ["path", "broken"],
+        ["learned", "0.1000"],
+    ]
+    assert ladder.verdict(figures) == "breaks on path: step 14: its last ReLU is dead"
+    assert capsys.readouterr().err == "path: step 14: its last ReLU is dead\n"
 
 
 @pytest.mark.parametrize(

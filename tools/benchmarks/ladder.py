@@ -22,8 +22,8 @@ after.  What is given and what is on:
     points        as `path`, and depth is compared with that of the points followed along it; only if it is named
 
 Where `true view` gains nothing, the data hold no signal that this network could learn from; where a rung gains less
-than three quarters of what the one above it gained, it is the one that breaks.  Each rung's folder is a run's: its
-report shows the curves, and an interrupted ladder resumes where it stopped.
+than three quarters of what the one above it gained, or cannot be trained to its end, it is the one that breaks.  Each
+rung's folder is a run's: its report shows the curves, and an interrupted ladder resumes where it stopped.
 """
 
 import argparse
@@ -51,6 +51,7 @@ from endodav_jax.training.loop import train
 from endodav_jax.training.oracles import SUPERVISED, SUPERVISED_IN_TIME, TRUE_CAMERA, TRUE_VIEW
 from endodav_jax.training.phases import PhaseSchedule
 from endodav_jax.training.step import Objectives
+from endodav_jax.training.watch import RunBroken
 
 HELP = "the same fine-tuning with true camera and visibility, true camera, learned camera, projection loss, phases"
 
@@ -71,6 +72,7 @@ ERRORS = ("abs_rel", "tae")
 _SOLVED: dict[str, Literal["flow", "path"]] = {"path": "path", "points": "path", "solved": "flow"}  # cameras
 POINTS_WEIGHT = 1.0  # of the rung `points`, unless the configuration has one
 BREAKS = 0.75  # of the gain of the rung above
+BROKEN = "broken"  # why a rung was not trained to its end, in place of its figures
 _LAST = 20  # logged steps that the end's photometric error is the mean of
 
 
@@ -123,8 +125,13 @@ def climb(config: Config, workdir: Path, rungs: dict[str, Config]) -> dict:
     for rung, of_rung in rungs.items():
         print(f"\n{rung}", flush=True)
         folder = workdir / rung.replace(" ", "_")
-        if train(of_rung, folder, RUNGS[rung]) == EXIT_PREEMPTED:
-            raise Preempted(str(folder))
+        try:
+            if train(of_rung, folder, RUNGS[rung]) == EXIT_PREEMPTED:
+                raise Preempted(str(folder))
+        except RunBroken as broken:
+            figures["rungs"][rung] = {BROKEN: str(broken)}
+            print(f"{rung}: {broken}", file=sys.stderr)
+            continue
         found = _measured(config, str(folder / MODEL_FOLDER), videos)
         figures["rungs"][rung] = found | _curves(folder)
         change = ", ".join(f"{name} {figures['before'][name]:.4f} -> {found[name]:.4f}" for name in ERRORS)
@@ -151,9 +158,11 @@ def configured(config: Config, rung: str, phases: tuple[int, int]) -> Config:
 def verdict(figures: dict) -> str:
     """One line that says on which rung fine-tuning breaks, by abs rel."""
     start = figures["before"]["abs_rel"]
-    gains = {rung: 1 - found["abs_rel"] / start for rung, found in figures["rungs"].items()}
     above, before = None, math.nan
-    for rung, gain in gains.items():
+    for rung, found in figures["rungs"].items():
+        if BROKEN in found:
+            return f"breaks on {rung}: {found[BROKEN]}"
+        gain = 1 - found["abs_rel"] / start
         if above is None and gain <= 0:
             return f"{rung} already gains nothing ({100 * gain:+.1f}% of abs rel)"
         if above is not None and gain < BREAKS * before:
@@ -172,6 +181,9 @@ def report(figures: dict) -> str:
         f"{'before':12} {before['abs_rel']:16.4f} {before['tae']:16.3f}",
     ]
     for rung, found in figures["rungs"].items():
+        if BROKEN in found:
+            lines.append(f"{rung:12} {'broken':>16}")
+            continue
         errors = " ".join(f"{found[name]:{width}} {_change(found, before, name)}" for name, width in _COLUMNS)
         lines.append(
             f"{rung:12} {errors} {found['photometric'][0]:7.4f}->{found['photometric'][1]:.4f} "
