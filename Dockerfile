@@ -17,7 +17,7 @@ RUN useradd --create-home --uid 1000 endodav && install --directory --mode 1777 
 WORKDIR /source
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY endodav_jax/version.py endodav_jax/version.py
-RUN python -m venv "$VIRTUAL_ENV" && pip install --no-cache-dir ".[onnx,openvino]" && pip uninstall --yes endodav-jax
+RUN python -m venv "$VIRTUAL_ENV" && pip install --no-cache-dir ".[onnx,openvino,reconstruct,dicom]" && pip uninstall --yes endodav-jax
 
 COPY configs configs
 COPY endodav_jax endodav_jax

@@ -11,6 +11,7 @@ import importlib.util
 import traceback
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 import ml_collections
@@ -69,6 +70,8 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
     Raises:
       UserError: an unknown field (with the nearest known one), a wrong type, or a contradiction.
     """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{path}: {values!r} is a {type(values).__name__}, expected fields of its own")
     fields = {}
     for name, value in values.items():
         kind = field_type(cls, name, path)
@@ -137,7 +140,7 @@ def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
     """Runs `get_config()` of a configuration file, or the name of a configuration shipped with the package.
 
     Raises:
-      UserError: the file is missing, is not Python, has no `get_config`, or fails.
+      UserError: the file is missing, is not Python, has no `get_config`, or this fails or returns something else.
     """
     path = config_file(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -147,13 +150,16 @@ def load_config_file(path: str | Path) -> ml_collections.ConfigDict:
     try:
         spec.loader.exec_module(module)
         get_config = getattr(module, "get_config", None)
-        if get_config is not None:
-            return get_config()
+        values = get_config() if get_config is not None else None
     except Exception as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
         where = f"{path}:{lines[-1]}" if lines else str(path)
         raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
-    raise UserError(f"{path}: defines no get_config()")
+    if get_config is None:
+        raise UserError(f"{path}: defines no get_config()")
+    if not isinstance(values, ml_collections.ConfigDict):
+        raise UserError(f"{path}: get_config() returns a {type(values).__name__}, expected what base_config() returns")
+    return values
 
 
 def _checked(value, kind, where: str):

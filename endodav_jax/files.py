@@ -12,6 +12,7 @@ import platform
 import re
 import shutil
 import time
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from endodav_jax.errors import UserError
 
 ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine is nobody's
 LONGEST_STEM = 200  # bytes
+# What reading an npz file raises if it is cut, damaged, or something else.
+DAMAGED_NPZ = (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class CannotWriteError(UserError):
@@ -50,15 +53,17 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         raise UserError(f"{path}: already exists; pass --overwrite to replace it")
     make_folder(path.parent)
     _remove_abandoned(path)
+    _remove_abandoned(path.with_name(f"{path.stem}.before{path.suffix}"))
     part = _part(path)
+    before = _part(path.with_name(f"{path.stem}.before{path.suffix}"))
     try:
         yield part
         if keep and path.exists():
             return
-        if part.is_dir():
-            remove(path)  # a folder cannot be moved onto a folder that is not empty
-        else:
+        if not part.is_dir():
             _let_others_read(part)
+        elif path.is_dir():  # a folder cannot be moved onto one that is not empty
+            os.replace(path, before)
         try:
             os.replace(part, path)
         except OSError:
@@ -70,6 +75,9 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
             raise
         raise CannotWriteError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
+        if before.exists() and not path.exists():  # moved aside, and nothing came in its place
+            os.replace(before, path)
+        remove(before)
         remove(part)
 
 

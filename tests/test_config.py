@@ -124,6 +124,8 @@ def test_a_missing_configuration_file_is_named(tmp_path):
     [
         ("x = (", r"broken\.py: SyntaxError: '\(' was never closed"),
         ("\ndef get_config():\n    return nothing", r"broken\.py:3: NameError: name 'nothing' is not defined"),
+        ("def get_config():\n    pass", r"broken\.py: get_config\(\) returns a NoneType, expected what base_config"),
+        ("def get_config():\n    return {}", r"broken\.py: get_config\(\) returns a dict, expected"),
     ],
 )
 def test_a_file_that_fails_is_named_with_its_line(tmp_path, text, message):
@@ -137,3 +139,8 @@ def test_a_file_without_get_config_is_named(tmp_path):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(UserError, match=r"empty\.py: defines no get_config"):
         load_config_file(tmp_path / "empty.py")
+
+
+def test_a_section_that_is_none_is_one_line():
+    with pytest.raises(UserError, match=r"config\.model: 'vits' is a str, expected fields of its own"):
+        config_from_dict({"model": "vits"})

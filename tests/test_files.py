@@ -218,3 +218,28 @@ def test_a_cache_keeps_what_another_process_has_written_meanwhile(tmp_path):
 def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     assert sha256_of(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_folder_stays_as_it_was_if_its_successor_cannot_take_its_name(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").touch()
+    real = os.replace
+
+    def replace(source, target):
+        if Path(target).name == "model" and "part" in Path(source).name and "before" not in Path(source).name:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr("os.replace", replace)
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "model") as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    for name in ("old", "new"):
+        with whole_file(tmp_path / "model") as part:
+            part.mkdir()
+            (part / name).touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "new"]

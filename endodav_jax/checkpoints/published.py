@@ -2,9 +2,11 @@
 
 import dataclasses
 import difflib
+import shlex
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from endodav_jax.conversion.weights_file import SUFFIXES
 from endodav_jax.errors import UserError
 from endodav_jax.models.families import FAMILIES, foundation_licence
 
@@ -45,16 +47,15 @@ def commands_after(path: Path, name: str) -> list[str]:
     """Returns the commands that convert a downloaded file, or an archive of several, to checkpoint folders."""
     networks = _networks_in(path)
     if not networks:
-        return [f"endodav convert {path} weights/{name}"]
+        return [shlex.join(["endodav", "convert", str(path), f"weights/{name}"])]
     unpacked = path.with_name(f"{path.stem}_files")
     several = len(networks) > 1
-    return [
-        f"python -m zipfile -e {path} {unpacked}",
-        *(
-            f"endodav convert {unpacked / network} weights/{name}{f'_{number}' if several else ''}"
-            for number, network in enumerate(networks, 1)
-        ),
-    ]
+    conversions = (
+        ["endodav", "convert", str(unpacked / network), f"weights/{name}{f'_{number}' if several else ''}"]
+        for number, network in enumerate(networks, 1)
+    )
+    unpacking = ["python", "-m", "zipfile", "-e", str(path), str(unpacked)]
+    return [shlex.join(command) for command in (unpacking, *conversions)]
 
 
 def _networks_in(path: Path) -> list[PurePosixPath]:
@@ -65,7 +66,7 @@ def _networks_in(path: Path) -> list[PurePosixPath]:
         members = [PurePosixPath(member) for member in archive.namelist()]
     if any(member.name == "data.pkl" for member in members):
         return []  # PyTorch's own format
-    weights = [member for member in members if member.suffix in (".pth", ".pt", ".safetensors")]
+    weights = [member for member in members if member.suffix in SUFFIXES]
     folders = [member.parent for member in weights if member.stem == "depth_model"]
     return folders or weights
 

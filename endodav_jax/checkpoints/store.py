@@ -92,7 +92,11 @@ def load_checkpoint(folder: Path | str) -> tuple[DepthModelConfig | None, dict[s
         path = folder / name
         if not path.is_file():
             raise UserError(f"{path}: missing{damaged}")
-        if sha256_of(path) != digest:
+        try:
+            same = sha256_of(path) == digest
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        if not same:
             raise UserError(f"{path}: differs from what was written{damaged}")
     weights = (folder / WEIGHTS_FOLDER).absolute()
     try:

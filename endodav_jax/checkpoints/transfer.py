@@ -186,7 +186,7 @@ def convert(
         if found.config is None:
             raise UserError(f"{source}: contains {found.card.what}, to which an adapter cannot be applied")
         config, depth, card = apply_adapter(found.config, found.params["depth"], adapter)
-        found = Networks(config, found.params | {"depth": depth}, card, None)
+        found = _with_output(Networks(config, found.params | {"depth": depth}, card, None), output)
     if to == "orbax":
         save_model(out, found.config, found.params, found.card, overwrite, found.origin)
     else:

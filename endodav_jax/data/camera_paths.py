@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Int
 
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import DAMAGED_NPZ, whole_file
 
 LOST = -1  # piece of a frame whose camera was not found
 
@@ -75,7 +75,7 @@ class CameraPaths:
                     str(arrays["data"]),
                     str(arrays["origin"]) if "origin" in arrays else "",
                 )
-        except (OSError, KeyError, ValueError) as error:
+        except DAMAGED_NPZ as error:
             raise UserError(f"{path}: no file of camera paths; delete it, and training solves them anew") from error
 
     @classmethod

@@ -125,6 +125,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         if config.batch_size % processes:
             raise UserError(f"data.batch_size: {config.batch_size} does not divide among {processes} processes")
         self.split = PreparedSplit.open(config.path, config.split)
+        _check_one_size(self.split)
         if config.frame_interval == "auto":
             signal = signal_of_split(self.split) if signal is None else signal
             if not signal.moves:
@@ -224,16 +225,25 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         return iter(in_processes(rest.to_iter_dataset(options), config.workers))
 
 
+def _check_one_size(split: PreparedSplit) -> None:
+    """Raises `UserError` if the first frames of the sequences differ in size; a clip's are compared as it is read."""
+    firsts = split.records([int(offset) for offset in split.offsets[:-1]])
+    sizes = [encoding.decode_frame(record["frame"]).shape for record in firsts]
+    for sequence, size in zip(split.sequences, sizes, strict=True):
+        if size != sizes[0]:
+            raise _other_size(split, sequence)
+
+
 def _decode_frames(records: list[dict], split: PreparedSplit) -> np.ndarray:
     """Decodes the frames of a clip into one array uint8 [T+2, H, W, 3]."""
     first = encoding.decode_frame(records[0]["frame"])
     frames = np.empty((len(records), *first.shape), np.uint8)
     frames[0] = first
     for frame, record in zip(frames[1:], records[1:], strict=True):
-        decoded = encoding.decode_frame(record["frame"], frame)
-        if decoded is not frame:
-            raise UserError(
-                f"{split.folder}: {record['sequence'].decode()} has another frame size than the rest of a clip; "
-                "prepare the data set with --size"
-            )
+        if encoding.decode_frame(record["frame"], frame) is not frame:
+            raise _other_size(split, record["sequence"].decode())
     return frames
+
+
+def _other_size(split: PreparedSplit, sequence: str) -> UserError:
+    return UserError(f"{split.folder}: {sequence} has another frame size than others; prepare the data set with --size")

@@ -136,6 +136,7 @@ def build(
     workers: int = 1,
     overwrite: bool = False,
     quiet: bool = False,
+    cure: str = "pass --overwrite to rebuild it",
 ) -> Path:
     """Builds one form and returns its folder; resumes a build that was killed, and leaves a finished one unchanged.
 
@@ -151,6 +152,7 @@ def build(
       workers: number of processes.
       overwrite: replace an existing data set, or a build with other settings.
       quiet: show no progress bar.
+      cure: what to do if it exists with other settings.
 
     Raises:
       UserError: it exists with other settings, the folder cannot be created, a frame is bad, or the disk is (or will
@@ -177,7 +179,7 @@ def build(
         elif folder.exists():
             if read_settings(folder) == builder.settings:
                 return folder
-            raise UserError(f"{folder}: already exists with other settings; pass --overwrite to rebuild it")
+            raise UserError(f"{folder}: already exists with other settings; {cure}")
         _check_space(out, form, [infos[name] for name in names], builder.staging_folder)
         builder.download_and_prepare()
     return folder

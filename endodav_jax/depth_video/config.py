@@ -135,6 +135,8 @@ class InferConfig(ReadingConfig):
             fixed_range(self.range)
         if self.png_scale and "png16" not in self.save:
             raise ValueError("infer.png_scale: is of 16-bit PNG; add png16 to infer.save")
+        if self.mask_outputs and self.masks == "none":
+            raise ValueError("infer.mask_outputs: uses the masks of frames, and infer.masks is none; name one of both")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,18 +161,17 @@ class StreamConfig(ReadingConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.range:
-            try:
-                fixed_range(self.range)
-            except ValueError:
-                raise ValueError(f"stream.range: {self.range!r} must be two numbers, LOW,HIGH") from None
+            fixed_range(self.range, "stream.range", "two numbers low,high")
 
 
-def fixed_range(text: str) -> tuple[float, float]:
-    """Returns (low, high) for `low,high`; raises `ValueError` for anything else."""
+def fixed_range(
+    text: str, field: str = "infer.range", expected: str = "clip, percentile or two numbers low,high"
+) -> tuple[float, float]:
+    """Returns (low, high) for `low,high`; raises `ValueError`, which names the field, for anything else."""
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"infer.range: {text!r} is not clip, percentile or two numbers low,high") from None
+        raise ValueError(f"{field}: {text!r} is not {expected}") from None
     if not (low < high and math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"infer.range: {text!r} must be two finite numbers, the lower one first")
+        raise ValueError(f"{field}: {text!r} must be two finite numbers, the lower one first")
     return low, high

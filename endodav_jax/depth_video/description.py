@@ -29,6 +29,14 @@ METRIC_UNITS = {
 }
 
 
+def units_of(model: DepthModelConfig, scaled: bool) -> dict[str, str | float]:
+    """What the maps in an npz mean, and the numbers that this takes; `scaled` if there are millimetres."""
+    in_mm = MILLIMETRES if scaled else {}
+    if model.metric:
+        return {**METRIC_UNITS, **in_mm}
+    return {**UNITS, **in_mm, "min_depth": model.min_depth, "max_depth": model.max_depth}
+
+
 def describe(
     config: InferConfig,
     weights: NamedWeights,
@@ -67,14 +75,7 @@ def describe(
         "size": list(reader.size),
         "fps": float(reader.fps),
         "output": model.output,
-        "units": METRIC_UNITS
-        if model.metric
-        else {
-            **UNITS,
-            **(MILLIMETRES if run.scale else {}),
-            "min_depth": model.min_depth,
-            "max_depth": model.max_depth,
-        },
+        "units": units_of(model, run.scale is not None),
         "range": {"depths": [low, high]}
         if model.metric
         else {

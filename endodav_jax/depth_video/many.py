@@ -64,6 +64,8 @@ def infer_many(
     """
     if config.masks not in ("auto", "none"):
         raise UserError(f"--masks {config.masks}: there are several inputs; put masks beside each one")
+    if config.scale and config.scale != ("stereo",):
+        raise UserError(f"--scale {' '.join(config.scale)}: belongs to one recording, and there are several inputs")
     for note in () if config.quiet else recordings.notes:
         print(f"endodav infer: {note}", file=sys.stderr)
     named = NamedWeights.of(weights)
@@ -154,7 +156,7 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
         settings, frames, stopped = about["settings"], int(about["frames"]), about["stopped"]
         size = about["input"].get("bytes")  # not in results of earlier versions
         missing = [name for name in about["files"].values() if not (folder / name).exists()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{found[0]}: cannot be read; pass --overwrite to process it again") from error
     wanted = json.loads(json.dumps(dataclasses.asdict(config)))
     other = [key for key in wanted if key not in _NOT_THE_RESULT and settings.get(key, wanted[key]) != wanted[key]]

@@ -19,8 +19,8 @@ from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.lenses import Lens
 from endodav_jax.video.reader import FrameReader
 
-BYTES_PER_PIXEL = {"npz": 8, "npy": 4, "tiff": 4}  # formats whose size does not depend on the picture
-SPOOL_BYTES_PER_PIXEL = 4
+MAP_BYTES_PER_PIXEL = 4  # of float32 maps, in the spool and in formats whose size does not depend on the picture
+MAPS = {"npz": 2, "npy": 1, "tiff": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,20 +86,22 @@ def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict
     return {kind: folder / name for kind, name in names.items()}
 
 
-def check_outputs(paths: dict[str, Path], reader: FrameReader, overwrite: bool) -> None:
+def check_outputs(paths: dict[str, Path], reader: FrameReader, config: InferConfig) -> None:
     """Creates the folder and raises `UserError` for anything that would otherwise fail after hours of work.
 
     Raises:
       UserError: an output exists, the folder cannot be created, or the disk has too little space for the outputs.
     """
     for path in paths.values():
-        if path.exists() and not overwrite:
+        if path.exists() and not config.overwrite:
             raise UserError(f"{path}: already exists; pass --overwrite to replace it")
     folder = paths["meta"].parent
     make_folder(folder)
     free = shutil.disk_usage(folder).free
     pixels = (reader.count or 0) * reader.size[0] * reader.size[1]
-    needed = pixels * (SPOOL_BYTES_PER_PIXEL + sum(BYTES_PER_PIXEL.get(kind, 0) for kind in paths))
+    spools = 2 if config.steady else 1  # corrected outputs are written while those before are read
+    in_mm = 1 if config.scale and "npz" in paths else 0
+    needed = pixels * MAP_BYTES_PER_PIXEL * (spools + in_mm + sum(MAPS.get(kind, 0) for kind in paths))
     if needed > free:
         raise UserError(
             f"{folder}: needs {_size(needed)} and has {_size(free)} free; free space, choose another "

@@ -25,7 +25,7 @@ from endodav_jax.video.colour import colour_table
 from endodav_jax.video.depth_files import DepthFrame
 from endodav_jax.video.encoder import mp4_writer
 from endodav_jax.video.frame_masks import FrameMasks, fitted_mask
-from endodav_jax.video.frames import ReadingStopped
+from endodav_jax.video.frames import Frame, ReadingStopped
 from endodav_jax.video.point_cloud import ply_writer
 from endodav_jax.video.reader import FrameReader
 from endodav_jax.video.spool import DisparitySpool
@@ -104,7 +104,7 @@ def _scale_frames(reader: FrameReader, spool: DisparitySpool, model: DepthModelC
     for index, output in spool:
         # A disparity of 0 means infinitely far: no depth.
         depth = np.where(output > 0, depth_frame(model, index, output, spool.inside).depth, np.float32(0))
-        yield ScaleFrame(index, _frame_again(rgbs, index, reader), depth)
+        yield ScaleFrame(index, frame_again(rgbs, index, reader), depth)
 
 
 def _steadied(
@@ -159,12 +159,12 @@ def _infer(
     def frames() -> Iterator[np.ndarray]:
         try:
             for frame in reader:
+                if counted is not None:  # first, since masks that break off end the clip before this frame
+                    counted.read(frame.index)
                 run.indices.append(frame.index)
                 run.times.append(frame.time)
                 if copy is not None:
                     copy(frame.rgb)
-                if counted is not None:
-                    counted.read(frame.index)
                 yield frame.rgb
         except ReadingStopped as stopped:
             run.stopped = stopped
@@ -235,7 +235,7 @@ def _write(
         rgbs = iter(reader) if {"sbs", "ply"} & set(paths) else None
         with progress_bar(len(spool), "write", config.quiet) as bar:
             for index, disparity in spool:
-                rgb = _frame_again(rgbs, index, reader) if rgbs is not None else None
+                rgb = frame_again(rgbs, index, reader) if rgbs is not None else None
                 frame = depth_frame(model, index, disparity, inside, rgb)
                 for write in writers:
                     write(frame)
@@ -273,7 +273,8 @@ def _floored(value: float) -> float:
     return float(np.floor(value / step) * step)
 
 
-def _frame_again(frames: Iterator, index: int, reader: FrameReader) -> np.ndarray:
+def frame_again(frames: Iterator[Frame], index: int, reader: FrameReader) -> np.ndarray:
+    """The next of frames that are read once more, uint8 [H,W,3]; raises `UserError` unless its number is `index`."""
     frame = next(frames, None)
     if frame is None or frame.index != index:
         raise UserError(f"{reader.source.name}: changed while it was being read; run the command again")

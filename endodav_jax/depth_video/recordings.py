@@ -127,8 +127,12 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
         if path.name not in results and walk.enters(path)
         for entry in _of_folder(path, str(path), inner_notes, walk)
     ]
-    series = series_in(found.dicom)[0] if found.dicom else []
-    if len(found.videos) + len(series) == 1:
+    try:
+        series = series_in(found.dicom)[0] if found.dicom else []
+        damage = []
+    except UserError as error:  # of one file, or pydicom is missing; the other recordings do not need it
+        series, damage = [], [(str(found.dicom[0]), str(error))]
+    if len(found.videos) + len(series) == 1 and not damage:
         entries = [(given, "")]
     else:
         if found.videos or series or inner:
@@ -137,6 +141,7 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
         for files in series:
             fault = f"one of {len(files)} files of a series; put them into a folder of their own"
             entries.append((str(files[0]), fault if len(files) > 1 else ""))
+        entries += damage
     notes += inner_notes
     return entries + inner
 

@@ -122,7 +122,7 @@ def infer_recording(
     before = _files_before(paths["meta"], reader.source.stem)
     inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
-    check_outputs(paths, reader, config.overwrite)
+    check_outputs(paths, reader, config)
     measure = None
     if request is not None:
 

@@ -159,7 +159,7 @@ def _recorded(
                 session.seconds.append(elapsed)
                 bar.set_postfix_str(f"{elapsed * 1000:.0f} ms", refresh=False)
                 bar.update()
-        except (ReadingStopped, KeyboardInterrupt, Exception) as error:
+        except (KeyboardInterrupt, Exception) as error:
             if not session.seconds:
                 raise
             session.ended = error

@@ -48,8 +48,6 @@ def load_estimator(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator
 def load_networks(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, dict[str, dict], Card]":
     """Returns the estimator for a checkpoint folder, the weights of all its networks, and their card.
 
-    JAX is imported here and not earlier, so that all other errors are reported immediately.
-
     Args:
       weights: the folder; empty for the weights shipped with the package (reported).
       config: encoder, precision, output kind, runtime (the choice of `auto` is reported), and whether to be quiet.

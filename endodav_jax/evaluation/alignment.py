@@ -92,11 +92,11 @@ def fit_alignment(rule: Rule, predicted: Float[np.ndarray, "N"], truth: Float[np
     if rule == "median":
         return Alignment.of_medians(float(np.median(predicted)), float(np.median(truth)))
     if rule in ("least_squares", "disparity"):
-        return least_squares_of_sums([(predicted, truth)], inverse=rule == "disparity")
+        return least_squares_of_pieces([(predicted, truth)], inverse=rule == "disparity")
     raise ValueError(f"no alignment rule {rule!r}; choose from {', '.join(RULES)}")
 
 
-def least_squares_of_sums(pairs: Iterable[tuple[np.ndarray, np.ndarray]], inverse: bool) -> Alignment:
+def least_squares_of_pieces(pairs: Iterable[tuple[np.ndarray, np.ndarray]], inverse: bool) -> Alignment:
     """Fits (predicted, truth) given in pieces: in depth, or, with `inverse`, in inverse depth.
 
     Raises:

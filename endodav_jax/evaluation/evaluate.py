@@ -59,6 +59,12 @@ class Results:
     motion: dict[str, MotionScores] = dataclasses.field(default_factory=dict)
     runtime: str = ""
 
+    def complete(self) -> "Results":
+        """Returns these results; raises `UserError` if a sequence failed, without which means would be too good."""
+        if self.failures:
+            raise UserError("; ".join(f"{self.label}: {sequence}: {why}" for sequence, why in self.failures.items()))
+        return self
+
     def means(self) -> dict[str, float]:
         """Means over all frames of all sequences by the names of `ERRORS`; NaN for those that could not be computed."""
         return self._means_and_intervals()[0]

@@ -1,6 +1,7 @@
 """A network's depth for a whole sequence, on disk, so that memory does not grow with its length."""
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.data.evaluation import EvaluationVideos
+from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.recent_masks import RecentMasks
@@ -24,6 +26,7 @@ def predicted_depth(
     first = next(videos.frames(sequence, 1))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "depth.npy"
+        _check_space(folder, 4 * length * first.frame.shape[0] * first.frame.shape[1])
         depth = np.lib.format.open_memmap(path, "w+", np.float32, (length, *first.frame.shape[:2]))
         mask = None if first.view_mask.all() else first.view_mask
         metric = estimator.config.metric
@@ -41,3 +44,13 @@ def predicted_depth(
                 depth[number] *= np.float32(MM_PER_M)
         yield depth
         del depth
+
+
+def _check_space(folder: str, needed: int) -> None:
+    """Raises `UserError` if a mapped file of that many bytes does not fit, which would end the process at a write."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{Path(folder).parent}: {needed / 1e9:.1f} GB are needed for the depth of a sequence and {free / 1e9:.1f} "
+            "GB are free; set TMPDIR to a folder with more space, or give --max-length"
+        )

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from PIL import Image
 
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import Kind
-from endodav_jax.files import read_text
+from endodav_jax.files import DAMAGED_NPZ, read_text
 from endodav_jax.video.image_order import natural_order
 
 _KEYS = {"depth": ("depths", "depth"), "disparity": ("disparities", "disparity")}  # in an npz; the first one found
@@ -23,6 +22,7 @@ _FILE_ENDINGS = (".npz", ".npy", "_depths.npz")  # the last is written by `endod
 _INNER_FOLDERS = ("", "depth", "depths", "disparity", "disparities")
 _SCALE_FILE = "scale.json"  # beside 16-bit PNGs of `endodav infer`
 _SEARCHED_LEVELS = 3  # of folders, if no name matches exactly
+_PART = 2**22  # bytes that are unpacked at a time
 
 
 class FrameFiles(Sequence[np.ndarray]):
@@ -186,8 +186,25 @@ def _letters(name: str) -> str:
 @contextlib.contextmanager
 def _unpacked(path: Path, kind: Kind) -> Iterator[np.ndarray]:
     """Yields the maps of an npz from a temporary file, since members of an archive cannot be memory-mapped."""
+    with tempfile.TemporaryDirectory() as folder:
+        extracted = Path(folder) / "maps.npy"
+        with open(extracted, "wb") as file:
+            for part in _parts_of(path, kind):
+                try:
+                    file.write(part)
+                except OSError as error:
+                    raise UserError(
+                        f"{path}: cannot be unpacked into {folder} ({error.strerror}); set TMPDIR to another folder"
+                    ) from error
+        maps = _mapped(extracted, path)
+        yield maps
+        del maps
+
+
+def _parts_of(path: Path, kind: Kind) -> Iterator[bytes]:
+    """Yields an npz file's maps, as an npy file in parts."""
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as archive:
             keys = [name.removesuffix(".npy") for name in archive.namelist()]
             chosen = next((key for key in _KEYS[kind] if key in keys), None)
             if chosen is None:
@@ -196,13 +213,10 @@ def _unpacked(path: Path, kind: Kind) -> Iterator[np.ndarray]:
                 raise UserError(
                     f"{path}: contains {', '.join(keys) or 'nothing'}, expected {' or '.join(_KEYS[kind])}; {cure}"
                 )
-            extracted = Path(folder) / "maps.npy"
-            with archive.open(f"{chosen}.npy") as member, open(extracted, "wb") as file:
-                shutil.copyfileobj(member, file)
-            maps = _mapped(extracted, path)
-            yield maps
-            del maps
-    except (zipfile.BadZipFile, OSError) as error:
+            with archive.open(f"{chosen}.npy") as member:
+                while part := member.read(_PART):
+                    yield part
+    except DAMAGED_NPZ as error:
         raise UserError(f"{path}: cannot be read as npz; write it again") from error
 
 

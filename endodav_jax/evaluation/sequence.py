@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from endodav_jax.data.contract import EvaluationFrame
-from endodav_jax.evaluation.alignment import Alignment, fit_alignment, least_squares_of_sums
+from endodav_jax.evaluation.alignment import Alignment, fit_alignment, least_squares_of_pieces
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.depth_errors import DEPTH_ERRORS, depth_errors, mean_and_interval
 from endodav_jax.evaluation.running_median import RunningMedian
@@ -143,7 +143,7 @@ def _fit(truth: Truth, predicted: Sequence[np.ndarray], config: EvaluateConfig) 
                 yield depth[valid], frame.truth_mm[valid]
 
     if config.align in ("least_squares", "disparity"):
-        return least_squares_of_sums(valid_pixels(), inverse=config.align == "disparity")
+        return least_squares_of_pieces(valid_pixels(), inverse=config.align == "disparity")
     medians = RunningMedian(), RunningMedian()
     for step in ("count", "refine"):
         for values in valid_pixels():

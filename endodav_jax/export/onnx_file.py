@@ -52,7 +52,7 @@ def write_onnx(request: Request, params: dict, folder: Path) -> dict[str, str]:
       UserError: jax2onnx is not installed.
     """
     if not _installed():
-        raise UserError(f"--what onnx: jax2onnx is not installed; {EXTRA}")
+        raise UserError(f"jax2onnx, which writes ONNX files, is not installed; {EXTRA}")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         place = Path(scratch)
         (place / REQUEST).write_text(json.dumps(dataclasses.asdict(request)))

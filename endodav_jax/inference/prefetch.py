@@ -27,8 +27,9 @@ def prefetch(items: Iterable[Item], ahead: int) -> Generator[Item, None, None]:
         return False
 
     def read() -> None:
-        source = iter(items)
+        source: Iterable[Item] = ()
         try:
+            source = iter(items)
             for item in source:
                 if not put("item", item):
                     return

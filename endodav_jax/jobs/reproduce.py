@@ -13,6 +13,7 @@ from endodav_jax.tables.given import Given
 TableName = Literal["table1", "table2", "study"]
 
 STUDY = "phantom_study"
+SEEDS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Command:
     output: Annotated[Path, spelled("-o", metavar="WORKDIR")]
     phantom: bool = False
     config: Annotated[str, spelled(metavar="NAME|FILE")] = STUDY
-    seeds: int = 3
+    seeds: int = SEEDS
     given: tyro.conf.OmitArgPrefixes[Given] = Given()
 
 
@@ -50,6 +51,8 @@ def run(command: Command) -> int:
         return _study(command)
     if command.config != STUDY:
         raise UserError(f"--config {command.config}: is for study; {command.table} trains as published")
+    if command.seeds != SEEDS:
+        raise UserError(f"--seeds {command.seeds}: is for study; {command.table} is of your data")
     if command.phantom and (command.given.scared or command.given.hamlyn):
         raise UserError("--phantom: replaces --scared and --hamlyn; omit them")
     for name, value in vars(command.given).items():

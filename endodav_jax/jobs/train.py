@@ -17,7 +17,7 @@ class Command:
     Attributes:
       config: a configuration file, or the name of a configuration shipped with the package, such as finetune_own.
       output: folder of the run; rerun to resume.
-      data: prepared data set (config.data.path).
+      data: prepared data set (config.data.path), in place of the configuration's phantom.
       weights: weights to start from (config.weights).
     """
 
@@ -34,6 +34,7 @@ def run(command: Command) -> int | None:
     values = load_config_file(command.config)
     if command.data:
         values.data.path = command.data
+        values.data.phantom.family = ""
     if command.weights:
         values.weights = command.weights
     return run_config(config_from_dict(values.to_dict()), command.output)

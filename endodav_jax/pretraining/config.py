@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from endodav_jax.data.phantom.config import FAMILY_NAMES, LEAST_SIDE, MOST_TOOLS
+from endodav_jax.data.phantom.config import FAMILY_NAMES, LEAST_SIDE, MOST_TOOLS, SEEDS
 from endodav_jax.fields import check_numbers
 from endodav_jax.models.config import MAX_FRAMES
 from endodav_jax.models.resnet import RESNETS
 
 FINE_TUNED_FAMILY = "organ"
+FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from a part of its path with this many frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +142,12 @@ class PretrainConfig:
                 raise ValueError(
                     f"pretrain.{field}: {getattr(self, field)} must be a multiple of 8, at least {LEAST_SIDE}"
                 )
+        if self.frames_per_scene > FAR_SCENE_FRAMES:
+            raise ValueError(
+                f"pretrain.frames_per_scene: {self.frames_per_scene} must be at most the {FAR_SCENE_FRAMES} of a path"
+            )
+        if self.data_seed >= SEEDS:
+            raise ValueError(f"pretrain.data_seed: {self.data_seed} must be below {SEEDS}")
         if self.tools > MOST_TOOLS:
             raise ValueError(f"pretrain.tools: {self.tools} must be at most {MOST_TOOLS}")
         for field in ("wide_lenses", "other_cameras"):

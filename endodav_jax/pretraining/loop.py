@@ -1,10 +1,12 @@
 """All stages of pretraining, which can be stopped and resumed at any step."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grain
 import jax
@@ -81,7 +83,7 @@ class Stage:
     transforms: tuple[grain.transforms.RandomMap, ...] = ()
 
     def trains(self, path: str) -> bool:
-        """Which weights of the depth network it trains: without motion modules on frames, only the head on clips."""
+        """Whether it trains a weight of the depth network: none of the motion modules on frames, the head on clips."""
         if self.name == "image":
             return "motion_modules" not in path
         return self.name == "clip" and path.startswith("head.")
@@ -167,11 +169,14 @@ def pretrain(
         flow, step = _motion_stage(
             flow_stage, config, FlowNetworks(nnx.Rngs(seed), config.resnet_layers), flow_losses, start
         )
-        flow = run(flow_stage, flow, step)
+        if flow_stage.steps:
+            flow = run(flow_stage, flow, step)
         camera, step = _motion_stage(
             camera_stage, config, CameraNetworks(nnx.Rngs(seed), config.resnet_layers), camera_losses, start
         )
-        camera = run(camera_stage, camera if "pose" in start else camera_from_flow(camera, flow), step)
+        camera = camera if "pose" in start else camera_from_flow(camera, flow)
+        if camera_stage.steps:
+            camera = run(camera_stage, camera, step)
     networks = [flatten(state[part]) for state in (flow, camera) for part in ("params", "statistics")]
     return {"depth": unflatten(weights)} | unflatten(dict(collections.ChainMap(*networks)))
 
@@ -267,34 +272,42 @@ def _run_stage(
         if measure and not done:
             log.scalars(0, f"{stage.name}_held_out", measure(state))
         workers = config.workers if done < stage.steps else 0
-        batches = scene_batches(
+        source = scene_batches(
             stage.scenes, stage.batch_size, settings["seed"], done, *stage.transforms, workers=workers
         )
-        bar = tqdm(
-            range(done, stage.steps), initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0
-        )
-        for number in range(done + 1, stage.steps + 1):
-            batch = next(batches)
-            state, aux = step(state, batch, np.float32(learning_rate(stage, config, number)))
-            bar.update()
-            if number % config.log_every == 0:
-                scalars = {name: float(value) for name, value in aux.items() if value.ndim == 0}
-                if not np.isfinite(scalars["loss"]):
-                    raise UserError(
-                        f"{stage.name} stage, step {number}: the loss is {scalars['loss']}; lower its learning rate "
-                        "(pretrain.*_learning_rate) or pretrain.clip_norm, and rerun with pretrain.allow_changes=True"
-                    )
-                bar.set_postfix(loss=f"{scalars['loss']:.3f}")
-                log.scalars(number, stage.name, scalars)
-            if number % config.picture_every == 0 and "disparity" in aux:
-                log.picture(number, stage.name, _picture(batch, np.asarray(aux["disparity"])))
-            if measure and (number % config.measure_every == 0 or number == stage.steps):
-                log.scalars(number, f"{stage.name}_held_out", measure(state))
-            if number % config.save_every == 0 or number == stage.steps:
-                checkpoints.save(number, state, record)
-        bar.close()
-        batches.close()
+        steps = range(done + 1, stage.steps + 1)
+        with (
+            contextlib.closing(source) as batches,
+            tqdm(steps, initial=done, total=stage.steps, desc=f"{stage.name} stage", mininterval=5.0) as bar,
+        ):
+            for number in bar:
+                batch = next(batches)
+                state, aux = step(state, batch, np.float32(learning_rate(stage, config, number)))
+                saves = number % config.save_every == 0 or number == stage.steps
+                if number % config.log_every == 0:
+                    _check_finite(stage, number, aux["loss"])
+                    scalars = {name: float(value) for name, value in aux.items() if value.ndim == 0}
+                    bar.set_postfix(loss=f"{scalars['loss']:.3f}")
+                    log.scalars(number, stage.name, scalars)
+                if number % config.picture_every == 0 and "disparity" in aux:
+                    log.picture(number, stage.name, _picture(batch, np.asarray(aux["disparity"])))
+                if saves:
+                    _check_finite(stage, number, state)
+                if measure and (number % config.measure_every == 0 or number == stage.steps):
+                    log.scalars(number, f"{stage.name}_held_out", measure(state))
+                if saves:
+                    checkpoints.save(number, state, record)
     return state
+
+
+def _check_finite(stage: Stage, number: int, values: Any) -> None:
+    """Raises `UserError` unless a loss, or the whole state after a step, is finite."""
+    if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(values)):
+        raise UserError(
+            f"{stage.name} stage, step {number}: the loss or a weight is not finite; the last checkpoint is kept; "
+            "lower the stage's learning rate (pretrain.*_learning_rate) or pretrain.clip_norm, and rerun with "
+            "pretrain.allow_changes=True"
+        )
 
 
 def _check_record(

@@ -8,6 +8,7 @@ import numpy as np
 from endodav_jax.checkpoints import MODEL_FOLDER, Card, save_model
 from endodav_jax.checkpoints.transfer import load_networks
 from endodav_jax.config import Config
+from endodav_jax.errors import UserError
 from endodav_jax.files import finite
 from endodav_jax.pretraining import loop
 from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
@@ -19,7 +20,15 @@ def pretrain(config: Config, workdir: Path) -> None:
     """Pretrains, starting from `config.weights` or random weights, and writes the networks to `workdir/model`.
 
     Rerun to resume.
+
+    Raises:
+      UserError: the network is not one that can be pretrained, or weights do not fit.
     """
+    if config.model.family != "vda" or config.model.head != "single":
+        raise UserError(
+            f"config.model: {config.model.family} with a {config.model.head} head; pretraining trains vda with a "
+            "single one, which the other families start from"
+        )
     start = load_networks(config.weights).params if config.weights else None
     networks = loop.pretrain(config.model, config.pretrain, config.seed, workdir, start)
     card = Card(
@@ -35,7 +44,7 @@ def pretrain(config: Config, workdir: Path) -> None:
         },
     )
     save_model(workdir / MODEL_FOLDER, config.model, networks, card, overwrite=True)
-    print(f"{workdir / 'model'}: the trained networks")
+    print(f"{workdir / MODEL_FOLDER}: the trained networks")
 
 
 def loss_curves(workdir: Path) -> dict[str, list[tuple[int, float]]]:

@@ -17,11 +17,11 @@ from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.workers import in_processes
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_text, whole_file
+from endodav_jax.pretraining.config import FAR_SCENE_FRAMES
 from endodav_jax.pretraining.wide_lens import render_bent, through_wide_lens
 
 _RENDERING = threading.Lock()
 _SCENES = 2**40  # more than any run draws
-FAR_SCENE_FRAMES = 400  # single frames of a scene are drawn from a part of its path with this many frames
 
 # Key of an element -> its name in the renderer.
 _KEYS = {"frames": "frame", "depth_mm": "depth_mm", "cam_from_world": "cam_from_world", "intrinsics": "intrinsics"}

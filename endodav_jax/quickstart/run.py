@@ -120,7 +120,7 @@ def _measured(
     section = dataclasses.replace(config.evaluate, windows=windows, steady=steady)
     album = Album(videos, section, sequences=3)
     estimator = DepthEstimator(model, params["depth"])
-    results = evaluate_network(estimator, videos, section, label, album, correct=correction_of(section))
+    results = evaluate_network(estimator, videos, section, label, album, correct=correction_of(section)).complete()
     means = results.means()
     print(f"{label}: abs rel {means['abs_rel']:.3f}, TAE {means['tae']:.2f}%", flush=True)
     return Variant(results, album)

@@ -19,13 +19,6 @@ MOST_PIXELS = 120_000  # larger frames are halved before they are fused
 OnFrame = Callable[[DepthView, Tracked, np.ndarray], object]
 
 
-@dataclasses.dataclass(frozen=True)
-class Fusion:
-    """The result of the second pass: the volume of each piece, the longest first."""
-
-    volumes: dict[int, FusedVolume]
-
-
 def fuse_clip(
     clip: Clip,
     path: CameraPath,
@@ -34,7 +27,7 @@ def fuse_clip(
     voxel: float = 0.0,
     most_bytes: int = 1_000_000_000,
     on_frame: OnFrame = lambda view, tracked, error: None,
-) -> Fusion:
+) -> dict[int, FusedVolume]:
     """Fuses every frame that has a pose, weighted by confidence and viewing angle.
 
     Args:
@@ -45,6 +38,9 @@ def fuse_clip(
       most_bytes: memory limit for all pieces together.
       on_frame: called with each frame, its entry in the path, and the expected relative error float32 [H,W], which is
         `UNSEEN_ERROR` where there is no depth.
+
+    Returns:
+      The volume of each piece, the longest first.
     """
     pieces = path.pieces
     volumes: dict[int, FusedVolume] = {}
@@ -68,7 +64,7 @@ def fuse_clip(
             volumes[tracked.piece] = FusedVolume(size, max(int(most_bytes * share), 16_000_000))
         weight, cosine = fusion_weights(depth, tissue, error, intrinsics)
         volumes[tracked.piece].integrate(depth, rgb, weight, cosine, intrinsics, tracked.cam_from_world)
-    return Fusion({piece: volumes[piece] for piece in pieces if piece in volumes})
+    return {piece: volumes[piece] for piece in pieces if piece in volumes}
 
 
 def fusion_weights(

@@ -1,6 +1,7 @@
 """The depth of a clip from a network, kept on disk, and the camera predicted by the weights' pose network."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jaxtyping import Float32
 
 from endodav_jax.data.contract import EvaluationFrame
 from endodav_jax.depth_video.corrected import Steady, corrected
+from endodav_jax.depth_video.passes import frame_again
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.inference.windows import AlignRule
@@ -125,9 +127,9 @@ class NetworkClip:
         differences = iter(self._differences)
         following = next(differences, None)
         instrument_of = None if self._instruments is None else self._instruments.reader()
-        for frame, (index, disparity) in zip(self.reader, self.disparities, strict=False):
-            if frame.index != index:
-                raise UserError(f"{self.reader.source.name}: changed while it was being read; run the command again")
+        frames = iter(self.reader)
+        for index, disparity in self.disparities:
+            rgb = frame_again(frames, index, self.reader)
             inside = self.inside
             if instrument_of is not None:
                 inside = inside & self._tissue(instrument_of(index))
@@ -136,7 +138,7 @@ class NetworkClip:
                 apart, following = following[1], next(differences, None)
             # A disparity of 0 means infinitely far or outside: no depth.  (Nor is a metric depth of 0 valid.)
             depth = np.where(inside & (disparity > 0), self.model.depth(disparity), 0).astype(np.float32)
-            yield DepthView(index, frame.rgb, depth, inside, apart)
+            yield DepthView(index, rgb, depth, inside, apart)
 
     def _tissue(self, instrument: np.ndarray | None) -> np.ndarray:
         """The mask of a frame as it is processed, true off instruments: inverted first, so that edges are left out."""
@@ -190,9 +192,7 @@ def network_motions(
     estimator = MotionEstimator(params)
 
     def frames() -> Iterator[EvaluationFrame]:
-        for number, frame in enumerate(reader):
-            if number == count:
-                return
+        for frame in itertools.islice(reader, count):  # no further: reading may have stopped there
             yield EvaluationFrame(
                 frame=frame.rgb, depth_mm=None, cam_from_world=None, intrinsics=np.zeros(4), view_mask=inside,
                 sequence="", frame_index=frame.index,

@@ -92,6 +92,8 @@ class SceneWriter:
             "depths": lambda: (frame.depth for frame in frames()),
             "expected_errors": lambda: (error for _, error in self._spool),
         }
+        if clip.model.metric:
+            del maps["disparities"]
         if scale is not None:
             maps["depths_mm"] = lambda: (frame.depth * np.float32(scale.factor) for frame in frames())
         write_npz(self._layout.depths, clip.reader.size, clip.indices, maps, clip.reader.fps, intrinsics)

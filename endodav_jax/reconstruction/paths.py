@@ -43,7 +43,7 @@ def solve_paths(
     def solved(sequence: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         views, intrinsics = _views(videos, sequence, estimator)
         path, followed = followed_path(views.__iter__, intrinsics)
-        piece, level = _told(path, views, reliable(path, followed))
+        piece, level = _piece_and_level(path, views, reliable(path, followed))
         poses = np.stack([_pose(frame, number) for frame, number in zip(path.frames, piece, strict=True)])
         points = [_points(*frame) for frame in zip(path.frames, views, _sure(path, piece), strict=True)]
         return poses, piece, level, np.stack(points)
@@ -90,7 +90,7 @@ def _views(videos: EvaluationVideos, sequence: str, estimator: DepthEstimator) -
     return views, np.asarray(frames[0].intrinsics, np.float64)
 
 
-def _told(path: CameraPath, views: list[DepthView], right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _piece_and_level(path: CameraPath, views: list[DepthView], right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Piece and mean log depth of every frame.
 
     A frame counts as lost if its scale is far from its neighbours', if its path is not reliable, or if too few points

@@ -88,7 +88,7 @@ def _refined(frames: list[Tracked], places: list[int], observed, points: Followe
                 scales[0] = found.log_scales[0]
             for number, place in enumerate(stretch):
                 if place >= held or not begin:
-                    told[place] = _told(seen, found, number, points.size)
+                    told[place] = _told_by_points(seen, found, number, points.size)
             left = np.setdiff1d(np.arange(held, end), stretch)
             for place in left:
                 _carry(poses, start, place, place + 1)
@@ -110,7 +110,7 @@ def _refined(frames: list[Tracked], places: list[int], observed, points: Followe
     ]
 
 
-def _told(seen: Observed, found: Bundle, frame: int, size: tuple[int, int]) -> np.ndarray:
+def _told_by_points(seen: Observed, found: Bundle, frame: int, size: tuple[int, int]) -> np.ndarray:
     """`Tracked.triangulated` of a frame, before the piece's median is subtracted."""
     later = np.flatnonzero((seen.frame == frame) & np.isfinite(found.ratios))
     new = np.flatnonzero(seen.first == frame)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from endodav_jax.depth_video.description import METRIC_UNITS, UNITS, write_description
+from endodav_jax.depth_video.description import units_of, write_description
 from endodav_jax.depth_video.weights import load_networks
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from endodav_jax.files import make_folder, moved_together, remove
@@ -185,15 +185,15 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
                 writer(view, tracked, error)
                 bar.update()
 
-            fusion = fuse_clip(
+            fused = fuse_clip(
                 clip, path, ConfidenceModel.shipped(config.steady), voxel=config.voxel / factor,
                 most_bytes=int(config.memory * 1e9), on_frame=on_frame,
             )  # fmt: skip
         clock.lap("surface")
-        meshes = [extract_mesh(volume).scaled(factor) for volume in fusion.volumes.values()]
+        meshes = [extract_mesh(volume).scaled(factor) for volume in fused.values()]
         clock.lap("mesh")
         writer.finish(intrinsics, scale)
-        volumes = list(fusion.volumes.values())
+        volumes = list(fused.values())
         scene = Scene(
             config, path, camera, scale, meshes, [volume.voxel * factor for volume in volumes],
             sum(volume.bytes for volume in volumes), clock.laps, count, _repeats(clip), steadied,
@@ -297,13 +297,12 @@ def _described(scene: Scene, clip: NetworkClip, weights: str, card, coarsened: l
         "unit": scene.unit,
         "scale": scene.scale.described() if scene.scale else UP_TO_SCALE,
         "output": clip.model.output,
-        "units": (METRIC_UNITS if clip.model.metric else UNITS)
+        "units": units_of(clip.model, scene.scale is not None)
         | {
             "expected_errors": "expected relative error of depth, |depth - truth| / truth "
             + ("of depths_mm" if scene.scale else "after the best scale of the clip")
             + "; float32, 2 where there is no depth",
-        }
-        | ({"depths_mm": "depths times scale.mm_per_unit; float32, 0 outside the mask"} if scene.scale else {}),
+        },
         "intrinsics": {"fx_fy_cx_cy": scene.path.intrinsics, "origin": scene.camera, "of": "the frames written here"},
         "undistorted": clip.reader.undistorter.to_json() if isinstance(clip.reader, UndistortedReader) else None,
         "parallax": {

@@ -5,8 +5,6 @@ to the plane of the pixel it projects to (depth times the cosine to the normal),
 seen at a slant do not thicken.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -194,7 +192,7 @@ def default_voxel(depth: np.ndarray, intrinsics: np.ndarray) -> float:
     return float(FOOTPRINT * np.median(known) / np.mean(intrinsics[:2]))
 
 
-@functools.partial(jax.jit, donate_argnums=())
+@jax.jit
 def _integrate(distance, weight, colour, corners, maps, intrinsics, cam_from_world, voxel):
     """Averages a frame into blocks [C,512]: the signed distance in truncations, its weight, and colour."""
     steps = jnp.arange(BLOCK, dtype=jnp.float32) * voxel

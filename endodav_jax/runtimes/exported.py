@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,7 +159,8 @@ def cached(
     folder: Path,
     write: Callable[[Path], object],
     check: Callable[[Manifest], object] = lambda about: None,
-    first: Callable[[], object] = lambda: None,
+    tell: Tell = silent,
+    first: str = "",
 ) -> Manifest:
     """Returns the manifest of a cached folder, written first where it is missing or damaged.
 
@@ -168,7 +168,8 @@ def cached(
       folder: in `process.cache_folder()`.
       check: raises `UserError` for a manifest that lacks what is needed.
       write: writes it, with a manifest, through `whole_file(folder, keep=True)`.
-      first: called before it is written, which takes a while.
+      tell: takes a line for the user.
+      first: what to tell before it is written, which takes a while.
 
     Raises:
       UserError: the cache cannot be written.
@@ -181,11 +182,12 @@ def cached(
             check(about)
             about.check_files(folder)
         except UserError as error:
-            print(f"{str(error).split(';')[0]}; writing it anew", file=sys.stderr)
+            tell(f"{str(error).split(';')[0]}; writing it anew")
             remove(folder)
         else:
             return about
-    first()
+    if first:
+        tell(first)
     try:
         make_folder(folder.parent)
         write(folder)
@@ -214,7 +216,7 @@ def cached_export(config: DepthModelConfig, params: dict, tell: Tell = silent) -
                 raise UserError(f"{folder / MANIFEST_NAME}: holds other parts than {', '.join(USES[use])}")
 
         folder = cache_folder() / f"{name}-{folder_suffix(use)}"
-        about = cached(folder, write, check, lambda: tell("exporting the network to ONNX, once for these weights"))
+        about = cached(folder, write, check, tell, "exporting the network to ONNX, once for these weights")
         return {part: folder / file for part, file in about.parts.items()}
 
     return lambda part: files(use_of(part))[part]

@@ -85,7 +85,7 @@ class Int8Files:
         folder, about = self._prepare(use_of(part))
         return folder / about.parts[part] if part in about.parts else self._plain(part)
 
-    def said(self, use: str) -> str:
+    def prepare(self, use: str) -> str:
         """Prepares the use and returns a line with the parts that are in int8 and the loss of accuracy.
 
         Raises:
@@ -101,7 +101,8 @@ class Int8Files:
                 folder,
                 lambda folder: self._write(use, folder),
                 _cost,
-                lambda: self._tell("calibrating int8 and measuring its accuracy: some minutes, once for these weights"),
+                self._tell,
+                "calibrating int8 and measuring its accuracy: some minutes, once for these weights",
             )
             cost = _cost(about)
             if cost.share > MOST_LOSS and not self._forced:

@@ -38,7 +38,7 @@ def network_for(
 
         config, merged = merged_float32(config, params)
         files = Int8Files(config, merged, wanted.int8_frames, wanted.int8_force, tell)
-        why = f"{why}; {files.said(use or 'video')}"
+        why = f"{why}; {files.prepare(use or 'video')}"
         network = ExportedNetwork(config, files, engine, files.compute)
         if use:
             network.prepare(use, alone=True)

@@ -21,7 +21,7 @@ from endodav_jax.scale.sources import (
     read_points,
     read_poses,
 )
-from endodav_jax.scale.stereo import FRAMES, StereoRig, ratios_of_stereo, read_calibration
+from endodav_jax.scale.stereo import FRAMES, StereoMatcher, StereoRig, ratios_of_stereo, read_calibration
 from endodav_jax.video.camera_files import read_pinhole
 from endodav_jax.video.reader import FrameReader
 
@@ -48,12 +48,12 @@ def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: Fra
     """Checks everything that can be checked up front, and returns the cameras of a stereo recording.
 
     Raises:
-      UserError: a file cannot be read, a pixel is outside the frame, or the position of the view or the distance
-        between the cameras is not given.
+      UserError: a file cannot be read, a pixel is outside the frame, the position of the view or the distance between
+        the cameras is not given, or the cameras are not side by side.
     """
+    if (request is None or request.kind != "stereo") and (config.baseline or config.calibration):
+        raise UserError("--baseline and --calibration: require --scale stereo")
     if request is None:
-        if config.baseline or config.calibration:
-            raise UserError("--baseline and --calibration: require --scale stereo")
         return None
     if request.kind == "points":
         read_points(request.file)
@@ -77,7 +77,9 @@ def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: Fra
         rig = StereoRig.rectified(intrinsics, config.baseline, reader.full_size)
     else:
         raise UserError("--scale stereo: give --calibration FILE, or --baseline MM with --intrinsics")
-    return rig if config.stereo in ("top", "left") else rig.swapped()
+    rig = rig if config.stereo in ("top", "left") else rig.swapped()
+    StereoMatcher(rig)  # refuses cameras that are not side by side
+    return rig
 
 
 def measured_scale(

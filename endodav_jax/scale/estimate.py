@@ -18,21 +18,24 @@ class Scale:
 
     Attributes:
       factor: mm of one unit.
-      low, high: interval of the factors of 95% of its frames; of single measurements, if there is only one frame.
+      low, high: interval of the factors of 95% of its frames; of single measurements, if there is only one frame; None
+        if its error is not known.
       source: human-readable source.
       frames: number of frames used.
       measurements: number of measurements.
     """
 
     factor: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     source: str
     frames: int
     measurements: int
 
     def described(self) -> dict:
         """Returns the entry for `meta.json`."""
+        if self.low is None or self.high is None:
+            return {"mm_per_unit": self.factor, "source": self.source}
         return {
             "mm_per_unit": self.factor,
             "interval_95": [self.low, self.high],
@@ -44,6 +47,8 @@ class Scale:
 
     def line(self) -> str:
         """One line for the terminal."""
+        if self.low is None or self.high is None:
+            return f"scale: {self.factor:.4g} mm per unit from {self.source}, whose error is not known"
         return (
             f"scale: {self.factor:.4g} mm per unit ({self.low:.4g} to {self.high:.4g}) from {self.source}, "
             f"{self.frames} frames"
@@ -52,7 +57,7 @@ class Scale:
 
 def metric_weights() -> Scale:
     """The factor for a network whose output is in metres, with unknown uncertainty."""
-    return Scale(1000.0, 1000.0, 1000.0, "metric weights", 0, 0)
+    return Scale(1000.0, None, None, "metric weights", 0, 0)
 
 
 def one_scale(ratios: dict[int, np.ndarray], source: str, fewest: int = FEWEST) -> Scale:

@@ -76,6 +76,8 @@ def _length(text: str) -> KnownLength:
         place, mm = text.split("=")
         *pixels, frame = (float(number) for number in place.split(","))
         x1, y1, x2, y2 = pixels
+        if not frame.is_integer():
+            raise ValueError(frame)
         known = KnownLength((x1, y1), (x2, y2), int(frame), float(mm))
     except ValueError as error:
         raise UserError(f"--scale length {text}: expected X1,Y1,X2,Y2,FRAME=MM: 310,205,402,220,17=12.5") from error

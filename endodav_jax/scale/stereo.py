@@ -69,7 +69,7 @@ def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
     SCARED's is for 1280x1024; images of another size are assumed to be resized from that.
 
     Raises:
-      UserError: no such file, or a matrix is missing.
+      UserError: no such file, or a matrix is missing or has another shape.
     """
     if not path.is_file():
         raise UserError(f"--calibration {path}: no such file")
@@ -80,7 +80,10 @@ def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
         storage.release()
     except cv2.error as error:
         raise UserError(f"--calibration {path}: not a YAML file that OpenCV can read") from error
+    shapes = {"M1": (3, 3), "M2": (3, 3), "R": (3, 3)}
     missing = [name for name, value in values.items() if value is None or not np.isfinite(value).all()]
+    missing += [name for name, shape in shapes.items() if name not in missing and values[name].shape != shape]
+    missing += ["T"] if "T" not in missing and values["T"].size != 3 else []
     if missing:
         raise UserError(f"--calibration {path}: has no {', '.join(missing)}; expected M1, D1, M2, D2, R and T")
     native = _native_size(values["M1"], size)

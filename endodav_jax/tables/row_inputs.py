@@ -4,7 +4,6 @@ Everything is stored in one folder under names that contain the digest of the in
 reuses what is finished, resumes what is not, and never uses anything made from other weights or data.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +13,13 @@ from endodav_jax.checkpoints import MODEL_FOLDER, convert, load_model
 from endodav_jax.checkpoints.card import CARD_NAME, Manifest
 from endodav_jax.checkpoints.shipped import SHIPPED, sha256_of_shipped
 from endodav_jax.checkpoints.store import is_checkpoint
+from endodav_jax.checkpoints.transfer import sha256_of_source
 from endodav_jax.config import Config
 from endodav_jax.data.config import PhantomData
 from endodav_jax.data.obtain import obtain_split
 from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.rendered import render
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
-from endodav_jax.files import sha256_of
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import FAMILIES
 from endodav_jax.tables.given import WHERE, Given
@@ -28,8 +27,6 @@ from endodav_jax.tables.recipes import SmallRun, training_sections
 from endodav_jax.tables.result_store import digest_of_identity
 from endodav_jax.tables.rows import DATA_NAMES, NETWORKS, DataSet, Network
 from endodav_jax.training.loop import train
-
-_WEIGHT_FILES = (".pth", ".pt", ".safetensors")
 
 
 class Preempted(Exception):
@@ -134,7 +131,7 @@ class RowInputs:
         identity = {
             **{section: dataclasses.asdict(sections[section]) for section in ("model", "data", "train")},
             "start": start.digest,
-            "resnet": _digest_of_files(self.given.resnet) if self.given.resnet else None,
+            "resnet": sha256_of_source(self.given.resnet) if self.given.resnet else None,
             "training data": data.digest,
             "seed": self.given.seed,
         }
@@ -152,7 +149,7 @@ class RowInputs:
         """Returns a checkpoint unchanged and published weights converted; the network must be of `family`."""
         folder, digest = place.expanduser(), ""
         if not is_checkpoint(folder):
-            digest = _digest_of_files(folder)
+            digest = sha256_of_source(folder)
             source, folder = folder, self.workdir / "weights" / f"{name}-{digest}"
             if not is_checkpoint(folder):
                 convert(source, folder, family=family)
@@ -213,12 +210,3 @@ class RowInputs:
         if isinstance(self._made[key], UserError):
             raise self._made[key]
         return self._made[key]
-
-
-def _digest_of_files(place: Path) -> str:
-    """Returns the digest of a file of weights, or of all weights in a folder."""
-    place = place.expanduser()
-    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.suffix in _WEIGHT_FILES)
-    with contextlib.suppress(OSError):
-        return digest_of_identity({path.name: sha256_of(path) for path in files})
-    raise UserError(f"{place}: cannot be read")

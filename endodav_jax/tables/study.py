@@ -180,7 +180,7 @@ class _Patient:
             model = dataclasses.replace(model, image_shape=self.config.model.image_shape)
             estimator = DepthEstimator(model, params["depth"])
             correct = correction_of(evaluate)
-            return evaluate_network(estimator, self.videos, evaluate, name, correct=correct).means()
+            return evaluate_network(estimator, self.videos, evaluate, name, correct=correct).complete().means()
 
         known = identity | {"evaluate": dataclasses.asdict(evaluate)}
         found, _ = stored_result(self.workdir / "results", row.network, known, compute)

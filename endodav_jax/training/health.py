@@ -79,7 +79,7 @@ def warnings_of(compared: Mapping[str, float], projection: bool = True, relative
     Args:
       compared: the values.
       projection: whether the run has a projection loss, which may be the cause.
-      relative: whether it is the relative one already.
+      relative: whether the projection loss is already relative.
     """
     found = {}
     drift, relief = compared[DRIFT], compared[RELIEF_KEPT]

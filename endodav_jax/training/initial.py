@@ -11,6 +11,7 @@ from flax import nnx
 from endodav_jax.checkpoints import Card
 from endodav_jax.checkpoints.transfer import Networks, load_networks
 from endodav_jax.config import Config
+from endodav_jax.conversion.published_files import RESNET
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_arrays
 from endodav_jax.models.groups import GROUPS, group_of, trainable_groups, with_late_groups
@@ -96,7 +97,7 @@ def initial_networks(config: Config, axis_name: str | None, fill: Fill = fill_as
     if config.train.resnet_weights:
         found = load_networks(config.train.resnet_weights)
         for user in RESNET_NETWORKS:
-            _overwrite(f"{user}.encoder.", found.params["resnet"], params, statistics, config.train.resnet_weights)
+            _overwrite(f"{user}.encoder.", found.params[RESNET], params, statistics, config.train.resnet_weights)
     card = None
     if config.weights:
         found = load_networks(config.weights)
@@ -118,9 +119,17 @@ def initial_networks(config: Config, axis_name: str | None, fill: Fill = fill_as
 
 
 def check_weights(config: Config) -> None:
-    """Raises `UserError` naming the fields to set, if `config.weights` do not fit the configured networks."""
+    """Raises `UserError` naming the fields to set, if `config.weights` do not fit the configured networks, or
+    `config.train.resnet_weights` are not a ResNet's."""
     if config.weights:
         _check_fit(load_networks(config.weights), config)
+    if config.train.resnet_weights:
+        found = load_networks(config.train.resnet_weights)
+        if RESNET not in found.params:
+            raise UserError(
+                f"config.train.resnet_weights: {config.train.resnet_weights} is {found.card.what}, not a ResNet; name "
+                "a ResNet of torchvision"
+            )
 
 
 def trained_groups(config: Config) -> frozenset[str]:

@@ -19,7 +19,7 @@ with warnings.catch_warnings():  # its protobuf stubs warn on import
     warnings.simplefilter("ignore")
     from tensorboardX import SummaryWriter
 
-from endodav_jax.files import json_text, make_folder
+from endodav_jax.files import json_text, make_folder, whole_file
 
 METRICS_FILE = "metrics.jsonl"
 PICTURES_FOLDER = "pictures"
@@ -78,7 +78,8 @@ class RunLog:
             return
         folder = self._folder / PICTURES_FOLDER
         folder.mkdir(exist_ok=True)
-        Image.fromarray(image).save(folder / f"{name}_{step:07d}.png")
+        with whole_file(folder / f"{name}_{step:07d}.png") as part:
+            Image.fromarray(image).save(part)
         self._board.add_image(name, image, step, dataformats="HWC")
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,8 +159,9 @@ class Run:
     def run_to_end(self, terminated: "list[int]") -> bool:
         """Runs steps until the end or a signal; returns whether the end was reached."""
         config, done = self.config.train, self._steps_done()
-        if done and self._ends_epoch(done) and not self.log.holds(done, "validation"):
-            self._validate(done)  # the previous run was stopped between saving and validating
+        # A run may have been stopped between saving and validating; only process 0, which has the log, can tell.
+        if done and self._ends_epoch(done) and not parallel.any_process(self.log.holds(done, "validation")):
+            self._validate(done)
         bar = tqdm(
             range(done + 1, self.total_steps + 1), initial=done, total=self.total_steps, desc="train", unit="step",
             disable=None if jax.process_index() == 0 else True,
@@ -314,8 +316,14 @@ def _frame_size(batches: ClipBatches) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _termination() -> Iterator["list[int]"]:
-    """Yields a list that becomes true on SIGTERM (pre-emption by a cluster); the run then saves and ends."""
+    """Yields a list that becomes true on SIGTERM (pre-emption by a cluster); the run then saves and ends.
+
+    In a thread that is not the main one, as in a notebook's or a server's, signals are not caught.
+    """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield received
+        return
     before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
         yield received

@@ -79,5 +79,5 @@ def _chart(logged: Sequence[dict], names: Sequence[str], title: str, unit: str) 
         if len(points):
             parts = np.array_split(points, min(_POINTS, len(points)))
             steps, values = np.stack([part.mean(0) for part in parts]).T
-            curves[name.rpartition("health/")[2]] = steps, values
+            curves[name.removeprefix(health.PREFIX)] = steps, values
     return lines(curves, title, "step", unit) if curves else text(f"{title}: nothing logged yet.")

@@ -16,11 +16,11 @@ from PIL import Image
 from endodav_jax.errors import UserError
 from endodav_jax.video.frames import FrameSource
 from endodav_jax.video.image_files import FRAME_FOLDERS, ImageSequence, images_in, read_rgb
+from endodav_jax.video.suffixes import VIDEO_SUFFIXES
 from endodav_jax.video.video_file import VideoFile
 
 NAME = "masks"
 _VIDEO_LEVEL = 127  # a lossy video blurs 0 and 255; brighter than half counts
-_VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".mts", ".m2ts")
 
 _IN_ORDER = "its masks were taken in order"
 _FROM_1 = "{} is numbered from 1: mask 1 was taken for the first frame"
@@ -31,7 +31,7 @@ MaskOf = Callable[[int], np.ndarray | None]  # bool [H, W] for a frame number; N
 
 def is_named_masks(path: Path) -> bool:
     """Whether the name of a file or folder says that it holds masks: `masks`, `NAME_masks`."""
-    stem = path.stem if path.suffix.lower() in _VIDEO_SUFFIXES else path.name
+    stem = path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
     return stem == NAME or stem.endswith(f"_{NAME}")
 
 
@@ -55,7 +55,7 @@ def masks_beside(source: Path) -> Path | None:
     for place in places:
         if place.is_dir() and images_in(place):
             return place
-        for suffix in _VIDEO_SUFFIXES:
+        for suffix in sorted(VIDEO_SUFFIXES):
             if place.with_name(place.name + suffix).is_file():
                 return place.with_name(place.name + suffix)
     return None
@@ -64,7 +64,7 @@ def masks_beside(source: Path) -> Path | None:
 def _alone(video: Path) -> bool:
     if not video.is_file():
         return False
-    others = (path for path in video.parent.iterdir() if path.suffix.lower() in _VIDEO_SUFFIXES and path != video)
+    others = (path for path in video.parent.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path != video)
     return all(is_named_masks(path) for path in others)
 
 

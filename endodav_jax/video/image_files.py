@@ -101,11 +101,27 @@ class ImageSequence:
                 index += 1
 
     def samples(self, count: int) -> list[np.ndarray]:
-        """Returns up to `count` images spread over the sequence."""
+        """Returns up to `count` images spread over the sequence; damage is reported when all images are read.
+
+        Raises:
+          UserError: none of them can be read.
+        """
         places = np.unique(np.linspace(0, self.count - 1, count).round().astype(int))
+        found, damage = [], None
         if self.count == len(self.paths):
-            return [read_rgb(self.paths[i]) for i in places]
-        return [frame.rgb for frame in self if frame.index in places]
+            for place in places:
+                try:
+                    found.append(read_rgb(self.paths[place]))
+                except UserError as error:
+                    damage = damage or error
+        else:
+            try:
+                found.extend(frame.rgb for frame in self if frame.index in places)
+            except ReadingStopped as stopped:
+                damage = stopped
+        if not found and damage is not None:
+            raise damage
+        return found
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -1,14 +1,13 @@
 """A camera's fx, fy, cx, cy as the user gives them."""
 
 import json
-import zipfile
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import read_text
+from endodav_jax.files import DAMAGED_NPZ, read_text
 from endodav_jax.geometry.pixels import Size, resized_intrinsics
 from endodav_jax.video.frames import SQUARE
 
@@ -40,10 +39,9 @@ def read_intrinsics(text: str, full_size: Size, size: Size, name: str = "") -> n
         principal point is far outside the frames.
     """
     try:
-        values = [float(part) for part in text.split(",")]
+        numbers = np.array([float(part) for part in text.split(",")])
     except ValueError:
-        values = _read_file(Path(text))
-    numbers = np.asarray(values, np.float64)
+        numbers = _read_file(Path(text))
     if numbers.shape == (3, 3):
         numbers = numbers[[0, 1, 0, 1], [0, 1, 2, 2]]
     elif numbers.size == 9:
@@ -90,7 +88,7 @@ def _read_file(path: Path):
     try:
         match path.suffix.lower():
             case ".npy":
-                return np.load(path, allow_pickle=False)
+                return np.asarray(np.load(path, allow_pickle=False), np.float64)
             case ".npz":
                 with np.load(path, allow_pickle=False) as file:
                     return _named(dict(file), path)
@@ -105,7 +103,7 @@ def _read_file(path: Path):
         raise UserError(
             f"--intrinsics {path}: cannot be read ({error.strerror}); give fx,fy,cx,cy or a file"
         ) from error
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (TypeError, *DAMAGED_NPZ) as error:
         raise UserError(f"--intrinsics {path}: not numbers; give fx,fy,cx,cy or a file with a 3x3 matrix") from error
 
 

@@ -11,14 +11,8 @@ from endodav_jax.video.dicom_header import DICOM_SUFFIXES, is_dicom
 from endodav_jax.video.frame_masks import is_named_masks
 from endodav_jax.video.image_files import FRAME_FOLDERS, SUFFIXES
 from endodav_jax.video.image_order import in_order, natural_order
+from endodav_jax.video.suffixes import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = frozenset((
-    ".3g2", ".3gp", ".264", ".265", ".amv", ".apng", ".asf", ".av1", ".avc", ".avi", ".dav", ".dif", ".divx",
-    ".dv", ".evo", ".f4v", ".flv", ".gif", ".gxf", ".h264", ".h265", ".hevc", ".ivf", ".lrv", ".m1v", ".m2t",
-    ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp2v", ".mp4",
-    ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nsv", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm",
-    ".rmvb", ".tod", ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
-))  # fmt: skip
 # Files next to recordings that hold something else.  Files with any other suffix are looked into.
 _OTHERS = frozenset((
     ".7z", ".aac", ".bib", ".bin", ".bup", ".c", ".cfg", ".conf", ".cpp", ".csv", ".doc", ".docx", ".exr",

@@ -98,8 +98,14 @@ class App:
         try:
             self.show(file)
         except UserError as error:
-            self.wait_for_a_file()
-            self._server.gui.add_markdown(f"**{file.name}** cannot be shown: {error}")
+            self._refuse(file, str(error))
+        except Exception as error:
+            self._refuse(file, f"a bug in this program ({type(error).__name__}); the terminal has the details")
+            raise
+
+    def _refuse(self, file: Path, why: str) -> None:
+        self.wait_for_a_file()
+        self._server.gui.add_markdown(f"**{file.name}** cannot be shown: {why}")
 
     def _reset(self) -> None:
         if self.page is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.files import DAMAGED_NPZ
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.report.frame_keeper import FRAMES_FOLDER
 from endodav_jax.video.recognise import holds_recordings, is_written_by_a_command
@@ -140,7 +141,7 @@ class EvaluatedClip:
             self.numbers = self._stored["frame_index"].tolist()
             self._intrinsics = np.asarray(self._stored["intrinsics"], np.float64)
             poses = self._stored.get("cam_from_world")
-        except (OSError, ValueError, KeyError) as error:
+        except DAMAGED_NPZ as error:
             raise UserError(f"{file}: cannot be read ({error}); run `endodav evaluate` again") from error
         self.title, self.fps, self.unit = file.stem, 5.0, Unit("mm")
         self.judged_name = "error"

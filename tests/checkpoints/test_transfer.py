@@ -105,6 +105,8 @@ def test_an_adapter_is_exported_and_applied(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, params, {"depth": params_of(ENDODAV)})
     with pytest.raises(UserError, match="is an adapter; to apply it"):
         load_model(tmp_path / "a.safetensors")
+    convert(public, tmp_path / "metric", adapter=tmp_path / "a.safetensors", output="metric_depth")
+    assert load_model(tmp_path / "metric")[0].metric
 
 
 def test_a_merged_network_has_its_adapters_folded_in_and_either_form_is_the_same(tmp_path):

@@ -197,3 +197,9 @@ def test_published_state_dicts_survive_the_way_there_and_back(golden, tmp_path, 
     state = golden.state_dict(name)
     found = read_published(write_pth(tmp_path / "depth_model.pth", state | EXTRA))
     assert_same_tensors(published_state_dicts(found.config, found.params, found.origin)["depth_model"], state)
+
+
+def test_two_files_of_one_network_are_not_chosen_between(folder):
+    (folder / "depth_model.safetensors").write_bytes(b"not even read")
+    with pytest.raises(UserError, match=r"depth_model\.safetensors: depth_model\.pth is beside it"):
+        read_published(folder)

@@ -73,6 +73,9 @@ def test_paths_through_other_frames_and_other_files_are_one_line(split, tmp_path
     dataclasses.replace(paths_through(split), data="other").save(tmp_path / "paths.npz")
     with pytest.raises(UserError, match="solved for other frames"):
         CameraPaths.load(tmp_path / "paths.npz", split)
-    (tmp_path / "paths.npz").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="no file of camera paths"):
-        CameraPaths.load(tmp_path / "paths.npz", split)
+    paths_through(split).save(tmp_path / "paths.npz")
+    whole = (tmp_path / "paths.npz").read_bytes()
+    for damaged in (b"nothing", b"", whole[: len(whole) // 2]):
+        (tmp_path / "paths.npz").write_bytes(damaged)
+        with pytest.raises(UserError, match="no file of camera paths"):
+            CameraPaths.load(tmp_path / "paths.npz", split)

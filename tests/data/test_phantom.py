@@ -1,14 +1,13 @@
 """The phantom as a data set: one line of configuration, the same frames whenever and however they are asked for."""
 
-import jax
 import numpy as np
 import pytest
 
-from endodav_jax.data.phantom import PhantomConfig, draw_scene, draw_scenes, render_batch, render_clip, render_sequence
+from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip, render_sequence
 from endodav_jax.data.phantom.config import FAMILY_NAMES
 from endodav_jax.data.phantom.families import FAMILIES
 from tests.compilations import compilations
-from tests.data.phantom_clips import HEIGHT, LENGTH, WIDTH, clip
+from tests.data.phantom_clips import HEIGHT, WIDTH, clip
 
 CONFIG = PhantomConfig.colon(seed=3, sequences=2, frames=10, height=HEIGHT, width=WIDTH)
 
@@ -70,25 +69,6 @@ def test_a_frame_alone_is_the_frame_of_a_clip():
 
 
 @pytest.mark.slow
-def test_a_batch_of_scenes_is_its_clips():
-    frames = np.stack([np.arange(LENGTH), np.arange(2, 2 + LENGTH)]).astype(np.int32)
-    batch = render_batch(draw_scenes(CONFIG, np.arange(2)), frames, height=HEIGHT, width=WIDTH)
-    for i in range(2):
-        alone = clip(CONFIG, i, start=int(frames[i, 0]))
-        np.testing.assert_allclose(np.asarray(batch["depth_mm"])[i], alone["depth_mm"], rtol=1e-5, atol=1e-3)
-        assert (np.asarray(batch["frame"])[i] != alone["frame"]).mean() < 1e-3
-
-
-@pytest.mark.slow
-def test_frames_rendered_side_by_side_are_frames_rendered_one_by_one():
-    frames = np.arange(4, dtype=np.int32)
-    side_by_side = render_clip(draw_scene(CONFIG, 0), frames, height=HEIGHT, width=WIDTH, frames_at_once=2)
-    alone = clip(CONFIG, 0)
-    np.testing.assert_allclose(np.asarray(side_by_side["depth_mm"]), alone["depth_mm"][:4], rtol=1e-4, atol=2e-2)
-    assert (np.abs(np.asarray(side_by_side["frame"]).astype(int) - alone["frame"][:4]) > 2).mean() < 1e-3
-
-
-@pytest.mark.slow
 def test_any_size_can_be_rendered():
     views = render_clip(draw_scene(CONFIG, 0), np.array([0], np.int32), height=50, width=63)
     assert views["frame"].shape == (1, 50, 63, 3)
@@ -103,14 +83,6 @@ def test_one_program_renders_every_scene_of_a_family():
     with compilations() as compiled:
         clip(varied, 1)
     assert compiled == []
-
-
-@pytest.mark.slow
-def test_scenes_drawn_together_are_scenes_drawn_alone():
-    together = draw_scenes(CONFIG, np.arange(3))
-    alone = draw_scene(CONFIG, 2)
-    for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-        np.testing.assert_allclose(np.asarray(a)[2], np.asarray(b), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from endodav_jax.data.phantom import PhantomConfig, draw_scene, draw_scenes, render_sequence
+from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_sequence
 from endodav_jax.data.phantom.rods import distance
 from endodav_jax.data.phantom.trace import points_at, pose_of_rays, rotate
 from endodav_jax.data.sources.phantom import PhantomSource
@@ -199,14 +199,6 @@ def test_a_clean_scene_holds_nothing_of_the_switches():
     for name in ("shape", "surface", "lens", "path", "light", "sensor", "tool"):
         for a, b in zip(jax.tree.leaves(getattr(clean, name)), jax.tree.leaves(getattr(harder, name)), strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
-
-
-@pytest.mark.slow
-def test_switches_drawn_together_are_switches_drawn_alone():
-    config = switched(smoke=1.0, fluid=1.0, motion_blur=0.5)
-    together, alone = draw_scenes(config, np.arange(3)).extras, draw_scene(config, 2).extras
-    for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-        np.testing.assert_allclose(np.asarray(a)[2], np.asarray(b), rtol=1e-4, atol=1e-5)
 
 
 def test_every_third_frame_is_what_every_frame_holds():

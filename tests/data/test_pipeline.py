@@ -182,9 +182,17 @@ def test_frames_of_several_sizes_are_refused_with_the_cure(tmp_path):
             return dataclasses.replace(super().frame(sequence, index), frame=np.zeros((*shape, 3), np.uint8),
                                        depth_mm=None, view_mask=None)  # fmt: skip
 
+    class SizeOfSequence(TinySource):
+        def frame(self, sequence, index):
+            shape = (12, 16) if sequence == "a" else (8, 16)
+            return dataclasses.replace(super().frame(sequence, index), frame=np.zeros((*shape, 3), np.uint8),
+                                       depth_mm=None, view_mask=None)  # fmt: skip
+
     folder = prepare_tiny(tmp_path / "full", TwoSizes({"a": 6}))
     with pytest.raises(UserError, match="prepare the data set with --size"):
         take(ClipBatches(config(folder), seed=0), 1)
+    with pytest.raises(UserError, match="b has another frame size than others"):
+        ClipBatches(config(prepare_tiny(tmp_path / "two", SizeOfSequence({"a": 6, "b": 6}))), seed=0)
     sized = prepare_tiny(tmp_path / "sized", TwoSizes({"a": 6}), stored=StoredAs((8, 8), "fast"))
     assert take(ClipBatches(config(sized), seed=0), 1)[0]["frames"].shape == (2, 6, 8, 8, 3)
 

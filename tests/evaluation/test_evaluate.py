@@ -315,3 +315,24 @@ def test_what_masks_of_frames_leave_out_counts_in_no_error(tmp_path, per_frame):
     assert max(means[name] for name in ("abs_rel", "sq_rel", "rmse", "rmse_log")) < 1e-4
     assert means["tae"] < 2.0
     assert evaluate_predictions(tmp_path, VIDEOS, config).means()["abs_rel"] > 0.1
+
+
+@pytest.mark.parametrize("place", range(100, 1200, 50))
+def test_a_flipped_bit_of_a_compressed_npz_is_one_line_or_no_harm(tmp_path, place):
+    write(tmp_path, TRUTH, FIRST)
+    path = tmp_path / f"{SECOND.replace('/', '_')}.npz"
+    np.savez_compressed(path, depths=TRUTH * (1 + 0.01 * np.random.default_rng(0).random(TRUTH.shape)))
+    data = bytearray(path.read_bytes())
+    data[place] ^= 16
+    path.write_bytes(data)
+    failures = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig()).failures
+    assert failures == {} or "cannot be read as np" in failures[SECOND]
+
+
+def test_means_without_a_sequence_that_failed_are_refused_where_all_are_needed(tmp_path):
+    write(tmp_path, TRUTH, FIRST)
+    results = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig())
+    with pytest.raises(UserError, match=f"{SECOND}: no prediction"):
+        results.complete()
+    write(tmp_path, TRUTH, SECOND)
+    assert evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig()).complete().means()["abs_rel"] < 1e-4

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from endodav_jax.evaluation.alignment import Rule, fit_alignment, least_squares_of_sums
+from endodav_jax.evaluation.alignment import Rule, fit_alignment, least_squares_of_pieces
 from endodav_jax.evaluation.depth_errors import DepthRange, depth_errors, mean_and_interval
 from endodav_jax.evaluation.pose_errors import snippet_errors
 from endodav_jax.evaluation.temporal_errors import projection_matrix, temporal_errors
@@ -106,7 +106,7 @@ def test_the_unit_of_a_prediction_changes_nothing(rule, unit):
     np.testing.assert_allclose(fit_alignment(rule, in_unit, truth)(in_unit), aligned, rtol=1e-4)
     if rule in ("least_squares", "disparity"):
         pieces = zip(np.array_split(in_unit, 7), np.array_split(truth, 7), strict=True)
-        np.testing.assert_allclose(least_squares_of_sums(pieces, inverse)(in_unit), aligned, rtol=1e-4)
+        np.testing.assert_allclose(least_squares_of_pieces(pieces, inverse)(in_unit), aligned, rtol=1e-4)
     assert aligned.std() > 1
 
 
@@ -114,7 +114,7 @@ def test_a_fit_of_pieces_is_exact_where_the_spread_is_small_beside_the_level():
     truth = np.random.default_rng(0).uniform(20.0, 90.0, 500)
     predicted = 3e6 + truth
     pieces = zip(np.array_split(predicted, 7), np.array_split(truth, 7), strict=True)
-    found = least_squares_of_sums(pieces, inverse=False)
+    found = least_squares_of_pieces(pieces, inverse=False)
     np.testing.assert_allclose(found.scale, 1, rtol=1e-6)
     np.testing.assert_allclose(found.scale * predicted + found.shift, truth, rtol=1e-6)
 

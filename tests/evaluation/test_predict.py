@@ -1,10 +1,12 @@
 """A network's depth of a sequence comes in the unit of the ground truth, and its masks reach the fits."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 
+from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import evaluate_network
 from endodav_jax.evaluation.predict import predicted_depth
@@ -56,3 +58,12 @@ def test_depth_is_evaluated_as_it_was_corrected_and_no_correction_is_left_out():
     assert evaluate_network(estimator, VIDEOS, steadied, correct=correct).means()["abs_rel"] < 1e-4
     with pytest.raises(ValueError, match=r"evaluate\.steady: give `correct`"):
         evaluate_network(estimator, VIDEOS, steadied)
+
+
+def test_a_disk_too_small_is_one_line_before_anything_is_computed(monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=100))
+    with (
+        pytest.raises(UserError, match=r"are needed for the depth of a sequence and 0\.0 GB are free; set TMPDIR"),
+        predicted_depth(FakeEstimator(), VIDEOS, "s", EvaluateConfig()),
+    ):
+        pass

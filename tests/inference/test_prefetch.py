@@ -50,3 +50,12 @@ def test_closing_stops_the_thread_and_closes_the_source_there():
     ahead.close()
     assert closed_in == ["prefetch"]
     assert threading.active_count() == threads
+
+
+def test_a_source_that_cannot_begin_is_an_error_and_no_wait():
+    class Broken:
+        def __iter__(self):
+            raise OSError("no such camera")
+
+    with pytest.raises(OSError, match="no such camera"):
+        next(prefetch(Broken(), 2))

@@ -280,9 +280,19 @@ def test_shards_share_the_recordings_and_their_names(infer, place):
 
 
 def test_settings_of_one_recording_are_refused_for_several(infer):
-    code, _, err, _ = infer("a/A.mp4", "images", "--masks", "a")
-    assert code == 2
-    assert "there are several inputs" in err
+    for option in (["--masks", "a"], ["--scale", "length", "1,2,30,2,0=4"]):
+        code, _, err, loads = infer("a/A.mp4", "images", *option)
+        assert (code, loads) == (2, 0)
+        assert "there are several inputs" in err
+
+
+def test_a_damaged_dicom_file_in_a_folder_costs_no_other_recording(infer, place):
+    (place / "a" / "c.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"cut short")
+    code, out, err, _ = infer("a")
+    assert code == 1
+    assert set(outputs(place)) == {"A"}
+    assert "c.dcm" in err
+    assert out.splitlines()[-1] == "1 done, 1 failed"
 
 
 def test_a_description_that_is_damaged_is_a_failure(infer, place):

@@ -4,13 +4,15 @@ import dataclasses
 import json
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.pretraining import loop
 from endodav_jax.pretraining.config import PretrainConfig
-from endodav_jax.pretraining.run import held_out_errors, loss_curves
+from endodav_jax.pretraining.run import held_out_errors, loss_curves, pretrain
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
 from endodav_jax.training.run_checkpoint import RunCheckpoints
@@ -54,6 +56,9 @@ def test_a_stage_that_goes_on_is_not_compiled_again(tmp_path, monkeypatch):
             self._left -= 1
             return next(self._batches)
 
+        def close(self):
+            self._batches.close()
+
     monkeypatch.setattr(loop, "scene_batches", TwoBatches)
     with pytest.raises(Interrupted):
         loop.pretrain(model, SHORT, 0, tmp_path)
@@ -67,11 +72,13 @@ def test_a_stage_that_goes_on_is_not_compiled_again(tmp_path, monkeypatch):
 class Batches:
     """Batches that nobody looks at."""
 
+    closed = False
+
     def __next__(self):
         return {}
 
     def close(self):
-        pass
+        self.closed = True
 
 
 @pytest.fixture
@@ -187,3 +194,41 @@ def test_loss_curves_are_means_of_what_was_logged_last(tmp_path):
     assert len(curves["image"]) == 20
     assert curves["image"][0] == (60, 40.0)  # steps 20, 40 and 60, as the second run logged them
     assert curves["image"][-1][0] == 1000
+
+
+@pytest.mark.parametrize("what", ["loss", "steps"])
+def test_what_is_not_finite_is_never_saved(tmp_path, monkeypatch, what):
+    batches = Batches()
+    monkeypatch.setattr(loop, "scene_batches", lambda *_, **__: batches)
+    config = dataclasses.replace(SHORT, log_every=3, save_every=2)
+    stage = loop.stages_of(config, SHAPE)[0]
+    bad = jnp.float32(np.nan)
+
+    def step(state, batch, rate):
+        return ({"steps": bad} if what == "steps" else state), {"loss": bad if what == "loss" else jnp.float32(1)}
+
+    with RunLog(tmp_path) as log, pytest.raises(UserError, match="the loss or a weight is not finite") as caught:
+        loop._run_stage(
+            stage, {"steps": jnp.zeros(())}, step, config=config, settings={"seed": 0}, workdir=tmp_path, log=log
+        )
+    assert f"step {3 if what == 'loss' else 2}" in str(caught.value)
+    assert batches.closed
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"frames_per_scene": 500}, "pretrain.frames_per_scene: 500 must be at most the 400 of a path"),
+        ({"data_seed": 2**29}, "pretrain.data_seed: 536870912 must be below 536870912"),
+    ],
+)
+def test_a_section_that_cannot_be_trained_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        PretrainConfig(**fields)
+
+
+@pytest.mark.parametrize("model", [DepthModelConfig.endodac("vitt"), DepthModelConfig.endodav("vitt")])
+def test_only_the_foundation_of_the_other_families_is_pretrained(model, tmp_path):
+    with pytest.raises(UserError, match="pretraining trains vda with a single one"):
+        pretrain(Config(model=model), tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """A network's depth of a clip, without what masks of instruments cover in each of its frames."""
 
 import contextlib
+import itertools
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.reconstruction.network_clip import NetworkClip, find_instruments
+from endodav_jax.reconstruction.network_clip import NetworkClip, find_instruments, network_motions
 from endodav_jax.video.camera_files import read_camera
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.video.undistort import Undistorter
@@ -138,3 +139,27 @@ def test_masks_are_undistorted_with_their_frames(video, tmp_path):
         tool = np.zeros(SIZE, bool)
         tool[:, 4 * view.index : 4 * view.index + 4] = True
         np.testing.assert_array_equal(view.inside, undistorter.mask(~tool))
+
+
+def test_a_source_that_breaks_off_gives_the_frames_before(images, tmp_path):
+    whole = (images / "050.png").read_bytes()
+    (images / "050.png").write_bytes(whole[: len(whole) // 2])
+    reader = FrameReader(open_source(str(images)))
+    with contextlib.ExitStack() as files:
+        clip = NetworkClip(reader, None, None, tmp_path, files)
+        clip.infer(Wall(), "endodav", lambda rgb: None, lambda: None)
+        assert "after 5 of 8" in str(clip.stopped)
+        assert [view.index for view in clip()] == list(range(5))
+
+
+def test_the_motion_of_a_source_that_breaks_off_is_that_between_the_frames_before(images, monkeypatch):
+    whole = (images / "050.png").read_bytes()
+    (images / "050.png").write_bytes(whole[: len(whole) // 2])
+    seen = []
+
+    def estimator(params):
+        return lambda frames: ((np.eye(4), None) for _ in itertools.pairwise(seen.append(f) or f for f in frames))
+
+    monkeypatch.setattr("endodav_jax.reconstruction.network_clip.MotionEstimator", estimator)
+    motions, _ = network_motions({}, FrameReader(open_source(str(images))), 5, np.ones(SIZE, bool))
+    assert (len(seen), len(motions)) == (5, 4)

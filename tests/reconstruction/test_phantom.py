@@ -26,7 +26,7 @@ def made(request):
     clip = KnownClip(list(render_sequence(config, 0)))
     views = clip.true_views()
     path = track_clip(lambda: iter(views), clip.intrinsics)
-    mesh = extract_mesh(fuse_clip(lambda: iter(views), path).volumes[0])
+    mesh = extract_mesh(fuse_clip(lambda: iter(views), path)[0])
     return config, clip, path, mesh
 
 

@@ -32,7 +32,7 @@ def fuse(views, **settings):
 
 @pytest.fixture(scope="module")
 def mesh(views):
-    return extract_mesh(fuse(views).volumes[0])
+    return extract_mesh(fuse(views)[0])
 
 
 def test_vertices_lie_on_the_wall(mesh):
@@ -91,7 +91,7 @@ def test_a_depth_that_is_not_trusted_does_not_bend_the_wall(views, mesh):
             depth = view.depth.copy()
             depth[20:40, 30:60] *= 1.05
             bent.append(DepthView(view.index, view.rgb, depth, view.inside))
-        off.append(distance_to_wall(extract_mesh(fuse(bent, model=model).volumes[0]).vertices).mean())
+        off.append(distance_to_wall(extract_mesh(fuse(bent, model=model)[0]).vertices).mean())
     assert off[1] < 0.6 * off[0]
 
 

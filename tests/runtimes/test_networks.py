@@ -258,10 +258,10 @@ def test_int8_is_refused_where_it_costs_more_than_two_hundredths(tmp_path, monke
     monkeypatch.setattr(int8, "cached", lambda folder, write, whole, first: about)
     monkeypatch.setattr(files, "_folder", lambda use: tmp_path)
     if taken:
-        assert files.said("frames") == "fine in int8"
+        assert files.prepare("frames") == "fine in int8"
         return
     with pytest.raises(UserError, match=r"abs rel 0\.1000 -> 0\.1021 \(\+2\.1%\).*, above 2%; add --int8-force"):
-        files.said("frames")
+        files.prepare("frames")
 
 
 def test_auto_says_what_it_took_and_why(monkeypatch):

@@ -13,7 +13,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import write_tum
 from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.scale.apply import check_scale, measured_scale
-from endodav_jax.scale.estimate import one_scale
+from endodav_jax.scale.estimate import metric_weights, one_scale
 from endodav_jax.scale.request import read_request
 from endodav_jax.scale.sources import ScaleFrame, read_points
 from endodav_jax.scale.stereo import StereoMatcher, StereoRig, ratios_of_stereo, read_calibration
@@ -221,6 +221,8 @@ def test_the_interval_is_that_of_the_frames():
         (("length", "1,2,3"), "expected X1,Y1,X2,Y2,FRAME=MM"),
         (("length", "1,2,1,2,0=4"), "two different pixels"),
         (("length", "1,2,30,2,99=4"), "there is no frame 99 in the clip"),
+        (("length", "1,2,30,2,1.5=4"), "expected X1,Y1,X2,Y2,FRAME=MM"),
+        (("length", "1,2,30,2,inf=4"), "expected X1,Y1,X2,Y2,FRAME=MM"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(frames, words, said):
@@ -288,6 +290,7 @@ class Settings:
         ({"baseline": 4.0}, "give --calibration FILE, or --baseline MM with --intrinsics"),
         ({"calibration": "missing.yaml"}, "--calibration missing.yaml: no such file"),
         ({"scale": (), "baseline": 4.0}, "require --scale stereo"),
+        ({"scale": ("length", "1,2,30,2,0=4"), "baseline": 4.0}, "require --scale stereo"),
     ],
 )
 def test_stereo_without_its_cameras_is_one_line(settings, said):
@@ -296,3 +299,32 @@ def test_stereo_without_its_cameras_is_one_line(settings, said):
     with pytest.raises(UserError) as caught:
         check_scale(read_request(config.scale), config, reader)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"T": np.array([[0.0], [4.0], [0.0]])}, "the two cameras are not side by side"),
+        ({"M1": np.eye(2)}, "has no M1"),
+        ({"R": np.eye(4)}, "has no R"),
+        ({"T": np.zeros((2, 1))}, "has no T"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused_before_any_work(tmp_path, changed, said):
+    camera = np.array([[180.0, 0, 100], [0, 180, 80], [0, 0, 1]])
+    values = {"M1": camera, "M2": camera, "D1": np.zeros((1, 5)), "D2": np.zeros((1, 5)), "R": np.eye(3)}
+    path = tmp_path / "rig.yaml"
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for name, value in (values | {"T": np.array([[-4.0], [0], [0]])} | changed).items():
+        storage.write(name, value)
+    storage.release()
+    with pytest.raises(UserError, match=said):
+        check_scale(
+            read_request(("stereo",)), Settings(calibration=str(path)), types.SimpleNamespace(full_size=(160, 200))
+        )
+
+
+def test_the_factor_of_metric_weights_claims_no_interval():
+    scale = metric_weights()
+    assert "interval_95" not in scale.described()
+    assert scale.line() == "scale: 1000 mm per unit from metric weights, whose error is not known"

@@ -76,6 +76,8 @@ def test_a_table_of_the_paper_takes_no_configuration(tmp_path, capsys):
     assert (
         capsys.readouterr().err == "endodav reproduce: --config quickstart: is for study; table1 trains as published\n"
     )
+    assert main(["reproduce", "table1", "-o", str(tmp_path), "--seeds", "5"]) == EXIT_USER_ERROR
+    assert "--seeds 5: is for study" in capsys.readouterr().err
 
 
 def test_the_study_takes_a_configuration_by_name_and_by_file(tmp_path, monkeypatch):

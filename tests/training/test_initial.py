@@ -47,6 +47,13 @@ def test_weights_of_other_sizes_say_which_fields_to_set_before_anything_is_writt
     check_weights(finetune_published(**SHIPPED_NETWORKS))
 
 
+def test_weights_for_the_resnets_that_are_no_resnet_are_refused_before_anything_is_written(tmp_path):
+    config = finetune_published(**SHIPPED_NETWORKS)
+    train_section = dataclasses.replace(config.train, resnet_weights=SHIPPED)
+    with pytest.raises(UserError, match=r"config\.train\.resnet_weights: shipped is .*, not a ResNet"):
+        check_weights(dataclasses.replace(config, train=train_section))
+
+
 def test_registration_that_the_weights_lack_cannot_be_kept(tmp_path):
     model, params, card = load_model(SHIPPED)
     save_model(tmp_path / "depth", model, {"depth": params["depth"]}, card)

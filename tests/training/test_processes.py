@@ -68,6 +68,11 @@ def test_two_processes_write_one_set_of_data_logs_and_networks(uninterrupted):
     assert not list(uninterrupted.rglob("*.part*"))
 
 
+def test_two_processes_that_start_a_finished_run_again_end_together(uninterrupted):
+    finish(start(uninterrupted, 6))
+    assert logged_steps(uninterrupted) == 6
+
+
 def test_two_processes_stop_together_and_end_as_if_they_had_not(uninterrupted, tmp_path):
     running = start(tmp_path, 6)
     wait_for(running[0], lambda: logged_steps(tmp_path) >= 2)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.frame_masks import FrameMasks
+from endodav_jax.video.frame_masks import FrameMasks, is_named_masks, masks_beside
 from endodav_jax.video.video_file import VideoFile
 from tests.media_fixtures import moving_picture, write_video
 
@@ -78,3 +78,11 @@ def test_as_many_masks_as_frames_with_other_numbers_are_taken_in_order_which_is_
 def test_fewer_masks_than_frames_without_numbers_are_refused(masks):
     with pytest.raises(UserError, match="its 3 masks are not numbered, the video has frames 0 to 11"):
         masks("abc")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ogv", ".mxf"])
+def test_a_video_of_masks_is_found_whatever_its_suffix(tmp_path, suffix):
+    for name in ("clip.mp4", f"clip_masks{suffix}"):
+        (tmp_path / name).touch()
+    assert masks_beside(tmp_path / "clip.mp4") == tmp_path / f"clip_masks{suffix}"
+    assert is_named_masks(tmp_path / f"clip_masks{suffix}")

@@ -119,3 +119,12 @@ def test_a_damaged_image_in_the_middle_ends_the_reading(tmp_path):
         for frame in sequence(tmp_path):
             seen.append(frame.index)
     assert seen == [0, 1]
+
+
+def test_samples_are_of_the_images_that_can_be_read(tmp_path):
+    for i in range(4):
+        Image.fromarray(moving_picture(i)).save(tmp_path / f"{i}.png")
+    whole = (tmp_path / "2.png").read_bytes()
+    for name in ("2.png",):
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    assert len(sequence(tmp_path).samples(16)) == 3

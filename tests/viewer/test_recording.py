@@ -9,6 +9,7 @@ from PIL import Image
 from endodav_jax.errors import UserError
 from endodav_jax.viewer.folders import holds_results, open_folder
 from endodav_jax.viewer.recording import Unit, nearest_to_ray, points_of
+from tests.media_fixtures import cut_short
 from tests.viewer.clips import DEPTH, FRAMES, INTRINSICS, SIZE, write_depth_folder, write_evaluation_folder
 
 
@@ -101,6 +102,16 @@ def test_a_folder_that_is_not_whole_is_one_line(tmp_path, spoil, said):
     folder = write_depth_folder(tmp_path / "out")
     spoil(folder)
     with pytest.raises(UserError, match=said) as caught:
+        open_folder(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_an_evaluation_that_was_cut_short_is_one_line(tmp_path, share):
+    folder = write_evaluation_folder(tmp_path / "out")
+    (file,) = folder.rglob("*.npz")
+    cut_short(file, share)
+    with pytest.raises(UserError, match="run `endodav evaluate` again") as caught:
         open_folder(folder)
     assert "\n" not in str(caught.value)
 

@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import json
 import math
 import os
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.data.phantom.config import PhantomConfig
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import json_text, whole_file
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -85,4 +84,4 @@ def write_figures(figures: dict, path: Path | None) -> None:
     """Writes figures as JSON, whole or not at all; nothing without a path."""
     if path:
         with whole_file(path) as part:
-            part.write_text(json.dumps(figures, indent=1) + "\n")
+            part.write_text(json_text(figures))

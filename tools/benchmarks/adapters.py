@@ -20,12 +20,11 @@ import optax
 from benchmarks import _options
 from flax import nnx
 
-from endodav_jax.config import Config, config_from_dict, load_config_file
+from endodav_jax.config import Config, read_config
 from endodav_jax.data.augment import colour_jitter, to_float
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.pipeline import ClipBatches
 from endodav_jax.evaluation.evaluate import evaluate_network
-from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.flow import rigid_flow
 from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.geometry.resize import resize_nearest
@@ -45,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fills in the arguments."""
     add = parser.add_argument
     add("--workdir", type=Path, required=True, help="of a quickstart, for its data")
-    add("--config", default="configs/quickstart.py")
+    add("--config", default="quickstart", help="a name or a file (default: quickstart)")
     add("--loss", choices=LOSSES, default="disparity",
         help="disparity: as in pretraining, blind to scale and shift; depth: |log depth|, blind to scale")  # fmt: skip
     add("--rate", type=_options.positive, default=3e-3, help="Adam's learning rate (default: 3e-3)")
@@ -55,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(args: argparse.Namespace) -> None:
     """Measures and prints one line of JSON."""
-    config = config_from_dict(load_config_file(args.config).to_dict())
+    config = read_config(args.config)
     data = dataclasses.replace(
         config.data, path=str(args.workdir / "data"), clip_length=args.clip_length, ground_truth=True
     )
@@ -88,7 +87,7 @@ def _taught(config: Config, start: Initial, params: dict, loss: str, rate: float
             if loss == "disparity":
                 return clip_losses(disparity, truth, config.pretrain)["loss"]
             valid = truth > 0
-            error = jnp.log(depth_from_disparity(disparity)) - jnp.log(jnp.where(valid, truth, 1.0))
+            error = jnp.log(config.model.depth(disparity)) - jnp.log(jnp.where(valid, truth, 1.0))
             level = jax.lax.stop_gradient(jnp.mean(error, where=valid))
             return jnp.mean(jnp.abs(error - level), where=valid)
 
@@ -108,7 +107,8 @@ def _others(start: Initial) -> dict:
 def _measured(config: Config, start: Initial, params: dict, videos: EvaluationVideos) -> dict[str, float]:
     networks = nnx.merge(start.graphdef, join_groups(params), _others(start), start.statistics, copy=True)
     depth = nnx.to_pure_dict(nnx.state(networks.depth, nnx.Param))
-    means = evaluate_network(DepthEstimator(config.model, depth), videos, config.evaluate).means()
+    estimator = DepthEstimator(config.model, depth)
+    means = evaluate_network(estimator, videos, config.evaluate, "adapters").complete().means()
     return {name: round(means[name], 4) for name in SHOWN}
 
 

@@ -53,7 +53,7 @@ from endodav_jax.training.phases import PhaseSchedule
 from endodav_jax.training.step import Objectives
 from endodav_jax.training.watch import RunBroken
 
-HELP = "the same fine-tuning with true camera and visibility, true camera, learned camera, projection loss, phases"
+HELP = "the same fine-tuning given less and less of the truth, and the rung on which it breaks"
 
 RUNGS: dict[str, Objectives] = {
     "true depth": SUPERVISED,
@@ -212,7 +212,8 @@ def _with_truth(config: Config, path: str, steps: int) -> Config:
 def _measured(config: Config, weights: str, videos: EvaluationVideos) -> dict[str, float]:
     model, params, _ = load_model(weights)
     model = dataclasses.replace(model, image_shape=config.model.image_shape)
-    means = evaluate_network(DepthEstimator(model, params["depth"]), videos, config.evaluate).means()
+    estimator = DepthEstimator(model, params["depth"])
+    means = evaluate_network(estimator, videos, config.evaluate, weights).complete().means()
     return {name: means[name] for name in ERRORS}
 
 

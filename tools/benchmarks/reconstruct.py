@@ -153,7 +153,7 @@ def _line(clip: KnownClip, views: list, path: CameraPath, scene, unit: float) ->
     }
     if scene is None:
         return line
-    mesh = extract_mesh(fuse_clip(lambda: iter(views), path).volumes[piece])
+    mesh = extract_mesh(fuse_clip(lambda: iter(views), path)[piece])
     into = truth[0]
     vertices = (mesh.vertices * unit @ into[:3, :3].T + into[:3, 3]).astype(np.float32)
     value, gradient = jax.jit(lambda points: field_and_gradient(scene.shape.field, points))(tuple(vertices.T))
@@ -175,7 +175,7 @@ def _memory(args):
         started = time.perf_counter()
         intrinsics = next(render_sequence(phantom, 0))["intrinsics"]
         path = track_clip(clip, intrinsics)
-        volumes = fuse_clip(clip, path).volumes
+        volumes = fuse_clip(clip, path)
         seconds = time.perf_counter() - started
         line = {
             "frames": frames,

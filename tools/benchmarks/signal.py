@@ -48,8 +48,8 @@ def _signal(args: argparse.Namespace) -> Signal:
         sizes = {"sequences": args.sequences, "frames": args.frames, "height": height, "width": width}
         return signal_of_phantom(_options.phantom(family, seed=args.seed, **sizes))
     split = PreparedSplit.open(args.data, args.split)
-    step = max(1, len(split.sequences) // args.sequences)
-    return signal_of_split(split, range(0, len(split.sequences), step))
+    count = len(split.sequences)
+    return signal_of_split(split, sorted({i * count // args.sequences for i in range(args.sequences)}))
 
 
 def signal_of_phantom(config: PhantomConfig) -> Signal:

@@ -24,6 +24,7 @@ from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.fields import size
 from endodav_jax.training import parallel, published_runs
+from endodav_jax.training.checks import check_frame_size
 from endodav_jax.training.initial import initial_networks, trained_groups
 from endodav_jax.training.phases import Phase, PhaseSchedule, phase_of_step
 from endodav_jax.training.step import TrainStep, new_state
@@ -76,6 +77,7 @@ def configuration(args: argparse.Namespace) -> Config:
       UserError: a size that the networks or the pipeline cannot have.
     """
     config = Config(**published_runs.PUBLISHED_RUNS[args.family](args.preset))
+    check_frame_size(*args.size, config.train.objective.scales)
     shape = args.image_shape or config.model.image_shape
     data = {"clip_length": args.clip_length, "batch_size": args.batch}
     objective = dataclasses.replace(config.train.objective, remat=not args.no_remat)

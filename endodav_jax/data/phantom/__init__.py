@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING
 from endodav_jax.data.phantom.config import PhantomConfig
 
 if TYPE_CHECKING:
-    from endodav_jax.data.phantom.render import render_batch, render_clip, render_frame
-    from endodav_jax.data.phantom.scene import Scene, draw_scene, draw_scenes
+    from endodav_jax.data.phantom.render import render_clip, render_frame
+    from endodav_jax.data.phantom.scene import Scene, draw_scene
     from endodav_jax.data.phantom.sequence import render_sequence
 
 __all__ = [
     "PhantomConfig",
     "Scene",
     "draw_scene",
-    "draw_scenes",
-    "render_batch",
     "render_clip",
     "render_frame",
     "render_sequence",
 ]
 
-_MODULES = {"Scene": "scene", "draw_scene": "scene", "draw_scenes": "scene", "render_sequence": "sequence"}
-_MODULES |= dict.fromkeys(("render_batch", "render_clip", "render_frame"), "render")
+_MODULES = {"Scene": "scene", "draw_scene": "scene", "render_sequence": "sequence"}
+_MODULES |= dict.fromkeys(("render_clip", "render_frame"), "render")
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""Family G: the blind end of a colon, a wide pouch that closes before the camera, as a signed field."""
+"""The blind end of a colon, a wide pouch that closes before the camera, as a signed field."""
 
 import dataclasses
 

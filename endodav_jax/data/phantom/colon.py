@@ -1,4 +1,4 @@
-"""Family A: a closed, winding tube with haustral folds, side branches and polyps, as a signed field."""
+"""A closed, winding tube with haustral folds, side branches and polyps, as a signed field."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Family B: a wide cavity whose floor carries a large organ, loops of bowel and lobes of fat, as a signed field."""
+"""A wide cavity whose floor carries a large organ, loops of bowel and lobes of fat, as a signed field."""
 
 import dataclasses
 

@@ -80,34 +80,10 @@ def _picture(
     return jnp.round(picture * 255.0).astype(jnp.uint8), view, view_mask
 
 
-@functools.partial(jax.jit, static_argnames=("height", "width", "frames_at_once"))
-def render_clip(
-    scene: Scene, frame_indices: jax.Array, *, height: int, width: int, frames_at_once: int = 1
-) -> dict[str, jax.Array]:
+@functools.partial(jax.jit, static_argnames=("height", "width"))
+def render_clip(scene: Scene, frame_indices: jax.Array, *, height: int, width: int) -> dict[str, jax.Array]:
     """Renders frames [T] of one scene: `render_frame`'s arrays with a leading T.
 
-    Frames are rendered one by one so that their arrays stay in cache; on an accelerator, increase `frames_at_once`.
+    Frames are rendered one by one so that their arrays stay in cache.
     """
-    return jax.lax.map(
-        lambda i: render_frame(scene, i, height, width), frame_indices, batch_size=_batch(frames_at_once)
-    )
-
-
-@functools.partial(jax.jit, static_argnames=("height", "width", "frames_at_once"))
-def render_batch(
-    scenes: Scene, frame_indices: jax.Array, *, height: int, width: int, frames_at_once: int = 1
-) -> dict[str, jax.Array]:
-    """Renders frames [B,T] of B scenes (leaves with a leading B): `render_frame`'s arrays with leading B, T."""
-    batch, length = frame_indices.shape
-    which = jnp.repeat(jnp.arange(batch), length)
-
-    def one(item):
-        scene = jax.tree.map(lambda leaf: leaf[item[0]], scenes)
-        return render_frame(scene, item[1], height, width)
-
-    flat = jax.lax.map(one, (which, frame_indices.reshape(-1)), batch_size=_batch(frames_at_once))
-    return jax.tree.map(lambda leaf: leaf.reshape(batch, length, *leaf.shape[1:]), flat)
-
-
-def _batch(frames_at_once: int) -> int | None:
-    return None if frames_at_once == 1 else frames_at_once
+    return jax.lax.map(lambda i: render_frame(scene, i, height, width), frame_indices)

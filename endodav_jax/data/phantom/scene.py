@@ -73,15 +73,6 @@ def draw_scene(config: PhantomConfig, sequence: int | jax.Array) -> Scene:
     return dataclasses.replace(scene, extras=draw_extras(config, key, scene.shape, scene.path))
 
 
-def draw_scenes(config: PhantomConfig, sequences: jax.Array) -> Scene:
-    """Draws many scenes at once, int32 [B]: every leaf gets a leading B."""
-    keys = jax.vmap(lambda i: _key(config, i))(jnp.asarray(sequences, jnp.int32))
-    scenes = _draw_many(config.family, _switches(config), keys)
-    # A part that is not drawn is one number shared by all, of which every scene of a batch holds a copy.
-    extras = jax.vmap(lambda key, shape, path: draw_extras(config, key, shape, path))(keys, scenes.shape, scenes.path)
-    return dataclasses.replace(scenes, extras=extras)
-
-
 def _key(config: PhantomConfig, sequence: int | jax.Array) -> jax.Array:
     key = jax.random.fold_in(jax.random.key(config.seed), FAMILY_NAMES.index(config.family))
     return jax.random.fold_in(key, sequence)
@@ -136,9 +127,6 @@ def _draw(family: str, switches: dict[str, jax.Array], key: jax.Array) -> Scene:
         ),
         curvature=curvature,
     )
-
-
-_draw_many = jax.jit(jax.vmap(_draw, in_axes=(None, None, 0)), static_argnums=0)
 
 
 def _light(key: jax.Array, shape: Shape, scope: str, flat: jax.Array) -> Light | RoomLight:

@@ -69,10 +69,10 @@ def smooth_max(a: jax.Array, b: jax.Array, radius: jax.Array | float) -> jax.Arr
     return -smooth_min(-a, -b, radius)
 
 
-def sphere(points: Points, centre: jax.Array, radius: jax.Array, flatten: jax.Array) -> jax.Array:
-    """Distance (a lower bound of it) outside a ball whose z axis is stretched by `flatten` >= 1."""
+def sphere(points: Points, centre: jax.Array, radius: jax.Array, stretch: jax.Array) -> jax.Array:
+    """Distance (a lower bound of it) outside a ball whose z axis is stretched by `stretch` >= 1."""
     x, y, z = points
-    dx, dy, dz = x - centre[0], y - centre[1], (z - centre[2]) / flatten
+    dx, dy, dz = x - centre[0], y - centre[1], (z - centre[2]) / stretch
     return jnp.sqrt(dx * dx + dy * dy + dz * dz + 1e-6) - radius
 
 

@@ -157,7 +157,13 @@ class C3vdSource(SequenceSource):
         return inverse_rigid(poses[index])
 
     def _box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        return CUT if self._cut_border else (0, 0, width, height)
+        """(left, top, right, bottom) of what is kept of an image, which may be a rescaled copy."""
+        if not self._cut_border:
+            return 0, 0, width, height
+        native_height, native_width = NATIVE_SIZE
+        left, right = (round(x * width / native_width) for x in CUT[::2])
+        top, bottom = (round(y * height / native_height) for y in CUT[1::2])
+        return left, top, right, bottom
 
     def _undistorter_for(self, width: int, height: int) -> Undistorter:
         if self._undistorter is None:

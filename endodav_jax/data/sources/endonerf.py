@@ -21,7 +21,6 @@ COUNTS = {"pulling_soft_tissues": 63, "cutting_tissues_twice": 156}
 CORRUPT_DEPTH = {"cutting_tissues_twice": (21, 38)}  # published with damaged depth: their depth is left out as invalid
 GRAPHICS_ROWS = 12 / 512  # share of the height, at the lower edge
 POSES = ("poses_bounds.npy", "pose_bounds.npy")
-TEST_EVERY, TEST_OFFSET = 8, 1  # the usual test frames: i % 8 == 1
 
 
 class EndonerfSource(SequenceSource):
@@ -151,11 +150,6 @@ class EndonerfSource(SequenceSource):
                 except (ValueError, EOFError, OSError) as error:
                     raise UserError(f"{path}: truncated, or not N x 17 numbers; copy it anew") from error
         raise UserError(f"{sequence}: {self.root / sequence} has neither {POSES[0]} nor {POSES[1]}; copy one there")
-
-
-def evaluation_frames(count: int) -> range:
-    """Returns the frame indices that published work evaluates on, for a scene of `count` frames."""
-    return range(TEST_OFFSET, count, TEST_EVERY)
 
 
 def _llff(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

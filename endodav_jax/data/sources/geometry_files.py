@@ -4,13 +4,13 @@ Everything is keyed by the position of a frame in its sequence, from 0.  Units a
 """
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.errors import UserError
+from endodav_jax.files import DAMAGED_NPZ
 from endodav_jax.geometry.poses import is_rigid
 from endodav_jax.video.lenses import Lens
 
@@ -53,7 +53,7 @@ def read_geometry_npz(path: Path, frames: int | None) -> Geometry:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED_NPZ as error:
         raise UserError(f"{path}: truncated or no .npz file; write it anew") from error
     geometry = Geometry()
     if "intrinsics" in arrays:

@@ -33,6 +33,7 @@ CAMERAS: dict[tuple[int, ...], tuple[tuple[int, int], float, float, float]] = {
 OFTEN_OMITTED = "rectified08"  # the 22nd: published, but not in EndoDAV's list of 21
 COUNTS = {"rectified08": 14393, "rectified23": 11255, "rectified19": 10622, "rectified18": 5596, "rectified21": 5367}
 CUT = (180, 590)
+CUT_OF = 720  # columns of an image as distributed
 FIRST_CUT = 14
 
 
@@ -133,7 +134,11 @@ class HamlynSource(SequenceSource):
         return read_each(images, load, only)
 
     def _columns(self, number: int, width: int) -> tuple[int, int]:
-        return CUT if self._cut_sides and number >= FIRST_CUT else (0, width)
+        """(left, right) of what is kept of an image, which may be a rescaled copy."""
+        if not self._cut_sides or number < FIRST_CUT:
+            return 0, width
+        left, right = (round(x * width / CUT_OF) for x in CUT)
+        return left, right
 
     def _folder(self, sequence: str) -> tuple[int, Path]:
         match = re.fullmatch(r"rectified(\d\d)", sequence)

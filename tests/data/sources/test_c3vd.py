@@ -105,6 +105,15 @@ def test_the_published_cut_moves_the_principal_point(tmp_path):
     np.testing.assert_allclose(got.intrinsics, PINHOLE - (0, 0, 200, 180))
 
 
+def test_the_cut_of_a_rescaled_copy_is_of_the_same_region(tmp_path):
+    half = render_truth(1, 540, 675)[0]
+    fixtures.write_c3vd(tmp_path / CLIP, [half])
+    source = C3vdSource(tmp_path, cut_border=True)
+    got = next(source.read(CLIP))
+    np.testing.assert_array_equal(got.frame, half.frame[90:450, 100:575])
+    assert (source.describe(CLIP).height, source.describe(CLIP).width) == got.frame.shape[:2]
+
+
 def test_22_clips_and_missing_parts(truth, tmp_path):
     folder = fixtures.write_c3vd(tmp_path / CLIP, truth)
     source = C3vdSource(tmp_path)

@@ -77,6 +77,8 @@ def test_the_camera_is_scaled_to_another_size_and_said_so(truth, tmp_path):
         frame.intrinsics, [417.9036255 / 4, 417.9036255 / 4, 373.708 / 4 - 0.5, 158.636 / 4 - 0.5]
     )
     assert any("180x72" in odd for odd in source.describe("rectified14").odd)
+    cut = HamlynSource(tmp_path, cut_sides=True)
+    assert next(cut.read("rectified14")).frame.shape[1] == cut.describe("rectified14").width == 148 - 45
 
 
 @pytest.mark.parametrize("place", ["rectified14/intrinsics.txt", "calibration/rectified14/intrinsics.txt"])

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from endodav_jax.data.sources.endonerf import EndonerfSource, evaluation_frames
+from endodav_jax.data.sources.endonerf import EndonerfSource
 from endodav_jax.data.sources.simcol3d import Simcol3dSource
 from endodav_jax.errors import UserError
 from tests.data import fixtures
@@ -87,7 +87,6 @@ def test_endonerf_known_corrupt_depth_is_left_out(tmp_path):
     missing = [frame.frame_index for frame in source.read("cutting_tissues_twice") if frame.depth_mm is None]
     assert missing == [21]
     assert any("(21, 38)" in odd for odd in source.describe("cutting_tissues_twice").odd)
-    assert list(evaluation_frames(24)) == [1, 9, 17]
 
 
 def test_endonerf_without_poses_is_one_line(truth, tmp_path):
