@@ -49,8 +49,8 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
       UserError: `path` exists and `overwrite` is false, or it cannot be written (a full disk, no permission).
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise UserError(f"{path}: already exists; pass --overwrite to replace it")
+    if not overwrite:
+        refuse_existing(path)
     make_folder(path.parent)
     _remove_abandoned(path)
     _remove_abandoned(path.with_name(f"{path.stem}.before{path.suffix}"))
@@ -206,6 +206,12 @@ def shortened(stem: str) -> str:
         return stem
     digest = hashlib.sha256(encoded).hexdigest()[:12]
     return f"{encoded[: LONGEST_STEM - 13].decode(errors='ignore')}-{digest}"
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises `UserError` if there is a file or folder of this name."""
+    if path.exists():
+        raise UserError(f"{path}: already exists; pass --overwrite to replace it")
 
 
 def remove(path: Path) -> None:

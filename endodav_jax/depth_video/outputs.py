@@ -9,7 +9,7 @@ import numpy as np
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
-from endodav_jax.files import make_folder
+from endodav_jax.files import make_folder, refuse_existing
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.scale.estimate import Scale
 from endodav_jax.video.colour import colourise
@@ -92,9 +92,8 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, config: InferConf
     Raises:
       UserError: an output exists, the folder cannot be created, or the disk has too little space for the outputs.
     """
-    for path in paths.values():
-        if path.exists() and not config.overwrite:
-            raise UserError(f"{path}: already exists; pass --overwrite to replace it")
+    for path in () if config.overwrite else paths.values():
+        refuse_existing(path)
     folder = paths["meta"].parent
     make_folder(folder)
     free = shutil.disk_usage(folder).free

@@ -13,6 +13,7 @@ from endodav_jax.depth_video.live_outputs import LiveOutput, live_npy, live_vide
 from endodav_jax.depth_video.outputs import coloured, depth_frame
 from endodav_jax.depth_video.weights import load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED, Terminated, UserError
+from endodav_jax.files import refuse_existing
 from endodav_jax.process import StopsHeld
 from endodav_jax.progress import progress_bar
 from endodav_jax.video.colour import colour_table
@@ -101,9 +102,8 @@ def stream(
     reader = FrameReader(source, stereo=config.stereo, max_len=config.max_len, max_res=config.max_res)
     folder = folder or Path()
     paths = {"vis": folder / f"{source.stem}_vis.mp4", "npy": folder / f"{source.stem}_depths_npy"}
-    for kind in kinds:
-        if paths[kind].exists() and not config.overwrite:
-            raise UserError(f"{paths[kind]}: already exists; pass --overwrite to replace it")
+    for kind in () if config.overwrite else kinds:
+        refuse_existing(paths[kind])
     inside, view_notes = find_view(reader, config.mask)
     estimator, _ = load_estimator(weights, config)
     with StopsHeld() as stops:

@@ -3,14 +3,19 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
+from endodav_jax.export.onnx_file import EXTRA
 from endodav_jax.export.openvino_file import require_openvino
 from endodav_jax.export.stablehlo_file import SUFFIX
 from endodav_jax.inference.runtimes import Engine
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 # Arrays in the order of a part's inputs -> arrays in the order of its outputs.
 Session = Callable[..., list[np.ndarray]]
@@ -59,15 +64,24 @@ def _reason(error: Exception) -> str:
     return (telling or lines or [type(error).__name__])[0].rstrip(":")
 
 
-def _onnxruntime(path: Path) -> Session:
+def onnxruntime_session(path: Path) -> "onnxruntime.InferenceSession":
+    """Opens an ONNX file in onnxruntime.
+
+    Raises:
+      UserError: onnxruntime is not installed.  It raises its own exceptions for a file that it cannot read.
+    """
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError('onnxruntime is not installed; pip install "endodav-jax[onnx]"') from error
+        raise UserError(f"onnxruntime is not installed; {EXTRA}") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # The CPU's provider alone: an accelerator's computes in other precisions, and falls back without a word.
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _onnxruntime(path: Path) -> Session:
+    session = onnxruntime_session(path)
     names = [port.name for port in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 

@@ -18,7 +18,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.export.export import digest_of_weights, merged_float32
 from endodav_jax.export.manifest import Manifest, Storage
 from endodav_jax.export.parts import Part, input_shape, parts_of
-from endodav_jax.export.sessions import open_session
+from endodav_jax.export.sessions import onnxruntime_session, open_session
 from endodav_jax.inference.preprocess import network_input
 from endodav_jax.inference.runtimes import Engine
 from endodav_jax.inference.streaming import StreamState, advance, time_places
@@ -67,13 +67,9 @@ def read_manifest(path: Path) -> tuple[Manifest, Path]:
     if path.suffix != ".onnx" or not path.is_file():
         raise UserError(f"{path}: neither a folder written by `endodav export` nor an .onnx file")
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError('onnxruntime is not installed; pip install "endodav-jax[onnx]"') from error
-    try:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        meta = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).get_modelmeta()
+        meta = onnxruntime_session(path).get_modelmeta()
+    except UserError:
+        raise
     except Exception as error:  # onnxruntime's own kinds
         raise UserError(f"{path}: onnxruntime cannot read it; export it again") from error
     manifest = Manifest.from_text(meta.custom_metadata_map.get("endodav_jax", ""), str(path))

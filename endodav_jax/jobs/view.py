@@ -66,6 +66,7 @@ def run(command: Command) -> None:
 
 
 def _export(command: Command, page: Path) -> None:
+    from endodav_jax.files import refuse_existing
     from endodav_jax.viewer.folders import holds_results, open_folder
     from endodav_jax.viewer.page import Shown
     from endodav_jax.viewer.scene_file import write_scene
@@ -73,8 +74,8 @@ def _export(command: Command, page: Path) -> None:
 
     if command.path is None:
         raise UserError("--export: name the folder or video to export: endodav view OUT --export scene.html")
-    if page.exists() and not command.overwrite:
-        raise UserError(f"{page}: already exists; pass --overwrite to replace it")
+    if not command.overwrite:
+        refuse_existing(page)
     with tempfile.TemporaryDirectory(prefix="endodav_view_") as scratch:
         folder = command.path
         if not holds_results(folder):

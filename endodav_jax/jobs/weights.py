@@ -70,6 +70,7 @@ def _list(command: List) -> None:
 def _get(command: Get) -> None:
     from endodav_jax.checkpoints.download import check_address, download
     from endodav_jax.checkpoints.published import commands_after, published_file
+    from endodav_jax.files import refuse_existing
 
     entry = published_file(command.name)
     address = command.address or entry.address
@@ -77,8 +78,8 @@ def _get(command: Get) -> None:
     path = command.output or Path(entry.file)
     if path.is_dir() or (command.output and not path.suffix):
         path /= entry.file
-    if path.exists() and not command.overwrite:
-        raise UserError(f"{path}: already exists; pass --overwrite to replace it")
+    if not command.overwrite:
+        refuse_existing(path)
     print(f"{command.name}: {address}\nlicence: {entry.licence}; see {entry.page}", flush=True)
     if not (entry.free or command.accept_licence):
         _confirm(command.name)

@@ -14,12 +14,11 @@ from endodav_jax.reconstruction.network_clip import NetworkClip
 from endodav_jax.reconstruction.tracker import Tracked
 from endodav_jax.report.pictures import small, small_map
 from endodav_jax.scale.estimate import Scale
-from endodav_jax.video.colour import colour_table, colourise
+from endodav_jax.video.colour import MOST_ERROR, colour_table, colourise
 from endodav_jax.video.depth_files import DepthFrame, write_npz
 from endodav_jax.video.encoder import mp4_writer
 from endodav_jax.video.spool import DisparitySpool
 
-BRIGHTEST_ERROR = 0.3  # expected relative error at the upper end of its colours
 SHOWN = 4  # frames in the report
 
 
@@ -67,7 +66,7 @@ class SceneWriter:
         depths = [float(self._clip.model.depth(max(value, 1e-6))) for value in (spool.low, spool.high)]
         span = 1 / max(depths), 1 / min(depths)
         self._depth(colourise(disparity, *span, colour_table(self._config.cmap), known))
-        self._confidence(colourise(error, 0.0, BRIGHTEST_ERROR, colour_table("viridis"), known))
+        self._confidence(colourise(error, 0.0, MOST_ERROR, colour_table("viridis"), known))
         shown = self.shown
         shown.index.append(view.index)
         shown.error.append(float(np.median(error[known])) if known.any() else float("nan"))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from endodav_jax.reconstruction.layout import lost_ranges
-from endodav_jax.reconstruction.outputs import BRIGHTEST_ERROR, Shown
+from endodav_jax.reconstruction.outputs import Shown
 from endodav_jax.reconstruction.pictures import SIDES, seen_from
 from endodav_jax.report import Section, definitions, images, lines, table, text, write_report
 from endodav_jax.report.pictures import depth_picture
-from endodav_jax.video.colour import colour_table, colourise
+from endodav_jax.video.colour import MOST_ERROR, colour_table, colourise
 
 if TYPE_CHECKING:
     from endodav_jax.reconstruction.run import Scene
@@ -144,11 +144,9 @@ def _confidence(shown: Shown) -> list[str]:
     for number, rgb, depth, error in shown.frames:
         known = depth > 0
         near, far = np.percentile(depth[known], (2, 98)) if known.any() else (1.0, 2.0)
-        colours = colourise(error.astype(np.float32), 0.0, BRIGHTEST_ERROR, colour_table("viridis"), known)
+        colours = colourise(error.astype(np.float32), 0.0, MOST_ERROR, colour_table("viridis"), known)
         rows.append([rgb, depth_picture(depth, float(near), float(max(far, 1.01 * near))), colours])
         names.append(f"frame {number}")
     if rows:
-        blocks.append(
-            images(rows, ("frame", "depth", f"expected error, dark 0 to bright {BRIGHTEST_ERROR:.0%}"), names)
-        )
+        blocks.append(images(rows, ("frame", "depth", f"expected error, dark 0 to bright {MOST_ERROR:.0%}"), names))
     return blocks

@@ -13,7 +13,7 @@ import numpy as np
 from endodav_jax.depth_video.description import units_of, write_description
 from endodav_jax.depth_video.weights import load_networks
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from endodav_jax.files import make_folder, moved_together, remove
+from endodav_jax.files import make_folder, moved_together, refuse_existing, remove
 from endodav_jax.progress import progress_bar
 from endodav_jax.reconstruction.clip import LEAST_PARALLAX, PARALLAX_STEP, CameraPath, track_clip
 from endodav_jax.reconstruction.confidence import OFFSETS, SHIPPED, ConfidenceModel
@@ -118,9 +118,8 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
     if reader.count == 1:
         raise UserError(f"{config.input}: is a single frame; a reconstruction needs a camera that moves")
     layout = Layout(folder, reader.source.stem)
-    for file in layout.fixed():
-        if file.exists() and not config.overwrite:
-            raise UserError(f"{file}: already exists; pass --overwrite to replace it")
+    for file in () if config.overwrite else layout.fixed():
+        refuse_existing(file)
     request = read_request(config.scale)
     rig = check_scale(request, config, reader)
     inside, view_notes = find_view(reader, config.mask)

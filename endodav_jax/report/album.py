@@ -11,8 +11,7 @@ from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.sequence import SequenceScores
 from endodav_jax.report.page import Block
 from endodav_jax.report.pictures import depth_picture, error_picture, images, small, small_map
-
-MOST_ERROR = 0.3  # relative; upper end of the colours of an error map
+from endodav_jax.video.colour import MOST_ERROR
 
 _LARGEST_STRIP = 320  # frames of a strip; longer sequences are thinned out
 _RANGE = (2, 98)  # percentiles of the ground truth that bound the colours of depth

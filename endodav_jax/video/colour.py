@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+MOST_ERROR = 0.3  # relative error of depth, found or expected, at the upper end of its colours
+
 
 def colour_table(name: str) -> np.ndarray:
     """Returns the 256 colours of a colour map, uint8 [256, 3] RGB, dark to bright (`turbo`: blue to red)."""

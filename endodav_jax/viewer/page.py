@@ -15,13 +15,12 @@ import numpy as np
 import viser
 
 from endodav_jax.depth_video.config import ColourMap
-from endodav_jax.video.colour import colour_table, colourise
+from endodav_jax.video.colour import MOST_ERROR, colour_table, colourise
 from endodav_jax.viewer.recording import Recording, View, nearest_to_ray, points_of
 
 MOST_POINTS = 60_000  # per cloud
 FRUSTA = 16  # about as many are shown along a path, small enough to see the surface between them
 PATH_COLOUR, MARK_COLOUR, NOW_COLOUR = (230, 140, 30), (20, 160, 255), (220, 40, 40)
-WORST_ERROR = 0.3  # relative; upper end of its colours
 GLTF_TO_WORLD = (0.0, 1.0, 0.0, 0.0)  # half a turn about x: y up and z back become y down and z forward
 BY_COLOUR, BY_DEPTH, BY_ERROR = "frame", "depth", "error"
 
@@ -172,7 +171,7 @@ class Page:
             names.append("truth")
             pictures.append(self._coloured_depth(view.truth))
         if view.judged is not None:
-            names.append(f"{self._recording.judged_name}, 0 to {WORST_ERROR:.0%}")
+            names.append(f"{self._recording.judged_name}, 0 to {MOST_ERROR:.0%}")
             pictures.append(self._coloured_error(view.judged, view.depth > 0))
         jpeg = cv2.imencode(".jpg", np.concatenate(pictures, 1)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
         data = base64.b64encode(jpeg.tobytes()).decode()
@@ -188,7 +187,7 @@ class Page:
         return colourise(disparity, far, near, colour_table(self._colours.value), depth > 0)
 
     def _coloured_error(self, error: np.ndarray, known: np.ndarray) -> np.ndarray:
-        return colourise(error, 0.0, WORST_ERROR, colour_table("turbo"), known)
+        return colourise(error, 0.0, MOST_ERROR, colour_table("turbo"), known)
 
     def _show_points(self, view: View, pose: np.ndarray | None) -> None:
         points, pixels = points_of(view, self._intrinsics, MOST_POINTS)
