@@ -62,7 +62,8 @@ class Results:
     def complete(self) -> "Results":
         """Returns these results; raises `UserError` if a sequence failed, without which means would be too good."""
         if self.failures:
-            raise UserError("; ".join(f"{self.label}: {sequence}: {why}" for sequence, why in self.failures.items()))
+            what = f"{self.label}: " if self.label else ""
+            raise UserError(what + "; ".join(f"{sequence}: {why}" for sequence, why in self.failures.items()))
         return self
 
     def means(self) -> dict[str, float]:

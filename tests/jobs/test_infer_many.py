@@ -12,6 +12,7 @@ from endodav_jax.depth_video import run as infer_run
 from endodav_jax.depth_video.recordings import find_recordings, read_list
 from endodav_jax.errors import UserError
 from endodav_jax.video.image_files import images_matching
+from tests.dicom_fixtures import write_frames
 from tests.media_fixtures import cut_short, load_fake, moving_picture, write_video
 
 FRAMES = 3
@@ -286,8 +287,12 @@ def test_settings_of_one_recording_are_refused_for_several(infer):
         assert "there are several inputs" in err
 
 
-def test_a_damaged_dicom_file_in_a_folder_costs_no_other_recording(infer, place):
-    (place / "a" / "c.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"cut short")
+def test_a_dicom_file_that_cannot_be_read_costs_no_other_recording_of_a_folder(infer, place, monkeypatch):
+    def need_pydicom(name):
+        raise UserError(f"{name}: is DICOM, which needs the package pydicom")
+
+    write_frames(place / "a" / "c.dcm", np.stack([moving_picture(0), moving_picture(1)]))
+    monkeypatch.setattr("endodav_jax.video.dicom_header.need_pydicom", need_pydicom)
     code, out, err, _ = infer("a")
     assert code == 1
     assert set(outputs(place)) == {"A"}

@@ -255,7 +255,7 @@ def test_int8_is_refused_where_it_costs_more_than_two_hundredths(tmp_path, monke
     measured = cost.Cost("frames", 0.1, after, 48)
     card = dataclasses.replace(card, entries={"cost": dataclasses.asdict(measured)})
     about = Manifest("openvino", "int8", config, card, {}, "0")
-    monkeypatch.setattr(int8, "cached", lambda folder, write, whole, first: about)
+    monkeypatch.setattr(int8, "cached", lambda folder, write, whole, tell, first: about)
     monkeypatch.setattr(files, "_folder", lambda use: tmp_path)
     if taken:
         assert files.prepare("frames") == "fine in int8"
@@ -364,7 +364,7 @@ def test_a_cached_network_is_of_these_weights_and_this_configuration():
     "damage",
     ["changed", "cut", "missing", "no manifest", "another manifest", "no text", "no parts", "no digests", "a file"],
 )
-def test_a_damaged_cache_is_written_anew(tmp_path, damage, capsys):
+def test_a_damaged_cache_is_written_anew(tmp_path, damage):
     def write(folder):
         with whole_file(folder, keep=True) as part:
             part.mkdir()
@@ -402,11 +402,10 @@ def test_a_damaged_cache_is_written_anew(tmp_path, damage, capsys):
         case "a file":
             shutil.rmtree(folder)
             folder.touch()
-    assert capsys.readouterr().err == ""
-    assert cached(folder, write, whole) == about
-    said = capsys.readouterr().err
-    assert "writing it anew" in said
-    assert said.count("\n") == 1
+    said: list[str] = []
+    assert cached(folder, write, whole, said.append, "once") == about
+    assert [line.endswith("; writing it anew") for line in said] == [True, False]
+    assert said[1] == "once"
     assert (folder / "encode.onnx").read_bytes() == b"the network"
     assert [place.name for place in folder.parent.iterdir()] == ["parts"]
 
