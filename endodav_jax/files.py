@@ -208,6 +208,16 @@ def shortened(stem: str) -> str:
     return f"{encoded[: LONGEST_STEM - 13].decode(errors='ignore')}-{digest}"
 
 
+@contextlib.contextmanager
+def open_npz(path: Path | str) -> Iterator[Mapping[str, np.ndarray]]:
+    """Yields the arrays of an npz file, without Python objects; raises one of `DAMAGED_NPZ` if it is damaged.
+
+    NumPy leaves a file open that it finds damaged, so it is not opened by NumPy.
+    """
+    with open(path, "rb") as file, np.load(file) as arrays:
+        yield arrays
+
+
 def refuse_existing(path: Path) -> None:
     """Raises `UserError` if there is a file or folder of this name."""
     if path.exists():

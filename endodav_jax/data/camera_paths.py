@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Int
 
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.errors import UserError
-from endodav_jax.files import DAMAGED_NPZ, whole_file
+from endodav_jax.files import DAMAGED_NPZ, open_npz, whole_file
 
 LOST = -1  # piece of a frame whose camera was not found
 
@@ -66,7 +66,7 @@ class CameraPaths:
           UserError: no such file, or it holds something else.
         """
         try:
-            with np.load(path) as arrays:
+            with open_npz(path) as arrays:
                 return cls(
                     arrays["cam_from_world"],
                     arrays["piece"],

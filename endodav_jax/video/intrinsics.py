@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import DAMAGED_NPZ, read_text
+from endodav_jax.files import DAMAGED_NPZ, open_npz, read_text
 from endodav_jax.geometry.pixels import Size, resized_intrinsics
 from endodav_jax.video.frames import SQUARE
 
@@ -90,7 +90,7 @@ def _read_file(path: Path):
             case ".npy":
                 return np.asarray(np.load(path, allow_pickle=False), np.float64)
             case ".npz":
-                with np.load(path, allow_pickle=False) as file:
+                with open_npz(path) as file:
                     return _named(dict(file), path)
             case ".json":
                 return _named(json.loads(_text(path)), path)

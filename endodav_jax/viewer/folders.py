@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import DAMAGED_NPZ
+from endodav_jax.files import DAMAGED_NPZ, open_npz
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.report.frame_keeper import FRAMES_FOLDER
 from endodav_jax.video.recognise import holds_recordings, is_written_by_a_command
@@ -136,8 +136,8 @@ class EvaluatedClip:
           UserError: it is damaged.
         """
         try:
-            with np.load(file) as stored:
-                self._stored = {key: stored[key] for key in stored.files}
+            with open_npz(file) as stored:
+                self._stored = dict(stored)
             self.numbers = self._stored["frame_index"].tolist()
             self._intrinsics = np.asarray(self._stored["intrinsics"], np.float64)
             poses = self._stored.get("cam_from_world")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import DAMAGED_NPZ
+from endodav_jax.files import DAMAGED_NPZ, open_npz
 from endodav_jax.video.reader import FrameReader, open_source
 from endodav_jax.viewer.recording import resized, shown_size
 
@@ -75,8 +75,8 @@ class StoredMaps:
                         lengths = np.frombuffer(file.read(4), "<u2")
                         start = info.header_offset + 30 + int(lengths.sum()) + header
                         self._starts[info.filename.removesuffix(".npy")] = (start, shape)
-            with np.load(path) as stored:
-                self.small = {key: stored[key] for key in stored.files if key not in self._starts}
+            with open_npz(path) as stored:
+                self.small = {key: stored[key] for key in stored if key not in self._starts}
         except DAMAGED_NPZ as error:
             raise UserError(f"{path}: cannot be read ({error}); write it again with `endodav infer`") from error
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.errors import UserError
-from endodav_jax.files import DAMAGED_NPZ
+from endodav_jax.files import DAMAGED_NPZ, open_npz
 from endodav_jax.geometry.poses import is_rigid
 from endodav_jax.video.lenses import Lens
 
@@ -51,8 +51,8 @@ def read_geometry_npz(path: Path, frames: int | None) -> Geometry:
       UserError: the file is unreadable, an array has another shape, or there is not exactly one pose per frame.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        with open_npz(path) as file:
+            arrays = dict(file)
     except DAMAGED_NPZ as error:
         raise UserError(f"{path}: truncated or no .npz file; write it anew") from error
     geometry = Geometry()
