@@ -84,27 +84,30 @@ def guessed_intrinsics(size: Size, pixel_aspect: Fraction = SQUARE) -> np.ndarra
     return np.array([focal / aspect, focal, (size[1] - 1) / 2, (size[0] - 1) / 2])
 
 
-def _read_file(path: Path):
+def _read_file(path: Path) -> np.ndarray:
     try:
-        match path.suffix.lower():
-            case ".npy":
-                return np.asarray(np.load(path, allow_pickle=False), np.float64)
-            case ".npz":
-                with open_npz(path) as file:
-                    return _named(dict(file), path)
-            case ".json":
-                return _named(json.loads(_text(path)), path)
-            case _:
-                lines = [line for line in _text(path).splitlines() if line.split("#")[0].strip()]
-                if not lines:
-                    raise UserError(f"--intrinsics {path}: is empty; give fx,fy,cx,cy or a file with a 3x3 matrix")
-                return np.loadtxt(lines, delimiter="," if "," in lines[0] else None)
+        return np.asarray(_values_in(path), np.float64)
     except OSError as error:
         raise UserError(
             f"--intrinsics {path}: cannot be read ({error.strerror}); give fx,fy,cx,cy or a file"
         ) from error
     except (TypeError, *DAMAGED_NPZ) as error:
         raise UserError(f"--intrinsics {path}: not numbers; give fx,fy,cx,cy or a file with a 3x3 matrix") from error
+
+
+def _values_in(path: Path):
+    match path.suffix.lower():
+        case ".npy":
+            return np.load(path, allow_pickle=False)
+        case ".npz":
+            with open_npz(path) as file:
+                return _named(dict(file), path)
+        case ".json":
+            return _named(json.loads(_text(path)), path)
+    lines = [line for line in _text(path).splitlines() if line.split("#")[0].strip()]
+    if not lines:
+        raise UserError(f"--intrinsics {path}: is empty; give fx,fy,cx,cy or a file with a 3x3 matrix")
+    return np.loadtxt(lines, delimiter="," if "," in lines[0] else None)
 
 
 def _text(path: Path) -> str:

@@ -120,7 +120,7 @@ def test_a_camera_that_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--range", "1"], "--range: '1' must be two numbers, LOW,HIGH"),
+        (["--range", "1"], "--range: '1' is not two numbers low,high"),
         (["--save", "exr"], "--save: 'exr' is not one of vis, npy"),
     ],
 )

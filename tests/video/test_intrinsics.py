@@ -77,3 +77,17 @@ def test_a_file_of_words_or_without_the_keys_is_refused(tmp_path):
         read_intrinsics(str(tmp_path / "w.txt"), SIZE, SIZE)
     with pytest.raises(UserError, match="neither `intrinsics`"):
         read_intrinsics(str(tmp_path / "w.json"), SIZE, SIZE)
+
+
+@pytest.mark.parametrize("name", ["k.npy", "k.npz", "k.json"])
+def test_a_file_of_text_where_numbers_belong_is_refused(tmp_path, name):
+    text = np.array(["a", "b", "c", "d"])
+    match name:
+        case "k.npy":
+            np.save(tmp_path / name, text)
+        case "k.npz":
+            np.savez(tmp_path / name, K=text)
+        case "k.json":
+            (tmp_path / name).write_text(json.dumps({"K": text.tolist()}))
+    with pytest.raises(UserError, match="not numbers"):
+        read_intrinsics(str(tmp_path / name), SIZE, SIZE)
