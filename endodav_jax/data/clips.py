@@ -19,14 +19,12 @@ class Block:
       length: records in it.
       start: first start of this block, from `first`.
       starts: number of starts.
-      longest: largest interval that can be drawn for it; 0 for the configured one.
     """
 
     first: int
     length: int
     start: int
     starts: int
-    longest: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,17 +93,6 @@ def blocks_of(
 
 
 @dataclasses.dataclass(frozen=True)
-class GrowInterval(grain.transforms.MapWithIndex):
-    """Increases the largest interval over the first clips of a run, so that easy motions come first."""
-
-    config: DataConfig
-
-    def map_with_index(self, index: int, element: Block) -> Block:
-        largest, clips = self.config.frame_max_interval, self.config.interval_growth
-        return dataclasses.replace(element, longest=min(largest, 1 + index * largest // clips))
-
-
-@dataclasses.dataclass(frozen=True)
 class DrawClip(grain.transforms.RandomMap):
     """Draws a clip from a block.
 
@@ -119,7 +106,7 @@ class DrawClip(grain.transforms.RandomMap):
         config = self.config
         steps = config.window - 1
         start = element.start + int(rng.integers(element.starts))
-        interval = int(rng.integers(1, (element.longest or config.frame_max_interval) + 1))
+        interval = int(rng.integers(1, config.frame_max_interval + 1))
         interval = min(interval, (element.length - 1) // steps)
         start = min(start, element.length - 1 - steps * interval)
         # All numbers are drawn whether or not they are used, so that disabling one augmentation does not affect others.

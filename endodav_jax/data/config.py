@@ -55,8 +55,6 @@ class DataConfig:
       frame_max_interval: largest interval between frames of a clip; one interval is drawn per clip.
       frame_interval: `drawn` up to `frame_max_interval`, or `auto`, which replaces it by the interval with enough
         parallax for learning, measured when the data are opened.
-      interval_growth: number of clips over which the largest interval grows linearly from 1 to `frame_max_interval`; 0
-        draws from all intervals from the start.
       straddle_sequences: draw windows from all sequences joined in file order, as published, so that some
         start in one sequence and end in the next.
       short_sequences: what to do with a sequence of fewer than T + 2 frames.
@@ -82,7 +80,6 @@ class DataConfig:
     batch_size: int = 1
     frame_max_interval: int = 1
     frame_interval: Literal["drawn", "auto"] = "drawn"
-    interval_growth: int = 0
     straddle_sequences: bool = False
     short_sequences: Literal["skip", "error"] = "skip"
     intrinsics: Literal["stored", "guessed", "constant"] = "stored"

@@ -12,7 +12,7 @@ import numpy as np
 
 from endodav_jax.data.builders import encoding
 from endodav_jax.data.camera_paths import CameraPaths
-from endodav_jax.data.clips import Block, DrawClip, DrawnClip, GrowInterval, blocks_of
+from endodav_jax.data.clips import Block, DrawClip, DrawnClip, blocks_of
 from endodav_jax.data.config import DataConfig
 from endodav_jax.data.contract import check_batch
 from endodav_jax.data.prepared import PreparedSplit
@@ -139,8 +139,6 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         # Drawn before the clips are distributed, so that two processes never share random numbers.
         epochs = max(1, _CLIPS // len(blocks))
         order = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(epochs)
-        if config.interval_growth:
-            order = order.map_with_index(GrowInterval(config))
         drawn = order.random_map(DrawClip(config))
         own = drawn[process::processes].map(LoadClip(self.split, config, paths))
         self._batches = own.batch(config.batch_size // processes)

@@ -31,8 +31,6 @@ class ObjectiveConfig:
       flow_depth_weight: weight of its variant along the optical flow (typically 1e-3); 0 disables it.
       points_weight: weight of the error of log depth at points followed along the camera's path, whose depth their
         motion tells (`losses.points`; needs `camera="path"`); 0 disables it.  Not part of the published objective.
-      minimum_over_neighbours: use only the better neighbour of each pixel in the photometric error.
-      automask: exclude pixels from it that the unwarped neighbour explains as well as the warped one.
       camera: `pose` uses the published network; `flow` solves the motion from optical flow and the current depth
         (`training.flow_camera`), `path` solves it for whole videos before training (`training.path_camera`); both need
         the intrinsics of the data.
@@ -56,8 +54,6 @@ class ObjectiveConfig:
     projection_relative: bool = False
     flow_depth_weight: float = 0.0
     points_weight: float = 0.0
-    minimum_over_neighbours: bool = False
-    automask: bool = False
     camera: Literal["pose", "flow", "path"] = "pose"
     learn_intrinsics: bool = True
     learn_registration: bool = True

@@ -27,6 +27,14 @@ _MOVED = {
 }
 
 
+# Options that no longer exist -> the value at which they did nothing.
+_GONE = {
+    "data.interval_growth": 0,
+    "train.objective.automask": False,
+    "train.objective.minimum_over_neighbours": False,
+}
+
+
 def changed_fields(before: Mapping, now: Mapping, free: tuple[str, ...] | None = None) -> list[str]:
     """Returns one line for each field that changes the run: `config.FIELD: was X, now Y`.
 
@@ -43,7 +51,7 @@ def changed_fields(before: Mapping, now: Mapping, free: tuple[str, ...] | None =
     lines = []
     for field in sorted(before.keys() | now.keys()):
         old, new = before.get(field, _MISSING), now.get(field, _MISSING)
-        if old is _MISSING or old == new or _is_free(field, free):
+        if old is _MISSING or old == new or _is_free(field, free) or old == _GONE.get(field, _MISSING):
             continue
         lines.append(f"config.{field}: was {old!r}, now {'no longer a field' if new is _MISSING else repr(new)}")
     return lines

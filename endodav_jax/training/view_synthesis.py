@@ -13,7 +13,6 @@ from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.losses.brightness import brightness_smoothness, leading_pairs, refined_target
 from endodav_jax.losses.projection import flow_depth_error, projection_error, relief
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
-from endodav_jax.losses.selection import automask, least_over_neighbours
 from endodav_jax.losses.smoothness import pair_masks
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.objective import Clip, all_in_windows, lands_on_counted, photometric_errors
@@ -83,9 +82,8 @@ def view_synthesis(
 
         @functools.partial(jax.checkpoint, prevent_cse=False)
         def one_side(total, pair: _Pair):
-            terms, compared = _terms(clip, depth, scene.intrinsics, pair, wanted, config, axis_name)
-            total = {name: total[name] + terms[name] / 2 for name in total}
-            return total, compared if config.minimum_over_neighbours else None
+            terms = _terms(clip, depth, scene.intrinsics, pair, wanted, config, axis_name)
+            return {name: total[name] + terms[name] / 2 for name in total}, None
 
         pairs = _Pair(
             clip.neighbours, scene.neighbour_from_frame, scene.occlusion, scene.registration,
@@ -93,10 +91,7 @@ def view_synthesis(
             clip.neighbours_left_out, scene.registered,
         )  # fmt: skip
         nothing = dict.fromkeys(PAIR_PARTS, jnp.zeros((), depth.dtype))
-        terms, compared = jax.lax.scan(one_side, nothing, pairs)
-        if config.minimum_over_neighbours:
-            terms[REPROJECTION] = masked_mean(*least_over_neighbours(*compared), axis_name)
-        return None, terms
+        return None, jax.lax.scan(one_side, nothing, pairs)[0]
 
     return jax.lax.scan(one_scale, None, maps)[1]
 
@@ -109,8 +104,8 @@ def _terms(
     wanted: frozenset[str],
     config: ObjectiveConfig,
     axis_name: str | None,
-) -> tuple[dict[str, Float[Array, ""]], tuple[Float[Array, "N H W"], Float[Array, "N H W"]]]:
-    """Returns the terms of one scale and one side, each a masked mean, and the photometric error's map and weights."""
+) -> dict[str, Float[Array, ""]]:
+    """Returns the terms of one scale and one side, each a masked mean."""
     mean = functools.partial(masked_mean, axis_name=axis_name)
     terms = dict.fromkeys(PAIR_PARTS, jnp.zeros((), depth.dtype))
     valid = clip.valid[0]
@@ -120,11 +115,7 @@ def _terms(
     refined = refined_target(clip.frames, pair.transform, pair.occlusion)
     error = photometric_errors(warped, refined, config)
     landed = _Landed.of(clip, pair, pixels)
-    weight = pair.occlusion * (clip.valid_windows & landed.windows)
-    if config.automask:
-        weight *= automask(error, photometric_errors(pair.neighbour, refined, config))
-    compared = error, jax.lax.stop_gradient(weight)
-    terms[REPROJECTION] = mean(error, weight)
+    terms[REPROJECTION] = mean(error, pair.occlusion * (clip.valid_windows & landed.windows))
 
     if TRANSFORM in wanted:
         counted = valid & landed.registered
@@ -144,7 +135,7 @@ def _terms(
     if FLOW_DEPTH in wanted:
         error, inside = flow_depth_error(pair.flow, depth, pair.neighbour_depth)
         terms[FLOW_DEPTH] = mean(error, inside & in_clip & landed.flow_depth)
-    return terms, compared
+    return terms
 
 
 def _mean_over_devices(values: Float[Array, "N"], axis_name: str | None) -> Float[Array, ""]:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from endodav_jax.data.clips import DrawClip, GrowInterval, blocks_of
+from endodav_jax.data.clips import DrawClip, blocks_of
 from endodav_jax.data.config import DataConfig
 from endodav_jax.errors import UserError
 
@@ -65,19 +65,6 @@ def test_one_interval_holds_for_a_clip_and_shrinks_where_it_does_not_fit():
     assert {int(np.diff(clip.records)[0]) for clip in short} == {1}
 
 
-def test_intervals_grow_over_the_first_clips_of_a_run():
-    config = dataclasses.replace(PLAIN, frame_max_interval=3, interval_growth=30)
-    (block, *_), _ = blocks_of(("a",), (60,), config)
-    rng = np.random.default_rng(0)
-    drawn = []
-    for index in range(60):
-        clip = DrawClip(config).random_map(GrowInterval(config).map_with_index(index, block), rng)
-        drawn.append(int(np.diff(clip.records)[0]))
-    assert set(drawn[:10]) == {1}
-    assert set(drawn[10:20]) == {1, 2}
-    assert set(drawn[20:]) == {1, 2, 3}
-
-
 def test_short_sequences_are_named_in_one_line_and_skipped_or_refused():
     blocks, notices = blocks_of(("a", "b"), (5, 6), PLAIN)
     assert len(blocks) == 1
@@ -118,7 +105,6 @@ def test_switching_one_augmentation_off_leaves_the_others_as_they_were():
         ({"hue": 0.7}, "data.hue"),
         ({"mirror_probability": 2.0}, "data.mirror_probability"),
         ({"workers": -1}, "data.workers"),
-        ({"interval_growth": -1}, "data.interval_growth"),
         ({"intrinsics": "guess"}, "data.intrinsics: 'guess' is not one of stored, guessed, constant"),
     ],
 )

@@ -244,9 +244,7 @@ def test_projection_terms_belong_to_their_phase_and_to_clips_of_more_than_one_fr
     assert on.losses.keys() == off.losses.keys() == single.losses.keys()
 
 
-CHOICES = dataclasses.replace(
-    CONFIG, scales=(0,), minimum_over_neighbours=True, automask=True, projection_relative=True
-)
+CHOICES = dataclasses.replace(CONFIG, scales=(0,), projection_relative=True)
 
 
 @pytest.mark.parametrize("given", EXTREMES.values(), ids=EXTREMES)
@@ -267,29 +265,6 @@ def test_the_relative_projection_loss_is_the_same_at_every_scale_of_depth():
     # Each frame is a plane, whose relief counts as the least.
     expected = CONFIG.projection_weight * 0.2 / 2.2 / 2 / LEAST_RELIEF
     np.testing.assert_allclose([error(0.3), error(3.0)], expected, rtol=1e-4)
-
-
-def test_the_automask_leaves_out_a_clip_that_does_not_move():
-    batch = random_clips()
-    batch["frames"] = jnp.broadcast_to(batch["frames"][:, :1], batch["frames"].shape)
-    networks = GivenNetworks((LENGTH, *SIZE), translation=(0.5, 0, 0))
-    (_, aux), _ = depth_update(networks, batch, CHOICES)
-    assert float(aux.losses["loss/loss_reprojection/0"]) == 0
-
-
-def test_the_better_neighbour_of_each_pixel_counts_where_that_is_asked_for():
-    batch, translation = plane_clip(disparity=0.05, shift=2)
-    networks = GivenNetworks((LENGTH, *SIZE), disparity=0.05, translation=translation)
-    spoilt = dict(batch, frames=batch["frames"].at[:, -1, 10:20, 15:25].set(0.5))  # hidden in the last frame alone
-    both, least = (
-        [
-            float(depth_update(networks, clip, config)[0][1].losses["loss/loss_reprojection/0"])
-            for clip in (batch, spoilt)
-        ]
-        for config in (CONFIG, CHOICES)
-    )
-    assert both[1] > both[0] + 0.003
-    assert least[1] == pytest.approx(least[0], abs=1e-4)
 
 
 @pytest.mark.slow

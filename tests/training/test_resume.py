@@ -69,6 +69,13 @@ def test_a_field_that_is_newer_than_the_checkpoint_has_not_changed():
     assert changed_fields(stored, dataclasses.asdict(CONFIG)) == []
 
 
+@pytest.mark.parametrize(("was", "lines"), [(0, 0), (400, 1)])
+def test_an_option_that_is_gone_has_changed_where_it_was_used(was, lines):
+    before = dataclasses.asdict(CONFIG)
+    before["data"] |= {"interval_growth": was}
+    assert len(changed_fields(before, dataclasses.asdict(CONFIG))) == lines
+
+
 def test_changes_need_permission_and_are_told_either_way(capsys):
     lines = ["config.seed: was 0, now 1", "config.data.hue: was 0.1, now 0.2"]
     with pytest.raises(
