@@ -71,7 +71,7 @@ def config_from_dict(values, cls: type = Config, path: str = "config"):
       UserError: an unknown field (with the nearest known one), a wrong type, or a contradiction.
     """
     if not isinstance(values, Mapping):
-        raise UserError(f"{path}: {values!r} is a {type(values).__name__}, expected fields of its own")
+        raise UserError(f"{path}: {values!r} is a {type(values).__name__}, expected a section with fields")
     fields = {}
     for name, value in values.items():
         kind = field_type(cls, name, path)

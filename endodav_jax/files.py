@@ -25,7 +25,7 @@ from endodav_jax.errors import UserError
 ABANDONED = 24 * 3600  # seconds without a change after which a temporary file of another machine is nobody's
 LONGEST_STEM = 200  # bytes
 # What reading an npz file raises if it is cut, damaged, or something else.
-DAMAGED_NPZ = (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+DAMAGED_NPZ = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 class CannotWriteError(UserError):
@@ -53,16 +53,17 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         refuse_existing(path)
     make_folder(path.parent)
     _remove_abandoned(path)
-    _remove_abandoned(path.with_name(f"{path.stem}.before{path.suffix}"))
-    part = _part(path)
-    before = _part(path.with_name(f"{path.stem}.before{path.suffix}"))
+    aside = path.with_name(f"{path.stem}.before{path.suffix}")
+    if path.exists():  # otherwise what a killed process has moved aside may be all that is left
+        _remove_abandoned(aside)
+    part, before = _part(path), _part(aside)
     try:
         yield part
         if keep and path.exists():
             return
         if not part.is_dir():
             _let_others_read(part)
-        elif path.is_dir():  # a folder cannot be moved onto one that is not empty
+        elif path.exists():  # a folder cannot be moved onto a file, nor onto a folder that is not empty
             os.replace(path, before)
         try:
             os.replace(part, path)
@@ -216,6 +217,12 @@ def open_npz(path: Path | str) -> Iterator[Mapping[str, np.ndarray]]:
     """
     with open(path, "rb") as file, np.load(file) as arrays:
         yield arrays
+
+
+def size_text(count: float) -> str:
+    """Returns a number of bytes as a person says it."""
+    size, unit = next(((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB")) if count >= size), (1e3, "kB"))
+    return f"{count / size:.1f} {unit}"
 
 
 def refuse_existing(path: Path) -> None:

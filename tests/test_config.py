@@ -141,6 +141,6 @@ def test_a_file_without_get_config_is_named(tmp_path):
         load_config_file(tmp_path / "empty.py")
 
 
-def test_a_section_that_is_none_is_one_line():
-    with pytest.raises(UserError, match=r"config\.model: 'vits' is a str, expected fields of its own"):
+def test_a_section_that_is_a_single_value_is_one_line():
+    with pytest.raises(UserError, match=r"config\.model: 'vits' is a str, expected a section with fields"):
         config_from_dict({"model": "vits"})

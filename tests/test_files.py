@@ -237,6 +237,13 @@ def test_a_folder_stays_as_it_was_if_its_successor_cannot_take_its_name(tmp_path
     assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
 
 
+def test_a_folder_takes_the_place_of_a_file(tmp_path):
+    (tmp_path / "model").touch()
+    with whole_file(tmp_path / "model") as part:
+        part.mkdir()
+    assert [(path.name, path.is_dir()) for path in tmp_path.rglob("*")] == [("model", True)]
+
+
 def test_a_folder_is_replaced_whole(tmp_path):
     for name in ("old", "new"):
         with whole_file(tmp_path / "model") as part:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from endodav_jax.errors import UserError
-from endodav_jax.files import whole_file
+from endodav_jax.files import size_text, whole_file
 from endodav_jax.progress import progress_bar
 from endodav_jax.version import __version__
 
@@ -90,7 +90,7 @@ def check_address(address: str) -> None:
 def _check_space(path: Path, size: int | None) -> None:
     free = shutil.disk_usage(path.parent).free
     if size is not None and size > free:
-        raise UserError(f"{path.parent}: {size / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} free; free some space")
+        raise UserError(f"{path.parent}: needs {size_text(size)}, {size_text(free)} are free; free some space")
 
 
 def _chunks(address: str, size: int | None, bar) -> Iterator[bytes]:

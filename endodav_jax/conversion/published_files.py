@@ -200,15 +200,15 @@ def _torchvision_from_resnet_params(params: dict) -> dict[str, np.ndarray]:
 
 
 def _read_folder(folder: Path, family: str | None, output: OutputKind | None) -> Published:
+    known = {DEPTH_FILE, *motion_names.MOTION_FILES}
     paths: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix in SUFFIXES and path.stem in paths:
+        if path.suffix in SUFFIXES and path.stem in known & paths.keys():
             raise UserError(f"{path}: {paths[path.stem].name} is beside it, and only one can be used; take one out")
         if path.suffix in SUFFIXES:
             paths[path.stem] = path
     if DEPTH_FILE not in paths:
         raise UserError(f"{folder}: has no {DEPTH_FILE}.pth; name the folder that holds it (such as models/weights_19)")
-    known = {DEPTH_FILE, *motion_names.MOTION_FILES}
     files = {name: read_weights_file(path) for name, path in paths.items() if name in known}
     for file in files.values():
         _refuse_non_finite(file)

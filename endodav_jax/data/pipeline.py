@@ -125,7 +125,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         if config.batch_size % processes:
             raise UserError(f"data.batch_size: {config.batch_size} does not divide among {processes} processes")
         self.split = PreparedSplit.open(config.path, config.split)
-        _check_one_size(self.split)
+        check_one_size(self.split)
         if config.frame_interval == "auto":
             signal = signal_of_split(self.split) if signal is None else signal
             if not signal.moves:
@@ -223,7 +223,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         return iter(in_processes(rest.to_iter_dataset(options), config.workers))
 
 
-def _check_one_size(split: PreparedSplit) -> None:
+def check_one_size(split: PreparedSplit) -> None:
     """Raises `UserError` if the first frames of the sequences differ in size; a clip's are compared as it is read."""
     firsts = split.records([int(offset) for offset in split.offsets[:-1]])
     sizes = [encoding.decode_frame(record["frame"]).shape for record in firsts]

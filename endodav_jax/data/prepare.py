@@ -14,7 +14,7 @@ from endodav_jax.data.kinds import nothing_found
 from endodav_jax.data.prepared import read_cards, read_settings
 from endodav_jax.data.sources.base import OnBadFrame, SequenceInfo, Source
 from endodav_jax.errors import UserError
-from endodav_jax.files import make_folder
+from endodav_jax.files import make_folder, size_text
 from endodav_jax.geometry.pixels import PUBLISHED_SHAPE
 from endodav_jax.progress import progress_bar
 
@@ -218,4 +218,4 @@ def _check_space(out: Path, form: Form, infos: list[SequenceInfo], staged: Path)
     existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
-        raise UserError(f"{out}: needs about {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free; choose another disk")
+        raise UserError(f"{out}: needs about {size_text(needed)}, {size_text(free)} are free; choose another disk")

@@ -136,7 +136,7 @@ class InferConfig(ReadingConfig):
         if self.png_scale and "png16" not in self.save:
             raise ValueError("infer.png_scale: is of 16-bit PNG; add png16 to infer.save")
         if self.mask_outputs and self.masks == "none":
-            raise ValueError("infer.mask_outputs: uses the masks of frames, and infer.masks is none; name one of both")
+            raise ValueError("infer.mask_outputs: uses the masks of frames, and infer.masks is none; drop one of them")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
-from endodav_jax.files import make_folder, refuse_existing
+from endodav_jax.files import make_folder, refuse_existing, size_text
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.scale.estimate import Scale
 from endodav_jax.video.colour import colourise
@@ -103,15 +103,9 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, config: InferConf
     needed = pixels * MAP_BYTES_PER_PIXEL * (spools + in_mm + sum(MAPS.get(kind, 0) for kind in paths))
     if needed > free:
         raise UserError(
-            f"{folder}: needs {_size(needed)} and has {_size(free)} free; free space, choose another "
+            f"{folder}: needs {size_text(needed)} and has {size_text(free)} free; free space, choose another "
             "folder, lower --max-res, or write less with --save"
         )
-
-
-def _size(count: float) -> str:
-    """A number of bytes, as a person says it."""
-    size, unit = next(((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB")) if count >= size), (1e3, "kB"))
-    return f"{count / size:.1f} {unit}"
 
 
 def depth_frame(

@@ -11,6 +11,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.fields import user_path
 from endodav_jax.files import read_text, shortened
 from endodav_jax.video.dicom_file import series_in
+from endodav_jax.video.dicom_header import read_header
 from endodav_jax.video.image_files import SUFFIXES, matching
 from endodav_jax.video.image_order import natural_order
 from endodav_jax.video.recognise import (
@@ -127,11 +128,14 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
         if path.name not in results and walk.enters(path)
         for entry in _of_folder(path, str(path), inner_notes, walk)
     ]
-    try:
-        series = series_in(found.dicom)[0] if found.dicom else []
-        damage = []
-    except UserError as error:  # of one file, or pydicom is missing; the other recordings do not need it
-        series, damage = [], [(str(found.dicom[0]), str(error))]
+    damage, readable = [], []
+    for path in found.dicom:
+        try:
+            read_header(path, str(path))
+            readable.append(path)
+        except UserError as error:  # damaged, or pydicom is missing; the other recordings do not need it
+            damage.append((str(path), str(error).removeprefix(f"{path}: ")))
+    series = series_in(readable)[0] if readable else []
     if len(found.videos) + len(series) == 1 and not damage:
         entries = [(given, "")]
     else:

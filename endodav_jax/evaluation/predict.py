@@ -11,6 +11,7 @@ import numpy as np
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
+from endodav_jax.files import size_text
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.recent_masks import RecentMasks
 
@@ -51,6 +52,6 @@ def _check_space(folder: str, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"{Path(folder).parent}: {needed / 1e9:.1f} GB are needed for the depth of a sequence and {free / 1e9:.1f} "
-            "GB are free; set TMPDIR to a folder with more space, or give --max-length"
+            f"{Path(folder).parent}: a sequence's depth needs {size_text(needed)}, {size_text(free)} are free; set TMPDIR "
+            "to a folder with more space, or give --max-length"
         )

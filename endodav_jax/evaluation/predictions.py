@@ -188,14 +188,13 @@ def _unpacked(path: Path, kind: Kind) -> Iterator[np.ndarray]:
     """Yields the maps of an npz from a temporary file, since members of an archive cannot be memory-mapped."""
     with tempfile.TemporaryDirectory() as folder:
         extracted = Path(folder) / "maps.npy"
-        with open(extracted, "wb") as file:
-            for part in _parts_of(path, kind):
-                try:
-                    file.write(part)
-                except OSError as error:
-                    raise UserError(
-                        f"{path}: cannot be unpacked into {folder} ({error.strerror}); set TMPDIR to another folder"
-                    ) from error
+        try:
+            with open(extracted, "wb") as file:
+                file.writelines(_parts_of(path, kind))
+        except OSError as error:  # `_parts_of` raises its own `UserError`
+            raise UserError(
+                f"{path}: cannot be unpacked into {folder} ({error.strerror}); set TMPDIR to another folder"
+            ) from error
         maps = _mapped(extracted, path)
         yield maps
         del maps

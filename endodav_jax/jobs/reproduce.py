@@ -52,7 +52,7 @@ def run(command: Command) -> int:
     if command.config != STUDY:
         raise UserError(f"--config {command.config}: is for study; {command.table} trains as published")
     if command.seeds != SEEDS:
-        raise UserError(f"--seeds {command.seeds}: is for study; {command.table} is of your data")
+        raise UserError(f"--seeds {command.seeds}: is for study; {command.table} has one --seed")
     if command.phantom and (command.given.scared or command.given.hamlyn):
         raise UserError("--phantom: replaces --scared and --hamlyn; omit them")
     for name, value in vars(command.given).items():

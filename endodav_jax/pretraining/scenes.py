@@ -16,7 +16,7 @@ from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
 from endodav_jax.data.phantom.families import FAMILIES
 from endodav_jax.data.workers import in_processes
 from endodav_jax.errors import UserError
-from endodav_jax.files import sha256_of_text, whole_file
+from endodav_jax.files import DAMAGED_NPZ, open_npz, sha256_of_text, whole_file
 from endodav_jax.pretraining.config import FAR_SCENE_FRAMES
 from endodav_jax.pretraining.wide_lens import render_bent, through_wide_lens
 
@@ -75,8 +75,11 @@ class PhantomScenes:
                     # Half precision represents 3..150 mm to 0.05%, which is enough for training.
                     kept: dict[str, Any] = rendered | {"depth_mm": rendered["depth_mm"].astype(np.float16)}
                     np.savez(part, **kept)
-        with np.load(path) as file:
-            return {**file, "depth_mm": file["depth_mm"].astype(np.float32)}
+        try:
+            with open_npz(path) as file:
+                return {**file, "depth_mm": file["depth_mm"].astype(np.float32)}
+        except DAMAGED_NPZ as error:
+            raise UserError(f"{path}: is damaged; delete it, and it is rendered again") from error
 
     def path(self, scene: int) -> Path:
         """The file of a scene in the cache."""

@@ -5,7 +5,7 @@
     STEM_confidence.mp4    expected relative error as colours, dark 0 to bright 0.3
     STEM_depths.npz        disparities, depths, expected_errors float32 [N,H,W], also depths_mm if the scale is
                            known; fps, intrinsics [4], frame_index [N]: as written by `endodav infer`
-    STEM_meta.json         input and processing; `scale` gives mm per unit with its interval, or "up to scale"
+    STEM_meta.json         input and processing; `scale` gives mm per unit, with its interval if known, or "up to scale"
     cameras.json           intrinsics and `cam_from_world` of every frame (see `write_cameras`)
     trajectory_tum.txt     camera to world of the longest piece: frame tx ty tz qx qy qz qw
     mesh.ply, mesh.glb     its surface, coloured; .glb uses glTF's axes, and metres if the scale is known

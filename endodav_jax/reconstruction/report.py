@@ -36,12 +36,7 @@ def write_scene_report(path: Path, scene: "Scene", shown: Shown) -> None:
 
 def _results(scene: "Scene") -> list[str]:
     seconds = sum(scene.seconds.values())
-    scale = "not known: every length is up to scale"
-    if scene.scale:
-        known = scene.scale
-        scale = (
-            f"{known.factor:.4g} mm per unit, frames between {known.low:.4g} and {known.high:.4g}, from {known.source}"
-        )
+    scale = scene.scale.told() if scene.scale else "not known: every length is up to scale"
     values = {
         "frames": scene.frames,
         "frames without a pose": len(scene.path.lost()),

@@ -47,10 +47,14 @@ class Scale:
 
     def line(self) -> str:
         """One line for the terminal."""
+        return f"scale: {self.told()}"
+
+    def told(self) -> str:
+        """The factor, its interval and its source, for people."""
         if self.low is None or self.high is None:
-            return f"scale: {self.factor:.4g} mm per unit from {self.source}, whose error is not known"
+            return f"{self.factor:.4g} mm per unit from {self.source}, whose error is not known"
         return (
-            f"scale: {self.factor:.4g} mm per unit ({self.low:.4g} to {self.high:.4g}) from {self.source}, "
+            f"{self.factor:.4g} mm per unit ({self.low:.4g} to {self.high:.4g}) from {self.source}, "
             f"{self.frames} frames"
         )
 

@@ -85,7 +85,7 @@ def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
     missing += [name for name, shape in shapes.items() if name not in missing and values[name].shape != shape]
     missing += ["T"] if "T" not in missing and values["T"].size != 3 else []
     if missing:
-        raise UserError(f"--calibration {path}: has no {', '.join(missing)}; expected M1, D1, M2, D2, R and T")
+        raise UserError(f"--calibration {path}: has no valid {', '.join(missing)}; expected M1, D1, M2, D2, R and T")
     native = _native_size(values["M1"], size)
     resize = np.diag([size[1] / native[1], size[0] / native[0], 1.0])
     # Nearest neighbour preserves edges; pixel centres are at integers.

@@ -19,7 +19,7 @@ from endodav_jax.checkpoints.store import is_checkpoint, read_card
 from endodav_jax.config import Config
 from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.config import DataConfig
-from endodav_jax.data.pipeline import ClipBatches
+from endodav_jax.data.pipeline import ClipBatches, check_one_size
 from endodav_jax.data.prepared import PreparedSplit, digest_of_split
 from endodav_jax.data.signal import Signal
 from endodav_jax.data.signal_of import signal_of_split
@@ -70,7 +70,9 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     objectives = objectives_of(config.train.objective, objectives)
     make_folder(workdir)
     first = jax.process_index() == 0
-    measured = signal_of_split(PreparedSplit.open(config.data.path, config.data.split)) if first else None
+    split = PreparedSplit.open(config.data.path, config.data.split)
+    check_one_size(split)
+    measured = signal_of_split(split) if first else None
     if measured is not None:  # before minutes are spent on the camera's path
         for line in _signal_lines(measured, config.data):
             print(line, flush=True)

@@ -31,7 +31,7 @@ MaskOf = Callable[[int], np.ndarray | None]  # bool [H, W] for a frame number; N
 
 def is_named_masks(path: Path) -> bool:
     """Whether the name of a file or folder says that it holds masks: `masks`, `NAME_masks`."""
-    stem = path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+    stem = path.stem if is_named_video(path) else path.name
     return stem == NAME or stem.endswith(f"_{NAME}")
 
 
@@ -55,16 +55,25 @@ def masks_beside(source: Path) -> Path | None:
     for place in places:
         if place.is_dir() and images_in(place):
             return place
-        for suffix in sorted(VIDEO_SUFFIXES):
-            if place.with_name(place.name + suffix).is_file():
-                return place.with_name(place.name + suffix)
+        videos = [path for path in _files_beside(place) if path.stem == place.name and is_named_video(path)]
+        if videos:
+            return min(videos, key=lambda path: (path.suffix.lower() != ".mp4", path.name))
     return None
+
+
+def is_named_video(path: Path) -> bool:
+    """Whether the name of a file says that it is a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _files_beside(place: Path) -> list[Path]:
+    return [path for path in place.parent.iterdir() if path.is_file()] if place.parent.is_dir() else []
 
 
 def _alone(video: Path) -> bool:
     if not video.is_file():
         return False
-    others = (path for path in video.parent.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path != video)
+    others = (path for path in video.parent.iterdir() if is_named_video(path) and path != video)
     return all(is_named_masks(path) for path in others)
 
 

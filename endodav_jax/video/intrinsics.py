@@ -91,7 +91,7 @@ def _read_file(path: Path) -> np.ndarray:
         raise UserError(
             f"--intrinsics {path}: cannot be read ({error.strerror}); give fx,fy,cx,cy or a file"
         ) from error
-    except (TypeError, *DAMAGED_NPZ) as error:
+    except DAMAGED_NPZ as error:
         raise UserError(f"--intrinsics {path}: not numbers; give fx,fy,cx,cy or a file with a 3x3 matrix") from error
 
 

@@ -151,7 +151,7 @@ def test_without_a_connection_the_line_says_so(tmp_path, monkeypatch):
 def test_room_is_looked_for_before_anything_is_fetched(server, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2e9, 1e9, 1e9))
     line = fetch(f"{server.address}/whole", tmp_path / "weights.pth", size=1_500_000_000)
-    assert "1,500 MB are needed and 1,000 free" in line
+    assert "needs 1.5 GB, 1.0 GB are free" in line
     assert server.ranges == []
 
 

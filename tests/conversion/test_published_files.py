@@ -200,6 +200,8 @@ def test_published_state_dicts_survive_the_way_there_and_back(golden, tmp_path, 
 
 
 def test_two_files_of_one_network_are_not_chosen_between(folder):
+    (folder / "adam.pt").write_bytes(b"not even read, and nobody minds")
+    read_published(folder)
     (folder / "depth_model.safetensors").write_bytes(b"not even read")
     with pytest.raises(UserError, match=r"depth_model\.safetensors: depth_model\.pth is beside it"):
         read_published(folder)

@@ -170,7 +170,7 @@ def test_a_finished_data_set_is_left_alone_unless_it_is_to_be_replaced(tmp_path)
 
 def test_a_disk_that_is_too_small_is_noticed_before_hours_are_spent(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
-    with pytest.raises(UserError, match=r"needs about \d+\.\d\d GB, 0\.00 GB are free"):
+    with pytest.raises(UserError, match=r"needs about \d+\.\d [kM]B, \d\.\d kB are free"):
         build_tiny(tmp_path)
     assert not list(tmp_path.glob("**/*.array_record*"))
 

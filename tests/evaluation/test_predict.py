@@ -63,7 +63,7 @@ def test_depth_is_evaluated_as_it_was_corrected_and_no_correction_is_left_out():
 def test_a_disk_too_small_is_one_line_before_anything_is_computed(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=100))
     with (
-        pytest.raises(UserError, match=r"are needed for the depth of a sequence and 0\.0 GB are free; set TMPDIR"),
+        pytest.raises(UserError, match=r"needs \d+\.\d kB, 0\.1 kB are free; set TMPDIR"),
         predicted_depth(FakeEstimator(), VIDEOS, "s", EvaluateConfig()),
     ):
         pass

@@ -298,7 +298,7 @@ def test_what_is_no_input_is_one_line_and_leaves_nothing(endodav, tmp_path, make
         (["--mask", "none.png"], ["none.png: no such file"]),
         (["--intrinsics", "60,60,31.5,23.5", "--focal-length-x", "60"], ["--intrinsics is also given; name one"]),
         (["-i", "other.mp4"], ["name one input"]),
-        (["--masks", "none", "--mask-outputs"], ["--mask-outputs: uses the masks of frames", "name one of both"]),
+        (["--masks", "none", "--mask-outputs"], ["--mask-outputs: uses the masks of frames", "drop one of them"]),
     ],
 )
 def test_settings_that_make_no_sense_are_one_line_and_leave_no_folder(endodav, video, tmp_path, arguments, parts):

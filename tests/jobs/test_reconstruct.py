@@ -1,6 +1,7 @@
 """`endodav reconstruct` from the user's side, with a network that knows the depth of a painted wall."""
 
 import json
+import shutil
 import signal
 import sys
 
@@ -13,7 +14,7 @@ from PIL import Image
 from endodav_jax import cli
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.data.sources.trajectories import read_trajectory
-from endodav_jax.errors import EXIT_PREEMPTED, EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_PREEMPTED, EXIT_SOME_FAILED, EXIT_USER_ERROR
 from endodav_jax.evaluation.motion import write_tum
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.geometry.poses import inverse_rigid
@@ -356,3 +357,40 @@ def test_a_camera_that_is_lost_in_every_frame_is_one_line_and_says_nothing_of_it
     assert f"{tmp_path / 'white'}: the camera was lost in all 4 frames (" in err
     assert err.count("\n") == 1
     assert not list(out.iterdir())
+
+
+class MetricSeer(Seer):
+    """Gives the wall's own depth in metres."""
+
+    config = DepthModelConfig(output="metric_depth")
+
+    def iter_infer(self, frames, align, view_mask, on_overlap):
+        for number, _ in enumerate(frames):
+            yield number, (look(POSES[number])[1] / 1000).astype(np.float32)
+
+
+def test_a_metric_network_gives_millimetres_and_claims_no_interval(endodav, clip, tmp_path, monkeypatch):
+    card = Card(what="a metric seer", licence="none")
+    monkeypatch.setattr(job, "load_networks", lambda *_: (MetricSeer(), {"depth": {}}, card))
+    code, out, _ = endodav(clip, "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none")
+    assert code == 0
+    assert "1000 mm per unit from metric weights, whose error is not known" in out
+    about = json.loads((tmp_path / "out" / "wall_meta.json").read_text())
+    assert about["scale"] == {"mm_per_unit": 1000.0, "source": "metric weights"}
+    with np.load(tmp_path / "out" / "wall_depths.npz") as stored:
+        assert "disparities" not in stored
+        known = stored["depths_mm"][0] > 0
+        np.testing.assert_allclose(stored["depths_mm"][0][known], look(POSES[0])[1][known], rtol=1e-3)
+    assert "whose error is not known" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_recording_that_breaks_off_is_reconstructed_up_to_there(endodav, clip, tmp_path):
+    shutil.copytree(clip, tmp_path / "wall")
+    damaged = tmp_path / "wall" / "013.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    code, _, said = endodav(tmp_path / "wall", "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none")
+    assert code == EXIT_SOME_FAILED
+    assert "the 13 frames before this were used" in said
+    about = json.loads((tmp_path / "out" / "wall_meta.json").read_text())
+    assert (about["complete"], about["frames"]) == (False, 13)

@@ -15,7 +15,7 @@ from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.pretraining.run import held_out_errors, loss_curves, pretrain
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
-from endodav_jax.training.run_checkpoint import RunCheckpoints
+from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run
 
 SHAPE = (28, 42)
 SHORT = PretrainConfig(
@@ -212,6 +212,10 @@ def test_what_is_not_finite_is_never_saved(tmp_path, monkeypatch, what):
             stage, {"steps": jnp.zeros(())}, step, config=config, settings={"seed": 0}, workdir=tmp_path, log=log
         )
     assert f"step {3 if what == 'loss' else 2}" in str(caught.value)
+    with open_run(tmp_path / f"{stage.name}_stage") as checkpoints:
+        restored = checkpoints.restore({"steps": np.zeros((), np.float32)}, lambda *_: None)
+    assert (restored is None) == (what == "steps")
+    assert restored is None or restored[0] == 2
     assert batches.closed
 
 

@@ -305,9 +305,9 @@ def test_stereo_without_its_cameras_is_one_line(settings, said):
     ("changed", "said"),
     [
         ({"T": np.array([[0.0], [4.0], [0.0]])}, "the two cameras are not side by side"),
-        ({"M1": np.eye(2)}, "has no M1"),
-        ({"R": np.eye(4)}, "has no R"),
-        ({"T": np.zeros((2, 1))}, "has no T"),
+        ({"M1": np.eye(2)}, "has no valid M1"),
+        ({"R": np.eye(4)}, "has no valid R"),
+        ({"T": np.zeros((2, 1))}, "has no valid T"),
     ],
 )
 def test_a_calibration_that_cannot_be_is_refused_before_any_work(tmp_path, changed, said):

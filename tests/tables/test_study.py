@@ -7,8 +7,10 @@ import pytest
 
 from endodav_jax.cli import main
 from endodav_jax.config import read_config
-from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR
+from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from endodav_jax.evaluation.evaluate import Results
 from endodav_jax.report.evaluation import SHOWN
+from endodav_jax.tables import study
 from endodav_jax.tables.study import ROWS, study_cells, trained_config
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.initial import trained_groups
@@ -129,3 +131,17 @@ def test_every_row_is_trained_measured_and_found_again(tmp_path):
     assert trainings(printed) == 3
     assert trainings(printed_by(PROGRAM, tmp_path)) == 0
     assert json.loads((tmp_path / "study.json").read_text())["rows"] == rows
+
+
+def test_figures_without_a_sequence_that_failed_are_neither_given_nor_kept(tmp_path, monkeypatch):
+    config = read_config("phantom_study")
+    failed = Results((), {"organ_s0_0001": "no frame has a valid pixel"}, "EndoDAV", config.evaluate)
+    monkeypatch.setattr(study, "load_model", lambda _: (config.model, {"depth": {}}, None))
+    monkeypatch.setattr(study, "DepthEstimator", lambda *_: None)
+    monkeypatch.setattr(study, "evaluate_network", lambda *_, **__: failed)
+    patient = object.__new__(study._Patient)
+    patient.config, patient.seed, patient.workdir, patient.videos = config, 0, tmp_path, None
+    patient._weights = lambda network: ("weights", {})
+    with pytest.raises(UserError, match="organ_s0_0001: no frame has a valid pixel"):
+        patient.figures("EndoDAV", ROWS["EndoDAV"])
+    assert not list(tmp_path.rglob("*.json"))

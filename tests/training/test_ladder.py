@@ -11,6 +11,7 @@ from endodav_jax.config import Config, base_config, read_config
 from endodav_jax.data.config import PhantomData
 from endodav_jax.data.rendered import render
 from endodav_jax.errors import EXIT_PREEMPTED, UserError
+from endodav_jax.evaluation.evaluate import Results
 from endodav_jax.training.cameras import CAMERAS, objectives_of
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.depth_objective import depth_objective
@@ -137,6 +138,15 @@ def test_a_ladder_that_is_stopped_says_how_to_go_on(ladder, tmp_path, monkeypatc
         == f"stopped and saved in {tmp_path / 'out' / 'true_view'}; rerun the same command to resume\n"
     )
     assert not (tmp_path / "out" / "ladder.json").exists()
+
+
+def test_a_rung_is_not_measured_without_a_sequence_that_failed(ladder, monkeypatch):
+    failed = Results((), {"organ_s0_0001": "no frame has a valid pixel"}, "model", CONFIG.evaluate)
+    monkeypatch.setattr(ladder, "load_model", lambda _: (CONFIG.model, {"depth": {}}, None))
+    monkeypatch.setattr(ladder, "DepthEstimator", lambda *_: None)
+    monkeypatch.setattr(ladder, "evaluate_network", lambda *_: failed)
+    with pytest.raises(UserError, match="model: organ_s0_0001: no frame has a valid pixel"):
+        ladder._measured(CONFIG, "model", None)
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_fewer_masks_than_frames_without_numbers_are_refused(masks):
         masks("abc")
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".ogv", ".mxf"])
+@pytest.mark.parametrize("suffix", [".mp4", ".ogv", ".mxf", ".MP4"])
 def test_a_video_of_masks_is_found_whatever_its_suffix(tmp_path, suffix):
     for name in ("clip.mp4", f"clip_masks{suffix}"):
         (tmp_path / name).touch()

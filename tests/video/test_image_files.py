@@ -125,6 +125,5 @@ def test_samples_are_of_the_images_that_can_be_read(tmp_path):
     for i in range(4):
         Image.fromarray(moving_picture(i)).save(tmp_path / f"{i}.png")
     whole = (tmp_path / "2.png").read_bytes()
-    for name in ("2.png",):
-        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "2.png").write_bytes(whole[: len(whole) // 2])
     assert len(sequence(tmp_path).samples(16)) == 3

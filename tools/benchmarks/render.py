@@ -3,7 +3,7 @@
     python tools/benchmark.py render --size 128x160
     python tools/benchmark.py render --family organ --tools 3
 
-A family's program is compiled first, by a sequence that is not counted.  Scenes are drawn within the time.
+A family's program is compiled first, by a sequence that is not counted.  Drawing the scenes is part of the time.
 """
 
 import argparse

@@ -49,5 +49,5 @@ def unpaired(images: dict[int, Path], others: dict[int, Path], what: str) -> lis
         lines.append(f"{len(alone)} images have no {what}, the first is number {alone[0]}")
     extra = [number for number in others if number not in images]
     if extra:
-        lines.append(f"no image for {len(extra)} of the files with a {what}, the first is number {extra[0]}")
+        lines.append(f"{len(extra)} {what}s have no image, the first is number {extra[0]}")
     return lines
