@@ -52,6 +52,6 @@ def _check_space(folder: str, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"{Path(folder).parent}: a sequence's depth needs {size_text(needed)}, {size_text(free)} are free; set TMPDIR "
-            "to a folder with more space, or give --max-length"
+            f"{Path(folder).parent}: a sequence's depth needs {size_text(needed)}, {size_text(free)} are free; set "
+            "TMPDIR to a folder with more space, or give --max-length"
         )
