@@ -131,8 +131,10 @@ def table(reports: Iterable[Report]) -> Iterator[str]:
 
 
 def looks_stacked(frame: np.ndarray) -> bool:
-    """Whether a picture [H, W, 3] is two views, one above or beside the other: it is a
-    portrait, or its halves are almost the same."""
+    """Whether a picture [H, W, 3] is two views, one above or beside the other.
+
+    A picture higher than wide is taken for that, and one whose halves are almost the same.
+    """
     height, width = frame.shape[:2]
     if height > width:
         return True

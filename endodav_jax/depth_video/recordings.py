@@ -11,7 +11,6 @@ from endodav_jax.errors import UserError
 from endodav_jax.fields import user_path
 from endodav_jax.files import read_text, shortened
 from endodav_jax.video.dicom_file import series_in
-from endodav_jax.video.dicom_header import read_header
 from endodav_jax.video.image_files import SUFFIXES, matching
 from endodav_jax.video.image_order import natural_order
 from endodav_jax.video.recognise import (
@@ -128,15 +127,9 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
         if path.name not in results and walk.enters(path)
         for entry in _of_folder(path, str(path), inner_notes, walk)
     ]
-    damage, readable = [], []
-    for path in found.dicom:
-        try:
-            read_header(path, str(path))
-            readable.append(path)
-        except UserError as error:  # damaged, or pydicom is missing; the other recordings do not need it
-            damage.append((str(path), str(error).removeprefix(f"{path}: ")))
-    series = series_in(readable)[0] if readable else []
-    if len(found.videos) + len(series) == 1 and not damage:
+    damaged: dict[Path, str] = {}  # the other recordings are read all the same, as they are if pydicom is missing
+    series = series_in(found.dicom, damaged)[0] if found.dicom else []
+    if len(found.videos) + len(series) == 1 and not damaged:
         entries = [(given, "")]
     else:
         if found.videos or series or inner:
@@ -145,7 +138,7 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
         for files in series:
             fault = f"one of {len(files)} files of a series; put them into a folder of their own"
             entries.append((str(files[0]), fault if len(files) > 1 else ""))
-        entries += damage
+        entries += [(str(path), why) for path, why in damaged.items()]
     notes += inner_notes
     return entries + inner
 

@@ -35,11 +35,15 @@ def open_dicom(path: Path, name: str, reading: Reading, notes: Sequence[str] = (
     return DicomImages([path], name, path.stem, [header], notes)
 
 
-def series_in(paths: Sequence[Path]) -> tuple[list[list[Path]], list[Path]]:
+def series_in(paths: Sequence[Path], damaged: dict[Path, str] | None = None) -> tuple[list[list[Path]], list[Path]]:
     """Returns the recordings among DICOM files, and the files that hold no pictures.
 
     A video or a file of several frames is a recording by itself; single-frame files of the same series form one
     recording, in the order of their numbers.
+
+    Args:
+      paths: the files.
+      damaged: takes the files that cannot be read, and why, instead of an error for the first of them.
 
     Raises:
       UserError: pydicom is missing, or a file cannot be read.
@@ -47,7 +51,13 @@ def series_in(paths: Sequence[Path]) -> tuple[list[list[Path]], list[Path]]:
     series: dict[str, list[tuple[int, list, Path]]] = {}
     empty = []
     for path in paths:
-        header = read_header(path, str(path))
+        try:
+            header = read_header(path, str(path))
+        except UserError as error:
+            if damaged is None:
+                raise
+            damaged[path] = str(error).removeprefix(f"{path}: ")
+            continue
         if header.size is None and not header.is_video:
             empty.append(path)
             continue

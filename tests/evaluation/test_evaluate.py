@@ -317,16 +317,19 @@ def test_what_masks_of_frames_leave_out_counts_in_no_error(tmp_path, per_frame):
     assert evaluate_predictions(tmp_path, VIDEOS, config).means()["abs_rel"] > 0.1
 
 
-@pytest.mark.parametrize("place", range(100, 1200, 50))
-def test_a_flipped_bit_of_a_compressed_npz_is_one_line_or_no_harm(tmp_path, place):
+def test_a_flipped_bit_of_a_compressed_npz_is_one_line_or_no_harm(tmp_path):
     write(tmp_path, TRUTH, FIRST)
     path = tmp_path / f"{SECOND.replace('/', '_')}.npz"
     np.savez_compressed(path, depths=TRUTH * (1 + 0.01 * np.random.default_rng(0).random(TRUTH.shape)))
-    data = bytearray(path.read_bytes())
-    data[place] ^= 16
-    path.write_bytes(data)
-    failures = evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig()).failures
-    assert failures == {} or "cannot be read as np" in failures[SECOND]
+    whole = path.read_bytes()
+    told = []
+    for place in range(0, len(whole), len(whole) // 40):
+        data = bytearray(whole)
+        data[place] ^= 16
+        path.write_bytes(data)
+        told += evaluate_predictions(tmp_path, VIDEOS, EvaluateConfig()).failures.values()
+    assert len(told) > 10
+    assert all("cannot be read as np" in line or "expected depths or depth" in line for line in told)
 
 
 def test_means_without_a_sequence_that_failed_are_refused_where_all_are_needed(tmp_path):

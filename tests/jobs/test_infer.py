@@ -1,9 +1,11 @@
 """`endodav infer` from the user's side, with a network that answers luminance."""
 
+import contextlib
 import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from endodav_jax.checkpoints.card import Card
 from endodav_jax.config import Config
 from endodav_jax.depth_video import run as job
 from endodav_jax.depth_video.config import InferConfig
+from endodav_jax.depth_video.outputs import check_outputs
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.jobs import infer as command
@@ -334,6 +337,20 @@ def test_a_disk_too_small_is_told_before_any_work(endodav, video, tmp_path, monk
     assert code == 2
     one_line(err, "has 1.0 kB free")
     assert re.search(r"needs [1-9]\d*\.\d (kB|MB) and", err)
+
+
+@pytest.mark.parametrize(
+    ("options", "maps"), [({}, 3), ({"steady": True}, 4), ({"scale": ("points", "p.txt")}, 4), ({"save": ()}, 1)]
+)
+def test_the_space_that_is_asked_for_is_that_of_the_maps_that_are_written(tmp_path, monkeypatch, options, maps):
+    config = InferConfig(input="clip.mp4", **{"save": ("npz",)} | options)
+    reader = types.SimpleNamespace(count=10, size=(100, 200))
+    paths = {kind: tmp_path / kind for kind in (*config.save, "meta")}
+    needed = maps * 4 * 10 * 100 * 200
+    for free in (needed - 1, needed):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: types.SimpleNamespace(free=free))
+        with contextlib.nullcontext() if free == needed else pytest.raises(UserError, match="free space"):
+            check_outputs(paths, reader, config)
 
 
 FULL_DISK = """

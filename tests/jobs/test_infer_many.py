@@ -11,6 +11,7 @@ from endodav_jax.depth_video import many
 from endodav_jax.depth_video import run as infer_run
 from endodav_jax.depth_video.recordings import find_recordings, read_list
 from endodav_jax.errors import UserError
+from endodav_jax.video import dicom_file
 from endodav_jax.video.image_files import images_matching
 from tests.dicom_fixtures import write_frames
 from tests.media_fixtures import cut_short, load_fake, moving_picture, write_video
@@ -288,16 +289,23 @@ def test_settings_of_one_recording_are_refused_for_several(infer):
 
 
 def test_a_dicom_file_that_cannot_be_read_costs_no_other_recording_of_a_folder(infer, place, monkeypatch):
-    def need_pydicom(name):
-        raise UserError(f"{name}: is DICOM, which needs the package pydicom")
+    real = dicom_file.read_header
 
-    write_frames(place / "a" / "c.dcm", np.stack([moving_picture(0), moving_picture(1)]))
-    monkeypatch.setattr("endodav_jax.video.dicom_header.need_pydicom", need_pydicom)
+    def read_header(path, name):
+        if path.name == "c.dcm":
+            raise UserError(f"{name}: its DICOM header is damaged; export it anew")
+        return real(path, name)
+
+    for name in ("b.dcm", "c.dcm", "d.dcm"):
+        write_frames(place / "a" / name, np.stack([moving_picture(0), moving_picture(1)]))
+    monkeypatch.setattr(dicom_file, "read_header", read_header)
     code, out, err, _ = infer("a")
     assert code == 1
-    assert set(outputs(place)) == {"A"}
-    assert "c.dcm" in err
-    assert out.splitlines()[-1] == "1 done, 1 failed"
+    assert set(outputs(place)) == {"A", "b", "d"}
+    assert [line for line in err.splitlines() if "damaged" in line] == [
+        "endodav infer: a/c.dcm: its DICOM header is damaged; export it anew"
+    ]
+    assert out.splitlines()[-1] == "3 done, 1 failed"
 
 
 def test_a_description_that_is_damaged_is_a_failure(infer, place):

@@ -14,8 +14,11 @@ from PIL import Image
 from endodav_jax import cli
 from endodav_jax.depth_video import run as infer_run
 from endodav_jax.depth_video import stream as stream_run
+from endodav_jax.errors import EXIT_SOME_FAILED
 from endodav_jax.geometry.depth import depth_from_disparity
 from endodav_jax.video.depth_files import DepthFrame
+from endodav_jax.video.frame_masks import FrameMasks
+from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.lenses import OpenCVLens
 from endodav_jax.video.point_cloud import points_of
 from endodav_jax.video.video_file import VideoFile
@@ -237,6 +240,29 @@ def test_masks_that_end_too_early_are_one_line(infer, video, tmp_path, capsys):
     assert "m.mp4: ends before frame 3; give a mask for every frame" in error
     assert error.count("\n") == 1
     assert not list((tmp_path / "out").glob("clip*"))
+
+
+def test_where_a_video_of_masks_breaks_off_all_outputs_end(infer, video, tmp_path, monkeypatch):
+    masks = write_video(tmp_path / "m.mp4", [np.full((48, 64, 3), 255, np.uint8)] * FRAMES)
+    whole = FrameMasks.reader
+
+    def breaks_off(self):
+        of = whole(self)
+
+        def mask(number):
+            if number == 4:
+                raise ReadingStopped("m.mp4: reading stopped after 4 frames")
+            return of(number)
+
+        return mask
+
+    monkeypatch.setattr(FrameMasks, "reader", breaks_off)
+    found = infer(video, "--masks", masks, "--videos", "src,vis", "--save", "npz,npy", code=EXIT_SOME_FAILED)
+    assert (found["meta"]["frames"], found["meta"]["complete"]) == (4, False)
+    with np.load(found["clip_depths.npz"]) as file:
+        assert len(file["depths"]) == 4
+    assert len(list(found["clip_depths_npy"].iterdir())) == 4
+    assert [len(list(VideoFile(found[f"clip_{kind}.mp4"]))) for kind in ("src", "vis")] == [4, 4]
 
 
 def test_a_picture_in_the_picture_is_named_on_the_terminal_and_in_the_description(infer, tmp_path, monkeypatch, capsys):

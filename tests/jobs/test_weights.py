@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import re
+import shlex
 import sys
 import threading
 import zipfile
@@ -159,3 +160,11 @@ def test_an_archive_is_unpacked_and_the_folder_of_its_networks_converted(tmp_pat
     unpack, convert = commands_after(archive, "endodav")
     assert unpack == f"python -m zipfile -e {archive} {tmp_path}/models_files"
     assert convert == f"endodav convert {tmp_path}/models_files/weights_19 weights/endodav"
+
+
+def test_the_command_to_convert_can_be_pasted_whatever_the_folder_is_called(tmp_path):
+    (tmp_path / "my weights").mkdir()
+    path = tmp_path / "my weights" / "vda.pth"
+    path.write_bytes(b"no archive")
+    (command,) = commands_after(path, "vda-small")
+    assert shlex.split(command) == ["endodav", "convert", str(path), "weights/vda-small"]
