@@ -51,10 +51,11 @@ class TrainConfig:
       log_every: steps between lines in `metrics.jsonl`, and between checks that steps were finite (and, on several
         hosts, whether one of them was told to stop).
       picture_every: steps between pictures; 0 for none.
-      validation_path: prepared data set to validate on after each epoch, as `evaluate` says but for `evaluate.steady`,
-        which validation leaves out; empty for none.
+      validation_path: prepared data set to validate on before the first step, after the last and in between, as
+        `evaluate` says but for `evaluate.steady`, which validation leaves out; empty for none.
       validation_split: split of that data set.
       validation_frames: number of frames to evaluate in each sequence; 0 for all.
+      validate_every: steps between validations; 0 validates after each epoch.
       coordinator: for several hosts: empty for a single process, `auto` for SLURM, GKE and TPU pods, or host:port.
       processes, process: with host:port, the number of processes and the index of this one.
     """
@@ -83,6 +84,7 @@ class TrainConfig:
     validation_path: str = ""
     validation_split: str = "validation"
     validation_frames: int = 0
+    validate_every: int = 0
     coordinator: str = ""
     processes: int = 1
     process: int = 0

@@ -72,6 +72,11 @@ class RunLog:
             (line["step"], line["kind"]) == (step, kind) for line in read_metrics(self._folder / METRICS_FILE)
         )
 
+    def first(self, kind: str) -> dict:
+        """Returns the line of this kind for the earliest step; empty if there is none."""
+        lines = last_of_each_step(read_metrics(self._folder / METRICS_FILE), kind) if self._enabled else []
+        return lines[0] if lines else {}
+
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes one picture, uint8 [H,W,3], as `pictures/<name>_<step>.png` and to TensorBoard."""
         if not self._enabled:

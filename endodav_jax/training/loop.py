@@ -39,18 +39,18 @@ from endodav_jax.training.resume import changed_fields, check_arrays, check_chan
 from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run, shapes_of
 from endodav_jax.training.run_report import write_run_report
 from endodav_jax.training.step import PUBLISHED, Objectives, State, TrainStep, learning_rate_factor, new_state
-from endodav_jax.training.validation import Validation
+from endodav_jax.training.validation import Validation, compared
 from endodav_jax.training.watch import Watch
 
-BEST_FOLDER = "model_best"  # in a run's folder: the networks of the epoch with the lowest validation RMSE
+BEST_FOLDER = "model_best"  # in a run's folder: the networks with the lowest validation RMSE
 _SCORES, _SETTINGS = "validation", "validation_settings"  # entries of its card
 
 
 def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> int:
     """Trains as configured and writes checkpoints, logs and, at the end, `workdir/model`.
 
-    After each epoch whose validation RMSE is the lowest so far, it writes `workdir/model_best`.  It resumes from an
-    earlier run in `workdir`, whatever stopped it.  Several processes are connected before (`parallel`).
+    After each validation whose RMSE is the lowest so far, it writes `workdir/model_best`.  It resumes from an earlier
+    run in `workdir`, whatever stopped it.  Several processes are connected before (`parallel`).
 
     Args:
       config: configuration of the run.
@@ -162,7 +162,7 @@ class Run:
         """Runs steps until the end or a signal; returns whether the end was reached."""
         config, done = self.config.train, self._steps_done()
         # A run may have been stopped between saving and validating; only process 0, which has the log, can tell.
-        if done and self._ends_epoch(done) and not parallel.any_process(self.log.holds(done, "validation")):
+        if self._validates(done) and not parallel.any_process(self.log.holds(done, "validation")):
             self._validate(done)
         bar = tqdm(
             range(done + 1, self.total_steps + 1), initial=done, total=self.total_steps, desc="train", unit="step",
@@ -178,7 +178,8 @@ class Run:
             self.watch.add(number, metrics, batch)
             logs = number % config.log_every == 0 or number == self.total_steps
             stop = parallel.any_process(bool(terminated)) if logs or jax.process_count() == 1 else False
-            saves = stop or self._ends_epoch(number) or number % config.save_every == 0
+            validates = self._validates(number)
+            saves = stop or validates or self._ends_epoch(number) or number % config.save_every == 0
             if logs or saves:
                 health = self.watch.look()
             if logs:
@@ -191,10 +192,11 @@ class Run:
                 self.log.picture(number, "step", panel(parallel.unreplicate(pictures)))
             if saves:
                 self._save(number)
-            if not stop and self._ends_epoch(number):
+            if validates and not stop:
                 self._validate(number)
             if saves:
                 self._write_report(number)
+                began, since = time.perf_counter(), number  # the rate is that of steps alone
             if stop:
                 self.checkpoints.wait()
                 return number == self.total_steps
@@ -227,6 +229,13 @@ class Run:
 
     def _ends_epoch(self, number: int) -> bool:
         return number % self.epoch_steps == 0 or number == self.total_steps
+
+    def _validates(self, number: int) -> bool:
+        """Whether a validation belongs after this step; 0 is the start."""
+        if self.validation is None:
+            return False
+        every = self.config.train.validate_every or self.epoch_steps
+        return number % every == 0 or number == self.total_steps
 
     def _restored(self, state: State) -> State:
         state = jax.tree.map(np.asarray, state)
@@ -291,6 +300,8 @@ class Run:
             self.write_model(BEST_FOLDER, {_SCORES: scores.means, _SETTINGS: validation.settings})
         # Last, because a resumed run takes this line as the sign that validation is done.
         self.log.scalars(number, "validation", scores.means | {"failed_sequences": len(scores.failures)})
+        found = compared(scores.means, self.log.first("validation") if number else {})
+        print(f"validation after step {number}: {found or 'nothing could be evaluated'}", flush=True)
 
     def _is_best(self, rmse: float, settings: dict) -> bool:
         folder = self.workdir / BEST_FOLDER

@@ -14,7 +14,7 @@ _FREE = (
     "data.path", "data.threads", "data.workers", "data.prefetch",
     "train.allow_changes", "train.resnet_weights", "train.remat", "train.objective.remat", "train.on_nan",
     "train.save_every", "train.keep_last", "train.log_every", "train.picture_every",
-    "train.validation_path", "train.validation_split", "train.validation_frames",
+    "train.validation_path", "train.validation_split", "train.validation_frames", "train.validate_every",
     "train.coordinator", "train.processes", "train.process",
 )  # fmt: skip
 # How far a run goes.  It is no part of what a step does, unless rates come down over its whole length.

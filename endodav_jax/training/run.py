@@ -20,7 +20,7 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
     Args:
       config: configuration of the run.
       workdir: folder for everything that the run writes; `model/` in it is the trained network, `model_best/` that
-        of the epoch with the lowest validation RMSE.
+        with the lowest validation RMSE.
       objectives: the objectives of a step's updates.
 
     Returns:

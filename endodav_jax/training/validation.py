@@ -1,10 +1,11 @@
-"""Validation after an epoch, as in the published program: whole sequences, aligned, averaged over frames.
+"""Validation during a run, as in the published program: whole sequences, aligned, averaged over frames.
 
 The settings are those of `evaluate`, but depth is not steadied, whatever `evaluate.steady` says: what is compared
-from epoch to epoch is the network alone, and to track a camera through every sequence costs time after every epoch.
+from one validation to the next is the network alone, and tracking a camera through every sequence takes time.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from endodav_jax.config import Config
 from endodav_jax.data.evaluation import EvaluationVideos
@@ -56,3 +57,13 @@ class Validation:
         results = evaluate_network(DepthEstimator(self._model, params), self._videos, self._evaluate)
         known = {name: value for name, value in results.means().items() if value == value}
         return ValidationScores(known, results.failures)
+
+
+def compared(now: Mapping[str, float], start: Mapping[str, float]) -> str:
+    """Returns what a validation found, as words: `abs_rel 0.12 (-25%), rmse 9.1 (-20%)`, against the run's start."""
+    words = []
+    for name in ("abs_rel", "rmse", "tae"):
+        if name in now:
+            change = f" ({100 * (now[name] / start[name] - 1):+.0f}%)" if start.get(name) else ""
+            words.append(f"{name} {now[name]:.4g}{change}")
+    return ", ".join(words)

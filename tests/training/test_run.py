@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def train(workdir: Path, *overrides: str) -> int:
-    """Runs, or goes on with, two steps that save and validate once, at the end; returns the exit code."""
+    """Runs, or goes on with, two steps that save once, at the end, and validate before and after it."""
     return quick_run.main(
         [
             f"--config={ROOT / 'configs' / 'smoke.py'}", f"--workdir={workdir}", "--config.train.steps=2",
@@ -51,9 +51,8 @@ def test_a_sequence_that_cannot_be_validated_is_a_line_and_the_run_goes_on(finis
     assert "validation after step 2: organ" in error
     assert "no frame has a valid pixel of ground truth; skipped" in error
     assert "Traceback" not in error
-    (line,) = validations(tmp_path)
-    assert line["failed_sequences"] == 1
-    assert "rmse" not in line
+    assert [line["step"] for line in validations(tmp_path)] == [0, 2]
+    assert all(line["failed_sequences"] == 1 and "rmse" not in line for line in validations(tmp_path))
     assert (tmp_path / "model" / "card.json").is_file()
     assert not (tmp_path / "model_best").exists()
 
@@ -70,13 +69,24 @@ def test_a_run_begins_with_what_its_data_can_teach(run, monkeypatch, capfd):
 
 
 def test_a_run_stopped_between_saving_and_validating_validates_when_it_goes_on(run, capfd):
-    (wanted,) = validations(run)
+    start, end = validations(run)
+    assert (start["step"], end["step"]) == (0, 2)
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (run / "metrics.jsonl").write_text("".join(line for line in lines if '"validation"' not in line))
+    (run / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line) != end))
     assert train(run) == EXIT_OK
-    assert validations(run) == [wanted]
+    assert validations(run) == [start, end]
     assert train(run) == EXIT_OK
-    assert validations(run) == [wanted], "once is enough"
+    assert validations(run) == [start, end], "once is enough"
+
+
+def test_a_run_validates_at_its_start_and_as_often_as_is_asked(finished, tmp_path, capfd):
+    shutil.copytree(finished / "data", tmp_path / "data")
+    assert train(tmp_path, "--config.train.steps=3", "--config.train.validate_every=2") == EXIT_OK
+    assert [line["step"] for line in validations(tmp_path)] == [0, 2, 3]
+    printed = capfd.readouterr().out
+    start, last = (validations(tmp_path)[i]["abs_rel"] for i in (0, -1))
+    assert f"validation after step 0: abs_rel {start:.4g}, rmse" in printed
+    assert f"validation after step 3: abs_rel {last:.4g} ({100 * (last / start - 1):+.0f}%), rmse" in printed
 
 
 def test_a_changed_rate_is_refused_and_goes_on_where_that_is_allowed(run, capfd):
