@@ -1,11 +1,11 @@
 """Depth for endoscopic video in JAX and Flax: EndoDAV, EndoDAC and Video-Depth-Anything.
 
-    model = endodav_jax.load()  # or load("checkpoints/endodav_vitb")
+    model = endodav_jax.load()  # or load("weights/endodav_vitb")
     disparity = model.infer(frames)  # uint8 [N, H, W, 3] -> float32 [N, H, W]
     depth = model.infer_depth(frames)
 
-    config = endodav_jax.read_config("finetune_own")
-    endodav_jax.train(config, "runs/own")
+    config = endodav_jax.read_config("smoke")  # twenty steps on rendered frames
+    endodav_jax.train(config, "out/smoke")
 
 Importing the package is fast: JAX is imported only when a network is first needed.
 """

@@ -148,6 +148,8 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
     Raises:
       UserError: it was made with other settings or weights, or its description cannot be read.
     """
+    from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
+
     found = sorted(folder.glob("*_meta.json"))
     if not found:
         return None
@@ -160,7 +162,8 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
         raise UserError(f"{found[0]}: cannot be read; pass --overwrite to process it again") from error
     wanted = json.loads(json.dumps(dataclasses.asdict(config)))
     other = [key for key in wanted if key not in _NOT_THE_RESULT and settings.get(key, wanted[key]) != wanted[key]]
-    other += ["weights"] if about.get("weights", "") != weights.name else []
+    # Earlier versions left the default weights without a name.
+    other += ["weights"] if (about.get("weights") or WITHOUT_WEIGHTS) != weights.name else []
     if other:
         names = ", ".join("--" + key.replace("_", "-") for key in other)
         raise UserError(f"{folder}: was made with other settings ({names}); pass --overwrite, or name another folder")
@@ -171,8 +174,9 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
         )
     # Nothing can be said of weights that are gone, or of results from before digests were kept.
     if weights.sha256 and about.get("weights_sha256", "") not in ("", weights.sha256):
-        named = weights.name or "the network shipped with the package"
-        raise UserError(f"{folder}: {named} has changed since it was made; pass --overwrite, or name another folder")
+        raise UserError(
+            f"{folder}: {weights.name} has changed since it was made; pass --overwrite, or name another folder"
+        )
     if missing:
         raise UserError(f"{folder / missing[0]}: missing from the earlier result; pass --overwrite")
     if stopped:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from endodav_jax.inference.estimator import DepthEstimator
 
 NOTHING_NAMED = (
-    "no --weights given: using the small network shipped with the package, trained on rendered scenes only; "
-    "published weights saw far more: endodav weights get vda-small, and endodav convert"
+    "no --weights given: using shipped-varied, the small network that comes with the package, trained on rendered "
+    "scenes only; published weights saw far more: endodav weights get vda-small, and endodav convert"
 )
 
 
@@ -23,7 +23,7 @@ class NamedWeights(NamedTuple):
     """Weights as the user names them, and what they were at the time.
 
     Attributes:
-      name: empty for those shipped with the package.
+      name: of the default ones where the user names none.
       sha256: see `sha256_of_source`.
     """
 
@@ -32,11 +32,12 @@ class NamedWeights(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> "NamedWeights":
-        """Raises `UserError` if a file cannot be read."""
+        """Takes what the user names, possibly nothing; raises `UserError` if a file cannot be read."""
         from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
         from endodav_jax.checkpoints.transfer import sha256_of_source
 
-        return cls(name, sha256_of_source(name or WITHOUT_WEIGHTS))
+        name = name or WITHOUT_WEIGHTS
+        return cls(name, sha256_of_source(name))
 
 
 def load_estimator(weights: str, config: ReadingConfig) -> "tuple[DepthEstimator, Card]":

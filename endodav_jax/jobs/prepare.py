@@ -20,9 +20,10 @@ class Prepare:
     """Arguments common to all kinds.
 
     Attributes:
-      source: the download; see the kind.
+      source: what to read: a download, your own videos, or a family of rendered scenes (organ, colon, ...).
       out: root folder of data sets; this data set gets its own subfolders.
-      split: splits, separated by commas; by default train at 256x320, and validation and test at full size.
+      split: splits, separated by commas; by default train at 256x320 and, where the kind has them, validation and test
+        at full size.
       size: height and width of all stored frames.
       full_size: store training frames at full size too.
       storage: lossless format: fast (BMP, default for training) or compact (PNG, default for evaluation).

@@ -23,7 +23,7 @@ class Verify:
     """Checks a prepared data set for missing and unusual items.
 
     Attributes:
-      path: the folder.
+      path: the folder of a data set, written by `endodav prepare`.
       split: splits, separated by commas; all by default.
       samples: number of frames to inspect in each sequence.
       contact_sheet: image file in which to draw these frames and their depth.

@@ -1,4 +1,4 @@
-"""Options of `endodav reconstruct`."""
+"""Options of `endodav reconstruct`.  Contradictions raise `ValueError` when they are built."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ FREE_SCALE = 0.05  # how far the depth scale of a network's single frame may be 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReconstructConfig(ReadingConfig):
-    """What to read and how to reconstruct it.  Contradictions raise `ValueError` when it is built.
+    """What to read and how to reconstruct it.
 
     Attributes:
       input: a video, a folder of images or a pattern (`frames/*.png`).

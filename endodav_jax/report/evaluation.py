@@ -75,7 +75,9 @@ def about_lines(results: Results) -> list[str]:
         "each line is the mean over the frames of a sequence; sq rel and RMSE in mm, TAE in percent",
     ]
     if not config.predictions:
-        said.insert(2, f"windows of the network aligned by: {config.windows}")
+        said.insert(2, f"windows aligned by the rule: {config.windows}")
+    if config.steady:
+        said.insert(2, "depth steadied along the camera's path (--steady), which is not part of the published method")
     if results.runtime:
         said.insert(2, results.runtime)
     without = sum(score.frames - len(score.depth) for score in results.scores)

@@ -20,7 +20,7 @@ WHERE = {
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """The inputs provided by the user; None if not given.
+    """What is there to reproduce the table from; None if not given.
 
     Attributes:
       scared: the download, or a folder prepared from it by `endodav prepare` (or a folder above that).

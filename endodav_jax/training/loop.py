@@ -154,7 +154,7 @@ class Run:
         lines = [
             *table_lines(table),
             f"depth network: training {trained:,} of {total:,} parameters ({100 * trained / total:.2f}%)",
-            f"{self.total_steps} steps, {self.epoch_steps} per epoch, {jax.device_count()} devices",
+            f"{self.total_steps} steps, {self.epoch_steps} per epoch, devices: {jax.device_count()}",
         ]
         return "\n".join(lines)
 
@@ -188,7 +188,7 @@ class Run:
                 began, since = time.perf_counter(), number
                 self.log.scalars(number, "train", metrics | {"steps_per_second": rate})
                 bar.set_postfix(loss=f"{metrics['loss']:.4f}", phase=phase.name)
-            if config.picture_every and (number % config.picture_every == 0 or number == 1):
+            if config.picture_every and (number % config.picture_every == 0 or number in (1, self.total_steps)):
                 self.log.picture(number, "step", panel(parallel.unreplicate(pictures)))
             if saves:
                 self._save(number)

@@ -75,7 +75,9 @@ def _solved_here(config: Config, workdir: Path) -> str:
         paths = solve_paths(*solved_from)
         paths.save(file)
     known, taught = int((paths.piece != LOST).sum()), int((paths.points[..., 3] > 0).any(1).sum())
-    print(f"camera paths: known in {known} of {len(paths.piece)} frames; points of sure depth in {taught}", flush=True)
+    print(
+        f"camera paths: known in {known} of {len(paths.piece)} frames; points of reliable depth in {taught}", flush=True
+    )
     if config.train.objective.points_weight and not taught:
-        print(f"{file}: no points of sure depth, so train.objective.points_weight changes nothing", file=sys.stderr)
+        print(f"{file}: no points of reliable depth, so train.objective.points_weight changes nothing", file=sys.stderr)
     return str(file)

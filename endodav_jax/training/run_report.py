@@ -79,5 +79,13 @@ def _chart(logged: Sequence[dict], names: Sequence[str], title: str, unit: str) 
         if len(points):
             parts = np.array_split(points, min(_POINTS, len(points)))
             steps, values = np.stack([part.mean(0) for part in parts]).T
-            curves[name.removeprefix(health.PREFIX)] = steps, values
-    return lines(curves, title, "step", unit) if curves else text(f"{title}: nothing logged yet.")
+            curves[_plain(name)] = steps, values
+    if curves:
+        return lines(curves, title, "step", unit)
+    return text(f"{title}: {'not part of this run' if logged else 'nothing logged yet'}.")
+
+
+def _plain(name: str) -> str:
+    """The name of a curve for a reader: `loss/loss_brightness_smoothness/0` is `brightness smoothness`."""
+    name = name.removeprefix(health.PREFIX).removeprefix("loss/loss_").removesuffix("/0")
+    return name.removeprefix("flow_phase/").removeprefix("gradient_norm/").replace("_", " ")

@@ -167,5 +167,5 @@ def test_how_many_frames_have_a_camera_and_points_is_said(tmp_path, capsys):
         paths.save(tmp_path / PATHS_FILE)
         assert solved_paths(config, tmp_path) == str(tmp_path / PATHS_FILE)
         said = capsys.readouterr()
-        assert f"known in 5 of 6 frames; points of sure depth in {int(not warned)}" in said.out
+        assert f"known in 5 of 6 frames; points of reliable depth in {int(not warned)}" in said.out
         assert ("points_weight changes nothing" in said.err) == warned

@@ -73,14 +73,14 @@ class FramesSource(SequenceSource):
         deinterlace: Deinterlace = "auto",
         track: int = -1,
     ):
-        """Looks for sequences.
+        """Options for your own recordings.
 
         Args:
           root: a video, a folder of images, or a folder of such sequences.
           intrinsics: `fx,fy,cx,cy` or a file, for all sequences; default: the file beside the frames, else a guess.
           depth: folder of depth maps.
           poses: file of poses, KITTI or TUM.
-          pose_direction: what the file of poses says; both forms mean camera to world by their definition.
+          pose_direction: direction of the poses in the file; KITTI and TUM define camera to world.
           geometry: a `geometry.npz`, or the folder of a COLMAP text model.
           mask: image of the view, `auto` to find the view by its dark border, `none` for the whole frame.
           masks: folder or video of masks, one a frame, 0 where it is left out; `auto` for those beside it, `none`.

@@ -39,11 +39,11 @@ class PhantomSource(SequenceSource):
         every: int = 1,
         held_out_frames: int = 0,
     ):
-        """Takes a family's preset.
+        """Options for rendered scenes.
 
         Args:
           family: a name of `data.phantom.families`; `organ` is the one to adapt to.
-          seed: of everything; another seed is another data set.
+          seed: random seed; another seed is another data set.
           sequences: how many to train on.
           frames: of each sequence.
           height: in pixels, a multiple of 8.
