@@ -138,11 +138,12 @@ def _sections(story: Story) -> list[Section]:
         Section(
             "Projection loss and depth alignment, each on and off",
             [
-                table(header, [*ablation_rows(story), *paper], strong=[len(story.ablation) - 1]),
+                table(header, ablation_rows(story), strong=[len(story.ablation) - 1]),
                 text(
-                    f"Ours: {steps} steps of a small network on the phantom; the paper's: its published "
-                    "training on SCARED."
+                    f"Above: {steps} steps of a small network on rendered scenes. Below: the paper's figures, after its "
+                    "published training on SCARED. Compare the order of the rows, not the numbers."
                 ),
+                table(header, paper, strong=[len(paper) - 1]),
             ],
         ),
         Section("Learning", _curves(story)),
