@@ -140,8 +140,8 @@ def _sections(story: Story) -> list[Section]:
             [
                 table(header, ablation_rows(story), strong=[len(story.ablation) - 1]),
                 text(
-                    f"Above: {steps} steps of a small network on rendered scenes. Below: the paper's figures, after its "
-                    "published training on SCARED. Compare the order of the rows, not the numbers."
+                    f"Above: {steps} steps of a small network on rendered scenes. Below: the paper's, on SCARED, "
+                    "after its published training. Compare the order of the rows, not the numbers."
                 ),
                 table(header, paper, strong=[len(paper) - 1]),
             ],
