@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import importlib
 import io
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -81,6 +82,9 @@ def parse(name: str, arguments: list[str]):
 
     from endodav_jax.fields import OPTIONS, user_path
 
+    for before, word in itertools.pairwise(["", *arguments]):
+        if not word and not before.startswith("--"):  # options may be emptied
+            raise UserError("an argument is empty; is a variable of the shell not set? (. is the current folder)")
     command = importlib.import_module(COMMANDS[name].module).Command
     printed = io.StringIO()
     try:

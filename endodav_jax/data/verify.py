@@ -152,6 +152,8 @@ def _verify_sequence(source: Source, info: SequenceInfo, samples: int, every_fra
         report.odd(line)
     if not info.has_intrinsics:
         report.notes.append(_NO_CAMERA)
+    notes = (note.removeprefix(f"{info.name}: ") for note in info.notes)
+    report.notes += [note for note in notes if note not in info.odd]
     for count, what in ((info.depth_frames, "depth maps"), (info.pose_frames, "poses")):
         if count and count != info.frames:
             report.odd(f"{info.frames} frames but {count} {what}")

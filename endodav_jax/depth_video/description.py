@@ -9,7 +9,7 @@ import numpy as np
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.outputs import Camera, DepthRun, varies
-from endodav_jax.depth_video.recordings import bytes_of
+from endodav_jax.depth_video.recordings import identity_of
 from endodav_jax.depth_video.weights import NamedWeights
 from endodav_jax.files import json_text, whole_file
 from endodav_jax.models.config import DepthModelConfig
@@ -63,7 +63,7 @@ def describe(
             "name": reader.source.name,
             "size": list(reader.source.size),
             "fps": float(reader.source.fps),
-            "bytes": bytes_of(config.input),
+            **identity_of(config.input),
             "frames_by_header": reader.source.count,
             "pixel_aspect": float(reader.pixel_aspect),
             **reader.source.about,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.passes import SteadyOf
-from endodav_jax.depth_video.recordings import Recording, Recordings, bytes_of
+from endodav_jax.depth_video.recordings import Recording, Recordings, identity_of
 from endodav_jax.depth_video.run import Done, infer_recording
 from endodav_jax.depth_video.weights import NamedWeights, load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR, UserError
@@ -115,16 +115,7 @@ def _outcome(
         before = None if config.overwrite else _made_before(config, folder, weights)
         if before is not None:
             return before
-        # Without a description, existing files are those of a run that was stopped.
-        stopped_before = folder.is_dir() and any(folder.iterdir())
-        done = infer_recording(
-            dataclasses.replace(config, overwrite=config.overwrite or stopped_before),
-            folder,
-            weights,
-            load,
-            steady_of,
-        )
-        return _of_done(done, name)
+        return _of_done(infer_recording(config, folder, weights, load, steady_of), name)
     except _OfAll as error:
         raise UserError(str(error)) from error
     except UserError as error:
@@ -156,7 +147,7 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
     try:
         about = json.loads(found[0].read_text())
         settings, frames, stopped = about["settings"], int(about["frames"]), about["stopped"]
-        size = about["input"].get("bytes")  # not in results of earlier versions
+        known = {name: about["input"][name] for name in ("bytes", "digest") if name in about["input"]}
         missing = [name for name in about["files"].values() if not (folder / name).exists()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{found[0]}: cannot be read; pass --overwrite to process it again") from error
@@ -167,9 +158,10 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
     if other:
         names = ", ".join("--" + key.replace("_", "-") for key in other)
         raise UserError(f"{folder}: was made with other settings ({names}); pass --overwrite, or name another folder")
-    if size is not None and size != bytes_of(config.input):
+    now = identity_of(config.input)
+    if any(now[name] != value for name, value in known.items()):  # results of earlier versions know less
         raise UserError(
-            f"{folder}: was made from another recording ({settings.get('input', '')}, {size} bytes) than "
+            f"{folder}: was made from another recording ({settings.get('input', '')}, {known.get('bytes')} bytes) than "
             f"{config.input}; pass --overwrite, or name another folder"
         )
     # Nothing can be said of weights that are gone, or of results from before digests were kept.

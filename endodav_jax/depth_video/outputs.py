@@ -9,11 +9,12 @@ import numpy as np
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.errors import UserError
-from endodav_jax.files import make_folder, refuse_existing, size_text
+from endodav_jax.files import make_folder, refuse_existing, shortened, size_text
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.scale.estimate import Scale
 from endodav_jax.video.colour import colourise
 from endodav_jax.video.depth_files import DepthFrame
+from endodav_jax.video.encoder import LONGEST_SIDE
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.lenses import Lens
@@ -71,9 +72,14 @@ class DepthRun:
     steady_note: str = ""
 
 
+def output_stem(reader: FrameReader) -> str:
+    """Returns what the names of a recording's outputs begin with, short enough for any file system."""
+    return shortened(reader.source.stem)
+
+
 def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict[str, Path]:
     """Returns the paths to be written, by kind, with the names that Video-Depth-Anything uses."""
-    stem = reader.source.stem
+    stem = output_stem(reader)
     names: dict[str, str] = {kind: f"{stem}_{kind}.mp4" for kind in config.videos}
     if isinstance(reader.source, ImageSequence) and reader.source.count == 1 and "vis" in config.videos:
         names["picture"] = f"{stem}_vis.png"
@@ -90,13 +96,22 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, config: InferConf
     """Creates the folder and raises `UserError` for anything that would otherwise fail after hours of work.
 
     Raises:
-      UserError: an output exists, the folder cannot be created, or the disk has too little space for the outputs.
+      UserError: an output exists, frames are too large for a video, the folder cannot be created, or the disk has too
+        little space for the outputs.
     """
     for path in () if config.overwrite else paths.values():
         refuse_existing(path)
+    height, width = reader.size
+    for kind in config.videos:
+        side = max(height, 2 * width if kind == "sbs" else width)
+        if side > LONGEST_SIDE:
+            raise UserError(
+                f"--videos {kind}: {side} pixels are more than the {LONGEST_SIDE} that H.264 takes; lower --max-res, "
+                "or leave it out of --videos"
+            )
     folder = paths["meta"].parent
-    make_folder(folder)
-    free = shutil.disk_usage(folder).free
+    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
     pixels = (reader.count or 0) * reader.size[0] * reader.size[1]
     spools = 2 if config.steady else 1  # corrected outputs are written while those before are read
     in_mm = 1 if config.scale and "npz" in paths else 0
@@ -106,6 +121,7 @@ def check_outputs(paths: dict[str, Path], reader: FrameReader, config: InferConf
             f"{folder}: needs {size_text(needed)} and has {size_text(free)} free; free space, choose another "
             "folder, lower --max-res, or write less with --save"
         )
+    make_folder(folder)
 
 
 def depth_frame(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,10 +18,12 @@ from endodav_jax.video.recognise import (
     Walk,
     contents,
     frames_of_folder,
+    holds_only_results,
     is_companion,
-    is_written_by_a_command,
     left_out_notes,
 )
+
+_SAMPLE = 64 * 1024  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,12 @@ def find_recordings(inputs: Sequence[str]) -> Recordings:
     A folder of images is one recording; any other folder stands for all recordings in it and its subfolders.  A pattern
     of images is one recording; any other pattern stands for all matching files.  Each recording gets its own output
     folder, named after it without the suffix; if two would collide, with the suffix, then with its folder's name.
+
+    Raises:
+      UserError: an input is an empty word.
     """
+    if "" in inputs:
+        raise UserError("INPUT: one is empty; is a variable of the shell not set? (. is the current folder)")
     entries: list[tuple[str, str]] = []
     notes: list[str] = []
     for given in inputs:
@@ -119,7 +127,7 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
     if found.images:
         return [(given, "")]
     folders = [path for path in contents(folder).folders if not is_companion(path)]
-    results = [path.name for path in folders if is_written_by_a_command(path)]
+    results = [path.name for path in folders if holds_only_results(path)]
     inner_notes = [f"{given}: left out: {', '.join(results)} (results of an earlier run)"] if results else []
     inner = [
         entry
@@ -143,15 +151,28 @@ def _of_folder(folder: Path, given: str, notes: list[str], walk: Walk) -> list[t
     return entries + inner
 
 
-def bytes_of(given: str) -> int:
-    """Returns the size of all files of an input, by which another recording of the same name is recognised."""
+def identity_of(given: str) -> dict[str, int | str]:
+    """Returns what tells another recording of the same name: the size of all files of an input, and a digest.
+
+    The digest is of the files' names and sizes and of their beginnings, middles and ends, since recordings of one
+    device may have the same size to the byte, and to read all of a long one takes minutes.
+    """
     path = Path(given)
     if path.is_dir():
         found = frames_of_folder(path)
         files = found.images + found.videos + found.dicom
     else:
-        files = [path] if path.exists() else list(matching(given))
-    return sum(file.stat().st_size for file in files)
+        files = [path] if path.exists() else sorted(matching(given))
+    digest, total = hashlib.sha256(), 0
+    for file in files:
+        size = file.stat().st_size
+        total += size
+        digest.update(f"{file.name}\0{size}\0".encode(errors="surrogateescape"))
+        with file.open("rb") as content:
+            for start in sorted({0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)}):
+                content.seek(start)
+                digest.update(content.read(_SAMPLE))
+    return {"bytes": total, "digest": digest.hexdigest()}
 
 
 def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
@@ -176,7 +197,8 @@ def _names(inputs: list[str]) -> tuple[list[str], list[str]]:
         taken.add(unique.casefold())
         names[place] = shortened(unique)
     notes = [
-        f"{given}: its outputs go to {name}, since another input is also called {wanted}"
+        f"{given}: its outputs go to {name}, since "
+        + ("its name is too long" if shortened(wanted) != wanted else f"another input is also called {wanted}")
         for given, name, wanted in zip(inputs, names, plain, strict=True)
         if name != wanted
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.description import describe, write_description
-from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths
+from endodav_jax.depth_video.outputs import Camera, check_outputs, output_paths, output_stem
 from endodav_jax.depth_video.passes import SteadyOf, write_depth
 from endodav_jax.depth_video.weights import NamedWeights, load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
@@ -119,7 +119,10 @@ def infer_recording(
     rig = check_scale(request, config, reader)
     known = camera.intrinsics if config.intrinsics else None
     new = not folder.exists()
-    before = _files_before(paths["meta"], reader.source.stem)
+    stem = output_stem(reader)
+    before = _files_before(paths["meta"], stem)
+    marker = folder / f".{stem}_unfinished"
+    config = dataclasses.replace(config, overwrite=config.overwrite or marker.exists())
     inside, view_notes = find_view(reader, config.mask)
     masks = _masks(config, reader)
     check_outputs(paths, reader, config)
@@ -130,15 +133,15 @@ def infer_recording(
             return measured_scale(request, rig, frames, indices, reader, known)
 
     steady = steady_of if config.steady else None
-    with _removed_on_error(folder) if new else contextlib.nullcontext():
+    with _removed_on_error(folder) if new else contextlib.nullcontext(), _unfinished(marker, paths):
         estimator, card = load()
         run = write_depth(reader, estimator, paths, config, camera, inside, masks, measure, steady)
-    about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
-    about["mask"]["notes"] = list(view_notes)
-    about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
-    write_description(paths["meta"], about)
-    for name in before - {path.name for path in paths.values()}:  # of a run that wrote more than this one
-        remove(folder / name)
+        about = describe(config, weights, card, estimator.config, reader, camera, inside, run, paths, masks)
+        about["mask"]["notes"] = list(view_notes)
+        about["seconds"] = {"inference": run.inference_seconds, "all": time.perf_counter() - started}
+        write_description(paths["meta"], about)
+        for name in before - {path.name for path in paths.values()}:  # of a run that wrote more than this one
+            remove(folder / name)
     frames = len(run.indices)
     done = Done(folder, frames, run.inference_seconds, run.stopped, tuple(path.name for path in paths.values()))
     if not config.quiet:
@@ -167,6 +170,22 @@ def _files_before(meta: Path, stem: str) -> set[str]:
         return {name for name in names if name.startswith(f"{stem}_") and Path(name).name == name}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
+
+
+@contextlib.contextmanager
+def _unfinished(marker: Path, paths: dict[str, Path]) -> Iterator[None]:
+    """Marks outputs as unfinished until all are there, so that a later run may replace those of one that was stopped.
+
+    Where an error leaves none of them, it leaves no mark.
+    """
+    marker.touch()
+    try:
+        yield
+    except BaseException:
+        if not any(path.exists() for path in paths.values()):
+            marker.unlink(missing_ok=True)
+        raise
+    marker.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

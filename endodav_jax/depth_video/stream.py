@@ -12,8 +12,8 @@ from endodav_jax.depth_video.config import StreamConfig, fixed_range
 from endodav_jax.depth_video.live_outputs import LiveOutput, live_npy, live_video
 from endodav_jax.depth_video.outputs import coloured, depth_frame
 from endodav_jax.depth_video.weights import load_estimator
-from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED, Terminated, UserError
-from endodav_jax.files import refuse_existing
+from endodav_jax.errors import EXIT_OK, EXIT_PREEMPTED, EXIT_SOME_FAILED, EXIT_USER_ERROR, Terminated, UserError
+from endodav_jax.files import refuse_existing, shortened
 from endodav_jax.process import StopsHeld
 from endodav_jax.progress import progress_bar
 from endodav_jax.video.colour import colour_table
@@ -91,7 +91,7 @@ def stream(
 
     Returns:
       `EXIT_OK`, also for Ctrl-C, the normal end of a live source; `EXIT_PREEMPTED` for SIGTERM; `EXIT_SOME_FAILED` if
-      reading or writing stopped early.  The frames before were kept.
+      reading or writing stopped early and the frames before were kept, `EXIT_USER_ERROR` if none could be.
 
     Raises:
       UserError: invalid source or weights, or outputs that cannot be written.
@@ -101,7 +101,8 @@ def stream(
     source = open_live(config.source, raw_shape, sys.stdin.buffer, config.reading)
     reader = FrameReader(source, stereo=config.stereo, max_len=config.max_len, max_res=config.max_res)
     folder = folder or Path()
-    paths = {"vis": folder / f"{source.stem}_vis.mp4", "npy": folder / f"{source.stem}_depths_npy"}
+    stem = shortened(source.stem)
+    paths = {"vis": folder / f"{stem}_vis.mp4", "npy": folder / f"{stem}_depths_npy"}
     for kind in () if config.overwrite else kinds:
         refuse_existing(paths[kind])
     inside, view_notes = find_view(reader, config.mask)
@@ -181,6 +182,7 @@ def _exit_code(session: Session) -> int:
         return EXIT_PREEMPTED
     if isinstance(ended, UserError):
         print(f"endodav stream: {ended}; {session.kept}", file=sys.stderr)
-        return EXIT_SOME_FAILED
+        none_kept = bool(session.outputs) and not any(output.frames for output in session.outputs)
+        return EXIT_USER_ERROR if none_kept else EXIT_SOME_FAILED
     print(f"endodav stream: stopped by a bug in this program; {session.kept}", file=sys.stderr)
     raise ended

@@ -138,6 +138,8 @@ def exr_writer(folder: Path) -> Iterator[Write]:
             file = part / f"{frame_name(frame)}.exr"
             try:
                 OpenEXR.File(header, {"Z": frame.depth}).write(str(file))
+            except UnicodeError as error:
+                raise UserError(f"{folder}: OpenEXR takes only names in UTF-8; rename the recording") from error
             except RuntimeError as error:
                 raise UserError(
                     f"{folder}: cannot be written ({error}); free space or choose another folder"

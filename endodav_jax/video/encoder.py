@@ -18,6 +18,8 @@ from endodav_jax.video.frames import SQUARE
 X264 = {"crf": "18", "preset": "veryfast"}
 FRAGMENT_SECONDS = 2
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+LONGEST_SIDE = 16384  # pixels; x264 takes no more
+OURS = "depth by endodav_jax"  # the comment in every file, by which results are told from recordings
 _TICK = Fraction(1, 90000)
 _BT709 = 1  # the number of BT.709 in H.264 for primaries, transfer and matrix; without it players guess by size
 
@@ -66,6 +68,7 @@ def _encoding(
     container: av.container.OutputContainer, fps: Fraction, pixel_aspect: Fraction, **options: str
 ) -> Iterator[Callable[..., None]]:
     """Yields the function of `mp4_writer` for a container, which is closed at the end; `options` are x264's."""
+    container.metadata["comment"] = OURS
     stream = _stream(container, fps)
     stream.options = {**X264, **options}
     if pixel_aspect != SQUARE:

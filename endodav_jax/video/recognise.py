@@ -1,6 +1,8 @@
 """Recognises what a file is and what a folder holds, by one rule for every command."""
 
+import contextlib
 import dataclasses
+import json
 from pathlib import Path
 
 import av
@@ -8,6 +10,7 @@ import av
 from endodav_jax.errors import UserError
 from endodav_jax.video.container import open_container, video_track
 from endodav_jax.video.dicom_header import DICOM_SUFFIXES, is_dicom
+from endodav_jax.video.encoder import OURS
 from endodav_jax.video.frame_masks import is_named_masks
 from endodav_jax.video.image_files import FRAME_FOLDERS, SUFFIXES
 from endodav_jax.video.image_order import in_order, natural_order
@@ -25,6 +28,9 @@ _OTHERS = frozenset((
 # Folders next to frames that are not recordings.
 COMPANIONS = ("depth", "depths", "intrinsic", "intrinsics", "mask", "masks", "pose", "poses", "sparse")
 MASK = "mask"  # stem of the image of the view, which is not a frame
+_RESULT = "a result of an earlier run"
+_RESULT_FILES = ("results.json", "metrics.jsonl")
+_RESULT_STEMS = ("_src", "_vis", "_sbs")
 _IMAGES_NOT_READ = frozenset((
     ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".ico", ".jxl", ".nef", ".psd", ".raw", ".svg",
     ".tga",
@@ -51,15 +57,23 @@ class Contents:
 
 
 def contents(folder: Path) -> Contents:
-    """Returns what a folder holds, judging by suffix and looking into files of unknown suffix."""
+    """Returns what a folder holds, judging by suffix and looking into files of unknown suffix.
+
+    What `infer`, `stream` and `reconstruct` wrote there is left out: depth as colours is no recording.
+    """
     found = Contents([], [], [], [], {})
+    results = _listed_results(folder)
     for path in folder.iterdir():
         if path.is_dir():
-            if not path.name.startswith("."):
+            if path.name in results:
+                found.left_out[path] = _RESULT
+            elif not path.name.startswith("."):
                 found.folders.append(path)
             continue
         kind = kind_of(path)
-        if kind is not None and path.name.startswith("."):
+        if kind is not None and (path.name in results or (kind == "video" and _is_result(path))):
+            found.left_out[path] = _RESULT
+        elif kind is not None and path.name.startswith("."):
             found.left_out[path] = "hidden"
         elif (kind == "image" and path.stem == MASK) or (kind is not None and is_named_masks(path)):
             continue  # these accompany frames but are not frames
@@ -116,8 +130,35 @@ def is_companion(folder: Path) -> bool:
 
 
 def is_written_by_a_command(folder: Path) -> bool:
-    """Returns whether a folder holds results of `infer`, `stream`, `reconstruct` or `evaluate`."""
-    return any(folder.glob("*_meta.json")) or (folder / "results.json").is_file()
+    """Returns whether a folder holds results of `infer`, `reconstruct` or `evaluate`, or a training run."""
+    return any(folder.glob("*_meta.json")) or any((folder / name).is_file() for name in _RESULT_FILES)
+
+
+def holds_only_results(folder: Path) -> bool:
+    """Returns whether a folder holds results of a command, and no recording beside them."""
+    found = frames_of_folder(folder)
+    return is_written_by_a_command(folder) and not (found.images or found.videos or found.dicom)
+
+
+def _listed_results(folder: Path) -> set[str]:
+    """Names of the files and folders that descriptions in a folder list as their outputs, and of videos beside them."""
+    names: set[str] = set()
+    for meta in folder.glob("*_meta.json"):
+        names |= {f"{meta.name.removesuffix('_meta.json')}{end}.mp4" for end in _RESULT_STEMS}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # another program's
+            names |= {str(name) for name in json.loads(meta.read_text(encoding="utf-8"))["files"].values()}
+    return names
+
+
+def _is_result(video: Path) -> bool:
+    """Whether a video is named as results are and says that it is one, wherever it was moved."""
+    if not video.stem.endswith(_RESULT_STEMS):
+        return False
+    try:
+        with open_container(video, str(video)) as container:
+            return container.metadata.get("comment") == OURS
+    except (av.FFmpegError, UserError, OSError):
+        return False  # whoever opens it says what is wrong
 
 
 def holds_recordings(folder: Path) -> bool:

@@ -490,3 +490,22 @@ def test_a_scale_that_does_not_fit_is_one_line(endodav, video, tmp_path):
     assert code == 2
     one_line(err, "has points for frame 900 and others, none in this clip")
     assert not [name for name in outputs(tmp_path) if name.endswith(("npz", "json"))]
+
+
+def test_frames_that_no_video_can_hold_are_refused_before_the_network_runs(endodav, tmp_path):
+    (tmp_path / "wide").mkdir()
+    for number in range(2):
+        Image.new("RGB", (9000, 32)).save(tmp_path / f"wide/{number}.png")
+    code, _, err = endodav(tmp_path / "wide")
+    assert code == 2
+    one_line(err, "--videos sbs: 18000 pixels are more than the 16384 that H.264 takes; lower --max-res")
+    assert not (tmp_path / "out").exists()
+    assert endodav(tmp_path / "wide", "--max-res", "8000", "--save", "none")[0] == 0
+
+
+def test_a_long_name_is_shortened_in_the_names_of_outputs(endodav, video, tmp_path):
+    long = video.rename(tmp_path / f"{'a' * 240}.mp4")
+    assert endodav(long, "--save", "npy")[0] == 0
+    names = outputs(tmp_path)
+    assert len(names) == 5
+    assert all(len(name) < 220 and name.startswith("aaa") for name in names)

@@ -10,7 +10,7 @@ from endodav_jax import cli
 from endodav_jax.depth_video import many
 from endodav_jax.depth_video import run as infer_run
 from endodav_jax.depth_video.recordings import find_recordings, read_list
-from endodav_jax.errors import UserError
+from endodav_jax.errors import Terminated, UserError
 from endodav_jax.video import dicom_file
 from endodav_jax.video.image_files import images_matching
 from tests.dicom_fixtures import write_frames
@@ -229,11 +229,48 @@ def test_results_from_before_digests_of_weights_were_kept_are_taken_for_done(inf
     assert infer("a/A.mp4", "images")[1].splitlines()[-1] == "2 done before"
 
 
-def test_what_a_stopped_run_left_is_made_anew(infer, place):
-    infer("a/A.mp4", "images")
-    (place / "out/A/A_meta.json").unlink()  # it is written last
+def test_what_a_stopped_run_left_is_made_anew(infer, place, monkeypatch):
+    def stopped(*_):
+        raise Terminated
+
+    with monkeypatch.context() as patch:
+        patch.setattr(infer_run, "write_description", stopped)  # it is written last
+        infer("a/A.mp4", "images")
+    assert not (place / "out/A/A_meta.json").exists()
+    assert (place / "out/A/A_depths.npz").exists()
     code, out, _, _ = infer("a/A.mp4", "images")
-    assert (code, out.splitlines()[-1]) == (0, "1 done, 1 done before")
+    assert (code, out.splitlines()[-1]) == (0, "2 done")
+    assert [path.name for path in (place / "out/A").iterdir() if path.name.startswith(".")] == []
+
+
+def test_files_that_no_run_left_stay(infer, place):
+    (place / "out/A").mkdir(parents=True)
+    (place / "out/A/A_depths.npz").write_text("mine")
+    code, _, err, _ = infer("a/A.mp4", "images")
+    assert code == 1
+    assert "A_depths.npz: already exists; pass --overwrite" in err
+    assert (place / "out/A/A_depths.npz").read_text() == "mine"
+
+
+def test_another_patient_s_recording_of_the_same_size_is_refused(infer, place):
+    for patient, grey in (("p1", 80), ("p2", 160)):
+        for clip in ("clip", "other"):
+            (place / patient / clip).mkdir(parents=True)
+            for number in range(3):
+                Image.new("L", (64, 48), grey).save(place / patient / clip / f"{number}.bmp")
+    assert infer("p1/clip", "p1/other")[0] == 0
+    assert infer("p1/clip", "p1/other")[1].splitlines()[-1] == "2 done before"
+    code, out, err, _ = infer("p2/clip", "p2/other")
+    assert (code, out.splitlines()[-1]) == (2, "2 failed")
+    assert "was made from another recording (p1/clip, " in err
+
+
+def test_an_empty_word_is_not_the_current_folder(infer):
+    code, _, err, _ = infer("", "images")
+    assert code == 2
+    assert "an argument is empty; is a variable of the shell not set?" in err
+    with pytest.raises(UserError, match="INPUT: one is empty"):
+        find_recordings(["images", ""])
 
 
 def test_a_recording_that_is_cut_short_stays_so(infer, place):

@@ -168,7 +168,8 @@ class FramesSource(SequenceSource):
         mask_of = None if known.masks is None else known.masks.reader()
         undistorters = Undistorters(known.size) if self._undistort else None
         for position, index, image in self._colour(sequence, known):
-            if only is not None and index not in only:
+            lost = isinstance(image, Unreadable)  # what damage took away is told, whichever frames are asked for
+            if only is not None and index not in only and not lost:
                 continue
             try:
                 if isinstance(image, Unreadable):

@@ -73,7 +73,7 @@ def read_known(place: SequencePlace, given: Given) -> Known:
         recording = place.open(given.reading)
         full_size, aspect = recording.size, recording.pixel_aspect
         masks = _masks_of(place, recording, given)
-        frames = _count(place, recording, given, masks is not None)
+        frames = _count(recording)
         notes = recording.notes
         numbers, names = list(range(frames)), [f"{i:06d}" for i in range(frames)]
     else:
@@ -94,13 +94,9 @@ def read_known(place: SequencePlace, given: Given) -> Known:
     )
 
 
-def _count(place: SequencePlace, recording: FrameSource, given: Given, masked: bool) -> int:
-    """Returns the number of frames in a recording, by decoding it if other files must match them one to one."""
-    paired = masked or (given.depth, given.poses, given.geometry) != (None, None, None)
-    paired = paired or file_beside(place, ("depth", "poses.txt", "geometry.npz", "images.txt", "sparse")) is not None
-    if isinstance(recording, VideoFile) and (paired or recording.count is None):
-        return recording.counted()
-    return recording.count or 0
+def _count(recording: FrameSource) -> int:
+    """Returns the number of frames that can be read: of a video by decoding it, since headers are often wrong."""
+    return recording.counted() if isinstance(recording, VideoFile) else recording.count or 0
 
 
 def _masks_of(place: SequencePlace, recording: FrameSource | None, given: Given) -> FrameMasks | None:

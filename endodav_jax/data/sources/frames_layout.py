@@ -9,7 +9,15 @@ from endodav_jax.video.frames import FrameSource, Reading
 from endodav_jax.video.image_files import FRAME_FOLDERS, SUFFIXES, frames_in
 from endodav_jax.video.image_order import frame_numbers
 from endodav_jax.video.reader import open_source
-from endodav_jax.video.recognise import Contents, Walk, contents, holds_recordings, is_companion, left_out_notes
+from endodav_jax.video.recognise import (
+    Contents,
+    Walk,
+    contents,
+    holds_only_results,
+    holds_recordings,
+    is_companion,
+    left_out_notes,
+)
 
 # Files next to recordings that can belong to only one of them; see `data.sources.frames`.
 _OF_ONE = ("depth", "poses.txt", "geometry.npz", "mask.png", "sparse", "images.txt")
@@ -90,6 +98,9 @@ def _collect(folder: Path, name: str, found: dict[str, SequencePlace], walk: Wal
     lines = []
     for path in own.folders:
         if is_companion(path) or (inner is not None and path.name.lower() in FRAME_FOLDERS) or not walk.enters(path):
+            continue
+        if holds_only_results(path):
+            left_out[path] = "results of an earlier run"
             continue
         lines += _collect(path, f"{name}/{path.name}" if name else path.name, found, walk)
     if len(recordings) == 1 and len(found) == before:

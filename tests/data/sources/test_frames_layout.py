@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from endodav_jax.data.sources.frames import FramesSource
+from endodav_jax.data.verify import verify_source
 from endodav_jax.errors import UserError
+from endodav_jax.video.encoder import mp4_writer
 from tests.media_fixtures import jpeg_bytes, mjpeg_avi, numbered_picture, shown_number, write_video
 
 DEPTH = np.full((64, 80), 5000, np.uint16)
@@ -174,3 +176,40 @@ def test_a_track_can_be_named_and_fields_kept(tmp_path):
     with pytest.raises(UserError, match="--track 3"):
         FramesSource(path, track=3).describe("a")
     assert numbers(FramesSource(path, track=0, deinterlace="on"), "a") == list(range(5))
+
+
+def test_results_of_a_run_beside_recordings_are_no_sequences(tmp_path):
+    clip(tmp_path / "cases/a.mp4")
+    clip(tmp_path / "cases/b.mp4")
+    with mp4_writer(
+        tmp_path / "cases/b_vis.mp4", Fraction(25)
+    ) as write:  # as `stream` leaves it, without a description
+        write(numbered_picture(0))
+    for folder in ("cases", "cases/out"):
+        clip(tmp_path / folder / "a_sbs.mp4")
+        write_images(tmp_path / folder / "a_depths_png", ["frame_00000.png"])
+        (tmp_path / folder / "a_meta.json").write_text('{"files": {"sbs": "a_sbs.mp4", "png16": "a_depths_png"}}')
+    source = FramesSource(tmp_path / "cases")
+    assert source.sequences("train") == ["a", "b"]
+    said = notes(source)
+    assert "a_sbs.mp4" in said
+    assert "b_vis.mp4" in said
+    assert "out (results of an earlier run)" in said
+
+
+def test_recordings_beside_results_are_sequences(tmp_path):
+    write_images(tmp_path / "cases/a/frames", [f"{i}.png" for i in range(3)])
+    (tmp_path / "cases/a/frames_meta.json").write_text('{"files": {"vis": "frames_vis.mp4"}}')
+    clip(tmp_path / "cases/a/frames_vis.mp4")
+    assert FramesSource(tmp_path / "cases").sequences("train") == ["a"]
+
+
+def test_a_recording_has_the_frames_that_can_be_read_and_says_where_its_header_differs(tmp_path):
+    pictures = [jpeg_bytes(numbered_picture(number)) for number in range(6)]
+    mjpeg_avi(tmp_path / "a.avi", [*pictures[:2], b"", *pictures[2:]], (64, 80))
+    source = FramesSource(tmp_path / "a.avi")
+    assert source.describe("a").frames == len(numbers(source, "a")) == 6
+    assert "its header announces 7 frames, 6 can be shown" in notes(source)
+    (report,) = verify_source(source, ["train"])
+    assert report.frames == 6
+    assert any("announces 7 frames" in note for note in report.notes)
