@@ -198,8 +198,8 @@ def _beside_the_study(story: Story) -> list[str]:
     for name in ("abs_rel", "tae"):
         series = {"this run": ([0, story.config.train.steps], [100.0, 100 * after[name] / before[name]])}
         for seed, errors in STUDY.items():
-            start, end = getattr(errors, name)
-            series[f"the study, seed {seed}"] = ([0, STEPS], [100.0, 100 * end / start])
+            curve = np.array(getattr(errors, name))
+            series[f"the study, seed {seed}"] = (STEPS, 100 * curve / curve[0])
         charts.append(lines(series, COLUMNS[name], "step", "% of the error at the start"))
     return charts
 

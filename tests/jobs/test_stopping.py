@@ -184,7 +184,7 @@ def test_ctrl_c_does_not_hide_that_the_last_frames_do_not_fit(tmp_path, small_fi
     video = write_video(tmp_path / "noise.mp4", map(noisy_picture, range(60)))
     small_files(10_000)  # all frames are still in the encoder when it is closed
     arguments = ["stream", str(video), "--range", "0.2,0.8", "--quiet", "-o", str(tmp_path / "out")]
-    assert cli.main(arguments) == EXIT_SOME_FAILED
+    assert cli.main(arguments) == EXIT_USER_ERROR
     assert "cannot be written (File too large); free space or choose another folder; " in capsys.readouterr().err
 
 
