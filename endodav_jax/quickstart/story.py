@@ -198,8 +198,8 @@ def _beside_the_study(story: Story) -> list[str]:
     for name in ("abs_rel", "tae"):
         series = {"this run": ([0, story.config.train.steps], [100.0, 100 * after[name] / before[name]])}
         for seed, errors in STUDY.items():
-            curve = np.array(getattr(errors, name))
-            series[f"the study, seed {seed}"] = (STEPS, 100 * curve / curve[0])
+            curve = getattr(errors, name)
+            series[f"the study, seed {seed}"] = (list(STEPS), [100 * error / curve[0] for error in curve])
         charts.append(lines(series, COLUMNS[name], "step", "% of the error at the start"))
     return charts
 
