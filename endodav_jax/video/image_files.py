@@ -18,6 +18,15 @@ from endodav_jax.video.frames import SQUARE, Frame, ReadingStopped
 from endodav_jax.video.header import DEFAULT_FPS
 from endodav_jax.video.image_order import in_order
 from endodav_jax.video.image_stack import ONE, TIFF_SUFFIXES, Pages, contiguous_frames, pages_of, seconds_of_pages
+from endodav_jax.video.tiff_pixels import (
+    bright_is_high,
+    can_decode,
+    has_known_colours,
+    in_planes,
+    is_deep,
+    meant_values,
+    stored_size,
+)
 from endodav_jax.video.upright import over_black
 
 SUFFIXES = (".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
@@ -175,20 +184,27 @@ def _images_of(path: Path, pages: Pages) -> Iterator[np.ndarray]:
             for values in contiguous_frames(path):
                 yield _array_as_rgb(values, path)
             return
-        with _opened(path) as stored:
+        with contextlib.ExitStack() as opened:
+            stored = opened.enter_context(_opened(path))
             _check_size(path, *stored.size)
+            tiff = None
             for number in pages.numbers:
                 with _hushed():
-                    if number:
+                    if number != stored.tell():
                         stored.seek(number)
-                    rgb = _image_as_rgb(stored, path)
+                    if is_deep(stored):
+                        tiff = tiff or opened.enter_context(tifffile.TiffFile(path))
+                        rgb = _page_as_rgb(tiff, number, path, stored)
+                    else:
+                        rgb = _image_as_rgb(stored, path)
                 yield rgb
     except UnidentifiedImageError as error:
-        if path.suffix.lower() not in TIFF_SUFFIXES:  # Pillow cannot read 16-bit colour TIFFs
+        if path.suffix.lower() not in TIFF_SUFFIXES:
             raise _unreadable(path, error) from error
-        try:
-            for number in pages.numbers:
-                yield _array_as_rgb(_read_tiff(path, number), path)
+        try:  # tifffile reads some kinds of TIFF that Pillow does not
+            with tifffile.TiffFile(path) as tiff:
+                for number in pages.numbers:
+                    yield _page_as_rgb(tiff, number, path)
         except _DECODING_ERRORS as fault:
             raise _unreadable(path, fault) from fault
     except _DECODING_ERRORS as error:
@@ -204,17 +220,26 @@ def _image_as_rgb(stored: Image.Image, path: Path) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _read_tiff(path: Path, number: int) -> np.ndarray:
-    """Returns a page of a TIFF, [H, W] or [H, W, C]."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[number]
-            _check_size(path, *(getattr(page, side) for side in ("imagewidth", "imagelength")))
-            values = page.asarray()
-    except (*_DECODING_ERRORS, ImportError) as error:
-        raise _unreadable(path, error) from error
-    planar = values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[-1] not in (3, 4)
-    return np.moveaxis(values, 0, -1) if planar else values
+def _page_as_rgb(file: tifffile.TiffFile, number: int, path: Path, stored: Image.Image | None = None) -> np.ndarray:
+    """Returns a page of a TIFF as uint8 [H, W, 3].
+
+    Args:
+      stored: the page in Pillow, if that can open it: it has kinds of compression that tifffile may lack.
+    """
+    page = file.pages[number]
+    assert isinstance(page, tifffile.TiffPage)  # whole pages, unless asked for less
+    _check_size(path, page.imagewidth, page.imagelength)
+    if not has_known_colours(page):
+        raise UserError(f"{path}: its colours are neither grey nor RGB; save it as RGB")
+    if can_decode(page):
+        return _array_as_rgb(meant_values(page), path)
+    if stored is None or in_planes(page):
+        raise UserError(
+            f"{path}: its compression cannot be read here; save it without compression, or pip install imagecodecs"
+        )
+    if page.samplesperpixel == 1:
+        return _array_as_rgb(bright_is_high(np.asarray(ImageOps.exif_transpose(stored)), page), path)
+    return _image_as_rgb(stored, path)
 
 
 def _array_as_rgb(values: np.ndarray, path: Path) -> np.ndarray:
@@ -236,7 +261,7 @@ def _header(path: Path) -> tuple[tuple[int, int], Pages]:
     """Returns (height, width) after the EXIF orientation, and which images of the file are frames."""
     try:
         with _hushed(), Image.open(path) as image:
-            width, height = image.size
+            width, height = stored_size(image)
             _check_size(path, width, height)
             # Pillow decodes a whole PNG to look for EXIF after the pixels.
             exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}

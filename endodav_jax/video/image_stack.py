@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from endodav_jax.errors import UserError
+from endodav_jax.video.tiff_pixels import bright_is_high
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 _REDUCED_OR_MASK = 0b101  # bits of NewSubfileType: a smaller copy of another page, a mask
@@ -74,13 +75,14 @@ def seconds_of_pages(path: Path, pages: Pages) -> list[float] | None:
 def contiguous_frames(path: Path) -> Iterator[np.ndarray]:
     """Yields the images [H, W] or [H, W, C] of an ImageJ file that describes only its first one."""
     with tifffile.TiffFile(path) as file:
-        axes = file.series[0].axes
+        axes, page = file.series[0].axes, file.pages.first
     values: np.ndarray = tifffile.memmap(path, mode="r", series=0)
     if axes.endswith("CYX") and values.shape[-3] == 3:
         values = np.moveaxis(values, -3, -1)
     elif not axes.endswith("S"):
         values = values[..., None]
-    yield from values.reshape(-1, *values.shape[-3:])
+    for frame in values.reshape(-1, *values.shape[-3:]):
+        yield bright_is_high(frame, page)
 
 
 def _tiff_pages(path: Path) -> Pages:

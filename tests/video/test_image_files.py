@@ -8,6 +8,8 @@ from PIL import Image
 from endodav_jax.errors import UserError
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence, images_in, images_matching, read_rgb
+from endodav_jax.video.reader import open_source
+from endodav_jax.video.upright import over_black
 from tests.media_fixtures import moving_picture
 
 
@@ -69,6 +71,71 @@ def test_sixteen_bit_colour_tiff(tmp_path):
     assert sequence(tmp_path).size == (48, 64)
 
 
+@pytest.mark.parametrize("how", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 8}])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("extra", [None, "unspecified", "assocalpha", "unassalpha"])
+def test_sixteen_bit_colour_may_be_stored_in_any_way(tmp_path, how, planar, order, extra):
+    picture = moving_picture(0)
+    values = picture.astype(np.uint16) * 257
+    if extra is not None:
+        half = np.full_like(values[..., :1], 128 * 257)
+        values = np.concatenate([values, half], axis=-1)
+        picture = over_black(np.concatenate([picture, half >> 8], axis=-1)) if extra == "unassalpha" else picture
+    values = np.moveaxis(values, -1, 0).copy() if planar == "separate" else values
+    more = {} if extra is None else {"extrasamples": [extra]}
+    tifffile.imwrite(tmp_path / "c.tif", values, photometric="rgb", planarconfig=planar, byteorder=order, **how, **more)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "c.tif"), picture)
+    assert sequence(tmp_path).size == (48, 64)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("how", ["plain", "zlib", "lzw", "imagej"])
+@pytest.mark.parametrize("photometric", ["miniswhite", "minisblack"])
+def test_grey_is_bright_where_it_is_meant_to_be(tmp_path, kind, how, photometric):
+    meant = np.linspace(0, 255, 48 * 64).reshape(48, 64).astype(np.uint8)
+    values = meant.astype(kind) * (257 if kind == np.uint16 else 1)
+    stored = ~values if photometric == "miniswhite" else values
+    path = tmp_path / "g.tif"
+    match how:
+        case "plain" | "zlib":
+            tifffile.imwrite(path, stored, photometric="minisblack", compression=None if how == "plain" else how)
+        case "lzw":  # tifffile may be without it
+            Image.fromarray(stored).save(path, compression="tiff_lzw")
+        case "imagej":
+            tifffile.imwrite(path, np.stack([stored] * 3), imagej=True, photometric="minisblack")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for page in file.pages:
+            page.tags[262].overwrite(0 if photometric == "miniswhite" else 1)
+    for frame in open_source(str(path)):
+        np.testing.assert_array_equal(frame.rgb, np.repeat(meant[..., None], 3, axis=-1))
+
+
+def test_twelve_bits_fill_the_range(tmp_path):
+    values = np.array([[0, 4095, 2048, 16]], np.uint16)
+    packed = bytes([0x00, 0x0F, 0xFF, 0x80, 0x00, 0x10])
+    tifffile.imwrite(tmp_path / "t.tif", np.frombuffer(packed, np.uint8)[None], photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "t.tif", mode="r+") as file:
+        file.pages[0].tags[256].overwrite(4)
+        file.pages[0].tags[258].overwrite(12)
+    assert read_rgb(tmp_path / "t.tif")[0, :, 0].tolist() == np.round(values[0] / 4095 * 255).tolist()
+
+
+def test_colours_of_another_kind_are_refused(tmp_path):
+    values = moving_picture(0).astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "lab.tif", values, photometric="cielab")
+    with pytest.raises(UserError, match=r"lab\.tif: its colours are neither grey nor RGB"):
+        read_rgb(tmp_path / "lab.tif")
+
+
+def test_planes_compressed_in_a_way_that_is_not_read_are_said_to_be(tmp_path, monkeypatch):
+    values = np.moveaxis(moving_picture(0), -1, 0).astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "c.tif", values, photometric="rgb", planarconfig="separate", compression="zlib")
+    monkeypatch.setattr("endodav_jax.video.image_files.can_decode", lambda page: False)
+    with pytest.raises(UserError, match=r"c\.tif: its compression cannot be read here"):
+        read_rgb(tmp_path / "c.tif")
+
+
 def test_floating_point_images_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "f.tiff", np.ones((4, 4), np.float32))
     with pytest.raises(UserError, match=r"f\.tiff: holds float32 values"):
@@ -76,18 +143,36 @@ def test_floating_point_images_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path, orientation):
+@pytest.mark.parametrize("form", ["png", "tif of 8 bits", "tif of 16 bits", "grey tif", "stack"])
+def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path, orientation, form):
     picture = moving_picture(0, 40, 64)
+    if form == "grey tif":
+        picture = np.repeat(picture[..., :1], 3, axis=-1)
     turned = {
         1: picture, 2: picture[:, ::-1], 3: picture[::-1, ::-1], 4: picture[::-1], 5: picture.swapaxes(0, 1),
         6: np.rot90(picture, -1), 7: np.rot90(picture, 2).swapaxes(0, 1), 8: np.rot90(picture, 1),
     }[orientation]  # fmt: skip
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(picture).save(tmp_path / "e.png", exif=exif)
+    told = {"photometric": "rgb", "extratags": [(0x0112, "H", 1, orientation, True)], "contiguous": False}
+    deep = picture.astype(np.uint16) * 257
+    match form:
+        case "png":
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            Image.fromarray(picture).save(tmp_path / "e.png", exif=exif)
+        case "tif of 8 bits":
+            tifffile.imwrite(tmp_path / "e.tif", picture, **told)
+        case "tif of 16 bits":
+            tifffile.imwrite(tmp_path / "e.tif", deep, **told)
+        case "grey tif":
+            tifffile.imwrite(tmp_path / "e.tif", deep[..., 0].copy(), **told | {"photometric": "minisblack"})
+        case "stack":
+            with tifffile.TiffWriter(tmp_path / "e.tif") as file:
+                for _ in range(3):
+                    file.write(picture, **told)
     images = sequence(tmp_path)
     assert images.size == turned.shape[:2]
-    np.testing.assert_array_equal(next(iter(images)).rgb, turned)
+    for frame in images:
+        np.testing.assert_array_equal(frame.rgb, turned)
 
 
 def test_an_empty_folder_is_refused(tmp_path):

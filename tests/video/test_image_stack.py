@@ -149,6 +149,24 @@ def test_a_stack_cut_short_gives_its_whole_pages(tmp_path):
     assert shown == list(range(len(shown)))
 
 
+@pytest.mark.parametrize("how", [{}, {"rowsperstrip": 8}, {"compression": "zlib"}, {"planarconfig": "separate"}])
+def test_a_stack_of_sixteen_bits_cut_short_gives_its_whole_pages(tmp_path, how):
+    pages = [page.astype(np.uint16) * 257 for page in PICTURES]
+    if "planarconfig" in how:
+        pages = [np.moveaxis(page, -1, 0).copy() for page in pages]
+    path = write_pages(tmp_path / "stack.tif", pages, photometric="rgb", **how)
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[5].dataoffsets[-1]
+    data = path.read_bytes()
+    path.write_bytes(data[: place + 1000])
+    shown = []
+    with pytest.raises((ReadingStopped, UserError), match=r"stack\.tif"):
+        for frame in open_source(str(path)):
+            np.testing.assert_array_equal(frame.rgb, PICTURES[len(shown)])
+            shown.append(shown_number(frame.rgb))
+    assert shown == list(range(len(shown)))
+
+
 def test_one_image_is_read_as_before(tmp_path):
     path = write_pages(tmp_path / "stack.tif", PICTURES)
     np.testing.assert_array_equal(read_rgb(path), PICTURES[0])
