@@ -20,7 +20,7 @@ class Pages:
     """Which images of a file are frames.
 
     Attributes:
-      numbers: indices of the frames among all images in the file.
+      numbers: indices of the frames among all images in the file, in the order in which they are read.
       left_out: how many other images there are, including smaller copies.
       contiguous: the file is ImageJ's, which describes only the first of many images and stores the others after it.
       channels: how many consecutive numbers make up a frame, one for each colour.
@@ -103,10 +103,30 @@ def _tiff_pages(path: Path) -> Pages:
             for number, page in enumerate(pages)
             if page.shape[:2] == pages[0].shape[:2] and not int(getattr(page, "subfiletype", 0)) & _REDUCED_OR_MASK
         ) or (0,)
-    if channels > 1 and len(same) % channels == 0 and (file.is_imagej or file.is_ome):
+        numbers = _in_order(series, same)
+    if channels > 1 and len(same) % channels == 0 and (numbers or file.is_imagej or file.is_ome):
         _check_channels(path, channels)
-        return Pages(same, len(pages) - len(same), channels=channels)
-    return Pages(same, len(pages) - len(same))
+        if numbers is None and series is not None and not series.axes.rstrip("YXS").endswith("C"):
+            raise UserError(f"{path}: the order of its pages is not known; save it as RGB")
+        return Pages(numbers or same, len(pages) - len(same), channels=channels)
+    return Pages(numbers or same, len(pages) - len(same))
+
+
+def _in_order(series: tifffile.TiffPageSeries | None, same: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Returns the numbers of pages so that the channels of each frame follow each other; None if that is not known.
+
+    OME files may store all images of one channel before those of the next, and name their pages in any order.
+    """
+    if series is None or any(page is None for page in series.pages):
+        return None
+    numbers = np.array([page.index for page in series.pages if page is not None])
+    leading = [(axis, length) for axis, length in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
+    if sorted(numbers.tolist()) != list(same) or numbers.size != np.prod([length for _, length in leading], dtype=int):
+        return None
+    axes = "".join(axis for axis, _ in leading)
+    if "C" in axes:
+        numbers = np.moveaxis(numbers.reshape([length for _, length in leading]), axes.index("C"), -1)
+    return tuple(numbers.ravel().tolist())
 
 
 def _check_channels(path: Path, channels: int) -> None:

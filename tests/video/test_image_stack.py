@@ -1,5 +1,7 @@
 """Files of several images: every one is a frame."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
@@ -79,6 +81,35 @@ def test_channels_in_pages_are_colour_or_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "c2.tif", stack[:, :2], imagej=True, metadata={"axes": "TCYX"})
     with pytest.raises(UserError, match=r"c2\.tif: its pages are 2 channels"):
         open_source(str(tmp_path / "c2.tif"))
+
+
+@pytest.mark.parametrize("axes", ["CTYX", "TCYX", "ZCTYX", "CYX"])
+@pytest.mark.parametrize("form", ["ome", "named"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_channels_are_told_from_frames_by_the_names_of_the_axes(tmp_path, axes, form, kind):
+    """Each page is one colour; the red of all frames may come before the green of the first."""
+    stack = np.stack(PICTURES).astype(kind) * (257 if kind == np.uint16 else 1)
+    lengths = {"C": 3, "T": 4 if "Z" in axes else 8, "Z": 2, "Y": 64, "X": 80}
+    others = axes.replace("C", "")
+    if axes == "CYX":
+        stack = stack[:1]
+    ordered = stack.reshape([lengths[axis] for axis in others] + [3])
+    ordered = np.moveaxis(ordered, -1, axes.index("C")).copy()
+    path = tmp_path / ("stack.ome.tif" if form == "ome" else "stack.tif")
+    tifffile.imwrite(path, ordered, ome=form == "ome", photometric="minisblack", metadata={"axes": axes})
+    source = open_source(str(path))
+    assert source.count == len(stack)
+    np.testing.assert_array_equal([frame.rgb for frame in source], PICTURES[: len(stack)])
+
+
+def test_pages_come_in_the_order_that_their_description_gives(tmp_path):
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, np.stack(PICTURES)[..., 0], ome=True, photometric="minisblack", metadata={"axes": "TYX"})
+    told = tifffile.tiffcomment(path)
+    told = re.sub(r"<TiffData[^>]*/>|<TiffData[^>]*>.*?</TiffData>", "", told)
+    places = "".join(f'<TiffData FirstT="{7 - i}" FirstC="0" FirstZ="0" IFD="{i}" PlaneCount="1"/>' for i in range(8))
+    tifffile.tiffcomment(path, told.replace("</Pixels>", places + "</Pixels>").encode())
+    assert numbers(open_source(str(path))) == list(range(8))[::-1]
 
 
 def test_a_smaller_copy_in_a_tiff_is_no_frame_and_is_named(tmp_path):
