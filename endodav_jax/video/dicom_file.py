@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.video.dicom_frames import decoded_frames
 from endodav_jax.video.dicom_header import DicomHeader, discreet, read_header, video_part
 from endodav_jax.video.dicom_pixels import to_rgb
 from endodav_jax.video.frames import SQUARE, Frame, FrameSource, Reading, ReadingStopped
@@ -121,6 +122,9 @@ class DicomImages:
             if header.size[0] * header.size[1] > LARGEST_IMAGE:
                 raise UserError(f"{path}: its DICOM header is damaged; export it anew")
             self.counts.append(min(header.frames, max(1, path.stat().st_size // 4)))
+            if header.frames > header.announced:
+                numbers = f"holds {header.frames} frames and its header announces {header.announced}"
+                self.notes.append(f"{path.name}: {numbers}; all are read")
             _need_decoder(path)
         self.count = sum(self.counts)
         turned = first.quarter_turns % 2 == 1
@@ -221,10 +225,9 @@ class _Pieces(io.RawIOBase):
 def _frames_of(path: Path, header: DicomHeader, count: int) -> Iterator[np.ndarray]:
     """Yields up to `count` frames of one file, uint8 [H, W, 3], upright."""
     from pydicom.dataset import Dataset
-    from pydicom.pixels import iter_pixels
 
     described = Dataset()
-    pixels = iter_pixels(path, ds_out=described)
+    pixels = decoded_frames(path, header.frames, described)
     for _ in range(count):
         try:
             with discreet():

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from endodav_jax.errors import UserError
+from endodav_jax.video.dicom_frames import ATTRIBUTES, stored_frames
 from endodav_jax.video.frames import SQUARE
 
 DICOM_SUFFIXES = (".dcm", ".dic", ".dicom")
@@ -35,7 +36,8 @@ class DicomHeader:
     """What a DICOM file says about its pictures.
 
     Attributes:
-      frames: the number of frames it announces.
+      frames: the number of frames that it holds, or announces if that is more.
+      announced: the number that it announces; 1 if it gives none.
       size: (height, width) as stored; None if the file holds no pictures.
       is_video: whether the pictures are one stream of video.
       syntax: name of the transfer syntax.
@@ -50,6 +52,7 @@ class DicomHeader:
     """
 
     frames: int
+    announced: int
     size: tuple[int, int] | None
     is_video: bool
     syntax: str
@@ -112,11 +115,14 @@ def read_header(path: Path, name: str) -> DicomHeader:
     import pydicom
 
     try:
-        with discreet():
-            tags = [*_ATTRIBUTES]
-            values = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
+        with path.open("rb") as file, discreet():
+            tags = [*_ATTRIBUTES, *ATTRIBUTES]
+            values = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
             syntax = values.file_meta.get("TransferSyntaxUID")
-            return _header(values, syntax)
+            header = _header(values, syntax)
+            if header.size is None or header.is_video:
+                return header
+            return dataclasses.replace(header, frames=stored_frames(file, values, header.announced))
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror or 'its end is missing'}); copy it anew") from None
     except Exception:  # pydicom raises whatever parsing raises, with the offending values in the text
@@ -130,8 +136,10 @@ def _header(values, syntax) -> DicomHeader:
     orientation = tuple(str(part) for part in orientation) if orientation else None
     if orientation is not None and not (len(orientation) == 2 and all(set(part) <= _CODES for part in orientation)):
         orientation = None
+    announced = max(1, _integer(values.get("NumberOfFrames")) or 1)
     return DicomHeader(
-        frames=max(1, _integer(values.get("NumberOfFrames")) or 1),
+        frames=announced,
+        announced=announced,
         size=size,
         is_video=bool(syntax) and str(syntax).removesuffix(".1") in _VIDEO,
         syntax=syntax.name if syntax else "",

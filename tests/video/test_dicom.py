@@ -16,8 +16,19 @@ from tests.media_fixtures import FakeEstimator, jpeg_bytes, load_fake, numbered_
 
 pydicom = pytest.importorskip("pydicom", reason="the extra [dicom] is not installed")
 
-from pydicom.pixels import apply_color_lut  # noqa: E402, F401 - a part that older versions lack
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless  # noqa: E402
+from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
+from pydicom.pixels import apply_color_lut, convert_color_space  # noqa: E402, F401 - a part that older versions lack
+from pydicom.uid import (  # noqa: E402
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from tests.dicom_fixtures import SECRETS, dicom, write_encapsulated, write_frames  # noqa: E402
 
@@ -194,6 +205,93 @@ def test_without_pydicom_it_is_said_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pydicom" else found(name))
     with pytest.raises(UserError, match=r"case\.dcm: is DICOM, .* pip install 'endodav-jax\[dicom\]'"):
         open_source(str(path))
+
+
+def _subsampled(pictures: np.ndarray) -> bytes:
+    """Returns pictures [N, H, W, 3] as YBR_FULL_422: two luminances, then the colour of both."""
+    ycbcr = convert_color_space(pictures, "RGB", "YBR_FULL")
+    pairs = ycbcr.reshape(len(pictures), SIZE[0], SIZE[1] // 2, 2, 3)
+    return np.concatenate([pairs[..., 0], pairs[..., 0, 1:]], axis=-1).tobytes()
+
+
+def write_subsampled(path, pictures, **attributes):
+    pairs = np.repeat(pictures[:, :, ::2], 2, axis=2)  # neighbours are equal, so that nothing is lost
+    data = dicom(SIZE, PhotometricInterpretation="YBR_FULL_422", **attributes)
+    data.PixelData = _subsampled(pairs)
+    data["PixelData"].VR = "OB"
+    data.save_as(path, enforce_file_format=True)
+    return pairs
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+@pytest.mark.parametrize("announced", [None, 2, 6])
+def test_every_frame_of_subsampled_colour_is_right(tmp_path, announced, deflated):
+    told = {} if announced is None else {"NumberOfFrames": announced}
+    told |= {"syntax": DeflatedExplicitVRLittleEndian} if deflated else {}
+    pictures = write_subsampled(tmp_path / "y.dcm", PICTURES, **told)
+    shown = [frame.rgb for frame in open_source(str(tmp_path / "y.dcm"))]
+    assert [shown_number(rgb) for rgb in shown] == list(range(6))
+    assert np.abs(np.array(shown, int) - pictures).max() <= 2  # rounded on the way
+
+
+def test_colour_that_is_said_to_be_subsampled_and_is_not_is_no_reason_for_more_frames(tmp_path):
+    path = write_frames(tmp_path / "y.dcm", PICTURES[:2], PhotometricInterpretation="YBR_FULL_422")
+    assert open_source(str(path)).count == 2
+
+
+@pytest.mark.parametrize("announced", [None, 1, 4])
+@pytest.mark.parametrize("form", ["plain", "implicit", "big endian", "deflated", "jpeg", "jpeg with a table", "rle"])
+def test_frames_beyond_the_number_in_the_header_are_read_and_named(tmp_path, form, announced):
+    path = tmp_path / "case.dcm"
+    syntaxes = {"implicit": ImplicitVRLittleEndian, "big endian": ExplicitVRBigEndian,
+                "deflated": DeflatedExplicitVRLittleEndian}  # fmt: skip
+    if form.startswith("jpeg"):
+        pieces = list(map(jpeg_bytes, PICTURES))
+        data = dicom(SIZE, JPEGBaseline8Bit, PhotometricInterpretation="YBR_FULL_422")
+        data.PixelData = encapsulate(pieces, has_bot=form == "jpeg with a table")
+        data["PixelData"].VR = "OB"
+    else:
+        syntax = syntaxes.get(form, ExplicitVRLittleEndian)
+        data = pydicom.dcmread(write_frames(path, PICTURES, syntax=syntax, FrameTime="40"))
+    if form == "rle":
+        data.compress(RLELossless)
+        data.PixelData = encapsulate(list(generate_frames(data.PixelData, number_of_frames=6)), has_bot=False)
+    data.NumberOfFrames = announced
+    if announced is None:
+        del data.NumberOfFrames
+    data.save_as(path, enforce_file_format=True)
+    source = open_source(str(path))
+    assert numbers(source) == list(range(6))
+    assert source.count == 6
+    (note,) = source.notes
+    assert f"case.dcm: holds 6 frames and its header announces {announced or 1}" in note
+    assert len(source.samples(3)) == 3
+
+
+def test_a_frame_in_several_pieces_is_one_frame(tmp_path):
+    data = jpeg_bytes(PICTURES[3])
+    pieces = [data[i : i + 500] for i in range(0, len(data), 500)]
+    path = write_encapsulated(
+        tmp_path / "case.dcm", pieces, SIZE, JPEGBaseline8Bit, PhotometricInterpretation="YBR_FULL_422"
+    )
+    source = open_source(str(path))
+    assert (numbers(source), source.notes) == ([3], [])
+
+
+def test_a_file_of_many_frames_without_their_number_is_a_recording_by_itself(tmp_path):
+    for part in (1, 2):
+        path = write_frames(tmp_path / f"{part}.dcm", PICTURES, SeriesInstanceUID="1.2.3", InstanceNumber=part)
+        data = pydicom.dcmread(path)
+        del data.NumberOfFrames
+        data.save_as(path)
+    assert sorted(FramesSource(tmp_path).sequences("train")) == ["1", "2"]
+
+
+def test_a_deflated_file_is_read(tmp_path):
+    write_frames(tmp_path / "case.dcm", PICTURES, syntax=DeflatedExplicitVRLittleEndian, FrameTime="50")
+    source = open_source(str(tmp_path / "case.dcm"))
+    np.testing.assert_array_equal([frame.rgb for frame in source], PICTURES)
+    assert (source.fps, source.count, source.notes) == (20, 6, [])
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
