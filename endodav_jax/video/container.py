@@ -23,6 +23,7 @@ _PREVIEW = 0.25  # a track with fewer pixels than this share of another's is a p
 # Older PyAV raises on a title that is not UTF-8 unless told otherwise; since 19 it
 # replaces bad bytes by itself and no longer has the option.
 _LENIENT_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+_ARRAYS = (".h5", ".hdf5", ".mat", ".npy", ".npz")
 _STILL_CODECS = ("mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000")
 
 
@@ -35,6 +36,7 @@ def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.contai
     Raises:
       UserError: it cannot be opened; one line gives the reason and the cure.
     """
+    _refuse_what_holds_no_video(target, name)
     # FFmpeg takes anything before a colon as a protocol, except in an absolute path.
     place = str(target.absolute()) if isinstance(target, Path) else target
     options = {"max_pixels": str(LARGEST_PICTURE)} | how.pop("options", {})
@@ -54,6 +56,24 @@ def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.contai
         container.close()
         raise UserError(f"{name}: has no video stream; name a video, a folder of images or an image")
     return container
+
+
+def _refuse_what_holds_no_video(target: str | Path | BinaryIO, name: str) -> None:
+    """Says what a file is, where FFmpeg would say only that it does not know it, or take noise for sound."""
+    if not isinstance(target, (str, Path)):
+        return
+    path = Path(target)
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError:  # an address, say, that is no path
+        return
+    if size == 0:
+        raise UserError(f"{name}: not a video but an empty file; copy or export it anew")
+    if size is not None and path.suffix.lower() in _ARRAYS:
+        raise UserError(
+            f"{name}: not a video but a file of arrays; save its frames as images or as a video, "
+            "or pass them to endodav_jax.load().infer in Python"
+        )
 
 
 def video_track(container: av.container.InputContainer, name: str, track: int | None) -> av.VideoStream:

@@ -1,5 +1,6 @@
 """What a folder holds is read, or named as left out."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -86,3 +87,18 @@ def test_contents_are_in_natural_order(tmp_path):
     found = contents(tmp_path)
     assert [path.name for path in found.images] == ["9.png", "10.png"]
     assert [path.name for path in found.folders] == ["c9", "c10"]
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / "x.mp4").write_bytes(b"")
+    with pytest.raises(UserError, match=r"x\.mp4: not a video but an empty file"):
+        open_source(str(tmp_path / "x.mp4"))
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.NPZ", "x.mat"])
+def test_arrays_are_said_to_be_no_video(tmp_path, name):
+    with (tmp_path / name).open("wb") as file:
+        np.save(file, np.zeros((4, 48, 64, 3), np.uint8))
+    with pytest.raises(UserError, match=r"not a video but a file of arrays; save its frames as images") as error:
+        open_source(str(tmp_path / name))
+    assert "\n" not in str(error.value)
