@@ -1,5 +1,6 @@
 """Images as frames: order, depth of colour, orientation, and what is refused."""
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -119,6 +120,44 @@ def test_twelve_bits_fill_the_range(tmp_path):
         file.pages[0].tags[256].overwrite(4)
         file.pages[0].tags[258].overwrite(12)
     assert read_rgb(tmp_path / "t.tif")[0, :, 0].tolist() == np.round(values[0] / 4095 * 255).tolist()
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_deep_jpeg_2000_keeps_its_whites(tmp_path, bits, alpha):
+    picture = np.zeros((64, 128, 3), np.uint8)
+    picture[:, 32:64], picture[:, 64:96, 0], picture[:, 96:] = 255, 255, 100
+    values = np.round(picture / 255 * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    if alpha:
+        values = np.concatenate([values, np.full_like(values[..., :1], 2**bits - 1)], axis=-1)
+    order = [2, 1, 0, 3] if alpha else [2, 1, 0]
+    path = tmp_path / "w.jp2"
+    # OpenCV writes 8 or 16 bits.  The middle of the range is stored as 0: for 12 bits, put it there and say 12.
+    values = values + np.uint16(2**15 - 2**11) if bits == 12 else values
+    cv2.imwrite(str(path), values[..., order], [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])
+    if bits == 12:
+        data = bytearray(path.read_bytes())
+        place = data.index(b"\xff\x4f\xff\x51") + 42
+        for component in range(4 if alpha else 3):
+            assert data[place + 3 * component] == 15
+            data[place + 3 * component] = 11
+        header = data.index(b"ihdr") + 4 + 10
+        assert data[header] == 15
+        data[header] = 11
+        path.write_bytes(data)
+    np.testing.assert_allclose(read_rgb(path).astype(int), picture, atol=1)
+    assert sequence(tmp_path).size == (64, 128)
+
+
+def test_damaged_deep_jpeg_2000_is_one_line(tmp_path, capfd):
+    path = tmp_path / "w.jp2"
+    values = moving_picture(0, 64, 128).astype(np.uint16) * 257
+    cv2.imwrite(str(path), values, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(UserError, match=r"w\.jp2: not an image that can be decoded"):
+        read_rgb(path)
+    assert capfd.readouterr().err == ""
 
 
 def test_colours_of_another_kind_are_refused(tmp_path):
