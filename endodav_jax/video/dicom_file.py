@@ -11,7 +11,7 @@ import numpy as np
 from endodav_jax.errors import UserError
 from endodav_jax.video.dicom_frames import decoded_frames
 from endodav_jax.video.dicom_header import DicomHeader, discreet, read_header, video_part
-from endodav_jax.video.dicom_pixels import to_rgb
+from endodav_jax.video.dicom_pixels import Windows, to_rgb
 from endodav_jax.video.frames import SQUARE, Frame, FrameSource, Reading, ReadingStopped
 from endodav_jax.video.header import DEFAULT_FPS
 from endodav_jax.video.image_files import LARGEST_IMAGE
@@ -228,13 +228,15 @@ def _frames_of(path: Path, header: DicomHeader, count: int) -> Iterator[np.ndarr
 
     described = Dataset()
     pixels = decoded_frames(path, header.frames, described)
-    for _ in range(count):
+    windows: Windows | None = None
+    for index in range(count):
         try:
             with discreet():
                 values = next(pixels, None)
                 if values is None:
                     return
-                rgb = to_rgb(values, described)
+                windows = windows or Windows(path, described)
+                rgb = to_rgb(values, windows.of(index))
         except Exception:  # decoders raise all kinds of errors, and quote what they read
             raise UserError(f"{path}: {_DAMAGED}") from None
         if header.flip:

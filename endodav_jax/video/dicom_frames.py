@@ -4,7 +4,7 @@ import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -59,21 +59,35 @@ def decoded_frames(path: Path, frames: int, described) -> Iterator[np.ndarray]:
     from pydicom import dcmread
     from pydicom.pixels import iter_pixels
 
-    tags = ["PhotometricInterpretation"]
+    tags = ["BitsAllocated", "BitsStored", "HighBit", "PhotometricInterpretation"]
     values = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
     syntax = values.file_meta.TransferSyntaxUID
+    shift = _lowest_bit(values) if not syntax.is_encapsulated else 0
+    how: dict[str, Any] = {"number_of_frames": frames} | ({"correct_unused_bits": False} if shift else {})
     if syntax.is_deflated:  # pydicom finds frames in a file only if it is not compressed as a whole
         whole = dcmread(path, force=True)
         described.update(whole.group_dataset(0x0028))
-        decode = functools.partial(iter_pixels, whole, number_of_frames=frames)
+        decode = functools.partial(iter_pixels, whole, **how)
     else:
-        decode = functools.partial(iter_pixels, path, ds_out=described, number_of_frames=frames)
+        decode = functools.partial(iter_pixels, path, ds_out=described, **how)
     if values.get("PhotometricInterpretation") == _SUBSAMPLED and not syntax.is_encapsulated:
         # After the first frame pydicom's iterator takes the others for RGB, which are longer.
         for index in range(frames):
             yield from decode(indices=[index])
+    elif shift:
+        unused = int(values.BitsAllocated) - int(values.BitsStored)
+        for frame in decode():
+            yield frame << (unused - shift) >> unused
     else:
         yield from decode()
+
+
+def _lowest_bit(values) -> int:
+    """Returns how many bits lie below each value: none today, but older files have values at the upper end."""
+    allocated, stored, high = (values.get(keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
+    if None in (allocated, stored, high) or not 0 < stored <= high + 1 <= allocated:
+        return 0
+    return high + 1 - stored
 
 
 def _frames_of_length(length: int, values, announced: int) -> int:

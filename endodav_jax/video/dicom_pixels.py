@@ -1,8 +1,55 @@
 """Decoded DICOM pixels as 8-bit RGB."""
 
+from pathlib import Path
+
 import numpy as np
 
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_WINDOWS = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+}
 _GREY = ("MONOCHROME1", "MONOCHROME2")
+
+
+class Windows:
+    """How each frame of a file is to be shown: enhanced files give windows in groups for all frames and for each."""
+
+    def __init__(self, path: Path, described):
+        """Reads the groups of a file of grey.
+
+        Args:
+          described: the data set with the pixels' attributes (group 0028), which are for all frames.
+        """
+        self._described = described
+        self._shared: dict = {}
+        self._each: list[dict] = []
+        if described.get("PhotometricInterpretation") not in _GREY:
+            return
+        from pydicom import dcmread
+
+        values = dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_GROUPS])
+        shared, each = ([_windows_in(group) for group in values.get(keyword) or []] for keyword in _GROUPS)
+        self._shared, self._each = (shared[0] if shared else {}), each
+
+    def of(self, index: int):
+        """Returns the attributes of a frame."""
+        own = self._shared | (self._each[index] if index < len(self._each) else {})
+        if not own:
+            return self._described
+        described = type(self._described)(self._described)
+        for keyword, value in own.items():
+            setattr(described, keyword, value)
+        return described
+
+
+def _windows_in(group) -> dict:
+    """Returns what a functional group says about windows, the first where there are several."""
+    found: dict = {}
+    for sequence, keywords in _WINDOWS.items():
+        for item in (group.get(sequence) or [])[:1]:
+            found |= {keyword: item[keyword].value for keyword in keywords if keyword in item}
+    return found
 
 
 def to_rgb(values: np.ndarray, described) -> np.ndarray:

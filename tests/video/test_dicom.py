@@ -137,6 +137,48 @@ def test_a_window_is_applied_to_rescaled_values(tmp_path):
     assert np.abs(frame.rgb[..., 0] - expected).max() <= 1
 
 
+def _group(values, **attributes):
+    """Returns a functional group with a window, and with what else is named."""
+    group = pydicom.Dataset()
+    window, rescale = pydicom.Dataset(), pydicom.Dataset()
+    window.WindowCenter, window.WindowWidth = values
+    group.FrameVOILUTSequence = [window]
+    if attributes:
+        for keyword, value in attributes.items():
+            setattr(rescale, keyword, value)
+        group.PixelValueTransformationSequence = [rescale]
+    return group
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_windows_of_all_frames_and_of_each_are_applied(tmp_path, deflated):
+    values = np.tile(np.arange(64 * 80, dtype=np.uint16).reshape(1, 64, 80), (3, 1, 1))
+    syntax = DeflatedExplicitVRLittleEndian if deflated else ExplicitVRLittleEndian
+    told = {"syntax": syntax, "WindowCenter": "9000", "WindowWidth": "10"}
+    shared = _group(("1000.5", "1001"), RescaleSlope="2", RescaleIntercept="-100")
+    each = [pydicom.Dataset(), _group(("2000.5", "2001")), pydicom.Dataset()]
+    path = write_frames(tmp_path / "w.dcm", values, SharedFunctionalGroupsSequence=[shared],
+                        PerFrameFunctionalGroupsSequence=each, **told)  # fmt: skip
+    frames = list(open_source(str(path)))
+    for frame, (low, width) in zip(frames, [(500, 1000), (1000, 2000), (500, 1000)], strict=True):
+        expected = np.clip((2.0 * values[0] - 100 - low) / width, 0, 1) * 255
+        assert np.abs(frame.rgb[..., 0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (10, 13), (12, 11)])
+def test_values_may_lie_in_the_upper_bits(tmp_path, stored, high, signed):
+    ramp = np.linspace(0, 2**stored - 1, 64 * 80).reshape(1, 64, 80).round().astype(np.int64)
+    placed = (ramp - signed * 2 ** (stored - 1)) << (high + 1 - stored)
+    placed = placed & (2 ** (high + 1) - 1) | 1 << high + 1 if high < 15 else placed  # overlays were kept above
+    path = write_frames(tmp_path / "g.dcm", placed.astype(np.uint16), BitsStored=stored, PixelRepresentation=signed)
+    data = pydicom.dcmread(path)
+    data.HighBit = high
+    data.save_as(path)
+    (frame,) = open_source(str(path))
+    assert np.abs(frame.rgb[..., 0] - np.linspace(0, 255, 64 * 80).reshape(64, 80)).max() <= 1
+
+
 def test_a_palette_is_applied(tmp_path):
     values = np.tile(np.arange(4, dtype=np.uint8), (1, 64, 20))
     colours = np.array([[0, 0, 0], [255, 0, 0], [0, 200, 0], [10, 20, 30]], np.uint16)
