@@ -22,7 +22,7 @@ class Pages:
     Attributes:
       numbers: indices of the frames among all images in the file, in the order in which they are read.
       left_out: how many other images there are, including smaller copies.
-      contiguous: the file is ImageJ's, which describes only the first of many images and stores the others after it.
+      contiguous: the file describes only the first of many images and stores the others after it, as ImageJ does.
       channels: how many consecutive numbers make up a frame, one for each colour.
     """
 
@@ -73,16 +73,14 @@ def seconds_of_pages(path: Path, pages: Pages) -> list[float] | None:
 
 
 def contiguous_frames(path: Path) -> Iterator[np.ndarray]:
-    """Yields the images [H, W] or [H, W, C] of an ImageJ file that describes only its first one."""
+    """Yields the images [H, W, C] of a file that describes only its first one."""
     with tifffile.TiffFile(path) as file:
         axes, page = file.series[0].axes, file.pages.first
     values: np.ndarray = tifffile.memmap(path, mode="r", series=0)
-    if axes.endswith("CYX") and values.shape[-3] == 3:
-        values = np.moveaxis(values, -3, -1)
-    elif not axes.endswith("S"):
-        values = values[..., None]
-    for frame in values.reshape(-1, *values.shape[-3:]):
-        yield bright_is_high(frame, page)
+    colour = "C" if "C" in axes and values.shape[axes.index("C")] == 3 else "S"
+    values = np.moveaxis(values, axes.index(colour), -1) if colour in axes else values[..., None]
+    for place in np.ndindex(values.shape[:-3]):
+        yield bright_is_high(values[place], page)
 
 
 def _tiff_pages(path: Path) -> Pages:
@@ -94,7 +92,7 @@ def _tiff_pages(path: Path) -> Pages:
         others = int(np.prod([length for axis, length in shape.items() if axis not in "YXS"], dtype=np.int64))
         if others == 1 and channels != 3:  # a row of images along an unnamed axis
             others, channels = channels, 1
-        alone = file.is_imagej and len(pages) == 1
+        alone = (file.is_imagej or file.is_shaped) and len(pages) == 1
         if alone and others * channels > 1 and series is not None and series.dataoffset is not None:
             _check_channels(path, channels)
             return Pages(tuple(range(others)), contiguous=True)

@@ -83,6 +83,37 @@ def test_channels_in_pages_are_colour_or_are_refused(tmp_path):
         open_source(str(tmp_path / "c2.tif"))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "form", ["imagej", "imagej white", "imagej colour", "grey", "rgb", "planes", "CTYX", "TCYX", "ZCTYX", "volume"]
+)
+def test_images_that_follow_the_only_one_described_are_read(tmp_path, form, kind):
+    stack = np.stack(PICTURES).astype(kind) * (257 if kind == np.uint16 else 1)
+    grey, planes = stack[..., 0].copy(), np.moveaxis(stack, -1, 1).copy()
+    named = {
+        "CTYX": planes.swapaxes(0, 1).copy(),
+        "TCYX": planes,
+        "ZCTYX": planes.reshape(2, 4, 3, 64, 80).swapaxes(1, 2).copy(),
+    }
+    values, how = {
+        "imagej": (grey, {"imagej": True}),
+        "imagej white": (~grey, {"imagej": True, "photometric": "miniswhite"}),
+        "imagej colour": (planes, {"imagej": True, "metadata": {"axes": "TCYX"}}),
+        "grey": (grey, {"photometric": "minisblack"}),
+        "rgb": (stack, {"photometric": "rgb"}),
+        "planes": (planes, {"photometric": "rgb", "planarconfig": "separate"}),
+        "volume": (grey, {"photometric": "minisblack", "volumetric": True}),
+    }.get(form) or (named[form], {"photometric": "minisblack", "metadata": {"axes": form}})
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, values, truncate=True, **how)
+    with tifffile.TiffFile(path) as file:
+        assert len(file.pages) == 1
+    shown = [frame.rgb for frame in open_source(str(path))]
+    single = form in ("imagej", "imagej white", "grey", "volume")
+    meant = np.repeat(np.stack(PICTURES)[..., :1], 3, axis=-1) if single else PICTURES
+    np.testing.assert_array_equal(shown, meant)
+
+
 @pytest.mark.parametrize("axes", ["CTYX", "TCYX", "ZCTYX", "CYX"])
 @pytest.mark.parametrize("form", ["ome", "named"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
