@@ -1,5 +1,7 @@
 """The words of an evaluation: what was measured, on which list, beside the paper's figures."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,14 @@ def test_the_list_and_the_alignment_are_said(tmp_path):
     said = " ".join(about_lines(measured(tmp_path)))
     assert "test_files, 8 sequences" in said
     assert "scale_shift, fitted once per sequence" in said
+
+
+def test_depth_that_was_steadied_is_said_to_be(tmp_path):
+    results = measured(tmp_path)
+    assert "--steady" not in " ".join(about_lines(results))
+    steadied = dataclasses.replace(results.config, predictions="", steady=True)
+    said = " ".join(about_lines(dataclasses.replace(results, config=steadied)))
+    assert "steadied along the camera's path (--steady)" in said
 
 
 def test_frames_without_ground_truth_are_counted(tmp_path):
