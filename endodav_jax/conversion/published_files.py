@@ -1,6 +1,7 @@
 """Converts published weights, a file or a training folder, to the networks' parameters and back, in memory."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import jax
@@ -21,6 +22,7 @@ DEFAULT_LAYERS = 18
 OUTPUT_KEY = "output"  # in the header of a safetensors file written here: what the network's output is
 
 _NOTHING_OF_A_NETWORK = ("adam",)
+_METRIC = re.compile(r"(?<![a-z])metric(?![a-z])")  # a word of a file's name: not "photometric" or "metrics"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _stated_output(file: WeightsFile) -> OutputKind:
     """What the file says about its output: in its header if written here, in its name if published."""
     if OUTPUT_KEY in file.metadata:
         return "metric_depth" if file.metadata[OUTPUT_KEY] == "metric_depth" else "disparity"
-    return "metric_depth" if "metric" in file.path.stem.lower() else "disparity"
+    return "metric_depth" if _METRIC.search(file.path.stem.lower()) else "disparity"
 
 
 def _read_depth(

@@ -31,6 +31,8 @@ _MOTION_KEYS = {
 _ADAPTED_LAYER = re.compile(r"(pretrained\.blocks\.\d+\.mlp\.fc[12]\.)(?!weight$|bias$)\w+$")
 _ADAPTED_MOTION = re.compile(r"head\.motion_modules\..*\.ff\.net\.2\.(?!weight$|bias$)\w+$")
 _WIDTH_KEYS = ("pretrained.pos_embed", "pretrained.cls_token", "pretrained.norm.weight", "pretrained.norm.bias")
+# Names of files that tell Depth Anything's versions apart, whose keys are the same.
+_VERSION = re.compile(r"(?<![a-z])(depth_?anything_?)?v2(?![a-z0-9])|depth_anything_vit[sbl]14")
 # (blocks of each stage, with bottleneck) -> layers, of the published ones.
 _RESNETS: dict[tuple[tuple[int, ...], bool], int] = {
     (size.blocks, size.bottleneck): layers for layers, size in RESNETS.items() if size.widths == ResNetSize.widths
@@ -175,7 +177,7 @@ def _choose_family(found: KeyTraits, name: str, family: str | None) -> tuple[Fam
             )
         return FAMILIES[family], ()
     chosen = next(claimant for claimant in allowed if claims[claimant] == "likely")
-    if found.plain and not found.video and not re.search(r"v2|depth_anything_vit[sbl]14", found.file):
+    if found.plain and not found.video and not _VERSION.search(found.file):
         return FAMILIES[chosen], (
             "Depth Anything V1 and V2 have the same keys and the file's name does not tell them apart: taken as V2; "
             "if it is V1, convert it with --family endodac",

@@ -133,6 +133,22 @@ def test_other_precisions_become_float32(tmp_path, dtype):
         np.testing.assert_array_equal(written[name], value.astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("metric_video_depth_anything_vitt.pth", "metric_depth"),
+        ("Video-Metric.v1.pth", "metric_depth"),
+        ("endodav_photometric.pth", "disparity"),
+        ("geometric.pth", "disparity"),
+        ("metrics_best.pth", "disparity"),
+    ],
+)
+def test_metric_weights_are_told_by_a_whole_word_of_the_files_name(tmp_path, name, output):
+    found = read_published(write_pth(tmp_path / name, state_dict_of(VDA)))
+    assert found.config.output == output
+    assert any("depth in metres" in note for note in found.notes) == (output == "metric_depth")
+
+
 def test_image_weights_of_the_second_version_give_a_video_network_whose_motion_modules_do_nothing(tmp_path):
     state = state_dict_of(DEPTH_ANYTHING)
     found = read_published(write_pth(tmp_path / "depth_anything_v2_vitt.pth", state))

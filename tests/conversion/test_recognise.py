@@ -84,6 +84,9 @@ def test_depth_anythings_versions_differ_in_the_name_of_the_file_alone(depth_any
     unnamed = recognise_depth(depth_anything, "w.pth")
     assert unnamed.config == DepthModelConfig.vda("vits")
     assert "--family endodac" in unnamed.notes[0]
+    for other in ("endo_conv2.pth", "run_v21.pth"):
+        assert "does not tell them apart" in recognise_depth(depth_anything, other).notes[0]
+    assert recognise_depth(depth_anything, "DepthAnythingV2-s.pth").notes == ()
     chosen = recognise_depth(depth_anything, "w.pth", family="endodac")
     assert chosen.config == images
     assert chosen.notes == ()
