@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
+from numpy.typing import ArrayLike
 
 from endodav_jax.checkpoints.card import Card
 from endodav_jax.choices import Precision
 from endodav_jax.errors import UserError
 from endodav_jax.inference import programs
 from endodav_jax.inference.alignment import MaskOf, OnOverlap, WindowAligner, WindowLog
-from endodav_jax.inference.frame_checks import checked_frame
+from endodav_jax.inference.frame_checks import checked_frame, checked_mask
 from endodav_jax.inference.frame_input import FrameInput
 from endodav_jax.inference.network import JaxNetwork, Network
 from endodav_jax.inference.prefetch import prefetch
@@ -71,7 +72,7 @@ class DepthEstimator:
         self,
         frames: UInt8[np.ndarray, "N H W 3"] | Iterable[UInt8[np.ndarray, "H W 3"]],
         align: AlignRule = "endodav",
-        view_mask: Bool[np.ndarray, "H W"] | None = None,
+        view_mask: ArrayLike | None = None,
     ) -> Float32[np.ndarray, "N H W"]:
         """Disparity of every frame of a video that fits in memory; see `iter_infer`.
 
@@ -87,7 +88,7 @@ class DepthEstimator:
         self,
         frames: UInt8[np.ndarray, "N H W 3"] | Iterable[UInt8[np.ndarray, "H W 3"]],
         align: AlignRule = "endodav",
-        view_mask: Bool[np.ndarray, "H W"] | None = None,
+        view_mask: ArrayLike | None = None,
     ) -> Float32[np.ndarray, "N H W"]:
         """Depth of every frame of a video that fits in memory: the result of `infer` in the configured depth range.
 
@@ -97,14 +98,15 @@ class DepthEstimator:
         Raises:
           UserError: no frames, or see `iter_infer`.
         """
-        depth = self.config.depth(self.infer(frames, align, view_mask))
-        return depth if view_mask is None else np.where(view_mask, depth, np.float32(0))
+        inside = checked_mask(view_mask)
+        depth = self.config.depth(self.infer(frames, align, inside))
+        return depth if inside is None else np.where(inside, depth, np.float32(0))
 
     def iter_infer(
         self,
         frames: Iterable[UInt8[np.ndarray, "H W 3"]],
         align: AlignRule = "endodav",
-        view_mask: Bool[np.ndarray, "H W"] | None = None,
+        view_mask: ArrayLike | None = None,
         on_window: Callable[[WindowLog], None] | None = None,
         mask_of: MaskOf | None = None,
         on_overlap: OnOverlap = lambda frame, earlier, later: None,
@@ -114,8 +116,8 @@ class DepthEstimator:
         Args:
           frames: RGB, all of one size, read once and in order by a thread that runs a few frames ahead.
           align: how windows overlap and are aligned; ignored for networks that process frames independently.
-          view_mask: the visible pixels.  Hidden pixels do not affect the network or the fits, and their disparity
-            is 0.
+          view_mask: [H, W], true (or any number but 0) where a pixel is visible.  Hidden pixels do not affect the
+            network or the fits, and their disparity is 0.
           on_window: called with each window's scale and shift, before its frames are yielded.
           mask_of: returns the mask of a frame that was read (see `RecentMasks`): the network sees the whole frame, but
             only pixels inside the mask are used in the fits.
@@ -127,25 +129,26 @@ class DepthEstimator:
           fitted.
 
         Raises:
-          UserError: frames that are not uint8 RGB or change their size, a mask of another size, or an
-            unknown rule.  Errors raised by `frames` itself propagate when they are reached.
+          UserError: frames that are not uint8 RGB or change their size, a mask of another size or of something
+            else than numbers, or an unknown rule.  Errors raised by `frames` itself propagate when they are reached.
         """
         if align not in ALIGN_RULES:
             raise UserError(f"align: {align!r} is not one of {', '.join(ALIGN_RULES)}")
-        checked = prefetch(_checked(frames, view_mask), PREFETCHED_FRAMES)
+        inside = checked_mask(view_mask)
+        checked = prefetch(_checked(frames, inside), PREFETCHED_FRAMES)
         if self.config.family_entry.windows:
-            disparities = self._aligned(checked, align, view_mask, on_window, mask_of, on_overlap)
+            disparities = self._aligned(checked, align, inside, on_window, mask_of, on_overlap)
         else:
-            disparities = self._frame_by_frame(checked, view_mask)
+            disparities = self._frame_by_frame(checked, inside)
         try:
             for number, disparity in disparities:
-                if view_mask is not None:
-                    disparity[~view_mask] = 0
+                if inside is not None:
+                    disparity[~inside] = 0
                 yield number, disparity
         finally:
             checked.close()
 
-    def stream(self, view_mask: Bool[np.ndarray, "H W"] | None = None) -> DepthStream:
+    def stream(self, view_mask: ArrayLike | None = None) -> DepthStream:
         """Returns a new stream for a live source: `stream.push(frame)` returns its disparity without looking ahead."""
         return DepthStream(self.network, view_mask)
 

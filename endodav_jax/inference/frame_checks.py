@@ -1,9 +1,12 @@
-"""Validation of frames, with one-line errors."""
+"""Validation of frames and masks, with one-line errors."""
 
 import numpy as np
 from jaxtyping import Bool
+from numpy.typing import ArrayLike
 
 from endodav_jax.errors import UserError
+
+_MASK_CURE = "give an array [height, width] of booleans or numbers, 0 where a pixel is hidden"
 
 
 def checked_frame(
@@ -36,3 +39,21 @@ def checked_frame(
             f"{frame.shape[1]}x{frame.shape[0]}; give a mask of the same size"
         )
     return frame
+
+
+def checked_mask(view_mask: ArrayLike | None) -> Bool[np.ndarray, "H W"] | None:
+    """Returns the visible pixels as booleans: those that are not 0, as in an image of a mask; None is passed on.
+
+    Raises:
+      UserError: it is not an array [height, width] of numbers or booleans, or some are NaN.
+    """
+    if view_mask is None:
+        return None
+    try:
+        mask = np.asarray(view_mask)
+    except ValueError as error:  # lists of different lengths
+        raise UserError(f"view_mask: is no array ({error}); {_MASK_CURE}") from error
+    if mask.ndim != 2 or mask.dtype.kind not in "biuf" or np.isnan(mask).any():
+        what = "has NaN" if mask.dtype.kind == "f" and mask.ndim == 2 else f"{mask.dtype} of shape {mask.shape}"
+        raise UserError(f"view_mask: {what}; {_MASK_CURE}")
+    return mask if mask.dtype == bool else mask != 0

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int, UInt8
+from jaxtyping import Array, Float32, Int, UInt8
+from numpy.typing import ArrayLike
 
 from endodav_jax.inference import programs
-from endodav_jax.inference.frame_checks import checked_frame
+from endodav_jax.inference.frame_checks import checked_frame, checked_mask
 from endodav_jax.inference.frame_input import FrameInput
 from endodav_jax.models import DepthModelConfig, window_network
 from endodav_jax.models.dpt import FrameFeatures
@@ -144,16 +145,20 @@ def encode_frame(params: dict, image: Float32[Array, "1 h w 3"], *, config: Dept
 class DepthStream:
     """Disparity of the frames of a live source, each computed from itself and the frames before it."""
 
-    def __init__(self, network: "Network", view_mask: Bool[np.ndarray, "H W"] | None = None):
+    def __init__(self, network: "Network", view_mask: ArrayLike | None = None):
         """Starts before the first frame.  `DepthEstimator.stream` is the usual way here.
 
         Args:
           network: runs the network.
-          view_mask: the visible pixels; the others do not affect the network and get disparity 0.
+          view_mask: [H, W], true (or any number but 0) where a pixel is visible; the others do not affect the network
+            and get disparity 0.
+
+        Raises:
+          UserError: the mask is not an array [H, W] of numbers or booleans.
         """
         self._network = network
-        self._view_mask = view_mask
-        self._network_input = FrameInput(network.config, view_mask)
+        self._view_mask = checked_mask(view_mask)
+        self._network_input = FrameInput(network.config, self._view_mask)
         self._shape: tuple[int, ...] | None = None
         self._state: object = None  # the last state returned by the network's `stream_step`
         self._step = 0

@@ -136,6 +136,39 @@ def test_outside_the_view_nothing_counts(estimator):
     assert (value[:, view_mask] > 0).any()
 
 
+@pytest.mark.parametrize("kind", ["0 and 255", "0 and 1", "float", "list"])
+def test_masks_of_numbers_hide_where_they_are_zero(estimator, kind):
+    frames = moving_frames(3, *FRAME_SHAPE)
+    view_mask = np.hypot(*np.ogrid[-19.5:20, -24.5:25]) < 20
+    expected = estimator.infer(frames, view_mask=view_mask)
+    given = {
+        "0 and 255": view_mask.astype(np.uint8) * np.uint8(255),
+        "0 and 1": view_mask.astype(np.uint8),
+        "float": view_mask * 0.5,
+        "list": view_mask.tolist(),
+    }[kind]
+    np.testing.assert_array_equal(estimator.infer(frames, view_mask=given), expected)
+    np.testing.assert_array_equal(
+        estimator.infer_depth(frames, view_mask=given), estimator.infer_depth(frames, view_mask=view_mask)
+    )
+    live, live_of_numbers = estimator.stream(view_mask), estimator.stream(given)
+    np.testing.assert_array_equal(live_of_numbers.push(frames[0]), live.push(frames[0]))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.ones((*FRAME_SHAPE, 3), np.uint8), np.full(FRAME_SHAPE, "x"), [[1, 0], [1]], np.full(FRAME_SHAPE, np.nan)],
+)
+def test_what_is_no_mask_is_refused(estimator, given):
+    for call in (
+        lambda: estimator.infer(moving_frames(1, *FRAME_SHAPE), view_mask=given),
+        lambda: estimator.infer_depth(moving_frames(1, *FRAME_SHAPE), view_mask=given),
+        lambda: estimator.stream(given),
+    ):
+        with pytest.raises(UserError, match=r"^view_mask: .*0 where a pixel is hidden$"):
+            call()
+
+
 def test_bfloat16_is_near_float32(estimator):
     frames = moving_frames(5, *FRAME_SHAPE)
     half = DepthEstimator(small_config("endodav"), small_params("endodav"), precision="bfloat16").infer(frames)
