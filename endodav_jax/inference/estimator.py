@@ -185,9 +185,12 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _checked(frames: Iterable[np.ndarray], view_mask: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Yields the frames after checking that they are valid for `iter_infer`."""
+    """Yields copies of the frames after checking that they are valid for `iter_infer`.
+
+    Copies, because several are held at a time, and a source may write each frame into the same array.
+    """
     shape = None
     for number, given in enumerate(frames):
         frame = checked_frame(given, number, shape, view_mask)
         shape = frame.shape
-        yield frame
+        yield frame.copy()

@@ -193,6 +193,7 @@ def test_endodac_goes_frame_by_frame():
     [
         ([], "none"),
         (np.zeros((3, 40, 50, 3), np.float32), "frame 0: float32"),
+        (np.zeros((3, 0, 50, 3), np.uint8), r"frame 0: uint8 of shape \(0, 50, 3\)"),
         (np.zeros((3, 40, 50), np.uint8), r"frame 0: uint8 of shape \(40, 50\)"),
         ([np.zeros((40, 50, 3), np.uint8), np.zeros((50, 40, 3), np.uint8)], "frame 1: 40x50"),
     ],
@@ -209,6 +210,20 @@ def test_an_unknown_rule_and_a_mask_of_another_size_are_refused(estimator):
         estimator.infer(frames, "vdb")
     with pytest.raises(UserError, match="view_mask: 3x2"):
         estimator.infer(frames, view_mask=np.ones((2, 3), bool))
+
+
+@pytest.mark.parametrize("family", ["endodav", "endodac"])
+def test_a_source_may_write_every_frame_into_the_same_array(family):
+    estimator = DepthEstimator(small_config(family), small_params(family))
+    frames = moving_frames(12, *FRAME_SHAPE)
+
+    def reusing():
+        buffer = np.empty_like(frames[0])
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    np.testing.assert_array_equal(estimator.infer(reusing()), estimator.infer(frames))
 
 
 def test_an_error_of_the_source_comes_through(estimator):
