@@ -61,9 +61,10 @@ def whole_file(path: Path | str, overwrite: bool = True, keep: bool = False) -> 
         yield part
         if keep and path.exists():
             return
-        if not part.is_dir():
-            _let_others_read(part)
-        elif path.exists():  # a folder cannot be moved onto a file, nor onto a folder that is not empty
+        for file in part.rglob("*") if part.is_dir() else [part]:
+            if not file.is_dir() and not file.is_symlink():
+                _let_others_read(file)
+        if part.is_dir() and path.exists():  # a folder cannot be moved onto a file, nor onto a folder that is not empty
             os.replace(path, before)
         try:
             os.replace(part, path)

@@ -41,6 +41,17 @@ def test_a_file_may_be_read_by_whom_the_umask_says_whatever_its_writer_does(tmp_
     assert (tmp_path / "private").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_the_files_of_a_folder_may_be_read_by_whom_the_umask_says(tmp_path):
+    (tmp_path / "plain").touch()
+    with whole_file(tmp_path / "model") as part:
+        (part / "weights").mkdir(parents=True)
+        for name in ("origin.safetensors", "weights/array"):
+            (part / name).touch(mode=0o600)
+    files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert len(files) == 2
+    assert {path.stat().st_mode for path in files} == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_an_interrupted_file_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="half way"), whole_file(tmp_path / "depth.npz") as part:
         part.write_bytes(b"half")
