@@ -21,13 +21,19 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything the job w
 JOBS = ("describe", "infer", "pretrain", "train", "evaluate", "quickstart")
 
 
-def run(_) -> int:
-    """Builds the configuration, runs its job and returns the exit code."""
+def run(argv: list[str]) -> int:
+    """Builds the configuration, runs its job and returns the exit code.
+
+    Args:
+      argv: the program, and the words of the command line that belong to no flag.
+    """
     process.set_up()
-    return exit_code("endodav_jax", _run_job)
+    return exit_code("endodav_jax", lambda: _run_job(argv[1:]))
 
 
-def _run_job() -> int | None:
+def _run_job(words: list[str]) -> int | None:
+    if words:
+        raise UserError(f"{words[0]}: is no option; write --{words[0]}, or --OPTION={words[0]} if it is a value")
     config, workdir = _arguments()
     job = importlib.import_module(f"endodav_jax.jobs.{config.job}")
     return job.run_config(config, workdir)

@@ -50,6 +50,10 @@ def run_main(*arguments: str) -> subprocess.CompletedProcess:
             "config.infer.align: no such field; did you mean config.infer.windows?",
         ),
         ((f"--config={CONFIG}", "--workdir=x", "--config.model.preset=vitx"), "config.model.preset: 'vitx' is not one"),
+        (
+            (f"--config={CONFIG}", "--workdir=x", "config.train.steps=200"),
+            "endodav_jax: config.train.steps=200: is no option; write --config.train.steps=200, or",
+        ),
         (("--config=configs/smoke.py", f"--workdir={CONFIG}"), "is a file); choose another one"),
         (
             ("--config=quickstrt", "--workdir=x"),
