@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.card import Card, config_from_json
 from endodav_jax.conversion.names import params_from_torch, torch_from_params
+from endodav_jax.conversion.published_files import refuse_non_finite
 from endodav_jax.conversion.weights_file import WeightsFile, read_weights_file
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of_weights, whole_file
@@ -77,6 +78,7 @@ def apply_adapter(config: DepthModelConfig, params: dict, path: Path | str) -> t
     file = read_weights_file(path)
     if not is_adapter(file):
         raise UserError(f"{path}: not an adapter file; make one with `endodav export --what adapter`")
+    refuse_non_finite(file)
     try:
         adapted = config_from_json(json.loads(file.metadata["model"]))
         card = Card.from_json(json.loads(file.metadata["card"]))

@@ -128,14 +128,21 @@ def with_list_indices(tree):
 
 
 def load_origin(folder: Path | str) -> Origin | None:
-    """Returns what a conversion kept besides the parameters; None for weights that were trained here."""
+    """Returns what a conversion kept besides the parameters; None for weights that were trained here.
+
+    Raises:
+      UserError: the file is damaged.
+    """
     path = Path(folder) / ORIGIN_NAME
     if not path.is_file():
         return None
     tensors: dict[str, dict[str, np.ndarray]] = {}
-    with safetensors.safe_open(path, framework="numpy") as stored:
-        order = json.loads(stored.metadata()["order"])
-        for key in stored.keys():  # noqa: SIM118 (the file is no mapping)
-            file, name = key.split("/", 1)
-            tensors.setdefault(file, {})[name] = stored.get_tensor(key)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as stored:
+            order = json.loads(stored.metadata()["order"])
+            for key in stored.keys():  # noqa: SIM118 (the file is no mapping)
+                file, name = key.split("/", 1)
+                tensors.setdefault(file, {})[name] = stored.get_tensor(key)
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is damaged; convert or copy {folder} again") from error
     return Origin(order, tensors)

@@ -4,6 +4,7 @@ import functools
 import re
 from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
 from flax import traverse_util
 
@@ -22,6 +23,7 @@ def read_params(state_dict: Mapping[str, np.ndarray], expected: dict, rules: lis
     unused = {name for name in state_dict if not IGNORED.match(name)}
     missing: list[str] = []
     misshapen: list[str] = []
+    not_floating: list[str] = []
     filled: dict[Path, np.ndarray] = {}
     for path, target in traverse_util.flatten_dict(expected).items():
         leaf, names = _names_of(path, rules)
@@ -31,11 +33,19 @@ def read_params(state_dict: Mapping[str, np.ndarray], expected: dict, rules: lis
             missing.append(names[0])
             continue
         array = np.asarray(state_dict[present[-1]])  # PyTorch loads aliases in turn, so the last one wins
+        if array.dtype.kind != "f" and array.dtype != ml_dtypes.bfloat16:
+            not_floating.append(f"{present[-1]} {array.dtype}")
+            continue
         wanted = leaf.write(np.empty(target.shape, bool)).shape
         if array.shape != wanted:
             misshapen.append(f"{present[-1]} {list(array.shape)} instead of {list(wanted)}")
             continue
         filled[path] = np.ascontiguousarray(leaf.read(array), target.dtype)
+    if not_floating:
+        raise UserError(
+            f"{source}: {len(not_floating)} parameters are not floating-point numbers, such as {not_floating[0]}; give "
+            "weights that are not quantised"
+        )
     if missing or unused or misshapen:
         lists = {"missing": missing, "unused": sorted(unused), "misshapen": misshapen}
         told = "; ".join(f"{what} ({len(names)}): {', '.join(names)}" for what, names in lists.items() if names)

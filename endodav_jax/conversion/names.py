@@ -14,9 +14,20 @@ from endodav_jax.models.config import DepthModelConfig
 POSITION_NAME = "pretrained.pos_embed"
 
 
-def with_common_names(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """A depth network's state dict with its encoder called `pretrained`; EndoDAC's own program calls it `encoder`."""
-    return {re.sub(r"^encoder\.", "pretrained.", name): array for name, array in state_dict.items()}
+def with_common_names(state_dict: Mapping[str, Any], source: str = "state dict") -> dict[str, Any]:
+    """A depth network's state dict with its encoder called `pretrained`; EndoDAC's own program calls it `encoder`.
+
+    Raises:
+      UserError: there are tensors under both names, of which one would be dropped.
+    """
+    common = {name: re.sub(r"^encoder\.", "pretrained.", name) for name in state_dict}
+    twice = [name for name, new in common.items() if name != new and new in state_dict]
+    if twice:
+        raise UserError(
+            f"{source}: {twice[0]} and {common[twice[0]]} are one parameter ({len(twice)} such pairs); "
+            "save only the network that is meant"
+        )
+    return {common[name]: array for name, array in state_dict.items()}
 
 
 def params_from_torch(
@@ -33,7 +44,7 @@ def params_from_torch(
       UserError: one line that lists every tensor that is missing, unused or of another shape.
     """
     expected = abstract_params(config)
-    state_dict = with_common_names(state_dict)
+    state_dict = with_common_names(state_dict, source)
     _refuse_other_position_grids(state_dict, expected, source)
     return read_params(state_dict, expected, config.family_entry.tensor_names(config), source)
 

@@ -80,7 +80,7 @@ def read_published(source: Path | str, family: str | None = None, output: Output
     if source.is_dir():
         return _read_folder(source, family, output)
     file = read_weights_file(source)
-    _refuse_non_finite(file)
+    refuse_non_finite(file)
     if recognise.is_resnet(file.tensors):
         return _read_resnet(file)
     return _read_depth(file, family, DEPTH_FILE in source.stem, output)
@@ -123,7 +123,7 @@ def _stated_output(file: WeightsFile) -> OutputKind:
 def _read_depth(
     file: WeightsFile, family: str | None, of_checkpoint: bool, output: OutputKind | None = None
 ) -> Published:
-    tensors = names.with_common_names(file.tensors)
+    tensors = names.with_common_names(file.tensors, file.name)
     found = recognise.recognise_depth(tensors, file.name, family, of_checkpoint)
     config, notes = found.config, [*file.notes, *found.notes]
     origin = _origin({DEPTH_FILE: file})
@@ -213,7 +213,7 @@ def _read_folder(folder: Path, family: str | None, output: OutputKind | None) ->
         raise UserError(f"{folder}: has no {DEPTH_FILE}.pth; name the folder that holds it (such as models/weights_19)")
     files = {name: read_weights_file(path) for name, path in paths.items() if name in known}
     for file in files.values():
-        _refuse_non_finite(file)
+        refuse_non_finite(file)
     depth, errors = None, []
     try:
         depth = _read_depth(files[DEPTH_FILE], family, True, output)
@@ -272,12 +272,15 @@ def _plain_entries(entries: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in entries.items() if isinstance(value, (bool, int, float, str))}
 
 
-def _refuse_non_finite(file: WeightsFile) -> None:
+def refuse_non_finite(file: WeightsFile) -> None:
+    """Raises `UserError` if a tensor has NaN or infinity, or numbers that are infinite as float32."""
     for name, value in file.tensors.items():
         if value.dtype.kind == "f" or value.dtype == ml_dtypes.bfloat16:
-            wide = value.astype(np.float32) if value.dtype.itemsize < 4 else value
-            if not np.isfinite(wide).all():
-                raise UserError(f"{file.path}: {name} holds NaN or infinity; use a checkpoint from before it diverged")
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(value.astype(np.float32, copy=False)).all()
+            if not finite:
+                what = "numbers too large for float32" if np.isfinite(value).all() else "NaN or infinity"
+                raise UserError(f"{file.path}: {name} holds {what}; use a checkpoint from before it diverged")
 
 
 def _adapter_text(config: DepthModelConfig) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
+_PART = re.compile(r"-(\d+)-of-(\d+)$")  # how large networks' weights are named that are saved in several files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,8 @@ def read_weights_file(path: Path | str) -> WeightsFile:
     taken off; see `wrappings`.
 
     Raises:
-      UserError: missing, unreadable, damaged, refused (see `torch_file`), or without a single tensor.
+      UserError: missing, unreadable, damaged, refused (see `torch_file`), one of several parts, or without a single
+        tensor.
     """
     path = Path(path)
     if path.is_dir():
@@ -66,6 +69,12 @@ def read_weights_file(path: Path | str) -> WeightsFile:
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    part = _PART.search(path.stem)
+    if part is not None and int(part[2]) > 1:
+        raise UserError(
+            f"{path}: is part {int(part[1])} of {int(part[2])} of a network's weights; "
+            "load them with PyTorch and save them as one file"
+        )
     metadata: dict[str, str] = {}
     # safetensors: the length of a JSON header, then the header.
     if head[8:] == b"{" and int.from_bytes(head[:8], "little") < size:
@@ -81,6 +90,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except AttributeError as error:  # of NumPy, for a type that it lacks
+        raise UserError(
+            f"{path}: holds numbers that NumPy cannot read ({error}); write it as float32 or bfloat16"
+        ) from error
     except (safetensors.SafetensorError, OSError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: is truncated or damaged ({reason}); download or copy it again") from error

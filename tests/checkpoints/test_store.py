@@ -16,7 +16,7 @@ import pytest
 from endodav_jax import __version__
 from endodav_jax.checkpoints import Card, save_model
 from endodav_jax.checkpoints.card import licence_of
-from endodav_jax.checkpoints.store import load_checkpoint
+from endodav_jax.checkpoints.store import ORIGIN_NAME, load_checkpoint, load_origin
 from endodav_jax.errors import UserError
 from endodav_jax.models import DepthModelConfig
 
@@ -133,6 +133,12 @@ def test_a_damaged_card_is_one_line(folder, content, word):
     (folder / "card.json").write_text(content)
     with pytest.raises(UserError, match=word):
         load_checkpoint(folder)
+
+
+def test_a_damaged_origin_is_one_line(tmp_path):
+    (tmp_path / ORIGIN_NAME).write_bytes(b"\x09")
+    with pytest.raises(UserError, match=f"{ORIGIN_NAME}: is damaged; convert or copy"):
+        load_origin(tmp_path)
 
 
 def test_a_card_that_contradicts_itself_is_one_line(folder):

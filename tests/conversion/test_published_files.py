@@ -195,6 +195,30 @@ def test_weights_of_a_run_that_diverged_are_refused(tmp_path, value):
         read_published(write_pth(tmp_path / "w.pth", state))
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_float32_does_not_hold_are_refused(tmp_path):
+    state = {name: value.astype(np.float64) for name, value in state_dict_of(VDA).items()}
+    name = "pretrained.blocks.7.mlp.fc1.bias"
+    state[name][3] = 1e60
+    with pytest.raises(UserError, match=f"{name} holds numbers too large for float32"):
+        read_published(write_pth(tmp_path / "w.pth", state))
+
+
+def test_quantised_weights_are_refused(tmp_path):
+    state = {name: (100 * value).astype(np.int8) for name, value in state_dict_of(VDA).items()}
+    with pytest.raises(
+        UserError, match=r"w\.pth: \d+ parameters are not floating-point numbers, such as .* int8; give"
+    ):
+        read_published(write_pth(tmp_path / "w.pth", state))
+
+
+def test_two_names_of_one_parameter_are_not_chosen_between(tmp_path):
+    state = state_dict_of(ENDODAV)
+    twice = {re.sub(r"^pretrained\.", "encoder.", name): np.zeros_like(value) for name, value in state.items()}
+    with pytest.raises(UserError, match=r"encoder\.\S+ and pretrained\.\S+ are one parameter \(\d+ such pairs\)"):
+        read_published(write_pth(tmp_path / "w.pth", state | twice))
+
+
 def test_every_file_of_a_training_folder_is_known():
     assert set(motion_state_dicts()) == set(MOTION_FILES)
     assert len(MOTION_FILES) == 7

@@ -62,6 +62,21 @@ def test_a_truncated_safetensors_file_is_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_numbers_that_numpy_does_not_have_are_one_line(tmp_path):
+    header = b'{"weight":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"12")
+    with pytest.raises(UserError, match=r"cannot read \(.*float8.*\); write it as float32 or bfloat16$"):
+        read_weights_file(tmp_path / "w.safetensors")
+
+
+def test_one_of_several_parts_of_a_networks_weights_is_refused(tmp_path):
+    save_file({"weight": WEIGHT}, tmp_path / "model-00002-of-00003.safetensors")
+    with pytest.raises(UserError, match="is part 2 of 3 of a network's weights"):
+        read_weights_file(tmp_path / "model-00002-of-00003.safetensors")
+    save_file({"weight": WEIGHT}, tmp_path / "model-00001-of-00001.safetensors")
+    assert list(read_weights_file(tmp_path / "model-00001-of-00001.safetensors").tensors) == ["weight"]
+
+
 @pytest.mark.parametrize(
     ("saved", "word"),
     [
