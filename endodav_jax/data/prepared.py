@@ -1,9 +1,10 @@
 """A split of a prepared data set: its sequences and their records."""
 
+import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from endodav_jax.files import sha256_of_text
 from endodav_jax.video.undistort import Undistorter
 
 _LEVELS = ("", "*/", "*/*/", "*/*/*/")  # a data set is at ROOT/NAME/CONFIG/VERSION; any of these can be given
+_INFO_FILE = "dataset_info.json"  # of TFDS
+_CARD_FIELDS = {"sequence", "frames", "bytes", "skipped"}  # which cards of all versions have
+_CURE = "copy or prepare the data set again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +50,13 @@ class PreparedSplit:
         """
         folder = find_split(path, split)
         cards = read_cards(folder)
-        files = tfds.builder_from_directory(folder).info.splits[tfds_split(split)].filepaths
-        for file, card in zip(map(Path, files), cards[split], strict=True):
+        with _damage_told(folder / _INFO_FILE):
+            files = tfds.builder_from_directory(folder).info.splits[tfds_split(split)].filepaths
+            pairs = list(zip(map(Path, files), cards[split], strict=True))
+        for file, card in pairs:
             found = file.stat().st_size if file.exists() else 0
             if found != card["bytes"]:
-                raise UserError(f"{file}: {found} of {card['bytes']} bytes; copy or prepare the data set again")
+                raise UserError(f"{file}: {found} of {card['bytes']} bytes; {_CURE}")
         return cls(
             folder=folder,
             split=split,
@@ -66,12 +72,26 @@ class PreparedSplit:
 
     @functools.cached_property
     def _records(self):
-        builder = tfds.builder_from_directory(self.folder)
+        with _damage_told(self.folder / _INFO_FILE):
+            builder = tfds.builder_from_directory(self.folder)
         return builder.as_data_source(tfds_split(self.split), decoders=skip_image_decoding(builder.info.features))
 
     def records(self, numbers: Iterable[int]) -> list[dict]:
-        """Returns records by number, their images still encoded (see `builders.features`)."""
-        return self._records.__getitems__([int(number) for number in numbers])
+        """Returns records by number, their images still encoded (see `builders.features`).
+
+        Raises:
+          UserError: they cannot be read; the sequence is named.
+        """
+        wanted = [int(number) for number in numbers]
+        try:
+            return self._records.__getitems__(wanted)
+        except UserError:
+            raise
+        except Exception as error:  # Riegeli and TFDS raise a dozen kinds
+            if len(wanted) > 1:
+                return [self.records([number])[0] for number in wanted]  # raises at the one that is meant
+            sequence = self.sequences[int(np.searchsorted(self.offsets, wanted[0], side="right")) - 1]
+            raise UserError(f"{self.folder}: the records of {sequence} are damaged; {_CURE}") from error
 
     def undistorter(self, sequence: str) -> Undistorter | None:
         """The mapping between a sequence's frames and those of its lens, if prepared with --undistort."""
@@ -131,13 +151,17 @@ def prepared_folders(path: str | Path) -> list[Path]:
         # TFDS writes the second file last, and then removes the prefix.
         folder
         for folder in named
-        if (folder / "dataset_info.json").exists() and not folder.name.startswith("incomplete.")
+        if (folder / _INFO_FILE).exists() and not folder.name.startswith("incomplete.")
     )
 
 
 def read_cards(folder: Path) -> dict[str, list[dict]]:
-    """Returns split -> cards of its sequences (`builders.staging.SequenceCard` as dictionaries)."""
-    return json.loads((folder / SEQUENCES_FILE).read_text())["splits"]
+    """Returns split -> cards of its sequences (`builders.staging.SequenceCard` as dictionaries).
+
+    Raises:
+      UserError: the file that has them is damaged.
+    """
+    return _read_sequences_file(folder)["splits"]
 
 
 def sequences_without_camera(folder: Path, split: str) -> list[str]:
@@ -152,5 +176,28 @@ def digest_of_split(split: PreparedSplit) -> str:
 
 
 def read_settings(folder: Path) -> dict:
-    """Returns the settings a data set was built with (`builders.video.VideoBuilder.settings`)."""
-    return json.loads((folder / SEQUENCES_FILE).read_text())["settings"]
+    """Returns the settings a data set was built with (`builders.video.VideoBuilder.settings`).
+
+    Raises:
+      UserError: the file that has them is damaged.
+    """
+    return _read_sequences_file(folder)["settings"]
+
+
+def _read_sequences_file(folder: Path) -> dict:
+    file = folder / SEQUENCES_FILE
+    with _damage_told(file):
+        found = json.loads(file.read_text())
+        cards = [card for of_split in found["splits"].values() for card in of_split]
+        if not isinstance(found["settings"], dict) or not all(card.keys() >= _CARD_FIELDS for card in cards):
+            raise ValueError("fields are missing")
+    return found
+
+
+@contextlib.contextmanager
+def _damage_told(file: Path) -> Iterator[None]:
+    """Raises `UserError` that names the file if what reads it fails, however: TFDS raises a dozen kinds of errors."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{file}: is damaged; {_CURE}") from error

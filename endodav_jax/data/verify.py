@@ -192,8 +192,9 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
     neighbours: list[Frame] = []
     paired: dict[int, Frame] = {}
     indices: list[int] = []
-    for number, record in zip(numbers, split.records([first + n for n in numbers]), strict=True):
+    for number in numbers:
         try:
+            (record,) = split.records([first + number])
             frame = decode_record(record)
             check_evaluation_frame(frame, ranges=True)
         except (UserError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Building TFDS data sets: what is stored, how a build ends, and how it goes on after a kill."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tensorflow_datasets as tfds
 from endodav_jax.data.builders.staging import StoredAs
 from endodav_jax.data.evaluation import EvaluationVideos
 from endodav_jax.data.prepared import PreparedSplit, find_prepared
+from endodav_jax.data.verify import verify_prepared
 from endodav_jax.errors import UserError
 from tests.data.tiny_source import TinySource, prepare_tiny
 
@@ -270,3 +272,32 @@ def test_two_builds_at_once_do_not_write_into_each_other(tmp_path):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b'{"splits": {"train": [{}]}, "settings": {}}', b"\xff"])
+@pytest.mark.parametrize("name", ["sequences.json", "dataset_info.json"])
+def test_a_damaged_description_of_a_data_set_is_one_line(tmp_path, name, content):
+    folder = prepare_tiny(tmp_path, TinySource({"a": 2}))
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name}: is damaged; copy or prepare the data set again$"):
+        PreparedSplit.open(tmp_path, "train")
+
+
+def test_damaged_records_are_told_by_their_sequence_and_others_read(tmp_path):
+    folder = prepare_tiny(tmp_path, TinySource({"a": 3, "b": 4}))
+    file = sorted(folder.glob("*.array_record*"))[1]
+    content = np.fromfile(file, np.uint8)
+    content[content > 0] ^= 1
+    content.tofile(file)
+    split = PreparedSplit.open(folder, "train")
+    line = f"^{re.escape(str(folder))}: the records of b are damaged; copy or prepare the data set again$"
+    with pytest.raises(UserError, match=line):
+        split.records([0, 3])
+    videos = EvaluationVideos(folder, "train")
+    assert len(list(videos.frames("a"))) == 3
+    with pytest.raises(UserError, match=line):
+        list(videos.frames("b"))
+    a, b = verify_prepared(folder)
+    assert not any("damaged" in note for note in a.notes)
+    assert b.verdict == "odd"
+    assert any("the records of b are damaged" in note for note in b.notes)
