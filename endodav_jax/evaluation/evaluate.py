@@ -17,7 +17,7 @@ from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.depth_errors import DEPTH_ERRORS
 from endodav_jax.evaluation.motion import MotionEstimator, MotionScores, score_motion
 from endodav_jax.evaluation.predict import predicted_depth
-from endodav_jax.evaluation.predictions import read_predictions
+from endodav_jax.evaluation.predictions import check_predictions, read_predictions
 from endodav_jax.evaluation.sequence import TEMPORAL_ERRORS, SequenceScores, means_and_intervals, score_sequence
 from endodav_jax.files import finite
 from endodav_jax.inference.estimator import DepthEstimator
@@ -194,15 +194,14 @@ def evaluate_predictions(
     is in memory at a time.  If `config.max_len` is set, predictions for the whole sequence are accepted too.
 
     Raises:
-      UserError: there is no such folder.
+      UserError: there is no such folder, or it is the prediction of one sequence and there are several.
     """
     folder = Path(folder)
-    if not folder.exists():
-        raise UserError(f"{folder}: no such folder of predictions")
+    check_predictions(folder, videos.sequences)
 
     @contextlib.contextmanager
     def maps(sequence: str):
-        with read_predictions(folder, sequence, config.kind) as found:
+        with read_predictions(folder, sequence, config.kind, len(videos.sequences) == 1) as found:
             whole = videos.length(sequence)
             wanted = min(whole, config.max_len or whole)
             if len(found) not in (whole, wanted):

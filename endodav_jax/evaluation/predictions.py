@@ -82,21 +82,24 @@ def _scale_of(sidecar: Path) -> float:
 
 
 @contextlib.contextmanager
-def read_predictions(folder: Path, sequence: str, kind: Kind) -> Iterator[Sequence[np.ndarray] | np.ndarray]:
+def read_predictions(
+    folder: Path, sequence: str, kind: Kind, alone: bool = True
+) -> Iterator[Sequence[np.ndarray] | np.ndarray]:
     """Yields the maps [H,W] of a sequence by number, not all in memory at once.
 
     Args:
       folder: contains for each sequence `NAME.npz` (keys `depths` or `depth`; `disparities` or `disparity`) or
         `NAME.npy`, both [N,H,W], or a folder `NAME/` (or `NAME/depth/`) of npy, 16-bit PNG or EXR files, one per frame.
-        `/` in names may be written as `_`; if no name matches, case and punctuation are ignored.  It may also be the
-        file or the folder of frames itself, which is then used for every sequence.
+        `/` in names may be written as `_`; if no name matches, case and punctuation are ignored.  For a
+        sequence that is alone, it may also be the file or the folder of frames itself.
       sequence: its name.
       kind: what the maps are.
+      alone: whether there is no other sequence.
 
     Raises:
       UserError: there are no predictions for the sequence, or they cannot be read.
     """
-    place = find_predictions(folder, sequence)
+    place = find_predictions(folder, sequence, alone)
     if place.is_dir():
         yield FrameFiles(frames_in(place))
     elif place.suffix.lower() == ".npz":
@@ -106,7 +109,7 @@ def read_predictions(folder: Path, sequence: str, kind: Kind) -> Iterator[Sequen
         yield _mapped(place, place)
 
 
-def find_predictions(folder: Path, sequence: str) -> Path:
+def find_predictions(folder: Path, sequence: str, alone: bool = True) -> Path:
     """Returns the file or the folder of frames for a sequence; see `read_predictions`.
 
     Raises:
@@ -114,29 +117,58 @@ def find_predictions(folder: Path, sequence: str) -> Path:
     """
     if not folder.exists():
         raise UserError(f"{folder}: no such folder of predictions")
+    named = _named(folder, sequence)
+    if named is not None:
+        return named
     if folder.is_file() or frames_in(folder):
-        return folder
-    names = dict.fromkeys([sequence, *(sequence.replace("/", sign) for sign in ("_", "__", "-"))])
-    for name in names:
-        for place in (*(folder / f"{name}{ending}" for ending in _FILE_ENDINGS), folder / name):
-            if place.is_file() or (place.is_dir() and frames_in(place)):
-                return place
+        if alone:
+            return folder
+        raise _of_one_sequence(folder)
     alike = [place for place in _candidates(folder) if _letters(_stem(place, folder)) == _letters(sequence)]
     if len(alike) == 1:
         return alike[0]
     if alike:
         raise UserError(f"{folder}: {' and '.join(sorted(place.name for place in alike))} both match; keep one")
-    wanted = next(iter(names))
     raise UserError(
-        f"{folder}: no prediction; looked for {wanted}.npz, {wanted}.npy and {wanted}/ with npy, 16-bit png or exr "
-        "frames (/ may be _)"
+        f"{folder}: no prediction; looked for {sequence}.npz, {sequence}.npy and {sequence}/ with npy, 16-bit png or "
+        "exr frames (/ may be _)"
     )
+
+
+def check_predictions(folder: Path, sequences: Sequence[str]) -> None:
+    """Checks that a folder exists and is not the prediction of one sequence where there are several.
+
+    Raises:
+      UserError: it is not so.
+    """
+    if not folder.exists():
+        raise UserError(f"{folder}: no such folder of predictions")
+    several = len(sequences) > 1 and not any(_named(folder, sequence) for sequence in sequences)
+    if several and (folder.is_file() or frames_in(folder)):
+        raise _of_one_sequence(folder)
+
+
+def _of_one_sequence(folder: Path) -> UserError:
+    return UserError(
+        f"{folder}: is the prediction of one sequence, and the data set has several; give a folder with NAME.npz, "
+        "NAME.npy or NAME/ for each of them"
+    )
+
+
+def _named(folder: Path, sequence: str) -> Path | None:
+    """The file or the folder of frames that has a sequence's name, its `/` written in any way."""
+    for name in dict.fromkeys([sequence, *(sequence.replace("/", sign) for sign in ("_", "__", "-"))]):
+        for place in (*(folder / f"{name}{ending}" for ending in _FILE_ENDINGS), folder / name):
+            if place.is_file() or (place.is_dir() and frames_in(place)):
+                return place
+    return None
 
 
 def frames_in(folder: Path) -> list[Path]:
     """Returns the frames in a folder, or in its `depth/`, in natural order; of one kind, npy before png and exr.
 
-    A folder of sequences (`a.npy`, `b.npy`, one array [N,H,W] each) contains no frames.
+    A folder of sequences (`a.npy`, `b.npy`, one array [N,H,W] each) contains no frames; the first file that can be
+    read tells.
     """
     for inner in _INNER_FOLDERS:
         place = folder / inner
@@ -147,17 +179,18 @@ def frames_in(folder: Path) -> list[Path]:
                 (path for path in place.iterdir() if path.suffix.lower() == suffix and path.name[0] != "."),
                 key=natural_order,
             )
-            if found and not (suffix == ".npy" and _is_stack(found[0])):
+            stacks = (stack for stack in map(_is_stack, found) if stack is not None) if suffix == ".npy" else iter(())
+            if found and not next(stacks, False):
                 return found
     return []
 
 
-def _is_stack(path: Path) -> bool:
-    """Whether an npy file contains several maps, judging by its header only."""
+def _is_stack(path: Path) -> bool | None:
+    """Whether an npy file contains several maps, judging by its header only; None if it cannot be read."""
     try:
         shape = np.load(path, mmap_mode="r").shape
     except (OSError, ValueError, EOFError):
-        return False
+        return None
     return sum(size > 1 for size in shape) > 2
 
 

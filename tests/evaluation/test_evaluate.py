@@ -206,6 +206,33 @@ def test_a_lone_file_is_the_prediction_of_the_one_sequence(tmp_path):
     assert results.means()["abs_rel"] < 1e-4
 
 
+@pytest.mark.parametrize("form", ["file", "frames"])
+def test_one_prediction_is_not_taken_for_several_sequences(tmp_path, form):
+    if form == "file":
+        as_npy(tmp_path, "anything")
+        place = tmp_path / "anything.npy"
+    else:
+        frames_as("npy")(tmp_path, "anything")
+        place = tmp_path / "anything"
+    with pytest.raises(UserError, match="is the prediction of one sequence, and the data set has several; give a"):
+        evaluate_predictions(place, VIDEOS, EvaluateConfig())
+
+
+@pytest.mark.parametrize("damage", ["pickled", "cut", "empty"])
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_damaged_file_of_one_sequence_spoils_no_other(tmp_path, damage, name):
+    as_npy(tmp_path, "A")
+    as_npy(tmp_path, "B")
+    file = tmp_path / f"{name.upper()}.npy"
+    if damage == "pickled":
+        np.save(file, np.array([{"depth": 1}], object))
+    else:
+        file.write_bytes(file.read_bytes()[: 20 if damage == "cut" else 0])
+    results = evaluate_predictions(tmp_path, PlaneVideos({"a": LENGTH, "b": LENGTH}), EvaluateConfig())
+    assert [score.sequence for score in results.scores] == [{"a": "b", "b": "a"}[name]]
+    assert results.failures[name] == f"{file}: cannot be read as npy; write it again"
+
+
 def test_only_the_first_frames_are_looked_at_if_so_configured(tmp_path):
     spoiled = TRUTH.copy()
     spoiled[4:] = np.nan
