@@ -112,6 +112,12 @@ def check_named(weights: str, section: EvaluateConfig) -> None:
         raise UserError("--predictions: are evaluated unchanged; omit --runtime and --precision")
     if section.predictions and section.steady:
         raise UserError("--predictions: are evaluated unchanged; omit --steady")
+    of_networks = {"windows": "--windows", "int8_frames": "--int8-frames", "int8_force": "--int8-force"}
+    for field, option in of_networks.items() if section.predictions else ():
+        if getattr(section, field) != getattr(EvaluateConfig, field):
+            raise UserError(f"--predictions: are evaluated unchanged; omit {option}")
+    if weights and section.kind != EvaluateConfig.kind:
+        raise UserError(f"--kind {section.kind}: says what --predictions are, and --weights say it themselves; omit it")
     if not weights and not section.predictions:
         raise UserError(
             "name what to evaluate: --weights FOLDER of a checkpoint, or --predictions FOLDER of another method"

@@ -119,6 +119,10 @@ def test_a_sequence_whose_median_is_zero_is_one_line_and_the_rest_is_reported(
     [
         ([], "name what to evaluate"),
         (["--weights", "w", "--predictions", "p"], "name one"),
+        (["--predictions", "p", "--windows", "vda"], "omit --windows"),
+        (["--predictions", "p", "--int8-force"], "omit --int8-force"),
+        (["--predictions", "p", "--int8-frames", "video.mp4"], "omit --int8-frames"),
+        (["--weights", "shipped", "--kind", "disparity"], "--kind disparity: says what --predictions are"),
         (["--predictions", "p", "--split", "train"], "no split 'train' was prepared"),
         (["--predictions", "p", "--near", "9", "--far", "3"], "--near: 9.0 must be less than"),
         (["--predictions", "p", "--max-length", "-1"], "--max-len: -1"),
