@@ -8,6 +8,7 @@ from endodav_jax.data.rendered import with_rendered_phantom
 from endodav_jax.training import loop, parallel
 from endodav_jax.training.checks import check_config
 from endodav_jax.training.initial import check_weights
+from endodav_jax.training.run_lock import folder_of_this_run
 from endodav_jax.training.step import PUBLISHED, Objectives
 
 
@@ -27,15 +28,17 @@ def train(config: Config, workdir: Path, objectives: Objectives = PUBLISHED) -> 
       The exit code: `EXIT_PREEMPTED` if SIGTERM ended the run, after saving.
 
     Raises:
-      UserError: the configuration is contradictory, or data or weights are missing or do not fit.
+      UserError: the configuration is contradictory, data or weights are missing or do not fit, or another run is
+        writing into `workdir`.
     """
     check_config(config)
     if config.data.phantom.family:  # before it is rendered
         check_weights(config)
     section = config.train
     parallel.start_processes(section.coordinator, section.processes, section.process)
-    with parallel.first_process_first():
-        data, validation = with_rendered_phantom(config.data, workdir / "data")
-    if validation and not section.validation_path:
-        section = dataclasses.replace(section, validation_path=validation)
-    return loop.train(dataclasses.replace(config, data=data, train=section), workdir, objectives)
+    with folder_of_this_run(workdir):
+        with parallel.first_process_first():
+            data, validation = with_rendered_phantom(config.data, workdir / "data")
+        if validation and not section.validation_path:
+            section = dataclasses.replace(section, validation_path=validation)
+        return loop.train(dataclasses.replace(config, data=data, train=section), workdir, objectives)
