@@ -44,8 +44,11 @@ def save_adapter(
       overwrite: replace an existing file.
 
     Raises:
-      UserError: nothing in the network is trained, or the file exists or cannot be written.
+      UserError: nothing in the network is trained, the name has another suffix, or the file exists or cannot be
+        written.
     """
+    if Path(path).suffix != ".safetensors":
+        raise UserError(f"{path}: an adapter is written as a file; give it the suffix .safetensors")
     trained, frozen = _split(params, config)
     if config.adapter == NO_ADAPTER:
         raise UserError(f"{path}: the network has no adapter; export the whole network instead (--what merged)")

@@ -30,6 +30,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.registry import NO_ADAPTER
 
 Target = Literal["orbax", "safetensors"]
+_SUFFIXES_OF_FILES = (*SUFFIXES, ".onnx")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,8 +180,9 @@ def convert(
       The card of what was written.
 
     Raises:
-      UserError: see `load_networks` and `save_model`.
+      UserError: see `load_networks` and `save_model`; `out` has the suffix of something else.
     """
+    _check_name(out, file=to == "safetensors")
     found = load_networks(source, family, output)
     if adapter is not None:
         if found.config is None:
@@ -215,6 +217,7 @@ def export_merged(source: Path | str, out: Path | str, overwrite: bool = False) 
     Raises:
       UserError: see `load_model` and `save_model`.
     """
+    _check_name(out, file=True)
     config, params, card = load_model(source)
     plain, merged = merge_adapters(config, params["depth"])
     if config.adapter != NO_ADAPTER:
@@ -252,6 +255,17 @@ def write_safetensors(out: Path | str, found: Networks, overwrite: bool = False)
         part.mkdir()
         for name, state in states.items():
             save_file(_contiguous(state), part / f"{name}.safetensors", metadata)
+
+
+def _check_name(out: Path | str, file: bool) -> None:
+    """Raises `UserError` if an output has a suffix of files and is no `.safetensors` file, where `file` allows one."""
+    suffix = Path(out).suffix
+    if suffix.lower() not in _SUFFIXES_OF_FILES or (file and suffix == ".safetensors"):
+        return
+    if file:
+        raise UserError(f"{out}: no such files are written here; name a .safetensors file or a folder")
+    cure = ", or add --to safetensors" if suffix == ".safetensors" else ""
+    raise UserError(f"{out}: --to orbax writes a folder; give a name without {suffix}{cure}")
 
 
 def card_of(found: Published) -> Card:

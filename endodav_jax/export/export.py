@@ -18,7 +18,7 @@ from endodav_jax.export.stablehlo_file import write_stablehlo
 from endodav_jax.files import remove, sha256_of_weights, whole_file
 from endodav_jax.models import DepthModelConfig, merge_adapters
 
-_OF_FILES = (*READ_BY, ".bin", ".safetensors")  # suffixes that would make a folder look like a file
+_OF_FILES = (*READ_BY, ".bin", ".safetensors", ".pth", ".pt")  # suffixes that would make a folder look like a file
 BLACK_BOXES = ("video", "frame")  # the parts that are a complete network
 
 

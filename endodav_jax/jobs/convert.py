@@ -16,7 +16,7 @@ class Command:
     Attributes:
       source: weights of Video-Depth-Anything, Depth Anything, EndoDAV, EndoDAC or torchvision's ResNets (.pth, .pt,
         .safetensors), a training folder with depth_model.pth, or a checkpoint folder of this program.
-      out: folder to write (or FILE.safetensors).
+      out: folder to write (or, with --to safetensors, FILE.safetensors).
       output: the same, as an option.
       to: orbax for a checkpoint folder of this package; safetensors for PyTorch's names and layouts.
       family: for files whose tensor names are ambiguous: vda or endodav for video weights without adapters, vda (V2) or

@@ -348,6 +348,7 @@ def test_every_part_of_a_video_network_passes_its_check(site, tmp_path, capsys, 
         ("out.onnx", ["--what", "openvino"], "--what openvino writes a folder; give a name without .onnx"),
         ("out.xml", ["--what", "openvino"], "writes a folder; give a name without .xml"),
         ("out.safetensors", ["--what", "stablehlo"], "writes a folder; give a name without .safetensors"),
+        ("out.pth", ["--what", "onnx"], "writes a folder; give a name without .pth"),
         ("out.onnx", [], "add --what onnx"),
     ],
 )

@@ -50,6 +50,43 @@ def test_export_writes_the_adapter_and_the_merged_network(tmp_path, capfd):
     assert (tmp_path / "merged" / "card.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("command", "name", "words", "said"),
+    [
+        ("convert", "w.safetensors", [], "--to orbax writes a folder; give a name without .safetensors, or add"),
+        ("convert", "w.pth", [], "--to orbax writes a folder; give a name without .pth"),
+        (
+            "convert",
+            "w.pth",
+            ["--to", "safetensors"],
+            "no such files are written here; name a .safetensors file or a folder",
+        ),
+        (
+            "convert",
+            "w.onnx",
+            ["--to", "safetensors"],
+            "no such files are written here; name a .safetensors file or a folder",
+        ),
+        (
+            "export",
+            "w.pth",
+            ["--what", "merged"],
+            "no such files are written here; name a .safetensors file or a folder",
+        ),
+        ("export", "adapter/", [], "an adapter is written as a file; give it the suffix .safetensors"),
+        ("export", "adapter.pth", [], "an adapter is written as a file; give it the suffix .safetensors"),
+    ],
+)
+def test_names_that_are_not_what_would_be_written_are_refused(tmp_path, monkeypatch, capfd, command, name, words, said):
+    trained = write_pth(tmp_path / "depth_model.pth", state_dict_of(ENDODAV))
+    monkeypatch.chdir(tmp_path)
+    assert main([command, str(trained), name, *words]) == 2
+    line = capfd.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["depth_model.pth"]
+
+
 def test_the_tool_is_the_same_command(tmp_path, weights):
     tool = Path(__file__).parents[2] / "tools" / "convert_weights.py"
     done = subprocess.run([sys.executable, tool, weights, tmp_path / "network"], capture_output=True, text=True)
