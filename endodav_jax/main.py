@@ -4,6 +4,7 @@ Any field can be set on the command line: `--config.model.preset=vits`.
 """
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
         # ml_collections names an unknown field in the repr of a two-line KeyError.
         what = str(error.args[0]).replace("\\n", "\n").replace("\n", " ").replace("'", "").replace("\\", "")
+        section = re.search(r"flag --(\S+?)=.* as a ConfigDict", what)
         line = f"--config: {what}"
+        if section:
+            line = f"{section[1]}: is a section of the configuration; set a field in it: --{section[1]}.FIELD=VALUE"
     print(f"endodav_jax: {line}", file=sys.stderr)
     sys.exit(EXIT_USER_ERROR)
 

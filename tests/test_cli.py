@@ -168,6 +168,7 @@ def test_a_number_that_is_wrong_is_named_in_its_own_section():
         (["prepare", "scared", "a", "b", "--size", "256"], "--size: '256' is not HEIGHTxWIDTH"),
         (["prepare", "scared", "a", "b", "--size", "2x2", "--full-size"], "--full-size: --size is also given"),
         (["stream", "-", "--raw", "640"], "--raw 640: not a size such as 640x480"),
+        (["describe", "--config", "quickstart", "--preset", "vits"], "give either --config FILE or --family NAME"),
         (["describe", "--config", "nowhere"], "nowhere: no configuration of that name is shipped with the package"),
     ],
 )

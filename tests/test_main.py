@@ -54,6 +54,10 @@ def run_main(*arguments: str) -> subprocess.CompletedProcess:
             (f"--config={CONFIG}", "--workdir=x", "config.train.steps=200"),
             "endodav_jax: config.train.steps=200: is no option; write --config.train.steps=200, or",
         ),
+        (
+            (f"--config={CONFIG}", "--workdir=x", "--config.model=vits"),
+            "endodav_jax: config.model: is a section of the configuration; set a field in it: --config.model.FIELD=",
+        ),
         (("--config=configs/smoke.py", f"--workdir={CONFIG}"), "is a file); choose another one"),
         (
             ("--config=quickstrt", "--workdir=x"),

@@ -20,17 +20,17 @@ class Command:
     Attributes:
       config: a configuration file, or the name of a configuration shipped with the package.
       family: family of the published network: vda, endodav or endodac.
-      preset: size of the published network.
+      preset: size of the published network; by default vitb.
     """
 
     config: Annotated[str, spelled(metavar="CONFIG")] = ""
     family: str | None = None
-    preset: Preset = "vitb"
+    preset: Preset | None = None
 
 
 def run(command: Command) -> None:
     """Prints the table for the network that the arguments select."""
-    if bool(command.config) == (command.family is not None):
+    if bool(command.config) == (command.family is not None) or (command.config and command.preset is not None):
         raise UserError("give either --config FILE or --family NAME (with --preset SIZE)")
     from endodav_jax.config import read_config
     from endodav_jax.models import FAMILIES, DepthModelConfig
@@ -40,7 +40,7 @@ def run(command: Command) -> None:
     else:
         if command.family not in FAMILIES:
             raise UserError(f"--family: {command.family} is not one of {', '.join(FAMILIES)}")
-        model = DepthModelConfig.published(command.family, command.preset)
+        model = DepthModelConfig.published(command.family, command.preset or "vitb")
     print(describe(model))
 
 

@@ -35,7 +35,7 @@ from endodav_jax.training.logs import RunLog
 from endodav_jax.training.partition import Groups, flatten, join_groups, names_of, unflatten
 from endodav_jax.training.phases import phase_of_step, projects
 from endodav_jax.training.pictures import panel
-from endodav_jax.training.resume import changed_fields, check_arrays, check_changes, flat_fields
+from endodav_jax.training.resume import changed_fields, check_arrays, check_changes, check_length, flat_fields
 from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run, shapes_of
 from endodav_jax.training.run_report import write_run_report
 from endodav_jax.training.step import PUBLISHED, Objectives, State, TrainStep, learning_rate_factor, new_state
@@ -253,13 +253,14 @@ class Run:
         return state
 
     def _check_record(self, step: int, record: dict, state: State) -> None:
-        """Raises `UserError` if a checkpoint belongs to a run with a different configuration."""
+        """Raises `UserError` if a checkpoint belongs to a run with a different configuration, or a longer one."""
         where = str(self.checkpoints.step_folder(step))
         lines = changed_fields(record["config"], dataclasses.asdict(self.config))
         before, now = record["config"]["data"]["path"], self.config.data.path
         if record.get("data_sha256", self._data_digest()) != self._data_digest():
             lines.append(f"config.data.path: was {before!r}, now {now!r}, which contains different frames")
         check_changes(where, lines, self.config.train.allow_changes)
+        check_length(where, step, self.total_steps)
         check_arrays(where, record.get("shapes", shapes_of(state)), shapes_of(state))
         if record["frozen_sha256"] != self.frozen_digest:
             raise UserError(

@@ -102,6 +102,15 @@ def check_arrays(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) 
         raise UserError(f"{where}: {what}; give the model that it was trained with, or another --workdir")
 
 
+def check_length(where: str, done: int, total: int) -> None:
+    """Raises `UserError` if more steps are done than the run would have in all."""
+    if done > total:
+        raise UserError(
+            f"{where}: {done} steps are done, and this run would have {total}; give at least as many "
+            "(--config.train.steps, --config.train.epochs), or another --workdir"
+        )
+
+
 def flat_fields(tree: Mapping, prefix: str = "") -> dict[str, Any]:
     """Returns {dotted field: value}, sequences as lists, as JSON has them."""
     flat: dict[str, Any] = {}

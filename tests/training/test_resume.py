@@ -9,7 +9,7 @@ from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.training.config import LearningRates, TrainConfig
 from endodav_jax.training.phases import PhaseSchedule
-from endodav_jax.training.resume import changed_fields, check_arrays, check_changes
+from endodav_jax.training.resume import changed_fields, check_arrays, check_changes, check_length
 
 CONFIG = Config(train=TrainConfig(schedule="constant"))
 
@@ -100,3 +100,11 @@ def test_other_arrays_are_refused_whatever_is_allowed(before, now, line):
     with pytest.raises(UserError, match=line):
         check_arrays("last/3", before, now)
     check_arrays("last/3", now, now)
+
+
+def test_a_run_that_is_shorter_than_what_is_done_is_refused():
+    check_length("last/00000020", 20, 20)
+    with pytest.raises(
+        UserError, match=r"^last/00000020: 20 steps are done, and this run would have 10; give at least"
+    ):
+        check_length("last/00000020", 20, 10)

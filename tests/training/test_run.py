@@ -120,6 +120,12 @@ def test_logs_and_threads_may_change_freely_and_a_longer_run_goes_on(run, capfd)
     assert "was" not in capfd.readouterr().err
 
 
+def test_a_run_that_would_be_shorter_than_it_is_is_refused(run, capfd):
+    assert train(run, "--config.train.steps=1") == EXIT_USER_ERROR
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "00000002: 2 steps are done, and this run would have 1; give at least as many" in last
+
+
 def test_a_run_leaves_a_report(finished):
     page = (finished / "report.html").read_text()
     assert "step 2 of 2" in page
