@@ -1,5 +1,6 @@
 """Looks at a copy of a data set, raw or prepared, and says of each sequence whether it is whole, missing or odd."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ RUN_STEP = 5  # frames between those whose poses are compared: enough motion, an
 RUN_LENGTH = 4
 # Which is no fault.
 _NO_CAMERA = "no camera is known; its intrinsics are a guess (give them, or train with it as guessed or learned)"
+_READ_AT_ONCE = 32  # records
 _LEAST_SIDE = 12  # pixels
 _ANCHORS = 4  # frames of a sequence whose signal is measured
 _HALVES_ALIKE = 0.8  # correlation of the halves of two stacked views; that of one view's halves is far lower
@@ -95,7 +97,7 @@ def verify_source(
 
 
 def verify_prepared(path: str | Path, splits: Sequence[str] = (), *, samples: int = 4) -> Iterator[Report]:
-    """Yields a report on each sequence of a prepared data set.
+    """Yields a report on each sequence of a prepared data set: all records are read, and some of them looked at.
 
     Raises:
       UserError: there is no finished data set, no such split, or a file is missing or cut short.
@@ -186,15 +188,18 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
         report.odd(f"left out when it was prepared: {line}")
     if name in sequences_without_camera(split.folder, split.split):
         report.notes.append(_NO_CAMERA)
+    damaged = _damaged_records(split, range(first, first + length))
+    if damaged:
+        (number, why), count = next(iter(damaged.items())), len(damaged)
+        report.odd(f"{count} of {length} records cannot be read, the first is record {number - first}: {why}")
     spread, run, pairs = _spread(length, samples), _run(length), frames_needed(length, _ANCHORS)
-    numbers = sorted(spread | run | pairs)
+    numbers = [number for number in sorted(spread | run | pairs) if first + number not in damaged]
     kept: list[Frame] = []
     neighbours: list[Frame] = []
     paired: dict[int, Frame] = {}
     indices: list[int] = []
-    for number in numbers:
+    for number, record in zip(numbers, split.records([first + n for n in numbers]), strict=True):
         try:
-            (record,) = split.records([first + number])
             frame = decode_record(record)
             check_evaluation_frame(frame, ranges=True)
         except (UserError, ValueError) as error:
@@ -208,12 +213,28 @@ def _verify_records(split: PreparedSplit, index: int, samples: int) -> Report:
         paired |= {number: frame} if number in pairs else {}
     if indices != sorted(set(indices)):
         report.odd(f"frames are out of order: {', '.join(map(str, indices))}")
-    gaps = indices[-1] - indices[0] - (numbers[-1] - numbers[0]) if len(indices) == len(numbers) else 0
+    gaps = indices[-1] - indices[0] - (numbers[-1] - numbers[0]) if indices and len(indices) == len(numbers) else 0
     if gaps > len(left_out):
         report.odd(f"{gaps} numbers are missing among the frames")
     _judge(report, kept, neighbours)
     _measure(report, paired, length)
     return report
+
+
+def _damaged_records(split: PreparedSplit, numbers: range) -> dict[int, str]:
+    """Reads every record, without decoding its images; returns those that cannot be read, and why."""
+    damaged: dict[int, str] = {}
+    for begin in range(0, len(numbers), _READ_AT_ONCE):
+        part = numbers[begin : begin + _READ_AT_ONCE]
+        with contextlib.suppress(UserError):
+            split.records(part)
+            continue
+        for number in part:
+            try:
+                split.records([number])
+            except UserError as error:
+                damaged[number] = str(error)
+    return damaged
 
 
 def _measure(report: Report, frames: dict[int, Frame], length: int) -> None:

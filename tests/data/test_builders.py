@@ -290,7 +290,8 @@ def test_damaged_records_are_told_by_their_sequence_and_others_read(tmp_path):
     content[content > 0] ^= 1
     content.tofile(file)
     split = PreparedSplit.open(folder, "train")
-    line = f"^{re.escape(str(folder))}: the records of b are damaged; copy or prepare the data set again$"
+    told = f"{folder}: the records of b are damaged; copy or prepare the data set again"
+    line = f"^{re.escape(told)}$"
     with pytest.raises(UserError, match=line):
         split.records([0, 3])
     videos = EvaluationVideos(folder, "train")
@@ -300,4 +301,19 @@ def test_damaged_records_are_told_by_their_sequence_and_others_read(tmp_path):
     a, b = verify_prepared(folder)
     assert not any("damaged" in note for note in a.notes)
     assert b.verdict == "odd"
-    assert any("the records of b are damaged" in note for note in b.notes)
+    assert f"4 of 4 records cannot be read, the first is record 0: {told}" in b.notes
+
+
+def test_damage_of_a_record_that_is_not_looked_at_is_odd(tmp_path, monkeypatch):
+    folder = prepare_tiny(tmp_path, TinySource({"a": 60}))
+    read = PreparedSplit.records
+
+    def records(self, numbers):
+        if any(number in (55, 56) for number in numbers):
+            raise UserError("cannot be read")
+        return read(self, numbers)
+
+    monkeypatch.setattr(PreparedSplit, "records", records)
+    (report,) = verify_prepared(folder, samples=1)
+    assert report.verdict == "odd"
+    assert "2 of 60 records cannot be read, the first is record 55: cannot be read" in report.notes
