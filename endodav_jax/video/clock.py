@@ -1,10 +1,61 @@
 """Frame times that always increase, whatever the container says."""
 
+from collections import deque
 from fractions import Fraction
 
 # Decoders put frames in order by picture, but some containers keep only decoding times: these are a frame or so off.
 _JITTER_FRAMES = 1.5
 _LEAST_STEP = 1e-3
+# No decoder of H.264 or H.265 holds back more frames than this to put them in order.
+_MOST_HELD = 16
+
+
+class Stamps:
+    """Finds the stamp of each decoded frame, also in containers that know only the order of decoding.
+
+    A frame carries the stamp of its packet.  AVI, MXF and ASF have none that tell when H.264 with B-frames is shown;
+    FFmpeg then numbers packets as they come, and frames, which are shown in another order, carry these numbers
+    shuffled.  Such a stream gives itself away: its packets are stamped in growing order although B-frames, which are
+    decoded after a frame that is shown later, are among them.  Each frame then gets the lowest stamp not yet used.
+
+    Attributes:
+      shuffled: whether the stream turned out to be of that kind, or has B-frames and no stamps at all.
+    """
+
+    def __init__(self):
+        self._unused: deque[int] = deque()  # stamps of packets, in growing order
+        self._highest: int | None = None
+        self._shown_order = False  # whether packets are seen to carry the times at which they are shown
+        self.shuffled = False
+
+    def read(self, stamp: int | None) -> None:
+        """Accepts the stamp of the next packet that is decoded, None if it has none."""
+        if stamp is None or self._shown_order:
+            return
+        if self._highest is not None and stamp < self._highest:
+            self._shown_order, self.shuffled = True, False
+            self._unused.clear()
+            return
+        self._highest = stamp
+        self._unused.append(stamp)
+        if len(self._unused) > _MOST_HELD + 1:  # a packet that gave no frame
+            self._unused.popleft()
+
+    def shown(self, stamp: int | None, reordered: bool) -> int | None:
+        """Returns the stamp of the next frame in display order.
+
+        Args:
+          stamp: the one that it carries.
+          reordered: whether it was decoded after a frame that is shown later.
+        """
+        self.shuffled |= reordered and not self._shown_order
+        if stamp is None or self._shown_order:
+            return stamp
+        if self.shuffled and self._unused:
+            return self._unused.popleft()
+        while self._unused and self._unused[0] <= stamp:
+            self._unused.popleft()
+        return stamp
 
 
 class Clock:

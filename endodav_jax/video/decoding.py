@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import av
+from av.video.frame import PictureType
 
-from endodav_jax.video.clock import Clock
+from endodav_jax.video.clock import Clock, Stamps
 from endodav_jax.video.container import REPAIR, packets_of
 from endodav_jax.video.deinterlace import Deinterlacer
 from endodav_jax.video.frames import Deinterlace, Frame, ReadingStopped
@@ -64,7 +65,7 @@ class Decoding:
         self._stream, self._name, self._fps, self._count, self._size = stream, name, fps, count, size
         self._tick = Fraction(stream.time_base) if stream.time_base else None
         self._how, self._ends_early, self._hold_last = deinterlace, ends_early, hold_last
-        self._clock = Clock(fps)
+        self._clock, self._stamps = Clock(fps), Stamps()
         self._upright = UprightRgb()
         self._filter: Deinterlacer | None = None
         self._filterable = deinterlace != "off"
@@ -117,7 +118,9 @@ class Decoding:
                 # Frames still in the decoder are not requested: they may be predicted from the damaged one.
                 yield from self._rest()
                 raise self.stopped(_reason(error)) from error
-            yield from self._good(decoded)
+            if packet.size:
+                self._stamps.read(packet.pts)
+            yield from self._good([(frame, self._seconds(frame)) for frame in decoded])
         yield from self._rest()
         self._note_what_was_missed()
 
@@ -162,9 +165,9 @@ class Decoding:
         if cut:
             raise _CutShort
 
-    def _good(self, decoded: list[av.VideoFrame]) -> Iterator[Frame]:
-        """Yields the decoded frames before the first damaged one."""
-        for frame in decoded:
+    def _good(self, decoded: list[tuple[av.VideoFrame, float | None]]) -> Iterator[Frame]:
+        """Yields the decoded frames, given with their times, before the first damaged one."""
+        for frame, stamp in decoded:
             if frame.is_corrupt:
                 if not self._started:
                     self._early += 1
@@ -180,11 +183,10 @@ class Decoding:
                     f"{self._name}: the size changes from {self._size[1]}x{self._size[0]} to {size[1]}x{size[0]} after "
                     f"{self.index} frames; cut the video there and run the parts one by one"
                 )
-            yield from self._whole(frame)
+            yield from self._whole(frame, stamp)
 
-    def _whole(self, frame: av.VideoFrame) -> Iterator[Frame]:
+    def _whole(self, frame: av.VideoFrame, stamp: float | None) -> Iterator[Frame]:
         """Passes on a good frame, through the filter once a frame has needed it."""
-        stamp = self._seconds(frame)
         if self._first_stamp is None:
             self._first_stamp = stamp
         if self._filter is None and self._filterable and (frame.interlaced_frame or self._how == "on"):
@@ -219,8 +221,12 @@ class Decoding:
     def _held_by_decoder(self) -> Iterator[Frame]:
         """Yields the frames that the decoder holds for reordering, up to the place of a missing one.
 
-        They all come from good packets, but the frame of a damaged or missing packet may belong between them.
+        They all come from good packets, but the frame of a damaged or missing packet may belong between them.  Stamps
+        that do not tell when frames are shown do not tell that place either: what is held is then given up.
         """
+        if self._stamps.shuffled and not (self._count and self.packets >= self._count):
+            yield from self._rest()
+            return
         with contextlib.suppress(ReadingStopped, *DATA_ERRORS):
             for frame in self._stream.codec_context.decode(None):
                 stamp = self._seconds(frame)
@@ -228,7 +234,7 @@ class Decoding:
                 first = self._first_stamp
                 if stamp is not None and first is not None and stamp - first > ahead:
                     break
-                yield from self._good([frame])
+                yield from self._good([(frame, stamp)])
         yield from self._rest()
 
     def _numbered(self, frame: av.VideoFrame, stamp: float | None) -> Frame:
@@ -246,8 +252,13 @@ class Decoding:
         return numbered
 
     def _seconds(self, frame: av.VideoFrame) -> float | None:
-        """Returns a frame's own time; `frame.time` is not a number for frames that were not decoded from a packet."""
-        return None if frame.pts is None or self._tick is None else float(frame.pts * self._tick)
+        """Returns the time of the next frame that the decoder gives; to be called once for each, in their order.
+
+        `frame.time` is not a number for frames that were not decoded from a packet.
+        """
+        reordered = frame.pict_type == PictureType.B and self._stream.codec_context.has_b_frames
+        stamp = self._stamps.shown(frame.pts, reordered)
+        return None if stamp is None or self._tick is None else float(stamp * self._tick)
 
     def _note_what_was_missed(self) -> None:
         if self._early:

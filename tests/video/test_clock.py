@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from endodav_jax.video.clock import Clock
+from endodav_jax.video.clock import Clock, Stamps
 
 RATE = Fraction(25)
 
@@ -50,3 +50,44 @@ def test_whatever_stamps_come_times_grow(stamps):
 def test_without_stamps_frames_are_as_far_apart_as_the_rate_says():
     shown, _ = times([None] * 4, Fraction(10))
     np.testing.assert_allclose(shown, [0, 0.1, 0.2, 0.3])
+
+
+# The number at which each frame of two groups, I P B B, is decoded, by the order in which they are shown.
+DECODED = [0, 2, 3, 1, 4, 6, 7, 5]
+SHOWN = [0, 3, 1, 2, 4, 7, 5, 6]  # and the other way round
+KINDS = "IBBPIBBP"
+
+
+def shown_stamps(packets, delay=2):
+    """Returns the stamps of frames whose decoder holds back `delay` packets."""
+    stamps = Stamps()
+    given = []
+    for number, packet in enumerate([*packets, *[None] * delay]):
+        stamps.read(packet)
+        if number >= delay:
+            frame = number - delay
+            given.append(stamps.shown(packets[DECODED[frame]], reordered=KINDS[frame] == "B"))
+    return given
+
+
+def test_stamps_in_the_order_of_decoding_are_put_in_the_order_of_showing():
+    assert shown_stamps([10, 20, 30, 40, 50, 60, 70, 80]) == [10, 20, 30, 40, 50, 60, 70, 80]
+
+
+def test_stamps_of_showing_stay_as_they_are():
+    assert shown_stamps([100 + n for n in SHOWN]) == [100 + n for n in range(8)]
+    assert shown_stamps([100 + n * n for n in SHOWN]) == [100 + n * n for n in range(8)]
+
+
+def test_packets_that_give_no_frame_change_no_stamp_where_nothing_is_reordered():
+    """Such as the second of two fields."""
+    stamps = Stamps()
+    for number in range(0, 100, 2):
+        stamps.read(number)
+        stamps.read(number + 1)
+        assert stamps.shown(number, reordered=False) == number
+
+
+def test_a_frame_without_a_stamp_has_none():
+    assert shown_stamps([10, None, 30, 40, None, 60, 70, 80])[3] is None
+    assert shown_stamps([None] * 8) == [None] * 8

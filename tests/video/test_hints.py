@@ -13,6 +13,8 @@ from tests.media_fixtures import jpeg_bytes, mjpeg_avi, numbered_picture, shown_
 
 SIZE = (64, 80)
 X264 = {"crf": "18", "g": "10", "bf": "2"}
+# Every fourth frame is decoded before the three that precede it, and the middle one of those before the other two.
+PYRAMID = {"crf": "18", "g": "30", "bf": "3", "b-adapt": "0", "b-pyramid": "normal"}
 # name -> how it is written; every container that a file of an endoscope may have.
 CONTAINERS = {
     "a.mp4": {"options": X264},
@@ -25,6 +27,10 @@ CONTAINERS = {
     "a.m2ts": {"options": X264, "format_name": "mpegts", "muxing": {"mpegts_m2ts_mode": "1"}},
     "a.mpg": {"codec": "mpeg2video"},
     "a.vob": {"codec": "mpeg2video", "format_name": "vob"},
+    "b.avi": {"options": PYRAMID},
+    "b.mkv": {"options": PYRAMID},
+    "b.wmv": {"options": PYRAMID, "format_name": "asf"},
+    "b.mxf": {"options": PYRAMID},
     "a.wmv": {"codec": "wmv2", "format_name": "asf", "options": {"b": "4000000"}},
     "a.flv": {"options": X264},
     "a.mxf": {"codec": "mpeg2video"},
@@ -77,6 +83,7 @@ def test_a_whole_file_is_read_to_its_end(written, name):
     assert [frame.index for frame in frames] == list(range(30))
     np.testing.assert_allclose(np.diff([frame.time for frame in frames]), 0.04, atol=0.011)
     assert video.fps == 25
+    assert not video.notes
 
 
 @pytest.mark.parametrize("name", JOINABLE)
