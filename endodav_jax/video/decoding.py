@@ -80,8 +80,8 @@ class Decoding:
           ReadingStopped: at damage, or when the frame size changes.
         """
         context = self._stream.codec_context
-        # H.264 and H.265 forbid three zero bytes in a row where NAL units carry their length, as in .mp4 and .mkv.
-        holes_show = context.name in ("h264", "hevc") and (context.extradata or b"")[:1] == b"\1"
+        prefix = _length_prefix(context.name, context.extradata or b"")
+        padded = False
         packets = self._packets()
         starts_with_key = None
         while True:
@@ -101,7 +101,9 @@ class Decoding:
                 continue  # a frame that the recorder dropped
             if starts_with_key is None:
                 starts_with_key = packet.is_keyframe
-            if self.packets > 1 and holes_show and HOLE in bytes(packet):
+            if prefix and packet.size and self.packets == 1:
+                padded = HOLE in bytes(packet) and not _has_hole(bytes(packet), prefix, padded=True)
+            elif prefix and _has_hole(bytes(packet), prefix, padded):
                 yield from self._held_by_decoder()
                 raise self.stopped("the data are damaged or the file was cut short")
             if self._ends_early and packet.size == 0:
@@ -265,6 +267,33 @@ class Decoding:
             self.notes["early"] = (
                 "starts between two key frames; what comes before the first one cannot be shown and is left out"
             )
+
+
+def _length_prefix(codec: str, header: bytes) -> int:
+    """Returns how many bytes carry the length of each NAL unit in packets, as in .mp4 and .mkv; 0 if none do."""
+    place = {"h264": 4, "hevc": 21}.get(codec)
+    return (header[place] & 3) + 1 if place and header[:1] == b"\1" and len(header) > place else 0
+
+
+def _has_hole(packet: bytes, prefix: int, padded: bool) -> bool:
+    """Whether a packet of H.264 or H.265 has zeros in a row, of which its NAL units hold no more than two.
+
+    Args:
+      prefix: how many bytes carry the length of each NAL unit.
+      padded: whether zeros may follow a unit and count in its length, with which cameras that write nothing but key
+        frames fill up each to the same size.
+    """
+    if HOLE not in packet or not padded:
+        return HOLE in packet
+    start = 0
+    while start < len(packet):
+        end = start + prefix + int.from_bytes(packet[start : start + prefix], "big")
+        if end > len(packet) or end == start + prefix:  # no length
+            return HOLE in packet[start:]
+        if HOLE in packet[start:end].rstrip(b"\0"):
+            return True
+        start = end
+    return False
 
 
 class _CutShort(av.error.InvalidDataError):

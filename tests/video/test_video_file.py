@@ -147,6 +147,29 @@ def test_a_hole_of_zeros_ends_the_reading(tmp_path, codec, packet):
     np.testing.assert_array_equal(good, sound[: len(good)])
 
 
+def write_padded(path, pictures):
+    """Writes AVC-Intra, in which zeros fill up parameter sets and the last slice of each frame."""
+    return write_video(path, pictures, pixel_format="yuv422p10le", options={"avcintra-class": "100"})
+
+
+@pytest.mark.parametrize("name", ["a.mov", "a.mkv"])
+def test_zeros_that_fill_up_a_frame_are_no_hole(tmp_path, name):
+    path = write_padded(tmp_path / name, (moving_picture(i, 720, 1280) for i in range(3)))
+    assert len(list(VideoFile(path))) == 3
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_a_hole_shows_where_zeros_fill_up_frames_too(tmp_path, share):
+    path = write_padded(tmp_path / "a.mov", (noisy_picture(i, 720, 1280) for i in range(3)))
+    with av.open(str(path)) as container:
+        start, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][2]
+    data = bytearray(path.read_bytes())
+    place = start + int(size * share)
+    data[place : place + 300] = bytes(300)
+    path.write_bytes(data)
+    assert read_until_stopped(VideoFile(path))[0] == 2
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9"])
 def test_an_error_in_the_last_packet_is_not_lost(tmp_path, codec):
     """PyAV drops an error that comes together with frames, as with several frames in flight at the end of a file."""
