@@ -1,6 +1,7 @@
 """From packets to frames: numbered, timed, deinterlaced, and no further than the first damage."""
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -27,7 +28,8 @@ class Decoding:
     FFmpeg conceals damage by painting over it, and the result could pass for tissue.  Reading therefore ends at the
     first frame that the decoder marks as damaged, at data that it rejects, and at a packet that is cut off by the end
     of the file.  A complaint by the demuxer alone is not damage (in a transport stream joined from several, for
-    example, the packet counter starts over) as long as the decoder has none.
+    example, the packet counter starts over) as long as the decoder has none.  The decoder of H.265 does not notice
+    that a part of a frame is missing: there, a complaint counts unless a recording may begin after it.
 
     Attributes:
       index: number of frames yielded so far.
@@ -89,7 +91,7 @@ class Decoding:
                 packet = next(packets, None)
             except DATA_ERRORS as error:
                 if not isinstance(error, av.error.EOFError):
-                    yield from self._rest()
+                    yield from self._held_by_decoder() if isinstance(error, _Incomplete) else self._rest()
                     raise self.stopped(_reason(error)) from error
                 packet = None
             if packet is None:
@@ -151,7 +153,10 @@ class Decoding:
         size = container.size if container.format.name == "dv" else None
         waiting: av.Packet | None = None
         cut = False
-        for packet in packets_of(container, self._stream):
+        packets = packets_of(container, self._stream)
+        if container.format.name == "mpegts" and self._stream.codec_context.name == "hevc":
+            packets = self._complete(packets)
+        for packet in packets:
             last = packet.size == 0 and packet.dts is None
             if waiting is not None and last:
                 cut = self._ends_early = True
@@ -166,6 +171,34 @@ class Decoding:
                 yield packet
         if cut:
             raise _CutShort
+
+    def _complete(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        """Passes on packets of H.265 in a transport stream up to one of which a part was lost, as by a network.
+
+        The demuxer then marks the packet before it, and likewise where another recording is joined, after which the
+        times jump or a key frame begins.
+        """
+        marked: av.Packet | None = None
+        held: av.Packet | None = None
+        for packet in packets:
+            if held is not None:
+                if self._started and not packet.is_keyframe and self._frames_between(marked, packet) < 2.5:
+                    raise _Incomplete
+                yield held
+                marked, held = held if held.is_corrupt else None, None
+            if marked is not None:
+                held = packet
+            else:
+                yield packet
+                marked = packet if packet.is_corrupt else None
+        if held is not None:
+            yield held
+
+    def _frames_between(self, first: av.Packet | None, second: av.Packet) -> float:
+        """Returns how many frames after another a packet is decoded; infinity if it is not known or not after it."""
+        if first is None or first.dts is None or second.dts is None or self._tick is None or second.dts <= first.dts:
+            return math.inf
+        return float((second.dts - first.dts) * self._tick * self._fps)
 
     def _good(self, decoded: list[tuple[av.VideoFrame, float | None]]) -> Iterator[Frame]:
         """Yields the decoded frames, given with their times, before the first damaged one."""
@@ -301,6 +334,13 @@ class _CutShort(av.error.InvalidDataError):
 
     def __init__(self):
         super().__init__(0, "the file was cut short")
+
+
+class _Incomplete(av.error.InvalidDataError):
+    """Some bytes of a packet are missing."""
+
+    def __init__(self):
+        super().__init__(0, "the data are damaged")
 
 
 def _reason(error: BaseException) -> str:

@@ -227,7 +227,8 @@ def prepare_decoder(stream: av.VideoStream) -> None:
         context.thread_type = "SLICE"
     else:
         context.thread_count = 1
-    if context.name == "mjpeg":  # the one common decoder that paints over damage without marking the frame
+    # The common decoders that paint over damage without marking the frame.
+    if context.name in ("mjpeg", "hevc"):
         context.options = {"err_detect": "explode"}
 
 

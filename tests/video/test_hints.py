@@ -178,6 +178,18 @@ def test_a_recording_that_starts_between_key_frames_is_shown_from_the_next_one_o
     assert shown[0] in (50, 75)
 
 
+@pytest.mark.parametrize("group", ["open-gop=1", "open-gop=0:radl=2"])
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_hevc_that_starts_between_key_frames_or_goes_on_as_another_recording_is_no_damage(tmp_path, group, share):
+    options = {"x265-params": f"log-level=none:keyint=10:bframes=4:{group}", "crf": "18"}
+    path = write_video(tmp_path / "whole.ts", map(numbered_picture, range(40)), codec="libx265", options=options)
+    data = path.read_bytes()
+    path.write_bytes(data[int(len(data) // 188 * share) * 188 :] + data)
+    shown = numbers(VideoFile(path))
+    assert shown[0] in (10, 20)
+    assert shown == [*range(shown[0], 40), *range(40)]
+
+
 @pytest.mark.parametrize(("name", "audio"), [("a.wmv", "wmav2"), ("a.mkv", "aac"), ("a.mp4", "aac"), ("a.ts", "mp2")])
 def test_sound_may_go_on_after_the_picture(tmp_path, name, audio):
     path = tmp_path / name
