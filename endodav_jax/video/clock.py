@@ -2,12 +2,16 @@
 
 from collections import deque
 from fractions import Fraction
+from statistics import median
 
 # Decoders put frames in order by picture, but some containers keep only decoding times: these are a frame or so off.
 _JITTER_FRAMES = 1.5
 _LEAST_STEP = 1e-3
 # No decoder of H.264 or H.265 holds back more frames than this to put them in order.
 _MOST_HELD = 16
+# Frames are evenly spaced if few steps are not about as long as the typical one, and few are several times as long.
+_STEPS_LEARNT = 50
+_UNEVEN, _ODD_SHARE, _GAP_SHARE = 0.3, 0.02, 0.2
 
 
 class Stamps:
@@ -102,3 +106,52 @@ class Clock:
         self.restarts += 1
         self._offset += self._last + self._step - time
         return self._last + self._step
+
+
+class Gaps:
+    """Finds places where frames are missing from a stream whose frames are otherwise evenly spaced."""
+
+    def __init__(self):
+        self._learnt: list[float] = []  # the first steps, until their typical length is known
+        self._step: float | None = None
+        self._last: float | None = None
+        self._frames = self._odd = self._places = self._missing = self._first = 0
+
+    def __call__(self, time: float) -> None:
+        """Accepts the time of the next frame in seconds."""
+        if self._last is not None:
+            self._learnt.append(time - self._last)
+            if self._step is not None or len(self._learnt) == _STEPS_LEARNT:
+                self._count()
+        else:
+            self._frames = 1
+        self._last = time
+
+    def note(self) -> str | None:
+        """Returns a line for the user, None if no frame is missing or frames are not evenly spaced."""
+        self._count()
+        irregular = self._odd > _ODD_SHARE * self._frames or self._places > _GAP_SHARE * self._frames
+        if not self._places or irregular:
+            return None
+        frames = f"{self._missing} frame{'s' if self._missing > 1 else ''}"
+        if self._places == 1:
+            where = f"a gap of about {frames} after {self._first} frames"
+        else:
+            where = f"gaps of about {frames} in {self._places} places, the first after {self._first} frames"
+        return f"{where}: frames were dropped, or the file is damaged"
+
+    def _count(self) -> None:
+        if self._step is None and self._learnt:
+            self._step = median(self._learnt)
+        for step in self._learnt:
+            assert self._step is not None
+            ratio = step / self._step
+            frames = round(ratio)
+            if frames > 1 and abs(ratio - frames) < _UNEVEN * frames:
+                self._missing += frames - 1
+                self._places += 1
+                self._first = self._first or self._frames
+            elif abs(ratio - 1) > _UNEVEN:
+                self._odd += 1
+            self._frames += 1
+        self._learnt.clear()

@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 from av.video.frame import PictureType
 
-from endodav_jax.video.clock import Clock, Stamps
+from endodav_jax.video.clock import Clock, Gaps, Stamps
 from endodav_jax.video.container import REPAIR, packets_of
 from endodav_jax.video.deinterlace import Deinterlacer
 from endodav_jax.video.frames import Deinterlace, Frame, ReadingStopped
@@ -67,7 +67,7 @@ class Decoding:
         self._stream, self._name, self._fps, self._count, self._size = stream, name, fps, count, size
         self._tick = Fraction(stream.time_base) if stream.time_base else None
         self._how, self._ends_early, self._hold_last = deinterlace, ends_early, hold_last
-        self._clock, self._stamps = Clock(fps), Stamps()
+        self._clock, self._stamps, self._gaps = Clock(fps), Stamps(), Gaps()
         self._upright = UprightRgb()
         self._filter: Deinterlacer | None = None
         self._filterable = deinterlace != "off"
@@ -278,6 +278,7 @@ class Decoding:
         except DATA_ERRORS as error:
             raise self.stopped("its pixels have a format that cannot be converted") from error
         self.time = self._clock(stamp)
+        self._gaps(self.time)
         numbered = Frame(rgb, self.index, self.time)
         if self._clock.restarts and "times" not in self.notes:
             self.notes["times"] = (
@@ -300,6 +301,8 @@ class Decoding:
             self.notes["early"] = (
                 "starts between two key frames; what comes before the first one cannot be shown and is left out"
             )
+        if missing := self._gaps.note():
+            self.notes["missing"] = missing
 
 
 def _length_prefix(codec: str, header: bytes) -> int:

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from endodav_jax.video.clock import Clock, Stamps
+from endodav_jax.video.clock import Clock, Gaps, Stamps
 
 RATE = Fraction(25)
 
@@ -91,3 +91,37 @@ def test_packets_that_give_no_frame_change_no_stamp_where_nothing_is_reordered()
 def test_a_frame_without_a_stamp_has_none():
     assert shown_stamps([10, None, 30, 40, None, 60, 70, 80])[3] is None
     assert shown_stamps([None] * 8) == [None] * 8
+
+
+def gap_note(stamps):
+    gaps = Gaps()
+    for stamp in stamps:
+        gaps(stamp)
+    return gaps.note()
+
+
+def test_frames_that_are_missing_are_counted():
+    even = np.arange(200) / 25
+    assert gap_note(even) is None
+    assert gap_note(np.delete(even, 150)) == (
+        "a gap of about 1 frame after 150 frames: frames were dropped, or the file is damaged"
+    )
+    assert gap_note(np.delete(even, range(30, 42))).startswith("a gap of about 12 frames after 30 frames:")
+    note = gap_note(np.delete(even, [5, 50, 51, 120]))
+    assert note.startswith("gaps of about 4 frames in 3 places, the first after 5 frames:")
+    assert gap_note(np.delete(even[:20], 5)).startswith("a gap of about 1 frame after 5 frames:")
+
+
+def test_times_rounded_to_milliseconds_have_no_gaps():
+    assert gap_note(np.round(np.arange(500) / 59.94, 3)) is None
+    assert gap_note(np.round(np.arange(500) / 29.97, 2)) is None
+
+
+@pytest.mark.parametrize("steps", [[0.04, 0.08, 0.2], [0.033, 0.033, 0.05], [0.04, 0.12], [0.01, 0.07, 0.04, 0.04]])
+def test_frames_of_a_variable_rate_are_not_missed(steps):
+    assert gap_note(np.cumsum(steps * 60)) is None
+
+
+@pytest.mark.parametrize("stamps", [[], [0.0], [0.0, 0.04], [0.0, 0.04, 5.0]])
+def test_few_frames_have_few_gaps(stamps):
+    gap_note(stamps)

@@ -144,10 +144,21 @@ def test_files_that_cannot_be_joined_so_lose_nothing_without_a_word(written, tmp
 
 def test_frames_that_a_recorder_dropped_are_no_damage(tmp_path):
     chunks = [b"" if i % 7 == 3 else jpeg_bytes(numbered_picture(i)) for i in range(40)]
-    frames = list(VideoFile(mjpeg_avi(tmp_path / "a.avi", chunks, SIZE)))
+    video = VideoFile(mjpeg_avi(tmp_path / "a.avi", chunks, SIZE))
+    frames = list(video)
     kept = [i for i in range(40) if i % 7 != 3]
     assert [shown_number(frame.rgb) for frame in frames] == kept
     np.testing.assert_allclose([frame.time for frame in frames], np.array(kept) / 25)
+    assert any("gaps of about 6 frames in 6 places, the first after 3 frames" in note for note in video.notes)
+
+
+def test_a_gap_in_an_even_stream_is_mentioned(tmp_path):
+    kept = [*range(20), *range(24, 40)]
+    times = [number / 25 for number in kept]
+    path = write_video(tmp_path / "a.mkv", map(numbered_picture, kept), times=times, options=X264)
+    video = VideoFile(path)
+    assert numbers(video) == kept
+    assert "a gap of about 4 frames after 20 frames: frames were dropped, or the file is damaged" in video.notes
 
 
 @pytest.mark.parametrize("announced", [0, 7, 1_000_000, 1 << 30, 0x7FFFFFFF])
