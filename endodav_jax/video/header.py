@@ -13,7 +13,7 @@ DEFAULT_FPS = Fraction(25)  # if the container does not say
 # 24 bytes, and so do the shortest sample of an MP4 and its table entries.
 _BYTES_PER_FRAME = 8
 _WILD = 4  # two rates or counts that differ by this factor cannot both be true
-_MEASURED_PACKETS = 256
+_MEASURED_FRAMES = 256
 _ASPECTS = Fraction(1, 4), Fraction(4)  # no camera or format has pixels beyond these
 
 Reopen = Callable[[], "tuple[av.container.InputContainer, av.VideoStream]"]
@@ -84,19 +84,36 @@ def _sensible(rate: Fraction | None) -> Fraction | None:
 
 
 def _measured_rate(reopen: Reopen) -> Fraction | None:
-    """Returns the frame rate given by the times of the first packets, None for fewer than three or no sensible one."""
+    """Returns the frame rate given by the times of the first frames, None for fewer than three or no sensible one.
+
+    Frames are decoded, since packets do not tell their number: some are single fields, and in a program stream several
+    small ones share one time.
+    """
     container, stream = reopen()
-    times: set[int] = set()
+    times: list[tuple[int, int]] = []  # with the number of the frame
+    count = 0
     with container:
         try:
             for packet in packets_of(container, stream):
-                if packet.pts is not None:
-                    times.add(packet.pts)
-                if len(times) >= _MEASURED_PACKETS:
+                for frame in _decoded(packet):
+                    if frame.pts is not None:
+                        times.append((frame.pts, count))
+                    count += 1
+                if count >= _MEASURED_FRAMES:
                     break
         except (av.error.FFmpegError, OSError):
             pass
-        if len(times) < 3 or not stream.time_base:
+        if count < 3 or len(times) < 2 or not stream.time_base:
             return None
-        rate = Fraction(len(times) - 1) / ((max(times) - min(times)) * Fraction(stream.time_base))
+        (first_time, first), (last_time, last) = min(times), max(times)
+        if last_time == first_time:
+            return None
+        rate = Fraction(last - first) / ((last_time - first_time) * Fraction(stream.time_base))
         return _sensible(rate.limit_denominator(1001))
+
+
+def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
+    try:
+        return [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
+    except (av.error.FFmpegError, OSError):
+        return []  # such as what comes before the first key frame

@@ -9,7 +9,7 @@ import pytest
 
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.video_file import VideoFile
-from tests.media_fixtures import jpeg_bytes, mjpeg_avi, numbered_picture, shown_number, write_video
+from tests.media_fixtures import jpeg_bytes, mjpeg_avi, moving_picture, numbered_picture, shown_number, write_video
 
 SIZE = (64, 80)
 X264 = {"crf": "18", "g": "10", "bf": "2"}
@@ -243,6 +243,20 @@ def test_a_rate_that_cannot_be_gives_way_to_the_guess(tmp_path):
     picture = numbered_picture(0, 576, 720)
     path = write_video(tmp_path / "tape.dv", [picture], codec="dvvideo", options={})
     assert VideoFile(path).fps == 25
+
+
+@pytest.mark.parametrize("rate", [25, 50])
+@pytest.mark.parametrize("name", ["a.mpg", "a.vob"])
+def test_frames_of_a_program_stream_may_share_a_time(tmp_path, name, rate):
+    """They do if they are small."""
+    pictures = (moving_picture(i, 96, 128) for i in range(60))
+    options = {"crf": "28", "g": "250", "bf": "3"}
+    video = VideoFile(write_video(tmp_path / name, pictures, rate=rate, options=options))
+    frames = list(video)
+    assert video.fps == rate
+    assert len(frames) == 60
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(60) / rate, atol=1.5 / rate)
+    assert not video.notes
 
 
 def test_one_wild_time_does_not_make_the_rate_zero(tmp_path):
