@@ -1,5 +1,6 @@
 """Turns frames of two interlaced fields into whole pictures with FFmpeg's bwdif."""
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -24,13 +25,14 @@ class Deinterlacer:
         )
         how = f"mode=send_frame:parity=auto:deint={'all' if every else 'interlaced'}"
         self._graph.link_nodes(buffer, self._graph.add("bwdif", how), self._graph.add("buffersink")).configure()
-        self._colour = template.colorspace, template.color_range
+        self._colours: deque[tuple[int, int]] = deque()  # of the frames that the filter holds
         self._pushed = 0
 
     def push(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """Accepts the next frame and yields those that are ready."""
         frame.time_base, frame.pts = _TICK, self._pushed
         self._pushed += 1
+        self._colours.append((frame.colorspace, frame.color_range))
         self._graph.vpush(frame)
         yield from self._ready()
 
@@ -46,5 +48,6 @@ class Deinterlacer:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             # The graph was not told the colour matrix and range, and must not change them.
-            frame.colorspace, frame.color_range = self._colour
+            if self._colours:
+                frame.colorspace, frame.color_range = self._colours.popleft()
             yield frame

@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 
+from endodav_jax.video.deinterlace import Deinterlacer
 from endodav_jax.video.frames import Reading, ReadingStopped
 from endodav_jax.video.video_file import VideoFile
 from tests.media_fixtures import moving_picture, write_video
@@ -87,3 +88,15 @@ def test_damage_loses_no_frame_that_waits_in_the_filter(tmp_path):
         for frame in VideoFile(path, Reading(deinterlace="off")):
             off.append(frame.rgb)
     assert len(shown) == len(off) > 2
+
+
+def test_each_frame_keeps_the_colours_that_it_is_marked_with():
+    kinds = [(1, 1)] * 3 + [(5, 2)] * 3 + [(1, 2)] * 2  # matrix (BT.709 or BT.601) and range (narrow or full)
+    frames = []
+    for colours in kinds:
+        frame = av.VideoFrame.from_ndarray(at(0), format="rgb24").reformat(format="yuv420p")
+        frame.colorspace, frame.color_range = colours
+        frames.append(frame)
+    filtering = Deinterlacer(frames[0], every=True)
+    whole = [ready for frame in frames for ready in filtering.push(frame)] + list(filtering.flush())
+    assert [(frame.colorspace, frame.color_range) for frame in whole] == kinds
