@@ -84,7 +84,7 @@ def _sensible(rate: Fraction | None) -> Fraction | None:
 
 
 def _measured_rate(reopen: Reopen) -> Fraction | None:
-    """Returns the frame rate given by the times of the first frames, None for fewer than three or no sensible one.
+    """Returns the frame rate given by the times of the first frames, None for a single one or no sensible rate.
 
     Frames are decoded, since packets do not tell their number: some are single fields, and in a program stream several
     small ones share one time.
@@ -103,7 +103,7 @@ def _measured_rate(reopen: Reopen) -> Fraction | None:
                     break
         except (av.error.FFmpegError, OSError):
             pass
-        if count < 3 or len(times) < 2 or not stream.time_base:
+        if len(times) < 2 or not stream.time_base:
             return None
         (first_time, first), (last_time, last) = min(times), max(times)
         if last_time == first_time:

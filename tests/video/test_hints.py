@@ -259,6 +259,11 @@ def test_frames_of_a_program_stream_may_share_a_time(tmp_path, name, rate):
     assert not video.notes
 
 
+def test_two_frames_tell_their_rate(tmp_path):
+    how = CONTAINERS["a.gif"]
+    assert VideoFile(write_video(tmp_path / "a.gif", map(numbered_picture, range(2)), rate=5, **how)).fps == 5
+
+
 def test_one_wild_time_does_not_make_the_rate_zero(tmp_path):
     times = [0.04 * k + (0.008 if k % 3 == 1 else 0) for k in range(20)]
     path = write_video(tmp_path / "a.flv", map(numbered_picture, range(20)), times=times, options=X264 | {"bf": "0"})
