@@ -1,5 +1,6 @@
 """What a container says about a video before it is read: hints, each checked for plausibility."""
 
+import itertools
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -14,6 +15,8 @@ DEFAULT_FPS = Fraction(25)  # if the container does not say
 _BYTES_PER_FRAME = 8
 _WILD = 4  # two rates or counts that differ by this factor cannot both be true
 _MEASURED_FRAMES = 256
+# A rate varies if more than this share of steps are so many times as long as the stated rate says.
+_LONG, _LONG_SHARE = 1.5, 0.1
 _ASPECTS = Fraction(1, 4), Fraction(4)  # no camera or format has pixels beyond these
 
 Reopen = Callable[[], "tuple[av.container.InputContainer, av.VideoStream]"]
@@ -31,7 +34,8 @@ def average_rate(stream: av.VideoStream, reopen: Reopen | None = None) -> Fracti
     if average is None or guess is None:
         return average or guess or DEFAULT_FPS
     if guess / _WILD <= average <= guess * 3 / 2:
-        return average
+        matroska = stream.container.format.name.startswith("matroska")
+        return _counted_rate(reopen, average) if matroska and reopen is not None else average
     measured = _measured_rate(reopen) if reopen is not None else None
     if measured is None:
         return guess
@@ -81,6 +85,36 @@ def pixel_aspect(stream: av.VideoStream) -> Fraction:
 
 def _sensible(rate: Fraction | None) -> Fraction | None:
     return Fraction(rate) if rate is not None and rate.numerator > 0 and rate.denominator > 0 else None
+
+
+def _counted_rate(reopen: Reopen, stated: Fraction) -> Fraction:
+    """Returns the average rate of a Matroska file of a variable one, whose header states only the highest.
+
+    Only if the first frames are far apart often, other than where a recording was interrupted, is the whole file read.
+    """
+    first = _packet_times(reopen, _MEASURED_FRAMES)
+    long = sum(after - before > _LONG / float(stated) for before, after in itertools.pairwise(first))
+    if long <= _LONG_SHARE * len(first):
+        return stated
+    times = _packet_times(reopen)
+    rate = _sensible(Fraction((len(times) - 1) / (times[-1] - times[0])).limit_denominator(1001))
+    return stated if rate is None else min(rate, stated)
+
+
+def _packet_times(reopen: Reopen, count: int | None = None) -> list[float]:
+    """Returns the times of the first packets in seconds, or of all, in growing order."""
+    stamps: set[int] = set()
+    container, stream = reopen()
+    with container:
+        try:
+            for packet in packets_of(container, stream):
+                if packet.pts is not None:
+                    stamps.add(packet.pts)
+                if len(stamps) == count:
+                    break
+        except (av.error.FFmpegError, OSError):
+            pass  # the rest is damaged: decoding will show where the frames end
+        return [stamp * float(stream.time_base or 0) for stamp in sorted(stamps)]
 
 
 def _measured_rate(reopen: Reopen) -> Fraction | None:

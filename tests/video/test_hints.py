@@ -158,6 +158,7 @@ def test_a_gap_in_an_even_stream_is_mentioned(tmp_path):
     path = write_video(tmp_path / "a.mkv", map(numbered_picture, kept), times=times, options=X264)
     video = VideoFile(path)
     assert numbers(video) == kept
+    assert video.fps == 25
     assert "a gap of about 4 frames after 20 frames: frames were dropped, or the file is damaged" in video.notes
 
 
@@ -279,10 +280,13 @@ def test_one_wild_time_does_not_make_the_rate_zero(tmp_path):
     assert VideoFile(path).fps > 0
 
 
-def test_a_variable_rate_keeps_its_average(tmp_path):
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_a_variable_rate_keeps_its_average(tmp_path, name):
     times = np.cumsum([0.04, 0.08, 0.2] * 12)
-    video = VideoFile(write_video(tmp_path / "v.mp4", map(numbered_picture, range(36)), times=times))
+    video = VideoFile(write_video(tmp_path / name, map(numbered_picture, range(36)), times=times))
     assert video.fps == pytest.approx(36 / (times[-1] - times[0] + 0.04), rel=0.1)
+    assert video.count == pytest.approx(36, abs=4)
+    assert len(list(video)) == 36
 
 
 @pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(16, 15), Fraction(8, 9)])
