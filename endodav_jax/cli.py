@@ -83,7 +83,7 @@ def parse(name: str, arguments: list[str]):
     from endodav_jax.fields import OPTIONS, user_path
 
     for before, word in itertools.pairwise(["", *arguments]):
-        if not word and not before.startswith("--"):  # options may be emptied
+        if not word and not before.startswith("-"):  # what an option may not be, its field says
             raise UserError("an argument is empty; is a variable of the shell not set? (. is the current folder)")
     command = importlib.import_module(COMMANDS[name].module).Command
     printed = io.StringIO()
