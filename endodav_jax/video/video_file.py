@@ -63,7 +63,7 @@ class VideoFile:
         self.name, self.stem = str(path), self.path.stem
         self._open_file = open_file
         self._notes = {note: note for note in notes}
-        self._interlaced = False
+        self._interlaced, self._strict = False, True
         if not self.path.exists():
             raise UserError(f"{self.name}: no such file; check the path")
         container, stream = self._open()
@@ -83,12 +83,17 @@ class VideoFile:
                 self._notes["track"] = note
             self._cut, self._joined = self._structure()
             decoding = self._decoding(stream, None)
-            try:
-                first = next(iter(decoding), None)
-            except ReadingStopped:
-                first = None
-            if decoding.swapped:
-                self.pixel_aspect = 1 / self.pixel_aspect
+            first = _first_of(decoding)
+        if first is None and self._codec == "hevc":
+            # Some recorders write additional information that breaks the rules, beside sound pictures.
+            self._strict = False
+            container, stream = self._open()
+            with container:
+                decoding = self._decoding(stream, None)
+                first = _first_of(decoding)
+            self._notes["lenient"] = "breaks the rules of H.265 from its start: damage to it may not be noticed"
+        if decoding.swapped:
+            self.pixel_aspect = 1 / self.pixel_aspect
         if first is None:
             raise UserError(f"{self.name}: not one frame of it can be decoded; {REPAIR}")
         self.size = first.rgb.shape[:2]
@@ -164,7 +169,7 @@ class VideoFile:
         except UserError:
             container.close()
             raise
-        prepare_decoder(stream)
+        prepare_decoder(stream, self._strict)
         return container, stream
 
     def _decoding(self, stream: av.VideoStream, size: tuple[int, int] | None) -> Decoding:
@@ -217,8 +222,12 @@ def decode_live(stream: av.VideoStream, name: str, reading: Reading, fps: Fracti
     return Decoding(stream, name, fps, deinterlace=reading.deinterlace)
 
 
-def prepare_decoder(stream: av.VideoStream) -> None:
-    """Sets what each decoder needs to report damage, and what speed that leaves."""
+def prepare_decoder(stream: av.VideoStream, strict: bool = True) -> None:
+    """Sets what each decoder needs to report damage, and what speed that leaves.
+
+    Args:
+      strict: whether what breaks the rules of a format is damage, in formats whose damage is not told otherwise.
+    """
     context = stream.codec_context
     # With several frames in flight, a decoder may hand out a frame before it knows that the frame is damaged (H.264),
     # corrupt the good one before it (FFV1), or report an error together with the last frames, in which case PyAV drops
@@ -228,8 +237,15 @@ def prepare_decoder(stream: av.VideoStream) -> None:
     else:
         context.thread_count = 1
     # The common decoders that paint over damage without marking the frame.
-    if context.name in ("mjpeg", "hevc"):
+    if strict and context.name in ("mjpeg", "hevc"):
         context.options = {"err_detect": "explode"}
+
+
+def _first_of(decoding: Decoding) -> Frame | None:
+    try:
+        return next(iter(decoding), None)
+    except ReadingStopped:
+        return None
 
 
 def _until_damage(source) -> Iterator[Frame]:

@@ -166,6 +166,19 @@ def test_what_is_lost_from_a_transport_stream_of_hevc_ends_the_reading(tmp_path,
     np.testing.assert_array_equal(good, sound[: len(good)])
 
 
+def test_hevc_with_broken_information_beside_its_pictures_is_read(tmp_path):
+    path = tmp_path / "a.hevc"
+    options = {"x265-params": "log-level=none"}
+    write_video(path, map(moving_picture, range(8)), codec="libx265", options=options, format_name="hevc")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x00\x00\x01\x4e\x01\x05")  # what the encoder says of itself
+    data[place + 6 : place + 8] = b"\xfa\xfa"  # longer than the unit that holds it
+    path.write_bytes(data)
+    video = VideoFile(path)
+    assert len(list(video)) == 8
+    assert any("breaks the rules" in note for note in video.notes)
+
+
 def write_padded(path, pictures):
     """Writes AVC-Intra, in which zeros fill up parameter sets and the last slice of each frame."""
     return write_video(path, pictures, pixel_format="yuv422p10le", options={"avcintra-class": "100"})
@@ -224,8 +237,8 @@ def test_slices_of_hevc_decoded_side_by_side_hide_no_damage(tmp_path, monkeypatc
             return frames, str(error)
         return frames, ""
 
-    def decode_in_one_thread(stream):
-        prepare(stream)
+    def decode_in_one_thread(stream, strict=True):
+        prepare(stream, strict)
         stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
 
     prepare = video_file.prepare_decoder
