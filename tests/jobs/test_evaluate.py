@@ -173,7 +173,7 @@ def test_a_checkpoint_with_a_pose_network_end_to_end(data, tmp_path, capsys):
     assert main(["evaluate", str(data), "--weights", str(weights), "-o", str(out), "--windows", "vda"]) == EXIT_OK
     printed = capsys.readouterr().out
     assert "random networks" in printed
-    assert "aligned by: vda" in printed
+    assert "windows aligned by the rule: vda" in printed
     assert "ATE mm" in printed
     results = json.loads((out / "results.json").read_text())
     for sequence, length in LENGTHS.items():
