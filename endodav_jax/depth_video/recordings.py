@@ -164,7 +164,7 @@ def identity_of(given: str) -> dict[str, int | str]:
     else:
         files = [path] if path.exists() else sorted(matching(given))
     digest, total = hashlib.sha256(), 0
-    for file in files:
+    for file in filter(Path.is_file, files):  # a pipe would wait for a writer
         size = file.stat().st_size
         total += size
         digest.update(f"{file.name}\0{size}\0".encode(errors="surrogateescape"))

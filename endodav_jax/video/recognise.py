@@ -29,7 +29,6 @@ _OTHERS = frozenset((
 COMPANIONS = ("depth", "depths", "intrinsic", "intrinsics", "mask", "masks", "pose", "poses", "sparse")
 MASK = "mask"  # stem of the image of the view, which is not a frame
 _RESULT = "a result of an earlier run"
-_RESULT_FILES = ("results.json", "metrics.jsonl")
 _RESULT_STEMS = ("_src", "_vis", "_sbs")
 _IMAGES_NOT_READ = frozenset((
     ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".ico", ".jxl", ".nef", ".psd", ".raw", ".svg",
@@ -130,14 +129,15 @@ def is_companion(folder: Path) -> bool:
 
 
 def is_written_by_a_command(folder: Path) -> bool:
-    """Returns whether a folder holds results of `infer`, `reconstruct` or `evaluate`, or a training run."""
-    return any(folder.glob("*_meta.json")) or any((folder / name).is_file() for name in _RESULT_FILES)
+    """Returns whether a folder holds results of `infer`, `reconstruct` or `evaluate`."""
+    return any(folder.glob("*_meta.json")) or (folder / "results.json").is_file()
 
 
 def holds_only_results(folder: Path) -> bool:
-    """Returns whether a folder holds results of a command, and no recording beside them."""
+    """Returns whether a folder holds results of a command or a training run, and no recording beside them."""
     found = frames_of_folder(folder)
-    return is_written_by_a_command(folder) and not (found.images or found.videos or found.dicom)
+    ours = is_written_by_a_command(folder) or (folder / "metrics.jsonl").is_file()
+    return ours and not (found.images or found.videos or found.dicom)
 
 
 def _listed_results(folder: Path) -> set[str]:

@@ -1,6 +1,7 @@
 """`endodav infer` of many recordings: one network, a folder each, and no failure costs the rest."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from endodav_jax import cli
 from endodav_jax.depth_video import many
 from endodav_jax.depth_video import run as infer_run
-from endodav_jax.depth_video.recordings import find_recordings, read_list
+from endodav_jax.depth_video.recordings import find_recordings, identity_of, read_list
 from endodav_jax.errors import Terminated, UserError
 from endodav_jax.video import dicom_file
 from endodav_jax.video.image_files import images_matching
@@ -366,3 +367,8 @@ def test_a_description_that_names_other_files_costs_none_of_them(infer, place):
     assert infer("a/A.mp4", "images", "--overwrite")[0] == 0
     assert outputs(place)["A"] == {"A_depths.npz", "A_meta.json", "B_depths.npz"}
     assert outputs(place)["images"] == {"images_depths.npz", "images_meta.json"}
+
+
+def test_a_pipe_is_not_waited_for_to_tell_recordings_apart(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert identity_of(str(tmp_path / "pipe"))["bytes"] == 0

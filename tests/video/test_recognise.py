@@ -6,7 +6,7 @@ from PIL import Image
 
 from endodav_jax.errors import UserError
 from endodav_jax.video.reader import open_source
-from endodav_jax.video.recognise import contents, kind_of
+from endodav_jax.video.recognise import contents, holds_only_results, is_written_by_a_command, kind_of
 from tests.media_fixtures import numbered_picture, shown_number, write_video
 
 
@@ -102,3 +102,10 @@ def test_arrays_are_said_to_be_no_video(tmp_path, name):
     with pytest.raises(UserError, match=r"not a video but a file of arrays; save its frames as images") as error:
         open_source(str(tmp_path / name))
     assert "\n" not in str(error.value)
+
+
+def test_a_training_run_is_no_recording_and_no_depth_to_view(tmp_path):
+    write_images(tmp_path / "run" / "pictures", range(2))
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+    assert holds_only_results(tmp_path / "run")
+    assert not is_written_by_a_command(tmp_path / "run")
