@@ -8,7 +8,7 @@
 what `--intrinsics` says, in pixels of the videos, or `intrinsics.json` beside them.
 
 What trains is as published: the SSB vectors and the output convolutions.  The settings are those of `phantom_study`,
-but for the network that training starts from (the one that inference uses without weights), 60 steps instead of 200,
+but for the network that training starts from (the one that was pretrained longest), 60 steps instead of 200,
 two clips a step instead of three, intervals up to 4, and specular highlights, which are excluded from every loss.
 
 What to expect: on the one real clip with known depth that we have, abs rel fell by 37% to 47% (three seeds); the 200
@@ -22,7 +22,7 @@ training, on the published weights, which learns the intrinsics as well: `finetu
 
 import dataclasses
 
-from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
+from endodav_jax.checkpoints.shipped import VARIED
 from endodav_jax.config import base_config, read_config
 from endodav_jax.data.config import PhantomData
 from endodav_jax.training.objective_config import HIGHLIGHTS
@@ -36,7 +36,7 @@ def get_config():
     objective = dataclasses.replace(study.train.objective, highlight_threshold=HIGHLIGHTS)
     return base_config(
         job="train",
-        weights=WITHOUT_WEIGHTS,
+        weights=VARIED,
         model=study.model,
         data=dataclasses.replace(study.data, phantom=PhantomData(), batch_size=2, frame_max_interval=4),
         train=dataclasses.replace(study.train, steps=STEPS, objective=objective, log_every=5, picture_every=STEPS),

@@ -4,14 +4,14 @@
 
 What trains is as published: the SSB vectors and the output convolutions.  The settings are those of `phantom_study`,
 shortened: smaller frames, and 60 steps, each on pairs of frames from four scenes.  Training videos record every third
-frame of the camera's motion, so that few frames, whose camera is solved quickly, have parallax.  It starts from the
-network that inference uses without weights, which is less steady than the study's and so has more to gain
+frame of the camera's motion, so that few frames, whose camera is solved quickly, have parallax.  It starts from
+`shipped-varied`, which is less steady than the network the study starts from and so has more to gain
 (docs/benchmarks.md).
 """
 
 import dataclasses
 
-from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
+from endodav_jax.checkpoints.shipped import VARIED
 from endodav_jax.config import base_config, read_config
 from endodav_jax.data.config import PhantomData
 
@@ -26,7 +26,7 @@ def get_config():
     )
     return base_config(
         job="quickstart",
-        weights=WITHOUT_WEIGHTS,
+        weights=VARIED,
         model=study.model,
         data=dataclasses.replace(study.data, phantom=phantom, clip_length=2, batch_size=4, frame_max_interval=2),
         train=dataclasses.replace(

@@ -49,7 +49,7 @@ _LAZY = {
 
 
 def load(
-    path: "str | os.PathLike[str]" = "shipped-varied",
+    path: "str | os.PathLike[str]" = "shipped-mixed",
     precision: "RuntimePrecision | None" = None,
     runtime: "Runtime" = "jax",
     int8_frames: str = "",

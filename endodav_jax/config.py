@@ -39,7 +39,7 @@ class Config:
     Attributes:
       job: a name of `endodav_jax.jobs` that takes a configuration (`describe`, `infer`, `train`, ...).
       weights: folder of a converted checkpoint to start from; `shipped`, or another name of weights shipped with the
-        package; empty for random ones (for inference, as in `infer`, empty means `shipped-varied`).
+        package; empty for random ones (for inference, as in `infer`, empty means `shipped-mixed`).
       seed: seed of every random number in the run, below 2^32.
     """
 

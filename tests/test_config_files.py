@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
+from endodav_jax.checkpoints.shipped import VARIED
 from endodav_jax.config import Config, config_from_dict, load_config_file
 from endodav_jax.jobs.describe import describe
 from endodav_jax.main import JOBS
@@ -86,7 +86,7 @@ def test_an_own_endoscope_needs_no_calibration_as_published_and_its_highlights_c
 
 def test_an_own_endoscope_is_fine_tuned_as_the_study_does_from_the_network_that_inference_uses():
     study, own = built("phantom_study.py"), built("finetune_own.py")
-    assert (own.weights, own.model) == (WITHOUT_WEIGHTS, study.model)
+    assert (own.weights, own.model) == (VARIED, study.model)
     assert own.train.learning_rates == study.train.learning_rates
     objective = dataclasses.replace(own.train.objective, highlight_threshold=study.train.objective.highlight_threshold)
     assert objective == study.train.objective

@@ -14,6 +14,7 @@ from flax import traverse_util
 from safetensors.numpy import save_file
 
 from endodav_jax.checkpoints.card import Card, config_from_json
+from endodav_jax.checkpoints.mixture import Mixture
 from endodav_jax.checkpoints.store import load_checkpoint, with_list_indices
 from endodav_jax.errors import UserError
 from endodav_jax.files import sha256_of, sha256_of_text, whole_file
@@ -27,21 +28,39 @@ class ShippedFiles:
     Attributes:
       networks: files of networks.
       adapter: an adapter of the depth network, trained without labels; empty for none.
+      mixture: of the depth networks of the last file and the first; None to take that of the last file.
     """
 
     networks: tuple[str, ...]
     adapter: str = ""
+    mixture: Mixture | None = None
 
 
 _PHANTOM = "phantom_vitt.safetensors"
+_VARIED = "varied_vitt.safetensors"
 
 SHIPPED = "shipped"  # what the study starts from
 VARIED = "shipped-varied"  # a depth network pretrained longer, under other lamps and lenses
-WITHOUT_WEIGHTS = VARIED  # what inference uses if no weights are named: the best on real video (docs/benchmarks.md)
+MIXED = "shipped-mixed"  # that network, gone on in part in the direction of its training
+WITHOUT_WEIGHTS = MIXED  # what inference uses if no weights are named: the best on real video (docs/benchmarks.md)
+
+# Found on real frames (docs/experiments.md, "Weights mixed part by part").
+_MIXTURE = Mixture(
+    share={
+        "encoder": 0.07,
+        "head": -0.03,
+        "head.fusions.3": -0.25,
+        "head.fusions.2": -0.15,
+        "head.motion_modules": 0.0,
+    },
+    scale={f"head.motion_modules.{place}.proj_out": 1.25 for place in range(4)},
+    add={"head.output.conv3.bias": 0.08},
+)
 
 SHIPPED_WEIGHTS: Mapping[str, ShippedFiles] = {
     SHIPPED: ShippedFiles((_PHANTOM,)),
-    VARIED: ShippedFiles((_PHANTOM, "varied_vitt.safetensors")),
+    VARIED: ShippedFiles((_PHANTOM, _VARIED)),
+    MIXED: ShippedFiles((_PHANTOM, _VARIED), mixture=_MIXTURE),
     "shipped-organ": ShippedFiles((_PHANTOM,), "organ_adapter.safetensors"),
 }
 
@@ -59,6 +78,12 @@ def load_shipped(name: str = SHIPPED) -> tuple[DepthModelConfig, dict[str, dict]
     config, networks, card = read_packed(_installed(last))
     for file in reversed(others):
         networks |= read_packed(_installed(file), without=networks)[1]
+    mixture = SHIPPED_WEIGHTS[name].mixture
+    if mixture:
+        first = read_packed(_installed(others[0]))[1]["depth"]
+        networks["depth"] = mixture.of(networks["depth"], first)
+        note = f"then mixed, part by part, with the weights named {SHIPPED}: {json.dumps(dataclasses.asdict(mixture))}"
+        card = dataclasses.replace(card, notes=(*card.notes, note))
     return config, networks, card
 
 
@@ -75,7 +100,7 @@ def shipped_adapter(name: str) -> Path | None:
 
 
 def sha256_of_shipped(name: str = SHIPPED) -> str:
-    """Returns a digest of the files that `load_shipped` reads; of one file, its SHA-256.
+    """Returns a digest of what `load_shipped` reads; of one file, its SHA-256.
 
     Args:
       name: a name of `SHIPPED_WEIGHTS`.
@@ -84,6 +109,8 @@ def sha256_of_shipped(name: str = SHIPPED) -> str:
       UserError: the installation lacks a file.
     """
     digests = [sha256_of(_installed(file)) for file in SHIPPED_WEIGHTS[name].networks]
+    if SHIPPED_WEIGHTS[name].mixture:
+        digests.append(repr(SHIPPED_WEIGHTS[name].mixture))
     return digests[0] if len(digests) == 1 else sha256_of_text(" ".join(digests))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from endodav_jax.inference.estimator import DepthEstimator
 
 NOTHING_NAMED = (
-    "no --weights given: using shipped-varied, the small network that comes with the package, trained on rendered "
+    "no --weights given: using shipped-mixed, the small network that comes with the package, trained on rendered "
     "scenes only; published weights saw far more: endodav weights get vda-small, and endodav convert"
 )
 

@@ -64,7 +64,7 @@ class Command:
 
     Attributes:
       output: folder for outputs; with many recordings, each gets its own subfolder, named after it.
-      weights: a converted checkpoint (see: endodav convert --help); empty for shipped-varied, our own.
+      weights: a converted checkpoint (see: endodav convert --help); empty for shipped-mixed, our own.
       inputs: videos, DICOM files, folders of images, images, glob patterns (`'cases/*.mts'`), folders of recordings.
       list_file: a text file with further inputs, one per line.
       shard: I/N with I from 1 to N: process every N-th recording, starting with the I-th, for job arrays.

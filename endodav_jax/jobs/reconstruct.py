@@ -16,7 +16,7 @@ class Command:
 
     Attributes:
       output: folder for all outputs.
-      weights: a converted checkpoint or the folder of a training run; empty for shipped-varied, our own.
+      weights: a converted checkpoint or the folder of a training run; empty for shipped-mixed, our own.
     """
 
     output: Annotated[Path, spelled("-o", "--output-dir", metavar="FOLDER")]

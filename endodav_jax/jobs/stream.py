@@ -18,7 +18,7 @@ class Command:
 
     Attributes:
       output: folder for outputs; without it, only latency is shown.
-      weights: a converted checkpoint (see: endodav convert --help); empty for shipped-varied, our own.
+      weights: a converted checkpoint (see: endodav convert --help); empty for shipped-mixed, our own.
       raw_size: the pipe carries raw RGB24 pixels of this height and width, without a container.
       raw: the same as width and height (640x480), as in other programs.
       grayscale: the same as --cmap gray.

@@ -19,7 +19,7 @@ class Command:
       path: a folder written by one of these commands, or a video; omit it for a page to which videos can be uploaded.
       sequence: the sequence of an evaluation, or the clip in a folder with several, such as the recordings of one
         `infer`; empty for the first.
-      weights: for videos: a converted checkpoint; empty for shipped-varied, our own.
+      weights: for videos: a converted checkpoint; empty for shipped-mixed, our own.
       export: write the scene as one HTML file that opens without a server or network connection, and exit; of a
         video, too.
       host: address to listen on; for any but the local address, the token in the printed link is required.

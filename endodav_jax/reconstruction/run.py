@@ -97,7 +97,7 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
     Args:
       config: what to read and how.
       folder: folder for outputs; see `layout`.
-      weights: a checkpoint; empty for `shipped-varied` (reported).
+      weights: a checkpoint; empty for `shipped-mixed` (reported).
 
     Returns:
       `EXIT_OK`, or `EXIT_SOME_FAILED` if reading stopped early and the frames before were used.

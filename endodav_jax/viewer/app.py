@@ -24,7 +24,7 @@ class App:
         Args:
           host: address to listen on.
           port: port to listen on; 0 for any free port.
-          weights: for videos; empty for shipped-varied, our own.
+          weights: for videos; empty for shipped-mixed, our own.
 
         Raises:
           UserError: listening on this address failed.

@@ -11,9 +11,12 @@ from flax import nnx, traverse_util
 
 import endodav_jax
 from endodav_jax.checkpoints import Card, load_model, save_model
+from endodav_jax.checkpoints.mixture import Mixture
 from endodav_jax.checkpoints.shipped import (
+    MIXED,
     SHIPPED,
     SHIPPED_WEIGHTS,
+    VARIED,
     WITHOUT_WEIGHTS,
     load_shipped,
     pack,
@@ -59,6 +62,31 @@ def test_what_inference_uses_has_its_own_depth_and_the_motion_networks_of_the_ot
         assert all(jax.tree.leaves(same)) == (name != "depth"), name
     assert sha256_of_shipped(WITHOUT_WEIGHTS) != sha256_of_shipped()
     assert inspect.signature(endodav_jax.load).parameters["path"].default == WITHOUT_WEIGHTS
+
+
+def test_the_mixed_network_lies_beyond_the_varied_one_in_the_head_and_before_it_in_the_encoder():
+    (_, first, _), (_, varied, other), (_, mixed, card) = (load_shipped(name) for name in (SHIPPED, VARIED, MIXED))
+    first, varied, mixed = (traverse_util.flatten_dict(params["depth"]) for params in (first, varied, mixed))
+    shares = {
+        ("encoder", "cls_token"): 0.07,
+        ("head", "fusions", 3, "out_conv", "kernel"): -0.25,
+        ("head", "fusions", 2, "out_conv", "kernel"): -0.15,
+        ("head", "fusions", 1, "out_conv", "kernel"): -0.03,
+        ("head", "motion_modules", 0, "norm", "bias"): 0.0,
+    }
+    for path, share in shares.items():
+        np.testing.assert_allclose(mixed[path], (1 - share) * varied[path] + share * first[path], rtol=1e-5, atol=1e-6)
+    out = ("head", "motion_modules", 3, "proj_out", "kernel")
+    np.testing.assert_allclose(mixed[out], 1.25 * varied[out], rtol=1e-6)
+    assert len({sha256_of_shipped(name) for name in (SHIPPED, VARIED, MIXED)}) == 3
+    assert next(note for note in card.notes if note not in other.notes).startswith("then mixed, part by part")
+
+
+def test_a_mixture_takes_the_last_part_that_a_path_begins_with():
+    first, second = ({"head": {"a": np.full(2, value), "ab": np.full(2, value)}} for value in (4.0, 2.0))
+    mixture = Mixture(share={"head": 0.5, "head.a": -0.5}, scale={"head.ab": 2.0}, add={"head.ab": 1.0})
+    mixed = mixture.of(first, second)
+    assert (mixed["head"]["a"][0], mixed["head"]["ab"][0]) == (5.0, 7.0)
 
 
 def test_the_name_stands_for_it_wherever_weights_are_named():

@@ -319,7 +319,7 @@ def test_no_input_says_what_to_give(tmp_path, capsys):
 def test_without_weights_the_shipped_network_is_used_and_said(capsys):
     estimator, card = job.load_estimator("", InferConfig())
     said = capsys.readouterr().err
-    assert "no --weights given: using shipped-varied, the small network" in said
+    assert "no --weights given: using shipped-mixed, the small network" in said
     assert said.count("\n") == 1
     assert estimator.config.preset == "vitt"
     assert "phantom" in card.what
