@@ -74,7 +74,6 @@ def load(
     import dataclasses
 
     from endodav_jax.checkpoints import load_model
-    from endodav_jax.errors import UserError
     from endodav_jax.fields import user_path
     from endodav_jax.inference.estimator import DepthEstimator
     from endodav_jax.inference.runtimes import RuntimeConfig

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-_UNDEFINED = 0xFFFFFFFF
+UNDEFINED_LENGTH = 0xFFFFFFFF  # of pixels in pieces
 _ITEM = b"\xfe\xff\x00\xe0"
 # How JPEG (also lossless, and JPEG-LS) and JPEG 2000 begin.  A frame may be in several pieces: the first begins so.
 _BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff")
@@ -42,7 +42,7 @@ def stored_frames(file: BinaryIO, values, announced: int) -> int:
     if not syntax.is_implicit_VR:
         file.seek(4, io.SEEK_CUR)
     length = int.from_bytes(file.read(4), order)
-    if length == _UNDEFINED:
+    if length == UNDEFINED_LENGTH:
         return max(announced, _frames_of_pieces(file, values, syntax))
     place = file.tell()
     length = min(length, file.seek(0, io.SEEK_END) - place)
@@ -105,16 +105,24 @@ def _frames_of_length(length: int, values, announced: int) -> int:
 
 def _frames_of_pieces(file: BinaryIO, values, syntax) -> int:
     """Returns how many compressed frames there are, by their table or else by how they begin; 0 if neither tells."""
-    pieces = beginnings = 0
-    offsets = len(values.get("ExtendedOffsetTable") or b"") // 8
-    while (head := file.read(8))[:4] == _ITEM and len(head) == 8:
-        length = int.from_bytes(head[4:], "little")
-        start = file.read(min(3, length))
-        file.seek(length - len(start), io.SEEK_CUR)
-        if not pieces:
-            offsets = offsets or length // 4
-        pieces += 1
-        beginnings += start in _BEGINNINGS
+    table, *frames = items_of(file) or [(0, 0)]
+    offsets = len(values.get("ExtendedOffsetTable") or b"") // 8 or table[1] // 4
     if offsets > 1:
         return offsets
-    return pieces - 1 if syntax == _RLE else beginnings
+    if syntax == _RLE:
+        return len(frames)
+    beginnings = 0
+    for place, length in frames:
+        file.seek(place)
+        beginnings += file.read(min(3, length)) in _BEGINNINGS
+    return beginnings
+
+
+def items_of(file: BinaryIO) -> list[tuple[int, int]]:
+    """Returns (offset, length) of each item of a sequence at which a file is; of pixels, the first is their table."""
+    items = []
+    while (head := file.read(8))[:4] == _ITEM and len(head) == 8:
+        length = int.from_bytes(head[4:], "little")
+        items.append((file.tell(), length))
+        file.seek(length, io.SEEK_CUR)
+    return items

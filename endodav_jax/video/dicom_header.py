@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from endodav_jax.errors import UserError
-from endodav_jax.video.dicom_frames import ATTRIBUTES, stored_frames
+from endodav_jax.video.dicom_frames import ATTRIBUTES, UNDEFINED_LENGTH, items_of, stored_frames
 from endodav_jax.video.frames import SQUARE
 
 DICOM_SUFFIXES = (".dcm", ".dic", ".dicom")
@@ -214,11 +214,6 @@ def video_part(path: Path) -> list[tuple[int, int]]:
             raise ValueError("no pixel data")
         file.seek(4, io.SEEK_CUR)
         length = int.from_bytes(file.read(4), "little")
-        if length != 0xFFFFFFFF:
+        if length != UNDEFINED_LENGTH:
             return [(file.tell(), length)]
-        pieces = []
-        while (head := file.read(8))[:4] == b"\xfe\xff\x00\xe0" and len(head) == 8:
-            length = int.from_bytes(head[4:], "little")
-            pieces.append((file.tell(), length))
-            file.seek(length, io.SEEK_CUR)
-    return pieces[1:]
+        return items_of(file)[1:]

@@ -76,8 +76,7 @@ def _encoding(
     converter = VideoReformatter()  # a converter per frame would start threads each time
 
     def write(rgb: np.ndarray, time: float | None = None) -> None:
-        if rgb.shape[0] % 2 or rgb.shape[1] % 2:
-            rgb = np.pad(rgb, ((0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)), mode="edge")
+        rgb = with_even_sides(rgb)
         if not stream.codec_context.is_open:
             stream.height, stream.width = rgb.shape[:2]
             if time is not None:
@@ -100,6 +99,12 @@ def _encoding(
             container.close()
         raise
     container.close()
+
+
+def with_even_sides(rgb: np.ndarray) -> np.ndarray:
+    """Returns uint8 [H, W, 3] with its last row and column repeated where their number is odd, as 4:2:0 needs it."""
+    odd_rows, odd_columns = rgb.shape[0] % 2, rgb.shape[1] % 2
+    return np.pad(rgb, ((0, odd_rows), (0, odd_columns), (0, 0)), mode="edge") if odd_rows or odd_columns else rgb
 
 
 class _Watched:

@@ -18,7 +18,7 @@ from endodav_jax.video.frames import SQUARE, Frame, ReadingStopped
 from endodav_jax.video.header import DEFAULT_FPS
 from endodav_jax.video.image_order import in_order
 from endodav_jax.video.image_stack import ONE, TIFF_SUFFIXES, Pages, contiguous_frames, pages_of, seconds_of_pages
-from endodav_jax.video.jpeg2000 import deep_colour, is_deep_colour
+from endodav_jax.video.jpeg2000 import deep_colour
 from endodav_jax.video.tiff_pixels import (
     bright_is_high,
     can_decode,
@@ -213,9 +213,9 @@ def _images_of(path: Path, pages: Pages) -> Iterator[np.ndarray]:
 
 
 def _image_as_rgb(stored: Image.Image, path: Path) -> np.ndarray:
-    if is_deep_colour(stored, path):
-        stored.load()  # finds damage without printing what it is
-        return _array_as_rgb(deep_colour(path), path)
+    deep = deep_colour(stored, path)
+    if deep is not None:
+        return _array_as_rgb(deep, path)
     image = ImageOps.exif_transpose(stored)
     if image.mode.startswith("I") or image.mode == "F":
         return _array_as_rgb(np.asarray(image), path)

@@ -7,6 +7,7 @@ COLMAP's models are the first three under other names.  Pixels: integer coordina
 
 import abc
 import dataclasses
+import functools
 from typing import Any
 
 import cv2
@@ -173,15 +174,14 @@ class OpenCVLens(Lens):
         project = cv2.fisheye.projectPoints if self.fisheye else cv2.projectPoints
         return project(points, nothing, nothing, matrix, np.asarray(self.distortion))[0][:, 0]
 
-    @property
+    @functools.cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
         """Distorted radius by the length of the slope, as far as it grows: beyond that the polynomial folds back."""
+        slope = np.tan(np.linspace(0.0, np.arctan(_WIDEST), _SAMPLES))
         if self.fisheye:
-            slope = np.tan(np.linspace(0.0, np.arctan(_WIDEST), _SAMPLES))
             theta = np.arctan(slope)
             distorted = theta * np.polynomial.polynomial.polyval(theta**2, (1.0, *self.distortion))
         else:
-            slope = np.tan(np.linspace(0.0, np.arctan(_WIDEST), _SAMPLES))
             k1, k2, _, _, k3, k4, k5, k6 = (*self.distortion, *(0.0,) * 8)[:8]
             square = slope**2
             above = np.polynomial.polynomial.polyval(square, (1.0, k1, k2, k3))

@@ -7,6 +7,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from endodav_jax.errors import UserError
+from endodav_jax.video.encoder import with_even_sides
 
 _RATE = Fraction(25)  # frames per second, which determine how x264 spends its bits
 _ENCODERS = {"h264": "libx264", "mjpeg": "mjpeg"}
@@ -56,7 +57,7 @@ class RoundTrip:
     def send(self, rgb: np.ndarray) -> list[np.ndarray]:
         """Records a frame and returns the frames that are ready."""
         self._shape = rgb.shape[:2]
-        even = np.pad(rgb, ((0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)), mode="edge")
+        even = with_even_sides(rgb)
         if not self._encoder.is_open:
             self._encoder.height, self._encoder.width = even.shape[:2]
         frame = self._converter.reformat(

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from endodav_jax.errors import UserError
+from endodav_jax.video.frame_masks import read_mask
 from endodav_jax.video.frames import ReadingStopped
-from endodav_jax.video.image_files import read_rgb
 from endodav_jax.video.overlays import FEWEST, find_overlays, near_the_edge
 from endodav_jax.video.reader import FrameReader
 
@@ -135,7 +135,7 @@ def read_view(path: str, size: tuple[int, int], full_size: tuple[int, int]) -> n
     Raises:
       UserError: the image is unreadable, has another size, or is 0 everywhere.
     """
-    view = read_rgb(Path(path)).max(axis=-1) > 0
+    view = read_mask(Path(path))
     if view.shape == full_size and full_size != size:
         view = cv2.resize(view.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
     if view.shape != size:
