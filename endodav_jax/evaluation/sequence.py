@@ -105,6 +105,30 @@ def score_sequence(
     return SequenceScores(sequence, count, np.array(errors), np.array(pairs).reshape(-1, 2), alignment)
 
 
+def as_evaluated(
+    score: SequenceScores, frame: EvaluationFrame, predicted: np.ndarray, config: EvaluateConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a frame's depth as it was evaluated, and where that was.
+
+    Args:
+      score: of its sequence.
+      frame: with ground truth.
+      predicted: its depth [H,W], as it was given to `score_sequence`.
+      config: the rule and the depth range.
+
+    Returns:
+      float32 [H,W], aligned and clipped depth in mm, 0 outside the view; bool [H,W], true at valid ground truth.  A
+      frame without any, which has no alignment of its own, is not aligned.
+    """
+    valid = config.depth_range.valid(frame.truth_mm) & frame.counted
+    predicted = np.asarray(predicted, np.float32)
+    rule = score.alignment
+    if rule is None:
+        fits = valid.any()
+        rule = fit_alignment(config.align, predicted[valid], frame.truth_mm[valid]) if fits else Alignment(1.0, 0.0)
+    return np.where(frame.view_mask, config.depth_range.clip(rule(predicted)), 0), valid
+
+
 def _fit_frame(frame: EvaluationFrame, predicted: np.ndarray, truth: np.ndarray, config: EvaluateConfig) -> Alignment:
     """Fits a single frame.  Failures are not skipped: means without the worst frames would be too good."""
     try:

@@ -28,7 +28,7 @@ class DepthView:
       rgb: uint8 [H,W,3].
       depth: float32 [H,W], 0 where unknown.
       inside: bool [H,W]: in the view and not an instrument.
-      window_difference: float32 [H,W], relative difference of disparity between the two windows with this frame;
+      window_difference: float32 [H,W], of the two windows with this frame (see `window_difference`);
         None if there is only one.
     """
 
@@ -47,6 +47,11 @@ class DepthView:
 
 
 Clip = Callable[[], Iterator[DepthView]]  # yields the frames afresh on every call
+
+
+def window_difference(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """Returns the relative difference of a frame's disparity in two windows, [H,W], 1 at most."""
+    return np.minimum(np.abs(earlier - later) / np.maximum(0.5 * (earlier + later), 1e-6), 1.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from endodav_jax.data.sources.base import SequenceSource
 from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.geometry.poses import inverse_rigid
-from endodav_jax.reconstruction.clip import CameraPath, DepthView, chained_path, track_clip
+from endodav_jax.reconstruction.clip import CameraPath, DepthView, chained_path, track_clip, window_difference
 from endodav_jax.reconstruction.confidence import measure
 from endodav_jax.reconstruction.config import FREE_SCALE
 from endodav_jax.reconstruction.followed import FollowedPoints
@@ -66,7 +66,7 @@ class KnownClip:
         apart: dict[int, np.ndarray] = {}
 
         def on_overlap(number, earlier, later):
-            apart[number] = np.minimum(np.abs(earlier - later) / np.maximum(0.5 * (earlier + later), 1e-6), 1.0)
+            apart[number] = window_difference(earlier, later)
 
         mask = self.frames[0]["view_mask"]
         rgbs = (frame["frame"] for frame in self.frames)

@@ -15,7 +15,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import MotionEstimator
 from endodav_jax.inference.windows import AlignRule
 from endodav_jax.models.config import DepthModelConfig
-from endodav_jax.reconstruction.clip import DepthView
+from endodav_jax.reconstruction.clip import DepthView, window_difference
 from endodav_jax.video.frame_masks import FrameMasks, fitted_mask
 from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence, images_in
@@ -89,7 +89,7 @@ class NetworkClip:
                 self.stopped = stopped
 
         def on_overlap(number: int, earlier: np.ndarray, later: np.ndarray) -> None:
-            apart[number] = np.abs(earlier - later) / np.maximum(0.5 * (earlier + later), 1e-6)
+            apart[number] = window_difference(earlier, later)
 
         view = None if self.inside.all() else self.inside
         self._model = estimator.config
@@ -99,7 +99,7 @@ class NetworkClip:
                 index = self.indices[number]
                 self.disparities.append(index, np.asarray(disparity, np.float32))
                 if number in apart:
-                    self._differences.append(index, np.minimum(apart.pop(number), 1.0).astype(np.float32))
+                    self._differences.append(index, apart.pop(number).astype(np.float32))
                 on_frame()
         if not len(self.disparities):
             raise self.stopped or UserError(f"{self.reader.source.name}: contains no frames; name another video")

@@ -9,7 +9,16 @@ import numpy as np
 from endodav_jax.reconstruction.layout import lost_ranges
 from endodav_jax.reconstruction.outputs import Shown
 from endodav_jax.reconstruction.pictures import SIDES, seen_from
-from endodav_jax.report import Section, definitions, images, lines, table, text, write_report
+from endodav_jax.report import (
+    Section,
+    definitions,
+    images,
+    lines,
+    paths_from_two_sides,
+    table,
+    text,
+    write_report,
+)
 from endodav_jax.report.pictures import depth_picture
 from endodav_jax.video.colour import MOST_ERROR, colour_table, colourise
 
@@ -91,15 +100,11 @@ def _surface(scene: "Scene") -> list[str]:
 
 
 def _path(scene: "Scene") -> list[str]:
-    plots = []
-    for (first, second), view in (((0, 2), "from above"), ((0, 1), "from the front")):
-        series = {}
-        for rank, piece in enumerate(scene.path.pieces[:6], start=1):
-            places = scene.path.world_from_cam(piece)[:, :3, 3] * scene.factor
-            series[f"piece {rank}"] = (places[:, first], places[:, second])
-        axes = (f"{'xyz'[first]}, {scene.unit}", f"{'xyz'[second]}, {scene.unit}")
-        plots.append(lines(series, f"Path, {view}", *axes, equal=True, size=(320, 240)))
-    return plots
+    places = {
+        f"piece {rank}": scene.path.world_from_cam(piece)[:, :3, 3] * scene.factor
+        for rank, piece in enumerate(scene.path.pieces[:6], start=1)
+    }
+    return paths_from_two_sides(places, "Path", scene.unit)
 
 
 def _drift(scene: "Scene") -> list[str]:

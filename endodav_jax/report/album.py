@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from endodav_jax.data.evaluation import EvaluationVideos
-from endodav_jax.evaluation.alignment import Alignment, fit_alignment
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.evaluation.sequence import SequenceScores
+from endodav_jax.evaluation.sequence import SequenceScores, as_evaluated
 from endodav_jax.report.page import Block
 from endodav_jax.report.pictures import depth_picture, error_picture, images, small, small_map
 from endodav_jax.video.colour import MOST_ERROR
@@ -60,10 +59,7 @@ class Album:
             wanted = number in chosen
             if not wanted and number % every:
                 continue
-            valid = self._config.depth_range.valid(frame.truth_mm) & frame.counted
-            predicted = np.asarray(depth[number], np.float32)
-            rule = score.alignment or _of_frame(predicted, frame.truth_mm, valid, self._config)
-            aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)
+            aligned, valid = as_evaluated(score, frame, depth[number], self._config)
             truth = np.where(valid, frame.truth_mm, 0)
             if number % every == 0:
                 middle = frame.frame.shape[1] // 2
@@ -75,11 +71,6 @@ class Album:
         near, far = np.percentile(depths, _RANGE) if len(depths) else (1.0, 100.0)
         span = (float(near), float(max(far, near * 1.01)))
         return _frames(shown, *span), _strips(strips, *span)
-
-
-def _of_frame(predicted: np.ndarray, truth_mm: np.ndarray, valid: np.ndarray, config: EvaluateConfig) -> Alignment:
-    """The alignment of a frame that has its own; identity if nothing can be fitted."""
-    return fit_alignment(config.align, predicted[valid], truth_mm[valid]) if valid.any() else Alignment(1.0, 0.0)
 
 
 def _frames(shown: Sequence[_Shown], near: float, far: float) -> Block:

@@ -116,6 +116,22 @@ def lines(
     return _figure(title, _svg(left + width + 14, top + height + 40, parts, title), names)
 
 
+def paths_from_two_sides(places: Mapping[str, np.ndarray], title: str, unit: str) -> list[Block]:
+    """Paths of a camera seen from above and from the front.
+
+    Args:
+      places: name -> positions [N,3], x right, y down, z forward.
+      title: of both charts, which add the side.
+      unit: of the positions.
+    """
+    charts = []
+    for (first, second), side in (((0, 2), "from above"), ((0, 1), "from the front")):
+        series = {name: (path[:, first], path[:, second]) for name, path in places.items()}
+        x_label, y_label = f"{'xyz'[first]}, {unit}", f"{'xyz'[second]}, {unit}"
+        charts.append(lines(series, f"{title}, {side}", x_label, y_label, equal=True, size=(320, 240)))
+    return charts
+
+
 def _bar(left: float, y: float, value: float, scale: float, number: int, low: float, high: float) -> str:
     if not math.isfinite(value):
         return f'<text class="soft" x="{left + 6:.1f}" y="{y + 14:.1f}">-</text>'

@@ -15,7 +15,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.evaluation.evaluate import Correct, Results, evaluate_network, evaluate_predictions
 from endodav_jax.evaluation.motion import MotionEstimator, write_tum
-from endodav_jax.files import json_text, make_folder, remove, shortened, whole_file
+from endodav_jax.files import json_text, make_folder, remove, whole_file
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.report.album import Album
 from endodav_jax.report.evaluation import (
@@ -28,7 +28,7 @@ from endodav_jax.report.evaluation import (
     published_rows,
     terminal_table,
 )
-from endodav_jax.report.frame_keeper import FRAMES_FOLDER, FrameKeeper
+from endodav_jax.report.frame_keeper import FRAMES_FOLDER, FrameKeeper, file_stem
 from endodav_jax.report.page import write_report
 from endodav_jax.runtimes.networks import network_for
 
@@ -82,8 +82,7 @@ def evaluate(config: Config, workdir: Path, correct: Correct | None = None) -> R
     if not results.scores:
         return results
     trajectories = {
-        workdir / "trajectories" / f"{shortened(sequence.replace('/', '_'))}.txt": camera
-        for sequence, camera in results.motion.items()
+        workdir / "trajectories" / f"{file_stem(sequence)}.txt": camera for sequence, camera in results.motion.items()
     }
     for file, camera in trajectories.items():
         write_tum(file, camera.world_from_cam, camera.frame_index)

@@ -12,7 +12,7 @@ from endodav_jax.evaluation.paper import published_for
 from endodav_jax.evaluation.sequence import means_and_intervals
 from endodav_jax.plain_table import plain_table
 from endodav_jax.report.album import Album
-from endodav_jax.report.charts import bars, lines
+from endodav_jax.report.charts import bars, paths_from_two_sides
 from endodav_jax.report.page import Block, Section, definitions, table, text
 
 COLUMNS = {
@@ -138,23 +138,10 @@ def sequence_bars(results: Results) -> list[Block]:
 
 def trajectory_plots(sequence: str, camera: MotionScores) -> list[Block]:
     """Returns the trajectory from above and from the front, with the true one if known."""
-    known = {"predicted": camera.world_from_cam}
+    places = {"predicted": camera.world_from_cam[:, :3, 3]}
     if camera.truth_world_from_cam is not None:
-        known["ground truth"] = camera.truth_world_from_cam
-    plots = []
-    for (first, second), view in (((0, 2), "from above"), ((0, 1), "from the front")):
-        series = {name: (poses[:, first, 3], poses[:, second, 3]) for name, poses in known.items()}
-        plots.append(
-            lines(
-                series,
-                f"{sequence}, {view}",
-                f"{'xyz'[first]}, mm",
-                f"{'xyz'[second]}, mm",
-                equal=True,
-                size=(320, 240),
-            )
-        )
-    return plots
+        places["ground truth"] = camera.truth_world_from_cam[:, :3, 3]
+    return paths_from_two_sides(places, sequence, "mm")
 
 
 def settings_section(config: dict) -> Section:

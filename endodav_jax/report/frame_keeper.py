@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 
 from endodav_jax.data.evaluation import EvaluationVideos
-from endodav_jax.evaluation.alignment import fit_alignment
 from endodav_jax.evaluation.config import EvaluateConfig
-from endodav_jax.evaluation.sequence import SequenceScores
+from endodav_jax.evaluation.sequence import SequenceScores, as_evaluated
 from endodav_jax.files import shortened, whole_file
 from endodav_jax.geometry.pixels import resized_intrinsics
 
@@ -47,12 +46,9 @@ class FrameKeeper:
         for number, frame in enumerate(self._videos.frames(score.sequence, score.frames)):
             if number not in chosen:
                 continue
-            valid = self._config.depth_range.valid(frame.truth_mm) & frame.counted
+            aligned, valid = as_evaluated(score, frame, depth[number], self._config)
             if not valid.any():
                 continue
-            predicted = np.asarray(depth[number], np.float32)
-            rule = score.alignment or fit_alignment(self._config.align, predicted[valid], frame.truth_mm[valid])
-            aligned = np.where(frame.view_mask, self._config.depth_range.clip(rule(predicted)), 0)
             size = _shown(frame.frame.shape[:2])
             intrinsics = resized_intrinsics(frame.intrinsics, frame.frame.shape[:2], size)
             kept["frames"].append(cv2.resize(frame.frame, size[::-1], interpolation=cv2.INTER_AREA))
@@ -66,11 +62,16 @@ class FrameKeeper:
             return
         if len(kept["cam_from_world"]) < len(kept["frames"]):
             del kept["cam_from_world"]
-        file = self._folder / f"{shortened(score.sequence.replace('/', '_'))}.npz"
+        file = self._folder / f"{file_stem(score.sequence)}.npz"
         self.written.add(file)
         with whole_file(file) as part:
             stacked: dict[str, Any] = {key: np.stack(values) for key, values in kept.items()}
             np.savez(part, **stacked | {"intrinsics": intrinsics})
+
+
+def file_stem(sequence: str) -> str:
+    """Returns the name, without a suffix, of a sequence's file in the folders of an evaluation."""
+    return shortened(sequence.replace("/", "_"))
 
 
 def _shown(size: tuple[int, int]) -> tuple[int, int]:

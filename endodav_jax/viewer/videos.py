@@ -4,8 +4,7 @@ from pathlib import Path
 
 from endodav_jax.depth_video.config import InferConfig
 from endodav_jax.depth_video.run import infer
-
-LONGEST_SIDE = 480  # of the frames, in pixels
+from endodav_jax.viewer.recording import LARGEST_SIDE
 
 
 def infer_for_page(video: Path, folder: Path, weights: str) -> None:
@@ -14,5 +13,5 @@ def infer_for_page(video: Path, folder: Path, weights: str) -> None:
     Raises:
       UserError: the video cannot be read.
     """
-    config = InferConfig(input=str(video), videos=("src",), save=("npz",), max_res=LONGEST_SIDE, quiet=True)
+    config = InferConfig(input=str(video), videos=("src",), save=("npz",), max_res=LARGEST_SIDE, quiet=True)
     infer(config, folder, weights)
