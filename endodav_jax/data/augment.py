@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
+from endodav_jax.data.contract import NO_JITTER
+
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, with torchvision's digits
-NO_JITTER = (1.0, 1.0, 1.0, 0.0)
 
 
 def to_float(frames: UInt8[Array, "*axes"]) -> Float[Array, "*axes"]:

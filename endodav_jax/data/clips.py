@@ -7,6 +7,7 @@ import grain
 import numpy as np
 
 from endodav_jax.data.config import DataConfig
+from endodav_jax.data.contract import NO_JITTER
 from endodav_jax.errors import UserError
 
 
@@ -113,11 +114,11 @@ class DrawClip(grain.transforms.RandomMap):
         jittered = rng.random() < config.jitter_probability
         mirror = bool(rng.random() < config.mirror_probability)
         spread = np.array([config.brightness, config.contrast, config.saturation, config.hue])
-        jitter = np.array([1, 1, 1, 0]) + spread * rng.uniform(-1, 1, 4)
+        jitter = NO_JITTER + spread * rng.uniform(-1, 1, 4)
         order = rng.permutation(4)
         return DrawnClip(
             records=element.first + start + interval * np.arange(config.window),
-            jitter=(jitter if jittered else np.array([1, 1, 1, 0])).astype(np.float32),
+            jitter=np.asarray(jitter if jittered else NO_JITTER, np.float32),
             jitter_order=order.astype(np.int32),
             mirror=mirror,
         )

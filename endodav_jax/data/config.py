@@ -102,12 +102,17 @@ class DataConfig:
         for field in ("jitter_probability", "mirror_probability", "brightness", "contrast", "saturation"):
             if getattr(self, field) > 1:
                 raise ValueError(f"data.{field}: {getattr(self, field)} must be between 0 and 1")
-        if self.camera_paths and self.straddle_sequences:
+        if self.camera_paths:
+            self.check_fits_camera_paths()
+        if self.hue > 0.5:
+            raise ValueError(f"data.hue: {self.hue} must be between 0 and 0.5")
+
+    def check_fits_camera_paths(self) -> None:
+        """Raises `ValueError` if clips are drawn in a way in which no camera path can follow them."""
+        if self.straddle_sequences:
             raise ValueError(
                 "data.straddle_sequences: no camera path leads from one sequence to the next; switch it off"
             )
-        if self.hue > 0.5:
-            raise ValueError(f"data.hue: {self.hue} must be between 0 and 0.5")
 
     @property
     def window(self) -> int:

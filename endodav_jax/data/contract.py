@@ -14,6 +14,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+NO_JITTER = (1.0, 1.0, 1.0, 0.0)  # factors of brightness, contrast and saturation, and the shift of hue in turns
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:

@@ -83,14 +83,20 @@ def neighbour_flow(frames: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     counted = np.broadcast_to(counted, (len(frames), *frames.shape[1:3])).astype(np.float32)
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(0)
+    search = fine_search()
     forward = [dense_flow(search, a, b) for a, b in itertools.pairwise(grey)]
     backward = [dense_flow(search, b, a) for a, b in itertools.pairwise(grey)]
     length = len(frames) - 2
     to_before = [_weighed(backward[i], forward[i], counted[i + 1]) for i in range(length)]
     to_after = [_weighed(forward[i + 1], backward[i + 1], counted[i + 1]) for i in range(length)]
     return np.stack([to_before, to_after])
+
+
+def fine_search() -> cv2.DenseOpticalFlow:
+    """Returns the search of `dense_flow` that goes down to the pictures' own resolution."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(0)
+    return search
 
 
 def dense_flow(search: cv2.DenseOpticalFlow, first: np.ndarray, second: np.ndarray) -> np.ndarray:

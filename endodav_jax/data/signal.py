@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 import cv2
 import numpy as np
 
-from endodav_jax.data.registration import dense_flow
+from endodav_jax import ssim
+from endodav_jax.data.registration import dense_flow, fine_search
 from endodav_jax.geometry.pixels import scaled_intrinsics
 
 INTERVALS = (1, 2, 4, 8, 16)
 ENOUGH_PIXELS = 1.5  # parallax from which relief can be learned
 LITTLE_PIXELS = 1.0  # below this, noise and lighting outweigh it
 RELIEFS = (0.9, 0.7, 0.0)  # fractions of the relief with which the truth is compared; 0 is a plane
-SSIM_WEIGHT = 0.85
 FOLLOWED = 0.4  # minimum fraction of a frame with consistent flow for an interval to be usable
 WELL_FOLLOWED = 0.75  # below this, parallax is underestimated
 STILL_PIXELS = 0.1  # flow to the previous frame below which a frame counts as still
@@ -32,7 +32,6 @@ _CLOSED_PIXELS, _CLOSED_SHARE = 1.0, 0.1
 # (docs/benchmarks.md, "Signal of rendered data").
 _UNEXPLAINED = 1.15
 _BORDER = 2
-_C1, _C2 = 0.01**2, 0.03**2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,8 +191,7 @@ def parallax(pair: Pair) -> tuple[float, float]:
         grey = [cv2.resize(g, size, interpolation=cv2.INTER_AREA) for g in grey]
         counted = cv2.resize(counted.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         intrinsics = scaled_intrinsics(intrinsics, scale, scale)
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(0)
+    search = fine_search()
     forward, backward = dense_flow(search, *grey), dense_flow(search, *grey[::-1])
     (height, width), (fx, fy, cx, cy) = counted.shape, intrinsics
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -249,11 +247,9 @@ def photometric_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     def mean(image):
         return cv2.blur(image, (3, 3), borderType=cv2.BORDER_REFLECT_101)
 
-    mean_a, mean_b = mean(a), mean(b)
-    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
-    covariance, variances = mean(a * b) - product, mean(a**2 + b**2) - squares
-    ssim = (2 * product + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
-    return (SSIM_WEIGHT * np.clip((1 - ssim) / 2, 0, 1) + (1 - SSIM_WEIGHT) * np.abs(a - b)).mean(-1)
+    unlike = np.clip(ssim.dissimilarity(mean(a), mean(b), mean(a * b), mean(a**2 + b**2)), 0, 1)
+    weight = ssim.PUBLISHED_WEIGHT
+    return (weight * unlike + (1 - weight) * np.abs(a - b)).mean(-1)
 
 
 def table(signal: Signal) -> list[str]:

@@ -3,21 +3,13 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from endodav_jax import ssim
 from endodav_jax.losses.windows import mean3x3
-
-# The constants of SSIM (Wang et al. 2004) for images in [0, 1].
-C1 = 0.01**2
-C2 = 0.03**2
 
 
 def ssim_dissimilarity(a: Float[Array, "N H W C"], b: Float[Array, "N H W C"]) -> Float[Array, "N H W C"]:
     """Returns (1 - SSIM) / 2, clipped to [0, 1], over 3x3 windows of each channel."""
-    mean_a, mean_b = mean3x3(a), mean3x3(b)
-    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
-    covariance = mean3x3(a * b) - product
-    variances = mean3x3(a**2 + b**2) - squares  # SSIM needs only their sum: one window less
-    ssim = (2 * product + C1) * (2 * covariance + C2) / ((squares + C1) * (variances + C2))
-    return jnp.clip((1 - ssim) / 2, 0, 1)
+    return jnp.clip(ssim.dissimilarity(mean3x3(a), mean3x3(b), mean3x3(a * b), mean3x3(a**2 + b**2)), 0, 1)
 
 
 def photometric_error(

@@ -74,10 +74,11 @@ def _check_camera(config: Config) -> None:
             f"config.data.intrinsics: the camera is solved ({objective.camera}) with the intrinsics of the data; use "
             "stored, or guessed"
         )
-    if objective.camera == "path" and data.straddle_sequences:
-        raise UserError(
-            "config.data.straddle_sequences: no camera path leads from one sequence to the next; switch it off"
-        )
+    if objective.camera == "path":
+        try:
+            data.check_fits_camera_paths()
+        except ValueError as error:
+            raise UserError(f"config.{error}") from error
     if not objective.learn_registration and not config.weights:
         raise UserError(
             "config.weights: none given; with train.objective.learn_registration=False the flow and brightness "

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from endodav_jax import ssim
 from endodav_jax.fields import check_choices, check_numbers
 from endodav_jax.geometry.resize import SCALES
 
@@ -45,7 +46,7 @@ class ObjectiveConfig:
 
     scales: tuple[int, ...] = (0, 1, 2, 3)
     photometric_weight: float = 1.0
-    ssim_weight: float = 0.85
+    ssim_weight: float = ssim.PUBLISHED_WEIGHT
     transform_weight: float = 0.01
     brightness_smoothness: float = 0.01
     disparity_smoothness: float = 1e-3

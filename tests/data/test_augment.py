@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from endodav_jax.data.augment import NO_JITTER, adjust_hue, colour_jitter, to_float
+from endodav_jax.data.augment import adjust_hue, colour_jitter, to_float
+from endodav_jax.data.contract import NO_JITTER
 
 LUMA = np.array([0.2989, 0.587, 0.114])
 

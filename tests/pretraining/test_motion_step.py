@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from endodav_jax.data.augment import NO_JITTER
+from endodav_jax.data.contract import NO_JITTER
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.geometry.flow import rigid_flow
 from endodav_jax.models.pose import Motion

@@ -5,6 +5,7 @@ import numpy as np
 
 from endodav_jax.config import Config
 from endodav_jax.data.config import DataConfig
+from endodav_jax.data.contract import NO_JITTER
 from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.training.config import TrainConfig
 from endodav_jax.training.initial import initial_networks
@@ -57,7 +58,7 @@ def toy_batch(number: int, clips: int) -> dict[str, np.ndarray]:
     pictures = np.moveaxis(pictures, 1, -1) + rng.normal(0, 0.05, (clips, frames, SIZE, SIZE, 3))
     return {
         "frames": np.clip(127 + 100 * pictures, 0, 255).astype(np.uint8),
-        "jitter": np.tile(np.array([1, 1, 1, 0], np.float32), (clips, 1)),
+        "jitter": np.tile(np.array(NO_JITTER, np.float32), (clips, 1)),
         "jitter_order": np.tile(np.arange(4, dtype=np.int32), (clips, 1)),
         "intrinsics": np.tile(np.array([50, 60, 32, 32], np.float32), (clips, 1)),
         "view_mask": np.ones((clips, SIZE, SIZE), bool),

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks import _machine, _networks, _options, _train_parts
 
 from endodav_jax.config import Config
+from endodav_jax.data.contract import NO_JITTER
 from endodav_jax.errors import UserError
 from endodav_jax.fields import size
 from endodav_jax.training import parallel, published_runs
@@ -210,7 +211,7 @@ def made_up_batch(config: Config, size: tuple[int, int]) -> dict[str, np.ndarray
     """A batch as `data.contract.BATCH` says: a drifting texture, half of the clips with other colours."""
     clips, frames, (height, width) = config.data.batch_size, config.data.window, size
     drifting = np.stack(list(_networks.drifting_frames(clips * frames, height, width)))
-    jitter = np.tile(np.array([1, 1, 1, 0], np.float32), (clips, 1))
+    jitter = np.tile(np.array(NO_JITTER, np.float32), (clips, 1))
     jitter[::2] = [1.1, 0.9, 1.2, 0.05]
     return {
         "frames": drifting.reshape(clips, frames, height, width, 3),
