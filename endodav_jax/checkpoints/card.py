@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from endodav_jax.conversion.published_files import RESNET
 from endodav_jax.conversion.recognise import DEPTH_ANYTHING
 from endodav_jax.errors import UserError
 from endodav_jax.files import json_text
@@ -110,5 +111,5 @@ def licence_of(program: str, preset: str) -> str:
         return FAMILIES[program].licence(preset)
     return {
         DEPTH_ANYTHING: f"Depth Anything V2 {preset} weights: {foundation_licence(preset)}; all V1 weights: Apache-2.0",
-        "resnet": "torchvision ResNet weights: BSD-3-Clause; trained on ImageNet, whose terms are non-commercial",
+        RESNET: "torchvision ResNet weights: BSD-3-Clause; trained on ImageNet, whose terms are non-commercial",
     }[program]

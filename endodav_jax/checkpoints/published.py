@@ -6,6 +6,7 @@ import shlex
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from endodav_jax.conversion.published_files import DEPTH_FILE
 from endodav_jax.conversion.weights_file import SUFFIXES
 from endodav_jax.errors import UserError
 from endodav_jax.models.families import FAMILIES, foundation_licence
@@ -67,7 +68,7 @@ def _networks_in(path: Path) -> list[PurePosixPath]:
     if any(member.name == "data.pkl" for member in members):
         return []  # PyTorch's own format
     weights = [member for member in members if member.suffix in SUFFIXES]
-    folders = [member.parent for member in weights if member.stem == "depth_model"]
+    folders = [member.parent for member in weights if member.stem == DEPTH_FILE]
     return folders or weights
 
 

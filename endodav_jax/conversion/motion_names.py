@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from endodav_jax.conversion.name_rules import read_params, write_params
-from endodav_jax.models.resnet import stacked_stem
+from endodav_jax.models.resnet import PUBLISHED_LAYERS, stacked_stem
 from endodav_jax.models.tensor_names import BATCH_NORM, CONV, LINEAR, LINEAR_OF_CONV, Rule
 from endodav_jax.models.training_networks import motion_network
 
@@ -82,7 +82,7 @@ MOTION_FILES: dict[str, MotionFile] = {
 
 
 def motion_params_from_torch(
-    file: str, state_dict: Mapping[str, np.ndarray], source: str = "state dict", layers: int = 18
+    file: str, state_dict: Mapping[str, np.ndarray], source: str = "state dict", layers: int = PUBLISHED_LAYERS
 ) -> dict:
     """Part of the weights of `TrainingNetworks`, as nested dicts from the network's name down.
 
@@ -108,7 +108,7 @@ def torch_from_motion_params(file: str, params: dict) -> dict[str, np.ndarray]:
 
 
 def resnet_params_from_torchvision(
-    state_dict: Mapping[str, np.ndarray], images: int = 2, source: str = "state dict", layers: int = 18
+    state_dict: Mapping[str, np.ndarray], images: int = 2, source: str = "state dict", layers: int = PUBLISHED_LAYERS
 ) -> dict:
     """The weights of a motion network's encoder from torchvision's ImageNet ones, for `images` stacked frames."""
     encoder = abstract_motion_params("pose", layers)["encoder"]
@@ -123,7 +123,7 @@ def resnet_params_from_torchvision(
 
 
 @functools.cache
-def abstract_motion_params(network: str, layers: int = 18) -> dict:
+def abstract_motion_params(network: str, layers: int = PUBLISHED_LAYERS) -> dict:
     """The shapes of the weights of one network of `TrainingNetworks`, other than the depth network."""
     abstract = nnx.eval_shape(lambda: motion_network(network, nnx.Rngs(0), layers=layers))
     return nnx.to_pure_dict(nnx.state(abstract))

@@ -15,10 +15,10 @@ from endodav_jax.conversion.weights_file import SUFFIXES, WeightsFile, read_weig
 from endodav_jax.errors import UserError
 from endodav_jax.models import DepthModelConfig, abstract_params
 from endodav_jax.models.registry import ADAPTERS, NO_ADAPTER
+from endodav_jax.models.resnet import PUBLISHED_LAYERS
 
 DEPTH_FILE = "depth_model"
 RESNET = "resnet"  # the network's name where the weights are a ResNet of torchvision's
-DEFAULT_LAYERS = 18
 OUTPUT_KEY = "output"  # in the header of a safetensors file written here: what the network's output is
 
 _NOTHING_OF_A_NETWORK = ("adam",)
@@ -182,7 +182,7 @@ def _read_resnet(file: WeightsFile) -> Published:
     layers = recognise.recognise_resnet(file.tensors, file.name)
     params = motion_names.resnet_params_from_torchvision(file.tensors, source=file.name, layers=layers)
     return Published(
-        "resnet",
+        RESNET,
         f"ResNet-{layers} of torchvision, for two stacked frames",
         None,
         {RESNET: params},
@@ -256,7 +256,7 @@ def _resnet_layers(files: dict[str, WeightsFile]) -> int:
         if name.endswith("_encoder"):
             tensors = {key.removeprefix("encoder."): value for key, value in file.tensors.items()}
             return recognise.recognise_resnet(tensors, str(file.path))
-    return DEFAULT_LAYERS
+    return PUBLISHED_LAYERS
 
 
 def _origin(files: dict[str, WeightsFile]) -> Origin:

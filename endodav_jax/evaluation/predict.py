@@ -14,8 +14,7 @@ from endodav_jax.evaluation.config import EvaluateConfig
 from endodav_jax.files import size_text
 from endodav_jax.inference.estimator import DepthEstimator
 from endodav_jax.inference.recent_masks import RecentMasks
-
-MM_PER_M = 1000.0  # ground truth is in mm
+from endodav_jax.scale.estimate import MM_PER_M
 
 
 @contextlib.contextmanager

@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Literal
 
+from endodav_jax.choices import Precision
 from endodav_jax.fields import check_choices
 
 Engine = Literal["jax", "onnxruntime", "openvino"]
-Runtime = Literal["jax", "onnxruntime", "openvino", "auto"]
-RuntimePrecision = Literal["float32", "bfloat16", "int8"]
+Runtime = Literal[Engine, "auto"]
+RuntimePrecision = Literal[Precision, "int8"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

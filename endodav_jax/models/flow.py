@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from endodav_jax.geometry.padding import reflect_border
 from endodav_jax.geometry.resize import SCALES, upsample_half_pixel
 from endodav_jax.models.layers import Numerics, kept, map_frames
-from endodav_jax.models.resnet import RESNETS, ResNet
+from endodav_jax.models.resnet import PUBLISHED_LAYERS, RESNETS, ResNet
 
 FINE_LEVELS = 2  # of the decoder, at 1 and 1/2 of the image
 FINE_BYTES = 2**24  # of the encoder's finest level, for as many frames as go through those together
@@ -67,7 +67,9 @@ class UNetDecoder(nnx.Module):
 class FlowNet(nnx.Module):
     """Optical flow of two frames; in the published program the "position" network."""
 
-    def __init__(self, rngs: nnx.Rngs, *, layers: int = 18, numerics: Numerics, axis_name: str | None = None):
+    def __init__(
+        self, rngs: nnx.Rngs, *, layers: int = PUBLISHED_LAYERS, numerics: Numerics, axis_name: str | None = None
+    ):
         full = Numerics.of("float32")
         init = initializers.normal(FLOW_DEVIATION)
         self.encoder = ResNet(layers, 2, numerics, axis_name, rngs)
@@ -86,7 +88,9 @@ class FlowNet(nnx.Module):
 class TransformNet(nnx.Module):
     """Change of brightness and colour between two aligned frames (the appearance flow)."""
 
-    def __init__(self, rngs: nnx.Rngs, *, layers: int = 18, numerics: Numerics, axis_name: str | None = None):
+    def __init__(
+        self, rngs: nnx.Rngs, *, layers: int = PUBLISHED_LAYERS, numerics: Numerics, axis_name: str | None = None
+    ):
         full = Numerics.of("float32")
         self.encoder = ResNet(layers, 2, numerics, axis_name, rngs)
         widths = RESNETS[layers].decoder

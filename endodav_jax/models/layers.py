@@ -24,6 +24,7 @@ CPU_FRAMES = 4
 KEPT = "kept"  # maps that `recomputed` does not compute again
 
 torch_uniform = initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # ±1/sqrt(fan in)
+he_normal_out = initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 def map_frames(function: Callable, *arrays, frames: int = CPU_FRAMES, remat: bool = False):

@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from endodav_jax.models.layers import Numerics
-from endodav_jax.models.resnet import RESNETS, ResNet, last_width
+from endodav_jax.models.resnet import PUBLISHED_LAYERS, RESNETS, ResNet, last_width
 
 MOTION_SCALE = 0.001  # keeps the first motions small
 MOTIONS = 2  # that the last layer has room for; only the first is used
@@ -47,7 +47,9 @@ class PoseDecoder(nnx.Module):
 class PoseNet(nnx.Module):
     """ResNet on two stacked frames and the pose decoder."""
 
-    def __init__(self, rngs: nnx.Rngs, *, layers: int = 18, numerics: Numerics, axis_name: str | None = None):
+    def __init__(
+        self, rngs: nnx.Rngs, *, layers: int = PUBLISHED_LAYERS, numerics: Numerics, axis_name: str | None = None
+    ):
         self.encoder = ResNet(layers, 2, numerics, axis_name, rngs)
         self.decoder = PoseDecoder(self.encoder.widths[-1], RESNETS[layers].pose, numerics, rngs)
 
@@ -62,7 +64,7 @@ class IntrinsicsHead(nnx.Module):
     `squeeze` is part of published checkpoints and is used by nothing here.
     """
 
-    def __init__(self, rngs: nnx.Rngs, *, layers: int = 18):
+    def __init__(self, rngs: nnx.Rngs, *, layers: int = PUBLISHED_LAYERS):
         numerics = Numerics.of("float32")
         width = RESNETS[layers].pose
         self.squeeze = numerics.conv(last_width(layers), width, 1, rngs)

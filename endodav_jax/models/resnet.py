@@ -7,14 +7,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn import initializers
 from jaxtyping import Array, Float
 
-from endodav_jax.models.layers import Numerics, kept
+from endodav_jax.models.layers import Numerics, he_normal_out, kept
 from endodav_jax.models.norms import BatchNorm
 
 BOTTLENECK_RATIO = 4
 CLASSES = 1000  # of ImageNet
+PUBLISHED_LAYERS = 18  # of the motion networks of EndoDAV and EndoDAC
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,6 @@ RESNETS = {
     34: ResNetSize((3, 4, 6, 3)),
     50: ResNetSize((3, 4, 6, 3), bottleneck=True),
 }
-
-he_normal_out = initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class ConvNorm(nnx.Module):

@@ -10,6 +10,7 @@ from endodav_jax.models.config import DepthModelConfig
 from endodav_jax.models.flow import FlowNet, TransformNet
 from endodav_jax.models.layers import Numerics
 from endodav_jax.models.pose import IntrinsicsHead, PoseNet
+from endodav_jax.models.resnet import PUBLISHED_LAYERS
 
 DEPTH_NETWORK = "depth"
 # Those with a ResNet of their own; the head of the intrinsics reads the pose network's features.
@@ -21,7 +22,7 @@ def motion_network(
     name: str,
     rngs: nnx.Rngs,
     *,
-    layers: int = 18,
+    layers: int = PUBLISHED_LAYERS,
     precision: Precision = "float32",
     axis_name: str | None = None,
 ) -> nnx.Module:
@@ -53,7 +54,7 @@ class TrainingNetworks(nnx.Module):
         config: DepthModelConfig,
         rngs: nnx.Rngs,
         *,
-        layers: int = 18,
+        layers: int = PUBLISHED_LAYERS,
         precision: Precision = "float32",
         axis_name: str | None = None,
         remat: bool = False,

@@ -13,7 +13,7 @@ from endodav_jax.geometry.resize import resize_position_grid
 from endodav_jax.models.adapters import AdaptedLinear
 from endodav_jax.models.attention import attention
 from endodav_jax.models.config import PATCH_SIZE, DepthModelConfig
-from endodav_jax.models.layers import Numerics
+from endodav_jax.models.layers import Numerics, he_normal_out
 
 EPSILON = 1e-6
 POSITION_GRID = (37, 37)  # of a 518 x 518 image, the size at the end of DINOv2's training
@@ -75,8 +75,7 @@ class ResidualBlock(nnx.Module):
 
     def __init__(self, width: int, numerics: Numerics, rngs: nnx.Rngs):
         narrow = width // RESIDUAL_REDUCTION
-        init = initializers.variance_scaling(2.0, "fan_out", "normal")
-        conv = functools.partial(numerics.conv, rngs=rngs, use_bias=False, kernel_init=init)
+        conv = functools.partial(numerics.conv, rngs=rngs, use_bias=False, kernel_init=he_normal_out)
         self.conv1 = conv(width, narrow, 1)
         self.norm1 = numerics.layer_norm(narrow, EPSILON, rngs)
         self.conv2 = conv(narrow, narrow, 3)
@@ -104,7 +103,12 @@ class Block(nnx.Module):
         self.residual = ResidualBlock(width, numerics, rngs) if residual else None
 
     def __call__(self, x: Float[Array, "N L D"], grid: tuple[int, int]) -> Float[Array, "N L D"]:
-        """Args: tokens with the class token first, and the (rows, columns) of the others."""
+        """Returns the tokens after the block.
+
+        Args:
+          x: tokens with the class token first.
+          grid: (rows, columns) of the others.
+        """
         x = x + self.layer_scale1[...].astype(x.dtype) * self.attention(self.norm1(x))
         x = x + self.layer_scale2[...].astype(x.dtype) * self.mlp(self.norm2(x))
         if self.residual is None:
@@ -146,13 +150,14 @@ class VisionTransformer(nnx.Module):
     def __call__(
         self, images: Float[Array, "N H W 3"], positions: Float[Array, "L D"], scan: bool = False
     ) -> tuple[Float[Array, "N h w D"], ...]:
-        """Args: normalised images with sides that are multiples of 14, `positions` of their patch grid, and whether
-        the blocks, which must be alike, are one program that is run in turn.
+        """Returns the outputs of the four tapped blocks, each through the final norm, without the class token.
 
-        That is for derivatives on a CPU: written out one after the other, each block's derivative adds up the changes
-        of all blocks before it again; in turn they take 28% less time (vitt, 16 frames) and a sixth of the compilation.
-
-        Returns: the outputs of the four tapped blocks, each through the final norm, without the class token.
+        Args:
+          images: normalised; their sides are multiples of 14.
+          positions: of their patch grid; see `positions`.
+          scan: whether the blocks, which must be alike, are one program that is run in turn.  That is for
+            derivatives on a CPU: written out one after the other, each block's derivative adds up the changes of all
+            blocks before it again; in turn they take 28% less time (vitt, 16 frames) and a sixth of the compilation.
         """
         n, height, width, _ = images.shape
         grid = (height // PATCH_SIZE, width // PATCH_SIZE)

@@ -106,9 +106,7 @@ class _Steps:
 
 def _training(config: Config, projection: bool) -> Config:
     """The configuration, or the same without projection loss."""
-    weight = config.train.objective.projection_weight if projection else 0.0
-    objective = dataclasses.replace(config.train.objective, projection_weight=weight)
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, objective=objective))
+    return config if projection else dataclasses.replace(config, train=config.train.without_projection_loss())
 
 
 def _measured(

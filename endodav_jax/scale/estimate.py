@@ -9,6 +9,7 @@ from endodav_jax.errors import UserError
 FEWEST = 8  # minimum number of measurements in a frame
 TUKEY = 4.685  # of the biweight, in robust standard deviations (95% efficiency)
 ROUNDS = 20
+MM_PER_M = 1000.0
 NORMAL = 1.4826  # from median absolute deviation to standard deviation
 
 
@@ -61,7 +62,7 @@ class Scale:
 
 def metric_weights() -> Scale:
     """The factor for a network whose output is in metres, with unknown uncertainty."""
-    return Scale(1000.0, None, None, "metric weights", 0, 0)
+    return Scale(MM_PER_M, None, None, "metric weights", 0, 0)
 
 
 def one_scale(ratios: dict[int, np.ndarray], source: str, fewest: int = FEWEST) -> Scale:

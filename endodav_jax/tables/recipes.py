@@ -45,7 +45,7 @@ def training_sections(network: Network, preset: str, size: SmallRun | None, prec
     data = sections["data"]
     train = dataclasses.replace(sections["train"], precision=precision, picture_every=0)
     if not entry.projection:
-        train = dataclasses.replace(train, objective=dataclasses.replace(train.objective, projection_weight=0.0))
+        train = train.without_projection_loss()
     if size is not None:
         clips = model.family_entry.windows  # otherwise it is trained on single frames
         model = dataclasses.replace(model, image_shape=size.image_shape)

@@ -141,8 +141,7 @@ def trained_config(config: Config, network: Network) -> Config:
     """Returns the configuration of a row's training, which sees the same frames for as many steps."""
     entry, train = NETWORKS[network], config.train
     if not entry.projection:
-        objective = dataclasses.replace(train.objective, projection_weight=0.0)
-        return dataclasses.replace(config, train=dataclasses.replace(train, objective=objective))
+        return dataclasses.replace(config, train=train.without_projection_loss())
     if entry.family == config.model.family:
         return config
     # EndoDAC sees single frames, and trains its vectors in the last third, as published.

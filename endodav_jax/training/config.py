@@ -6,7 +6,7 @@ from typing import Any, Literal
 from endodav_jax.choices import Precision
 from endodav_jax.fields import check_choices, check_numbers
 from endodav_jax.models.groups import GROUPS
-from endodav_jax.models.resnet import RESNETS
+from endodav_jax.models.resnet import PUBLISHED_LAYERS, RESNETS
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.phases import PhaseSchedule
 
@@ -71,7 +71,7 @@ class TrainConfig:
     clip_norm: float = 0.0
     ema_decay: float = 0.0
     objective: ObjectiveConfig = ObjectiveConfig()
-    resnet_layers: int = 18
+    resnet_layers: int = PUBLISHED_LAYERS
     resnet_weights: str = ""
     precision: Precision = "float32"
     remat: bool = True
@@ -99,3 +99,7 @@ class TrainConfig:
             raise ValueError("train.epochs: must be at least 1 if train.steps is 0")
         if self.ema_decay >= 1:
             raise ValueError(f"train.ema_decay: {self.ema_decay} must be in [0, 1)")
+
+    def without_projection_loss(self) -> "TrainConfig":
+        """The same, but for the projection loss, as in the paper's ablation."""
+        return dataclasses.replace(self, objective=dataclasses.replace(self.objective, projection_weight=0.0))

@@ -24,7 +24,7 @@ from endodav_jax.checkpoints.shipped import (
     sha256_of_shipped,
     shipped_adapter,
 )
-from endodav_jax.data.augment import NO_JITTER
+from endodav_jax.data.contract import NO_JITTER
 from endodav_jax.data.phantom import PhantomConfig
 from endodav_jax.data.phantom.sequence import render_sequence
 from endodav_jax.errors import UserError
