@@ -27,6 +27,7 @@ from endodav_jax.training.objective import (
     Batch,
     Clip,
     clip_of,
+    for_each_frame,
     lands_on_counted,
     mean_over_scales,
     predict_transforms,
@@ -118,7 +119,7 @@ def learned_camera(
         # The intrinsics of the pair with the next frame are used for both, as in the published program.
         intrinsics = networks.intrinsics(motion.features[AFTER], *clip.frames.shape[1:3])
     else:
-        intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+        intrinsics = for_each_frame(batch, "intrinsics")
     return rigid_from_axis_angle(motion.axis_angle, motion.translation), intrinsics
 
 
@@ -199,7 +200,7 @@ def depth_objective(
         losses[f"loss/{scale}"] = sum(part.values(), jnp.float32(0))
     loss = mean_over_scales(losses, "", config)
     pictures = jax.lax.stop_gradient(_pictures(clip, scene, jax.tree.map(lambda a: a[0], maps), networks.depth.config))
-    in_view = jnp.repeat(batch["view_mask"], length, axis=0)
+    in_view = for_each_frame(batch, "view_mask")
     health = health_of(pictures.disparity, pictures.depth, neighbour_from_frame, in_view)
     return loss, DepthAux(losses, statistics_of(networks), neighbour_from_frame, intrinsics, pictures, health)
 

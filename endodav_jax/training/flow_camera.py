@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from endodav_jax.data.registration import STRIDE
 from endodav_jax.geometry.motion_from_flow import motion_from_flow
 from endodav_jax.training.depth_objective import depth_objective
-from endodav_jax.training.objective import Batch, Clip, level_of_clips, moved_by
+from endodav_jax.training.objective import Batch, Clip, for_each_frame, level_of_clips, moved_by
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.step import Objectives, objective_batch
 
@@ -34,7 +34,7 @@ def solved_camera(
     translations between its frames scale together; otherwise nothing would prevent the scale of depth from drifting.
     """
     del networks, clip, config
-    intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+    intrinsics = for_each_frame(batch, "intrinsics")
     flow = jnp.moveaxis(batch["neighbour_flow"], 1, 0)
     flow = flow.reshape(2, -1, *flow.shape[3:])
     disparity = 1 / _pooled(jax.lax.stop_gradient(depth))

@@ -83,9 +83,14 @@ def clip_of(batch: Batch, config: ObjectiveConfig) -> Clip:
     )
 
 
+def for_each_frame(batch: Batch, name: str) -> Shaped[Array, "N *rest"]:
+    """Returns what a batch holds for each clip, [B,...], for each of the clip's T frames."""
+    return jnp.repeat(batch[name], batch["frames"].shape[1] - 2, axis=0)
+
+
 def counted_pixels(batch: Batch) -> Bool[Array, "N H W"]:
     """Returns which pixels of a clip's frames are in view and, with per-frame masks, not excluded."""
-    counted = jnp.repeat(batch["view_mask"], batch["frames"].shape[1] - 2, axis=0)
+    counted = for_each_frame(batch, "view_mask")
     if "frame_mask" in batch:
         counted &= _with_neighbours(batch["frame_mask"])[0]
     return counted

@@ -21,13 +21,14 @@ from endodav_jax.geometry.sampling import sample_bilinear
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, mean_normalised, pair_masks
 from endodav_jax.training.depth_objective import SMOOTHNESS, DepthAux, Pictures, depth_objective
-from endodav_jax.training.flow_objective import FlowAux
+from endodav_jax.training.flow_objective import PREFIX, FlowAux
 from endodav_jax.training.health import health_of
 from endodav_jax.training.objective import (
     Batch,
     Clip,
     all_in_windows,
     clip_of,
+    for_each_frame,
     lands_on_counted,
     motion_to_neighbours,
     moved_by,
@@ -70,13 +71,13 @@ def true_camera(networks: nnx.Module, clip: Clip, batch: Batch, depth: Float[Arr
     """The true camera in the unit of the predicted depth; see `depth_objective.Camera`."""
     del networks, clip, config
     motion = moved_by(true_motion(batch), 1 / scale_to_truth(depth, batch)[:, 0])
-    return motion, jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+    return motion, for_each_frame(batch, "intrinsics")
 
 
 def truly_visible(batch: Batch) -> Bool[Array, "2 N H W"]:
     """Returns which pixels of each frame its neighbours see too, as true depth and motion say."""
     truth, motion = _true_depth(batch), true_motion(batch)
-    intrinsics = jnp.repeat(batch["intrinsics"], batch["frames"].shape[1] - 2, axis=0)
+    intrinsics = for_each_frame(batch, "intrinsics")
     height, width = truth.shape[1:]
     known = truth > 0
 
@@ -98,7 +99,7 @@ def no_flow_objective(
     """In place of `flow_objective` where no flow is needed: nothing is learned, and hardly anything computed."""
     del frozen, batch, graphdef, config, axis_name
     loss = sum(0.0 * leaf.sum() for leaf in jax.tree.leaves(trainable))
-    return loss, FlowAux({"flow_phase/loss": loss}, statistics)
+    return loss, FlowAux({f"{PREFIX}loss": loss}, statistics)
 
 
 def true_view_objective(
@@ -194,7 +195,7 @@ def _with_aux(parts: dict, networks: nnx.Module, clip: Clip, batch: Batch, found
     still = jnp.broadcast_to(clip.frames, clip.neighbours.shape)
     nothing = jnp.zeros((*still.shape[:-1], 2))
     pictures = Pictures(clip.frames, warped, still, visible.astype(jnp.float32), disparity, depth, nothing)
-    in_view = jnp.repeat(batch["view_mask"], batch["frames"].shape[1] - 2, axis=0)
+    in_view = for_each_frame(batch, "view_mask")
     health = health_of(disparity, depth, motion, in_view)
     return loss, DepthAux(losses, statistics_of(networks), motion, intrinsics, jax.lax.stop_gradient(pictures), health)
 

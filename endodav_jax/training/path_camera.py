@@ -18,7 +18,14 @@ from endodav_jax.data.camera_paths import LOST, CameraPaths
 from endodav_jax.data.prepared import PreparedSplit
 from endodav_jax.reconstruction.paths import origin_of, solve_paths
 from endodav_jax.training.depth_objective import depth_objective
-from endodav_jax.training.objective import Batch, Clip, level_of_clips, motion_to_neighbours, moved_by
+from endodav_jax.training.objective import (
+    Batch,
+    Clip,
+    for_each_frame,
+    level_of_clips,
+    motion_to_neighbours,
+    moved_by,
+)
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.parallel import first_process_first
 from endodav_jax.training.step import Objectives, objective_batch
@@ -43,7 +50,7 @@ def path_camera(
     length = batch["frames"].shape[1] - 2
     unit = jnp.exp(level_of_clips(depth, batch) - jnp.repeat(batch["path_log_depth"][:, 1:-1].mean(1), length))
     motion = moved_by(motion_to_neighbours(batch["path_pose"]), unit[:, None])
-    return motion, jnp.repeat(batch["intrinsics"], length, axis=0)
+    return motion, for_each_frame(batch, "intrinsics")
 
 
 PATH_CAMERA = Objectives(depth=functools.partial(depth_objective, camera=path_camera), batch=batch_with_path)

@@ -9,7 +9,7 @@ from PIL import Image
 from endodav_jax.report import Section, definitions, images, lines, text, write_report
 from endodav_jax.report.page import Block
 from endodav_jax.report.pictures import small
-from endodav_jax.training import health
+from endodav_jax.training import flow_objective, health
 from endodav_jax.training.logs import METRICS_FILE, PICTURES_FOLDER, last_of_each_step, read_metrics
 
 _POINTS = 200  # maximum per curve; longer curves are averaged to keep the page small
@@ -38,7 +38,7 @@ def write_run_report(workdir: Path, title: str, about: Mapping[str, object]) -> 
             "Losses",
             [
                 _chart(steps, ["loss", *_named(steps, "loss/loss_", "/0")], "Depth, camera and brightness", "loss"),
-                _chart(steps, ["flow_phase/loss"], "Optical flow", "loss"),
+                _chart(steps, [f"{flow_objective.PREFIX}loss"], "Optical flow", "loss"),
             ],
         ),
         Section(
@@ -88,4 +88,4 @@ def _chart(logged: Sequence[dict], names: Sequence[str], title: str, unit: str) 
 def _plain(name: str) -> str:
     """The name of a curve for a reader: `loss/loss_brightness_smoothness/0` is `brightness smoothness`."""
     name = name.removeprefix(health.PREFIX).removeprefix("loss/loss_").removesuffix("/0")
-    return name.removeprefix("flow_phase/").removeprefix("gradient_norm/").replace("_", " ")
+    return name.removeprefix(flow_objective.PREFIX).removeprefix("gradient_norm/").replace("_", " ")
