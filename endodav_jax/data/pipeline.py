@@ -20,12 +20,9 @@ from endodav_jax.data.registration import neighbour_flow
 from endodav_jax.data.signal import Signal
 from endodav_jax.data.signal_of import signal_of_split
 from endodav_jax.data.sources.cameras import ENDOVIS_CONSTANT, normalised_intrinsics
-from endodav_jax.data.workers import in_processes
+from endodav_jax.data.workers import endless, in_processes
 from endodav_jax.errors import UserError
 from endodav_jax.geometry.poses import inverse_rigid
-
-# "Endless": Grain's own endless repetition overflows when split into batches of one.
-_CLIPS = 2**40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +134,7 @@ class ClipBatches(Iterator[dict[str, np.ndarray]]):
         self.clips_per_epoch = len(blocks)
         self.batches_per_epoch = max(1, len(blocks) // config.batch_size)
         # Drawn before the clips are distributed, so that two processes never share random numbers.
-        epochs = max(1, _CLIPS // len(blocks))
-        order = grain.MapDataset.source(blocks).seed(seed).shuffle().repeat(epochs)
+        order = endless(grain.MapDataset.source(blocks).seed(seed).shuffle())
         drawn = order.random_map(DrawClip(config))
         own = drawn[process::processes].map(LoadClip(self.split, config, paths))
         self._batches = own.batch(config.batch_size // processes)

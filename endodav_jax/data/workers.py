@@ -1,4 +1,4 @@
-"""Batches made in several processes."""
+"""Data sets of Grain: repeated without end, and made into batches in several processes."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,12 @@ import grain
 from absl import flags
 
 BATCHES_AHEAD = 2  # of each process
+ENDLESS = 2**40  # elements, more than any run draws; Grain's own endless repetition overflows in batches of one
+
+
+def endless(elements: grain.MapDataset) -> grain.MapDataset:
+    """Returns the elements over and over, shuffled anew each time if they are shuffled."""
+    return elements.repeat(max(1, ENDLESS // len(elements)))
 
 
 def in_processes(

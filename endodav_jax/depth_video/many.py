@@ -16,6 +16,7 @@ from endodav_jax.depth_video.run import Done, infer_recording
 from endodav_jax.depth_video.weights import NamedWeights, load_estimator
 from endodav_jax.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USER_ERROR, UserError
 from endodav_jax.plain_table import plain_table
+from endodav_jax.video.recognise import META_SUFFIX
 
 _NOT_THE_RESULT = ("input", "overwrite", "quiet", "verbose")  # settings that do not affect the outputs
 
@@ -141,7 +142,7 @@ def _made_before(config: InferConfig, folder: Path, weights: NamedWeights) -> Ou
     """
     from endodav_jax.checkpoints.shipped import WITHOUT_WEIGHTS
 
-    found = sorted(folder.glob("*_meta.json"))
+    found = sorted(folder.glob(f"*{META_SUFFIX}"))
     if not found:
         return None
     try:

@@ -19,6 +19,7 @@ from endodav_jax.video.frames import ReadingStopped
 from endodav_jax.video.image_files import ImageSequence
 from endodav_jax.video.lenses import Lens
 from endodav_jax.video.reader import FrameReader
+from endodav_jax.video.recognise import META_SUFFIX
 
 MAP_BYTES_PER_PIXEL = 4  # of float32 maps, in the spool and in formats whose size does not depend on the picture
 MAPS = {"npz": 2, "npy": 1, "tiff": 1}
@@ -88,7 +89,7 @@ def output_paths(folder: Path, reader: FrameReader, config: InferConfig) -> dict
         "ply": "points_ply",
     }  # fmt: skip
     names |= {kind: f"{stem}_{patterns[kind]}" for kind in config.save}
-    names["meta"] = f"{stem}_meta.json"
+    names["meta"] = f"{stem}{META_SUFFIX}"
     return {kind: folder / name for kind, name in names.items()}
 
 

@@ -22,6 +22,11 @@ def resized_pixels(pixels, scale):
     return (pixels + 0.5) * scale - 0.5
 
 
+def intrinsics_of(matrix: np.ndarray) -> np.ndarray:
+    """Returns (fx, fy, cx, cy), [..., 4], of camera matrices [..., 3, 3], also with a fourth row or column."""
+    return matrix[..., [0, 1, 0, 1], [0, 1, 2, 2]]
+
+
 def scaled_intrinsics(intrinsics: np.ndarray, sx: float, sy: float) -> np.ndarray:
     """Returns intrinsics [4] after resizing by `sx` along x and `sy` along y."""
     scale = np.array([sx, sy], np.float64)

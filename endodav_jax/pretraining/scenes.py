@@ -14,14 +14,13 @@ import numpy as np
 
 from endodav_jax.data.phantom import PhantomConfig, draw_scene, render_clip
 from endodav_jax.data.phantom.families import FAMILIES
-from endodav_jax.data.workers import in_processes
+from endodav_jax.data.workers import endless, in_processes
 from endodav_jax.errors import UserError
 from endodav_jax.files import DAMAGED_NPZ, open_npz, sha256_of_text, whole_file
 from endodav_jax.pretraining.config import FAR_SCENE_FRAMES
 from endodav_jax.pretraining.wide_lens import render_bent, through_wide_lens
 
 _RENDERING = threading.Lock()
-_SCENES = 2**40  # more than any run draws
 
 # Key of an element -> its name in the renderer.
 _KEYS = {"frames": "frame", "depth_mm": "depth_mm", "cam_from_world": "cam_from_world", "intrinsics": "intrinsics"}
@@ -258,7 +257,7 @@ def scene_batches(
       workers: processes that make batches; 0 makes them in threads of this one.
     """
     # Grain's own endless repetition overflows when split into batches of one.
-    batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat(_SCENES // len(source))
+    batches = endless(grain.MapDataset.source(source).seed(seed).shuffle())
     for transform in (Mirrored(), *more, Jittered()):
         batches = batches.random_map(transform)
     batches = batches.batch(batch_size)[start:]

@@ -24,6 +24,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.evaluation.motion import write_tum
 from endodav_jax.files import json_text, whole_file
 from endodav_jax.reconstruction.clip import CameraPath
+from endodav_jax.video.recognise import META_SUFFIX
 
 CONVENTION = (
     "cam_from_world maps a point of the world into the camera, row by row; x right, y down, z forward; pixel centres "
@@ -50,10 +51,10 @@ class Layout:
         Raises:
           UserError: there is none in it.
         """
-        found = sorted(folder.glob("*_meta.json")) if (folder / "cameras.json").is_file() else []
+        found = sorted(folder.glob(f"*{META_SUFFIX}")) if (folder / "cameras.json").is_file() else []
         if not found:
             raise UserError(f"{folder}: contains no reconstruction; make one with `endodav reconstruct`")
-        return cls(folder, found[0].name.removesuffix("_meta.json"))
+        return cls(folder, found[0].name.removesuffix(META_SUFFIX))
 
     def _own(self, name: str) -> Path:
         return self.folder / f"{self.stem}_{name}"

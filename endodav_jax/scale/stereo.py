@@ -10,7 +10,7 @@ import numpy as np
 from endodav_jax.data.sources.scared import NATIVE_SIZE
 from endodav_jax.errors import UserError
 from endodav_jax.files import read_text
-from endodav_jax.geometry.pixels import resized_pixels
+from endodav_jax.geometry.pixels import intrinsics_of, resized_pixels
 from endodav_jax.scale.sources import depth_at
 from endodav_jax.video.intrinsics import check_principal_point
 
@@ -92,7 +92,7 @@ def read_calibration(path: Path, size: tuple[int, int]) -> StereoRig:
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     left, right = (np.linalg.inv(half) @ resize @ half @ values[name] for name in ("M1", "M2"))
     for camera in (left, right):
-        check_principal_point(camera[[0, 1, 0, 1], [0, 1, 2, 2]], size, f"--calibration {path}")
+        check_principal_point(intrinsics_of(camera), size, f"--calibration {path}")
     first, second = (values[name].ravel() for name in ("D1", "D2"))
     return StereoRig(left, first, right, second, values["R"], values["T"].ravel(), size)
 
@@ -162,7 +162,7 @@ class StereoMatcher:
         v, u = np.nonzero(good[::STEP, ::STEP])
         v, u = STEP * v, STEP * u
         z = self._reach / disparity[v, u]
-        fx, fy, cx, cy = self._camera[0, 0], self._camera[1, 1], self._camera[0, 2], self._camera[1, 2]
+        fx, fy, cx, cy = intrinsics_of(self._camera)
         points = np.column_stack([(u - cx) / fx * z, (v - cy) / fy * z, z]) @ self._turn  # into the left eye
         if not len(points):
             return np.zeros((0, 3))

@@ -8,7 +8,7 @@ import numpy as np
 
 from endodav_jax.errors import UserError
 from endodav_jax.files import DAMAGED_NPZ, open_npz, read_text
-from endodav_jax.geometry.pixels import Size, resized_intrinsics
+from endodav_jax.geometry.pixels import Size, intrinsics_of, resized_intrinsics
 from endodav_jax.video.frames import SQUARE
 
 # Endoscopes see 60 to 140 degrees; 0.82 of the width (63 degrees across) is what the published training on SCARED uses.
@@ -42,10 +42,8 @@ def read_intrinsics(text: str, full_size: Size, size: Size, name: str = "") -> n
         numbers = np.array([float(part) for part in text.split(",")])
     except ValueError:
         numbers = _read_file(Path(text))
-    if numbers.shape == (3, 3):
-        numbers = numbers[[0, 1, 0, 1], [0, 1, 2, 2]]
-    elif numbers.size == 9:
-        numbers = numbers.reshape(3, 3)[[0, 1, 0, 1], [0, 1, 2, 2]]
+    if numbers.size == 9:
+        numbers = intrinsics_of(numbers.reshape(3, 3))
     if numbers.size == 2:
         numbers = np.append(numbers, [(full_size[1] - 1) / 2, (full_size[0] - 1) / 2])
     if numbers.size != 4:
@@ -74,9 +72,12 @@ def check_principal_point(intrinsics: np.ndarray, size: Size, name: str) -> None
 
 
 def guessed_intrinsics(size: Size, pixel_aspect: Fraction = SQUARE) -> np.ndarray:
-    """Returns a principal point at the centre of the frame, and a focal length of 0.82 of its longer displayed side.
+    """Returns a guess, float64 [4] in pixels: a focal length of `GUESSED_FOCAL` of the frame's longer displayed side.
+
+    The principal point is the centre of the frame.
 
     Args:
+      size: (height, width) of the frame.
       pixel_aspect: width over height of a pixel.
     """
     aspect = float(pixel_aspect)

@@ -29,6 +29,7 @@ _OTHERS = frozenset((
 COMPANIONS = ("depth", "depths", "intrinsic", "intrinsics", "mask", "masks", "pose", "poses", "sparse")
 MASK = "mask"  # stem of the image of the view, which is not a frame
 _RESULT = "a result of an earlier run"
+META_SUFFIX = "_meta.json"  # of the description that `infer` and `reconstruct` write beside their outputs
 _RESULT_STEMS = ("_src", "_vis", "_sbs")
 _IMAGES_NOT_READ = frozenset((
     ".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".ico", ".jxl", ".nef", ".psd", ".raw", ".svg",
@@ -114,13 +115,23 @@ def frames_of_folder(folder: Path) -> Contents:
     own = contents(folder)
     if own.images or own.videos or own.dicom:
         return own
+    inside = images_inside(own)
+    if inside is None:
+        return own
+    folder, found = inside
+    others = [inner for inner in own.folders if inner != folder]
+    return dataclasses.replace(found, folders=found.folders + others, left_out=own.left_out | found.left_out)
+
+
+def images_inside(own: Contents) -> tuple[Path, Contents] | None:
+    """Returns the first of a folder's `frames/`, `color/` ... that has images, and what it holds; None if none has."""
     by_name = {inner.name.lower(): inner for inner in own.folders}
     for name in FRAME_FOLDERS:
-        found = contents(by_name[name]) if name in by_name else None
-        if found is not None and found.images:
-            others = [inner for inner in own.folders if inner != by_name[name]]
-            return dataclasses.replace(found, folders=found.folders + others, left_out=own.left_out | found.left_out)
-    return own
+        if name in by_name:
+            found = contents(by_name[name])
+            if found.images:
+                return by_name[name], found
+    return None
 
 
 def is_companion(folder: Path) -> bool:
@@ -130,7 +141,7 @@ def is_companion(folder: Path) -> bool:
 
 def is_written_by_a_command(folder: Path) -> bool:
     """Returns whether a folder holds results of `infer`, `reconstruct` or `evaluate`."""
-    return any(folder.glob("*_meta.json")) or (folder / "results.json").is_file()
+    return any(folder.glob(f"*{META_SUFFIX}")) or (folder / "results.json").is_file()
 
 
 def holds_only_results(folder: Path) -> bool:
@@ -143,8 +154,8 @@ def holds_only_results(folder: Path) -> bool:
 def _listed_results(folder: Path) -> set[str]:
     """Names of the files and folders that descriptions in a folder list as their outputs, and of videos beside them."""
     names: set[str] = set()
-    for meta in folder.glob("*_meta.json"):
-        names |= {f"{meta.name.removesuffix('_meta.json')}{end}.mp4" for end in _RESULT_STEMS}
+    for meta in folder.glob(f"*{META_SUFFIX}"):
+        names |= {f"{meta.name.removesuffix(META_SUFFIX)}{end}.mp4" for end in _RESULT_STEMS}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # another program's
             names |= {str(name) for name in json.loads(meta.read_text(encoding="utf-8"))["files"].values()}
     return names

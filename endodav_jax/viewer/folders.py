@@ -9,7 +9,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import DAMAGED_NPZ, open_npz
 from endodav_jax.geometry.pixels import resized_intrinsics
 from endodav_jax.report.frame_keeper import FRAMES_FOLDER
-from endodav_jax.video.recognise import holds_recordings, is_written_by_a_command
+from endodav_jax.video.recognise import META_SUFFIX, holds_recordings, is_written_by_a_command
 from endodav_jax.viewer.recording import Unit, View, resized
 from endodav_jax.viewer.stored import StoredFrames, StoredMaps
 
@@ -32,7 +32,7 @@ def open_folder(path: Path, sequence: str = "") -> "DepthClip | EvaluatedClip":
     if (path / FRAMES_FOLDER).is_dir() and (path / "results.json").is_file():
         stored = {file.stem: file for file in sorted((path / FRAMES_FOLDER).glob("*.npz"))}
         return _with_others(EvaluatedClip(_one_of(stored, sequence, path)), stored)
-    metas = {file.name.removesuffix("_meta.json"): file for file in sorted(path.glob("*_meta.json"))}
+    metas = {file.name.removesuffix(META_SUFFIX): file for file in sorted(path.glob(f"*{META_SUFFIX}"))}
     if metas:
         return _with_others(DepthClip(_one_of(metas, sequence, path)), metas)
     inner = {folder.name: folder for folder in _results_in(path)}
@@ -75,7 +75,7 @@ class DepthClip:
         Raises:
           UserError: a file beside it is missing or damaged.
         """
-        folder, stem = meta.parent, meta.name.removesuffix("_meta.json")
+        folder, stem = meta.parent, meta.name.removesuffix(META_SUFFIX)
         about = _json(meta)
         for name, option in (("depths.npz", "--save npz"), ("src.mp4", "--videos src")):
             if not (folder / f"{stem}_{name}").is_file():

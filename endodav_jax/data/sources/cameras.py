@@ -12,8 +12,3 @@ def normalised_intrinsics(values: tuple[float, float, float, float], width: int,
     (The published code multiplies the principal point by the size as well and thus is half a pixel off the centre.)
     """
     return np.asarray(values, np.float64) * (width, height, width, height)
-
-
-def intrinsics_of(matrix: np.ndarray) -> np.ndarray:
-    """Returns fx, fy, cx, cy of a camera matrix, float64 [3, 3] or [3, 4]."""
-    return np.array([matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]], np.float64)

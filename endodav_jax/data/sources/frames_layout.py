@@ -10,11 +10,11 @@ from endodav_jax.video.image_files import FRAME_FOLDERS, SUFFIXES, frames_in
 from endodav_jax.video.image_order import frame_numbers
 from endodav_jax.video.reader import open_source
 from endodav_jax.video.recognise import (
-    Contents,
     Walk,
     contents,
     holds_only_results,
     holds_recordings,
+    images_inside,
     is_companion,
     left_out_notes,
 )
@@ -75,7 +75,8 @@ def find_sequences(root: Path) -> dict[str, SequencePlace]:
 def _collect(folder: Path, name: str, found: dict[str, SequencePlace], walk: Walk) -> list[str]:
     """Adds the sequences of a folder to `found`, and returns lines on whatever belongs to none of them."""
     own = contents(folder)
-    inner = _inner_images(own)
+    inside = images_inside(own)
+    inner = None if inside is None else inside[1]
     images = own.images if inner is None else inner.images
     left_out = own.left_out | ({} if inner is None else inner.left_out)
     if inner is not None:
@@ -116,17 +117,6 @@ def _collect(folder: Path, name: str, found: dict[str, SequencePlace], walk: Wal
         place = SequencePlace(files[0], {}, None, files)
         _add(found, f"{name}/{own_name}" if name else own_name, place, {})
     return lines + left_out_notes(left_out)
-
-
-def _inner_images(own: Contents) -> Contents | None:
-    """Returns the contents of the folder of frames inside a folder, if it has one with images."""
-    by_name = {path.name.lower(): path for path in own.folders}
-    for name in FRAME_FOLDERS:
-        if name in by_name:
-            found = contents(by_name[name])
-            if found.images:
-                return found
-    return None
 
 
 def _names(files: list[Path | None]) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.errors import UserError
 from endodav_jax.files import DAMAGED_NPZ, open_npz
+from endodav_jax.geometry.pixels import intrinsics_of
 from endodav_jax.geometry.poses import is_rigid
 from endodav_jax.video.lenses import Lens
 

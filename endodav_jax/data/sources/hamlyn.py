@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.data.sources.decode import IMAGE_SUFFIXES, numbered_files, read_rgb, read_uint16
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_list
 from endodav_jax.errors import UserError
 from endodav_jax.files import read_text
-from endodav_jax.geometry.pixels import cut_intrinsics, resized_intrinsics
+from endodav_jax.geometry.pixels import cut_intrinsics, intrinsics_of, resized_intrinsics
 
 # Sequences -> ((height, width), fx = fy, cx, cy).
 CAMERAS: dict[tuple[int, ...], tuple[tuple[int, int], float, float, float]] = {

@@ -14,9 +14,9 @@ import numpy as np
 
 from endodav_jax.data.sources.archive import indexed_members
 from endodav_jax.data.sources.bundle import Bundle
-from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.data.sources.decode import Unreadable
 from endodav_jax.data.sources.scared_layout import CALIBRATION, Keyframe
+from endodav_jax.geometry.pixels import intrinsics_of
 from endodav_jax.geometry.poses import is_rigid
 
 PATTERN = r"(\d+)\.json$"

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from endodav_jax.data.sources.base import BadFrame, SequenceInfo, SequenceSource, SourceFrame
-from endodav_jax.data.sources.cameras import intrinsics_of
 from endodav_jax.data.sources.decode import Unreadable, numbered_files, read_rgb16, read_uint16
 from endodav_jax.data.sources.paired_files import first_size, gaps_in, read_each, unpaired
 from endodav_jax.data.splits import published_counts
 from endodav_jax.errors import UserError
 from endodav_jax.files import read_text
-from endodav_jax.geometry.pixels import resized_intrinsics
+from endodav_jax.geometry.pixels import intrinsics_of, resized_intrinsics
 from endodav_jax.geometry.poses import inverse_rigid, rigid, rotation_from_quaternion
 
 DEPTH_RANGE_MM = 200.0
