@@ -160,6 +160,8 @@ class StreamConfig(ReadingConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if not self.source:
+            raise ValueError("stream.source: is empty; name a file, a camera number, a URL, or - for a pipe")
         if self.range:
             fixed_range(self.range, "stream.range", "two numbers low,high")
 

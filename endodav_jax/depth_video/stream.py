@@ -67,12 +67,16 @@ class Session:
         return self.ended is None or type(self.ended) is KeyboardInterrupt
 
     @property
-    def kept(self) -> str:
+    def kept(self) -> list[LiveOutput]:
+        """The outputs that hold frames; the others leave no file."""
+        return [output for output in self.outputs if output.frames]
+
+    @property
+    def told(self) -> str:
         """What is kept, for the line that says why it ended."""
         if not self.outputs:
             return f"after {len(self.seconds)} frames; no output was asked for"
-        whole = [str(output) for output in self.outputs if output.frames]
-        return f"kept: {', '.join(whole)}" if whole else "nothing is kept"
+        return f"kept: {', '.join(map(str, self.kept))}" if self.kept else "nothing is kept"
 
 
 def stream(
@@ -178,11 +182,10 @@ def _exit_code(session: Session) -> int:
         print(f"endodav stream: {ended}; the {len(session.seconds)} frames before this are kept", file=sys.stderr)
         return EXIT_SOME_FAILED
     if isinstance(ended, Terminated):
-        print(f"endodav stream: stopped by SIGTERM; {session.kept}", file=sys.stderr)
+        print(f"endodav stream: stopped by SIGTERM; {session.told}", file=sys.stderr)
         return EXIT_PREEMPTED
     if isinstance(ended, UserError):
-        print(f"endodav stream: {ended}; {session.kept}", file=sys.stderr)
-        none_kept = bool(session.outputs) and not any(output.frames for output in session.outputs)
-        return EXIT_USER_ERROR if none_kept else EXIT_SOME_FAILED
-    print(f"endodav stream: stopped by a bug in this program; {session.kept}", file=sys.stderr)
+        print(f"endodav stream: {ended}; {session.told}", file=sys.stderr)
+        return EXIT_USER_ERROR if session.outputs and not session.kept else EXIT_SOME_FAILED
+    print(f"endodav stream: stopped by a bug in this program; {session.told}", file=sys.stderr)
     raise ended

@@ -129,6 +129,11 @@ def test_settings_that_make_no_sense_are_one_line(video, tmp_path, capsys, argum
     assert message in capsys.readouterr().err
 
 
+def test_an_empty_source_is_not_the_current_folder(tmp_path, capsys):
+    assert cli.main(["stream", "-o", str(tmp_path / "out"), "--quiet", ""]) == 2
+    assert "source: is empty; name a file" in capsys.readouterr().err
+
+
 def test_existing_outputs_are_refused(video, tmp_path, capsys):
     arguments = ["stream", str(video), "-o", str(tmp_path / "out"), "--quiet"]
     assert cli.main(arguments) == 0
