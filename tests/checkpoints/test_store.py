@@ -215,5 +215,5 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
         ("resnet", "", "BSD"),
     ],
 )
-def test_licences(program, preset, words):
+def test_weights_keep_the_licence_of_their_program_and_size(program, preset, words):
     assert re.search(words, licence_of(program, preset))

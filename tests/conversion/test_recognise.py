@@ -31,13 +31,13 @@ def vda(golden) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_published_networks(golden, name):
+def test_published_networks_are_recognised(golden, name):
     found = recognise_depth(shaped(golden.json(f"manifest_{name}")), "depth_model.pth")
     assert (found.program, found.config) == EXPECTED[name]
     assert found.notes == ()
 
 
-def test_the_large_encoder():
+def test_the_large_encoder_is_recognised():
     shapes = {"pretrained.pos_embed": [1, 1370, 1024], "head.projects.0.weight": [256, 1024, 1, 1]}
     shapes |= {f"pretrained.blocks.{i}.norm1.weight": [1024] for i in range(24)}
     assert recognise_depth(shaped(shapes), "w.pth").config == DepthModelConfig.vda("vitl")
@@ -126,7 +126,7 @@ def resnet_shapes(blocks: tuple[int, ...], bottleneck: bool) -> dict[str, list[i
 @pytest.mark.parametrize(
     ("blocks", "bottleneck", "layers"), [((2, 2, 2, 2), False, 18), ((3, 4, 6, 3), False, 34), ((3, 4, 6, 3), True, 50)]
 )
-def test_resnets(blocks, bottleneck, layers):
+def test_the_number_of_layers_of_a_resnet_is_recognised(blocks, bottleneck, layers):
     tensors = shaped(resnet_shapes(blocks, bottleneck))
     assert is_resnet(tensors)
     assert recognise_resnet(tensors, "resnet.pth") == layers

@@ -74,7 +74,7 @@ def test_arrays_are_views_that_cannot_be_written():
 
 @pytest.mark.parametrize("prefix", ["archive", "video_depth_anything_vits", "a b/c"])
 @pytest.mark.parametrize("byte_order", ["little", "big"])
-def test_prefix_and_byte_order(tmp_path, prefix, byte_order):
+def test_any_prefix_and_byte_order_is_read(tmp_path, prefix, byte_order):
     weight = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
     path = write_pth(tmp_path / "w.pth", {"a": {"b": weight}, "n": np.int64(2)}, prefix, byte_order)
     saved = read_torch_file(path)

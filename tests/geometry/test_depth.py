@@ -7,7 +7,7 @@ from endodav_jax.geometry.depth import depth_from_disparity, disparity_from_dept
 from tests.golden_cases import relative_error
 
 
-def test_the_ends_of_the_range():
+def test_the_ends_of_disparity_are_the_ends_of_depth():
     depth = depth_from_disparity(np.array([0.0, 1.0], np.float32))
     assert depth.dtype == np.float32
     np.testing.assert_allclose(depth, [150.0, 0.1], rtol=1e-6)

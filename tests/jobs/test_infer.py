@@ -139,7 +139,7 @@ def test_the_description_says_what_the_numbers_mean(endodav, video, tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 5, 31, 32, 33])
-def test_any_length(endodav, tmp_path, count):
+def test_a_video_of_any_length_gives_depth_of_every_frame(endodav, tmp_path, count):
     video = write_video(tmp_path / "n.mp4", map(moving_picture, range(count)))
     assert endodav(video)[0] == 0
     with np.load(tmp_path / "out" / "n_depths.npz") as file:

@@ -84,7 +84,7 @@ def test_every_form_gives_its_lens(tmp_path, form):
     np.testing.assert_allclose(lens.ray_grid(SIZE), WANTED[wanted].ray_grid(SIZE), atol=1e-9)
 
 
-def test_opencv_storage(tmp_path):
+def test_a_file_of_opencv_gives_its_lens(tmp_path):
     opencv_storage(tmp_path / "c.yaml", BARREL)
     lens = read_camera(str(tmp_path / "c.yaml"), SIZE, SIZE)
     np.testing.assert_allclose(lens.ray_grid(SIZE), WANTED["barrel"].ray_grid(SIZE), atol=1e-9)

@@ -14,7 +14,7 @@ EXPECTED = [150.0, 151.0, 99.0, 49.0]
 
 
 @pytest.mark.parametrize("name", ["k.txt", "k.npy", "k.npz", "k.json", "named.json", "four.txt"])
-def test_every_form_of_file(tmp_path, name):
+def test_every_form_of_file_gives_the_same_intrinsics(tmp_path, name):
     path = tmp_path / name
     match name:
         case "k.txt":

@@ -98,7 +98,7 @@ def test_json_keeps_everything(name):
         ("RADIAL", [100, 81.5, 59, 0, 0], Pinhole(np.array([100, 100, 81, 58.5]))),
     ],
 )
-def test_colmaps_models(model, parameters, wanted):
+def test_colmaps_models_are_read_as_the_lenses_they_are(model, parameters, wanted):
     lens = lens_of_colmap(model, np.array(parameters))
     assert type(lens) is type(wanted)
     np.testing.assert_allclose(lens.ray_grid(SIZE), wanted.ray_grid(SIZE), atol=1e-9)

@@ -28,12 +28,12 @@ def test_an_input_is_a_video_a_folder_a_pattern_or_an_image(tmp_path, video):
 
 
 @pytest.mark.parametrize("name", ["none.mp4", "none.png", "none"])
-def test_a_missing_input(tmp_path, name):
+def test_a_missing_input_is_one_line(tmp_path, name):
     with pytest.raises(UserError, match=f"{name}: no such file"):
         open_source(str(tmp_path / name))
 
 
-def test_a_pattern_that_matches_nothing(tmp_path):
+def test_a_pattern_that_matches_nothing_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"\*\.png: holds no images"):
         open_source(str(tmp_path / "*.png"))
 

@@ -284,13 +284,13 @@ def test_the_size_may_not_change_inside_a_video(tmp_path):
     assert f"the size changes from 64x48 to 64x96 after {count} frames" in message
 
 
-def test_missing_file(tmp_path):
+def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"none\.mp4: no such file"):
         VideoFile(tmp_path / "none.mp4")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, not a video", bytes(4096)], ids=["empty", "text", "zeros"])
-def test_not_a_video(tmp_path, content):
+def test_what_is_no_video_is_refused(tmp_path, content):
     path = tmp_path / "x.mp4"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"x\.mp4: not a video"):

@@ -160,7 +160,7 @@ def test_masks_beside_a_video(small, tmp_path, place, first):
 
 
 @pytest.mark.parametrize("name", ["masks.mp4", "case_masks.mkv"])
-def test_a_video_of_masks(small, tmp_path, name):
+def test_masks_may_come_as_a_video(small, tmp_path, name):
     fixtures.write_video(tmp_path / "case.mp4", [frame.frame for frame in small], lossless=True)
     masks = [np.repeat(np.where(mask_of(i), 255, 0).astype(np.uint8)[..., None], 3, -1) for i in range(SMALL)]
     fixtures.write_video(tmp_path / name, masks)

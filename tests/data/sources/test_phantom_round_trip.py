@@ -28,7 +28,7 @@ def phantom():
 
 
 @pytest.mark.parametrize("writer", ["download", "prepared", "af"])
-def test_scared(writer, phantom, tmp_path):
+def test_scared_gives_back_what_was_written(writer, phantom, tmp_path):
     folder = tmp_path / "dataset7/keyframe4"
     write = {
         "download": fixtures.write_scared_download,
@@ -40,14 +40,14 @@ def test_scared(writer, phantom, tmp_path):
     assert_frames(ScaredSource(tmp_path).read(name), phantom, sequence=name, intrinsics=1e-6)
 
 
-def test_hamlyn(phantom, tmp_path):
+def test_hamlyn_gives_back_depth_in_whole_millimetres(phantom, tmp_path):
     fixtures.write_hamlyn(tmp_path / "rectified04", phantom)
     for got, want in zip(HamlynSource(tmp_path).read("rectified04"), phantom, strict=True):
         np.testing.assert_array_equal(got.depth_mm, np.round(want.depth_mm))
         assert np.abs(got.frame.astype(int) - want.frame).mean() < 3
 
 
-def test_c3vd(phantom, tmp_path):
+def test_c3vd_gives_back_what_was_written_within_its_depth_range(phantom, tmp_path):
     camera = resized_intrinsics(PINHOLE, NATIVE_SIZE, (64, 80))
     truth = [
         dataclasses.replace(f, intrinsics=camera, depth_mm=np.where(f.depth_mm < 100, f.depth_mm, np.float32(0)))
@@ -57,13 +57,13 @@ def test_c3vd(phantom, tmp_path):
     assert_frames(C3vdSource(tmp_path).read("trans_t1_a"), truth, sequence="trans_t1_a", depth=100 / 65535, pose=2e-5)
 
 
-def test_simcol3d(phantom, tmp_path):
+def test_simcol3d_gives_back_what_was_written(phantom, tmp_path):
     name = "SyntheticColon_I/Frames_S1"
     fixtures.write_simcol3d(tmp_path / name, phantom)
     assert_frames(Simcol3dSource(tmp_path).read(name), phantom, sequence=name, depth=200 / 65280, pose=2e-5)
 
 
-def test_own_frames(phantom, tmp_path):
+def test_own_frames_give_back_what_was_written(phantom, tmp_path):
     camera = np.eye(3)
     camera[[0, 1, 0, 1], [0, 1, 2, 2]] = phantom[0].intrinsics
     for frame in phantom:
