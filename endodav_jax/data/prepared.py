@@ -102,17 +102,15 @@ class PreparedSplit:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
-def find_prepared(path: str | Path) -> Path:
-    """Returns the folder of the one prepared data set at or below `path`.
+def find_prepared(path: str | Path) -> list[Path]:
+    """Returns the folders of all finished data sets at or below `path`, sorted: at least one.
 
     Raises:
-      UserError: there is none, only a build that is not finished, or there are several.
+      UserError: there is none, or only a build that is not finished.
     """
     found = prepared_folders(path)
-    if len(found) == 1:
-        return found[0]
     if found:
-        raise UserError(f"{path}: several data sets; name one of {', '.join(map(str, found))}")
+        return found
     path = Path(path).expanduser()
     if any(begun for level in _LEVELS for begun in path.glob(f"{level}*.building")):
         raise UserError(f"{path}: its build is not finished; repeat the `endodav prepare` command to finish it")
@@ -125,7 +123,7 @@ def find_split(path: str | Path, split: str) -> Path:
     Raises:
       UserError: none has it, or several have.
     """
-    found = prepared_folders(path) or [find_prepared(path)]  # the latter reports what is wrong
+    found = find_prepared(path)
     having = [folder for folder in found if split in read_cards(folder)]
     if len(having) > 1:
         raise UserError(f"{path}: several data sets have a split {split!r}; name one of {', '.join(map(str, having))}")

@@ -13,7 +13,13 @@ from endodav_jax.data.builders.features import decode_record
 from endodav_jax.data.checks import check_pose_direction
 from endodav_jax.data.contract import EvaluationFrame, check_evaluation_frame
 from endodav_jax.data.kinds import nothing_found
-from endodav_jax.data.prepared import PreparedSplit, find_prepared, read_cards, sequences_without_camera
+from endodav_jax.data.prepared import (
+    PreparedSplit,
+    find_prepared,
+    find_split,
+    read_cards,
+    sequences_without_camera,
+)
 from endodav_jax.data.signal import Signal, signal_rows
 from endodav_jax.data.signal_of import frames_needed, signal_of_frames
 from endodav_jax.data.sources.base import SequenceInfo, Source, SourceFrame
@@ -97,16 +103,25 @@ def verify_source(
 
 
 def verify_prepared(path: str | Path, splits: Sequence[str] = (), *, samples: int = 4) -> Iterator[Report]:
-    """Yields a report on each sequence of a prepared data set: all records are read, and some of them looked at.
+    """Yields a report on each sequence of the prepared data sets at or below `path`: all records are read, some shown.
 
     Raises:
       UserError: there is no finished data set, no such split, or a file is missing or cut short.
     """
-    folder = find_prepared(path)
-    for name in splits or read_cards(folder):
+    folders = find_prepared(path)
+    found = [(folder, name) for folder in folders for name in read_cards(folder)]
+    for name in splits:
+        if name not in {known for _, known in found}:
+            find_split(path, name)  # says what there is instead
+    for folder, name in found:
+        if splits and name not in splits:
+            continue
         split = PreparedSplit.open(folder, name)
         for index in range(len(split.sequences)):
-            yield _verify_records(split, index, samples)
+            report = _verify_records(split, index, samples)
+            if sum(name == known for _, known in found) > 1:
+                report.notes.insert(0, f"in {folder}")
+            yield report
 
 
 def table(reports: Iterable[Report]) -> Iterator[str]:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Checks a prepared data set for missing and unusual items.
+    """Checks prepared data sets for missing and unusual items.
 
     Attributes:
-      path: the folder of a data set, written by `endodav prepare`.
+      path: folder of a data set written by `endodav prepare`, or of several.
       split: splits, separated by commas; all by default.
       samples: number of frames to inspect in each sequence.
       contact_sheet: image file in which to draw these frames and their depth.

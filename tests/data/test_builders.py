@@ -197,7 +197,7 @@ def test_a_kill_while_the_data_set_gets_its_name_leaves_nothing_that_is_taken_fo
         find_prepared(tmp_path)
     prepare_tiny(tmp_path, source)
     assert not leftover.exists()
-    assert find_prepared(tmp_path) == whole
+    assert find_prepared(tmp_path) == [whole]
 
 
 FULL = """
@@ -252,10 +252,10 @@ def test_memory_does_not_depend_on_the_length_of_a_sequence(tmp_path):
 def test_several_data_sets_below_a_path_are_listed(tmp_path):
     source = TinySource({"a": 2})
     one = prepare_tiny(tmp_path, source, name="one")
-    assert find_prepared(tmp_path) == one
-    prepare_tiny(tmp_path, source, name="two")
-    with pytest.raises(UserError, match="several data sets"):
-        find_prepared(tmp_path)
+    two = prepare_tiny(tmp_path, source, name="two")
+    assert find_prepared(tmp_path) == [one, two]
+    with pytest.raises(UserError, match="several data sets have a split 'train'; name one of "):
+        PreparedSplit.open(tmp_path, "train")
     with pytest.raises(UserError, match="no split 'validation' was prepared, only train"):
         PreparedSplit.open(one, "validation")
 

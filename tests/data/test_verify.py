@@ -114,6 +114,20 @@ def test_a_prepared_data_set_is_checked_by_its_files_and_records(truth, tmp_path
         list(verify_prepared(folder))
 
 
+def test_every_data_set_below_a_folder_is_checked(tmp_path):
+    source = TinySource({"a": 3})
+    one = prepare_tiny(tmp_path, source)
+    assert [report.sequence for report in verify_prepared(tmp_path)] == ["train: a"]
+    two = prepare_tiny(tmp_path, source, splits=("train", "test"), name="again")
+    reports = sorted(verify_prepared(tmp_path), key=lambda report: report.notes[0])
+    assert [report.sequence for report in reports if f"in {one}" in report.notes] == ["train: a"]
+    assert [report.sequence for report in reports if f"in {two}" in report.notes] == ["train: a"]
+    (report,) = verify_prepared(tmp_path, ["test"])
+    assert report.sequence == "test: a"
+    with pytest.raises(UserError, match="no split 'eval' was prepared, only test, train"):
+        list(verify_prepared(tmp_path, ["train", "eval"]))
+
+
 def test_the_command_prints_a_table_draws_a_sheet_and_says_how_it_went(truth, tmp_path, capsys):
     fixtures.write_scared_download(tmp_path / "raw/dataset_7/keyframe_4", truth)
     sheet = tmp_path / "sheet.png"
