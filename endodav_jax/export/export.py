@@ -98,7 +98,8 @@ def write_parts(
     with whole_file(out, overwrite or keep, keep) as part:
         part.mkdir()
         if what == "stablehlo":
-            files = write_stablehlo(parts, part)
+            files, needed = write_stablehlo(parts, part)
+            about = dataclasses.replace(about, stablehlo=needed)
         else:
             metadata = dict.fromkeys(parts, about.to_text())
             write_onnx(Request(config, tuple(parts), storage, dynamic_batch, metadata), params, part)

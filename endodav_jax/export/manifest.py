@@ -45,6 +45,7 @@ class Manifest:
       ports: part -> its `inputs` and `outputs` (name -> shape, in order; "batch" is a dynamic axis); for readers alone.
       opset: of ONNX files; None for other formats, and in files from before it was recorded.
       digests: file within the folder -> its SHA-256.
+      stablehlo: of such files, what a reader must support (`jax`, `calling_convention_version`, `platforms`).
     """
 
     format: Format
@@ -56,6 +57,7 @@ class Manifest:
     ports: dict[str, dict] = dataclasses.field(default_factory=dict)
     opset: int | None = None
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    stablehlo: dict[str, object] | None = None
 
     def to_text(self) -> str:
         """Everything as JSON."""
@@ -84,7 +86,7 @@ class Manifest:
             return cls(
                 values["format"], values["storage"], config_from_json(values["config"]),
                 Card.from_json(values["card"]), parts, values["weights_digest"],
-                values.get("ports", {}), values.get("opset"), digests,
+                values.get("ports", {}), values.get("opset"), digests, values.get("stablehlo"),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{name}: describes no exported network; write one with `endodav export`") from error

@@ -303,7 +303,7 @@ def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site, tmp_path):
         shown = shown.replace(old, new)
     after = (
         "import json, sys\n"
-        "print(json.dumps(encode.platforms))\n"
+        "print(json.dumps([jax.__version__, encode.calling_convention_version, encode.platforms]))\n"
         "np.savez('features.npz', *features)\n"
         "assert 'endodav_jax' not in sys.modules\n"
     )
@@ -311,7 +311,8 @@ def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site, tmp_path):
     np.save(tmp_path / "frames.npy", np.ascontiguousarray(np.moveaxis(frames, -1, 1)))
     done = subprocess.run([sys.executable, "-c", shown + after], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout) == ["cpu", "cuda", "tpu"]
+    version, convention, platforms = json.loads(done.stdout)
+    assert platforms == ["cpu", "cuda", "tpu"]
     with np.load(tmp_path / "features.npz") as saved:
         features = list(saved.values())
     assert_same_features(features, encoded(small_config("endodav"), frames))
@@ -320,6 +321,7 @@ def test_stablehlo_runs_in_a_process_that_knows_jax_alone(site, tmp_path):
     assert shapes == list(about["ports"]["encode"]["outputs"].values())
     assert shapes[0] == [1, 2, 3, 96]
     assert about["opset"] is None
+    assert about["stablehlo"] == {"jax": version, "platforms": platforms, "calling_convention_version": convention}
 
 
 @pytest.mark.long
