@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from endodav_jax.errors import EXIT_USER_ERROR, UserError
+from endodav_jax import cli
+from endodav_jax.errors import EXIT_OK, EXIT_USER_ERROR, UserError
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -238,6 +239,26 @@ def test_a_users_mistake_is_one_line(words, tmp_path):
     assert done.returncode == EXIT_USER_ERROR
     assert done.stderr.count("\n") == 1, done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_signal_of_a_prepared_folder_is_measured_split_by_split(tmp_path, monkeypatch, capsys):
+    sizes = ["--sequences", "1", "--held-out", "1", "--frames", "12", "--height", "64", "--width", "80"]
+    assert cli.main(["prepare", "phantom", "organ", str(tmp_path), *sizes, "--quiet"]) == EXIT_OK
+    monkeypatch.syspath_prepend(str(TOOLS))
+    tables = []
+    for split in ("train", "test"):
+        capsys.readouterr()
+        importlib.import_module("benchmark").run(["signal", str(tmp_path), "--split", split])
+        tables.append(capsys.readouterr().out)
+        heading, first, *_ = tables[-1].splitlines()
+        assert heading.split("  ")[-1].strip() == "plane"
+        interval, *figures = first.replace("%", "").replace(">", "").split()
+        assert interval == "1"
+        assert all(float(figure) > 0 for figure in figures), "with depth and poses, nothing is missing"
+    assert tables[0] != tables[1]
+    with pytest.raises(UserError, match="no split 'nosuch' was prepared"):
+        importlib.import_module("benchmark").run(["signal", str(tmp_path), "--split", "nosuch"])
 
 
 @pytest.mark.slow

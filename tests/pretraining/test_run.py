@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from endodav_jax.checkpoints.shipped import SHIPPED, WITHOUT_WEIGHTS, load_shipped
 from endodav_jax.config import Config
 from endodav_jax.errors import UserError
 from endodav_jax.models.config import DepthModelConfig
@@ -15,6 +16,7 @@ from endodav_jax.pretraining.config import PretrainConfig
 from endodav_jax.pretraining.run import held_out_errors, loss_curves, pretrain
 from endodav_jax.pretraining.step import pretrain_step
 from endodav_jax.training.logs import RunLog
+from endodav_jax.training.partition import flatten
 from endodav_jax.training.run_checkpoint import RunCheckpoints, open_run
 
 SHAPE = (28, 42)
@@ -36,6 +38,18 @@ def test_a_stage_cut_short_has_the_same_learning_rates_until_it_decays():
     assert [loop.learning_rate(cut, config, number) for number in range(1, 301)] == rates[:300]
     shortest = loop.stages_of(dataclasses.replace(config, image_steps=12), SHAPE)[0]  # fewer than two warm-ups
     assert loop.learning_rate(shortest, config, 3) == 0.5e-3 > rates[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [SHIPPED, WITHOUT_WEIGHTS])
+def test_packed_networks_are_gone_on_from_and_kept_where_stages_have_no_steps(tmp_path, name):
+    config, packed, _ = load_shipped(name)
+    kept = loop.pretrain(config, dataclasses.replace(SHORT, image_steps=0), 0, tmp_path, start=packed)
+    assert flatten(kept).keys() == flatten(packed).keys()
+    for path, leaf in flatten(packed).items():
+        np.testing.assert_array_equal(flatten(kept)[path], leaf, err_msg=str(path))
+    with pytest.raises(UserError, match=r"^config\.weights: .* does not fit the network of config\.model$"):
+        loop.pretrain(dataclasses.replace(config, preset="vits"), SHORT, 0, tmp_path, start=packed)
 
 
 @pytest.mark.slow

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from endodav_jax.data.config import DataConfig
+from endodav_jax.data.signal import Signal
 from endodav_jax.errors import UserError
 from endodav_jax.training import health, parallel
+from endodav_jax.training.loop import _signal_lines
 from endodav_jax.training.watch import Watch
 
 SEQUENCES = ("colon_0", "colon_1")
@@ -112,3 +115,15 @@ def test_no_advice_is_given_that_is_followed_already(loss, advised, capsys):
     drift, relief = capsys.readouterr().err.splitlines()
     assert [name for name in ("projection_weight", "projection_relative") if name in drift] == list(advised)
     assert ("projection_weight" in relief) == bool(advised)
+
+
+@pytest.mark.parametrize(
+    ("parallax", "interval", "warned"), [(0.4, "drawn", True), (1.2, "drawn", False), (0.4, "auto", False)]
+)
+def test_data_with_little_parallax_are_warned_of_at_the_start(parallax, interval, warned):
+    found = Signal({1: parallax, 4: 4 * parallax}, {1: 1.0, 4: 1.0}, {}, 0.0, 0.0, 0.0, interval=4)
+    first, *others = _signal_lines(found, DataConfig(frame_interval=interval))
+    assert first.startswith(f"data: parallax {parallax:.2f} px every frame")
+    assert [
+        line.startswith("warning: parallax of 0.40 px between frames 1 apart is under 1 px") for line in others
+    ] == ([True] if warned else [])
