@@ -124,6 +124,8 @@ class Results:
             "frames": score.frames,
             "frames_measured": len(score.depth),
             "pairs_measured": len(score.temporal),
+            "no_depth": score.no_depth,
+            "contrary": score.contrary,
             **_numbers(*means_and_intervals([score])),
         }
         if score.alignment is not None:

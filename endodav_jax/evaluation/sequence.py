@@ -40,6 +40,8 @@ class SequenceScores:
       depth: [M,7] errors of its M frames with a valid pixel, in the order of `DEPTH_ERRORS`.
       temporal: [P,2] TAE (percent) and TAS of its P pairs; empty where poses are missing.
       alignment: of the whole sequence; None if each frame has its own.
+      no_depth: share of the valid pixels at which the predicted depth is 0 or less, which is evaluated as it is.
+      contrary: whether the predicted depth falls where the true depth rises, as disparity does.
     """
 
     sequence: str
@@ -47,6 +49,8 @@ class SequenceScores:
     depth: np.ndarray
     temporal: np.ndarray
     alignment: Alignment | None
+    no_depth: float = 0.0
+    contrary: bool = False
 
     def means(self) -> dict[str, float]:
         """Mean of each error over the frames of the sequence; NaN for TAE and TAS without poses."""
@@ -76,19 +80,22 @@ def score_sequence(
       config: the rule and the depth range.
 
     Raises:
-      ValueError: no frame has a valid pixel, counts or sizes differ, a prediction is not finite, or the rule has no
-        fit for the sequence or, if fitted per frame, for one of its frames.
+      ValueError: no frame has a valid pixel, counts or sizes differ, a prediction is not finite, or 0 or less where
+        disparity is fitted, or the rule has no fit for the sequence or, if fitted per frame, for one of its frames.
     """
     alignment = None if config.per_frame else _fit(truth, predicted, config)
     errors, pairs = [], []
     before: _Placed | None = None
-    count = 0
+    count, pixels, without, together = 0, 0, 0, 0.0
     for depth, frame, valid in _pairs(truth, predicted, config):
         count += 1
         if not valid.any():
             before = None
             continue
-        rule = alignment or _fit_frame(frame, depth[valid], frame.truth_mm[valid], config)
+        found, true = depth[valid], frame.truth_mm[valid]
+        pixels, without = pixels + found.size, without + int((found <= 0).sum())
+        together += float((true - true.mean(dtype=np.float64)) @ found)
+        rule = alignment or _fit_frame(frame, found, true, config)
         aligned = config.depth_range.clip(rule(depth))
         errors.append(_finite_errors(frame, aligned, valid))
         now = None
@@ -102,7 +109,8 @@ def score_sequence(
         before = now
     if not errors:
         raise ValueError(f"{sequence}: no frame has a valid pixel of ground truth")
-    return SequenceScores(sequence, count, np.array(errors), np.array(pairs).reshape(-1, 2), alignment)
+    temporal = np.array(pairs).reshape(-1, 2)
+    return SequenceScores(sequence, count, np.array(errors), temporal, alignment, without / pixels, together < 0)
 
 
 def as_evaluated(
@@ -203,6 +211,11 @@ def _pairs(
         valid = config.depth_range.valid(frame.depth_mm) & frame.counted
         if not np.isfinite(depth[valid]).all():
             raise ValueError(f"prediction of frame {frame.frame_index} is not finite where the ground truth is valid")
+        if config.align == "disparity" and (depth[valid] <= 0).any():
+            raise ValueError(
+                f"prediction of frame {frame.frame_index} is 0 or less where the ground truth is valid, which has no "
+                "disparity; predict a depth above 0, or use another rule than disparity"
+            )
         yield depth, frame, valid
     if number + 1 < len(predicted):
         raise ValueError(

@@ -83,6 +83,20 @@ def about_lines(results: Results) -> list[str]:
     without = sum(score.frames - len(score.depth) for score in results.scores)
     if without:
         said.append(f"{without} frames have no valid pixel of ground truth and are excluded")
+    return [*said, *_doubts(results)]
+
+
+def _doubts(results: Results) -> list[str]:
+    """What makes the numbers of some sequences look like those of wrong inputs."""
+    said = []
+    without = [f"{score.sequence} ({100 * score.no_depth:.2g}%)" for score in results.scores if score.no_depth]
+    if without:
+        said.append(f"depth of 0 or less, which counts as such, is predicted at valid pixels of {', '.join(without)}")
+    contrary = [score.sequence for score in results.scores if score.contrary]
+    if contrary:
+        other = "depth" if results.config.kind == "disparity" else "disparity"
+        cure = f"; are these predictions {other} (--kind {other})?" if results.config.predictions else ""
+        said.append(f"predicted depth falls where true depth rises in {', '.join(contrary)}{cure}")
     return said
 
 

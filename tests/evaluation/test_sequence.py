@@ -81,6 +81,25 @@ def test_predictions_that_do_not_fit_are_refused(case, spoil, message):
         score_sequence("golden", frames_of(case), spoil(case["pred_depth"]), EvaluateConfig())
 
 
+def test_predictions_of_no_depth_are_counted_and_refused_where_disparity_is_fitted(case):
+    holes = np.where(np.arange(case["pred_depth"].shape[1])[:, None] < 8, 0, case["pred_depth"]).astype(np.float32)
+    truth = np.full_like(case["gt_depth"], 40.0) + np.linspace(0, 9, case["gt_depth"].shape[2], dtype=np.float32)
+    case = dict(case) | {"gt_depth": truth}
+    for per_frame in (False, True):
+        scores = score_sequence("s", frames_of(case), holes, EvaluateConfig(per_frame=per_frame))
+        assert scores.no_depth == pytest.approx(8 / case["pred_depth"].shape[1])
+        with pytest.raises(ValueError, match="frame 0 is 0 or less where the ground truth is valid"):
+            score_sequence("s", frames_of(case), holes, EvaluateConfig(align="disparity", per_frame=per_frame))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_disparity_given_as_depth_is_seen(case, rule):
+    truth = np.clip(case["gt_depth"], 1.0, None)
+    config = EvaluateConfig(align=rule)
+    assert score_sequence("s", frames_of(case), (1 / truth).astype(np.float32), config).contrary
+    assert not score_sequence("s", frames_of(case), truth.astype(np.float32), config).contrary
+
+
 def test_a_sequence_without_any_valid_pixel_is_refused(case):
     empty = dict(case) | {"gt_depth": np.zeros_like(case["gt_depth"])}
     for config in (EvaluateConfig(), EvaluateConfig(per_frame=True), EvaluateConfig(align="least_squares")):

@@ -50,6 +50,21 @@ def test_depth_that_was_steadied_is_said_to_be(tmp_path):
     assert "steadied along the camera's path (--steady)" in said
 
 
+def test_numbers_that_look_like_those_of_wrong_inputs_are_doubted(tmp_path):
+    results = measured(tmp_path)
+    said = " ".join(about_lines(results))
+    assert "0 or less" not in said
+    assert "falls" not in said
+    (score,) = results.scores
+    doubted = dataclasses.replace(score, no_depth=0.25, contrary=True)
+    said = " ".join(about_lines(dataclasses.replace(results, scores=(doubted,))))
+    assert f"depth of 0 or less, which counts as such, is predicted at valid pixels of {score.sequence} (25%)" in said
+    assert f"predicted depth falls where true depth rises in {score.sequence}" in said
+    config = dataclasses.replace(results.config, predictions="other")
+    said = " ".join(about_lines(dataclasses.replace(results, scores=(doubted,), config=config)))
+    assert "(--kind disparity)" in said
+
+
 def test_frames_without_ground_truth_are_counted(tmp_path):
     def only_near(depth):
         return np.where(depth[0, 0] < depth_of(2)[0, 0], depth, 0)
