@@ -198,6 +198,9 @@ def reconstruct(config: ReconstructConfig, folder: Path, weights: str = "") -> i
             sum(volume.bytes for volume in volumes), clock.laps, count, _repeats(clip), steadied,
         )  # fmt: skip
         _write(unfinished, scene, clip, writer, weights, card, [volume.coarsened for volume in volumes])
+    for rank, mesh in enumerate(scene.meshes):
+        if mesh.empty:
+            remove(layout.gltf(rank))  # of an earlier run
     for rank in range(len(scene.meshes), len(layout.pieces())):  # of an earlier run that had more
         remove(layout.piece(rank))
     _say(scene, layout)
@@ -261,7 +264,8 @@ def _write(layout: Layout, scene: Scene, clip: NetworkClip, writer: SceneWriter,
     for rank, mesh in enumerate(scene.meshes):
         write_ply(layout.mesh(rank), mesh, scene.unit)
         write_points(layout.points(rank), mesh, scene.unit)
-        write_glb(layout.gltf(rank), mesh, 1e-3 if scene.scale else 1.0)
+        if not mesh.empty:  # which glTF cannot say
+            write_glb(layout.gltf(rank), mesh, 1e-3 if scene.scale else 1.0)
     write_trajectories(layout, scene.path, scene.factor, scene.unit)
     write_cameras(layout.cameras, scene.path, clip.reader.size, scene.factor, scene.unit)
     write_description(layout.meta, _described(scene, clip, weights, card, coarsened))
@@ -328,6 +332,13 @@ def _say(scene: Scene, layout: Layout) -> None:
         print(f"endodav reconstruct: lost the camera in frames {lost_ranges(lost)}", file=sys.stderr)
     if len(scene.path.pieces) > 1:
         print(f"endodav reconstruct: {len(scene.path.pieces)} pieces, each with its own world", file=sys.stderr)
+    for rank, (mesh, voxel) in enumerate(zip(scene.meshes, scene.voxels, strict=True)):
+        if mesh.empty:
+            print(
+                f"endodav reconstruct: {layout.mesh(rank)}: no surface was found with voxels of {voxel:.3g} "
+                f"({scene.unit}); check --voxel and --intrinsics, or take a longer part of the recording",
+                file=sys.stderr,
+            )
     if scene.repeats:
         print(f"endodav reconstruct: {scene.repeats}", file=sys.stderr)
     if scene.rotates_only:

@@ -47,6 +47,11 @@ class Mesh:
     normals: np.ndarray
     colours: np.ndarray
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no surface."""
+        return not len(self.faces)
+
     def scaled(self, factor: float) -> "Mesh":
         """The mesh in another unit."""
         return dataclasses.replace(self, vertices=self.vertices * factor)
@@ -111,6 +116,7 @@ def write_glb(path: Path, mesh: Mesh, metres: float) -> None:
     """Writes the mesh as glTF, with its axes (y up, z towards the viewer).
 
     Args:
+      mesh: not empty.
       metres: metres per unit, since glTF is in metres; 1 if not known.
 
     Raises:

@@ -74,12 +74,10 @@ class FusedVolume:
         used = (weight > 0) & (depth > 0)
         if not used.any():
             return
-        touched = self._touched(depth, used, intrinsics, cam_from_world)
-        rows = self._rows(touched)
-        while rows is None:
+        while (touched := self._touched(depth, used, intrinsics, cam_from_world)) is None or (
+            rows := self._rows(touched)
+        ) is None:
             self._coarsen()
-            touched = self._touched(depth, used, intrinsics, cam_from_world)
-            rows = self._rows(touched)
         maps = np.concatenate(
             [np.stack([np.where(used, depth, 0), np.where(used, weight, 0), cosine], -1), rgb], -1
         ).astype(np.float32)
@@ -125,8 +123,8 @@ class FusedVolume:
         """Returns the numbers of all blocks along x, y and z, int64 [B,3]."""
         return _unpacked(np.fromiter(self._places, np.int64, len(self._places))).astype(np.int64)
 
-    def _touched(self, depth, used, intrinsics, cam_from_world) -> np.ndarray:
-        """Packed numbers of the blocks within the truncation of any pixel's surface."""
+    def _touched(self, depth, used, intrinsics, cam_from_world) -> np.ndarray | None:
+        """Packed numbers of the blocks within the truncation of any pixel's surface; None if they cannot be packed."""
         v, u = np.nonzero(used)
         z = depth[v, u].astype(np.float64)
         fx, fy, cx, cy = intrinsics
@@ -138,7 +136,8 @@ class FusedVolume:
         points = rays[:, None] * (z[:, None] + offsets / length[:, None])[..., None]
         rotation, translation = cam_from_world[:3, :3], cam_from_world[:3, 3]
         world = (points.reshape(-1, 3) - translation) @ rotation
-        return np.unique(_packed(np.floor(world / (BLOCK * self.voxel)).astype(np.int64)))
+        numbers = np.floor(world / (BLOCK * self.voxel))
+        return np.unique(_packed(numbers.astype(np.int64))) if (np.abs(numbers) < _OFFSET).all() else None
 
     def _rows(self, packed: np.ndarray) -> np.ndarray | None:
         """Rows of blocks, creating new ones; None if they would exceed the memory limit."""

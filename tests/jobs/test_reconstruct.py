@@ -194,6 +194,18 @@ def test_without_a_scale_everything_says_so(endodav, clip, tmp_path):
         assert "depths_mm" not in file
 
 
+def test_a_surface_that_is_nowhere_is_said_and_leaves_no_gltf(endodav, clip, tmp_path):
+    arguments = (clip, "-o", tmp_path / "out", "--intrinsics", CAMERA, "--motion", "none", "--quiet", "--max-len", "6")
+    assert endodav(*arguments)[0] == 0
+    layout = Layout.find(tmp_path / "out")
+    assert layout.gltf().is_file()
+    code, _, err = endodav(*arguments, "--voxel", "1000", "--overwrite")
+    assert code == 0
+    assert f"{layout.mesh()}: no surface was found with voxels of 1e+03 (up to scale); check --voxel" in err
+    assert {path.name for path in layout.folder.iterdir()} == {path.name for path in layout.fixed()} - {"mesh.glb"}
+    assert b"element face 0" in layout.mesh().read_bytes()
+
+
 def wrong(result, *parts):
     code, out, err = result
     lines = [line for line in err.splitlines() if line.startswith("endodav reconstruct: ")]

@@ -11,7 +11,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.reconstruction.clip import DepthView, given_path
 from endodav_jax.reconstruction.fusion import fuse_clip
 from endodav_jax.reconstruction.surface import extract_mesh, need_reconstruct, write_glb, write_ply, write_points
-from endodav_jax.reconstruction.volume import BYTES_A_BLOCK, FusedVolume
+from endodav_jax.reconstruction.volume import BLOCK, BYTES_A_BLOCK, FusedVolume
 from tests.bumpy_wall import INTRINSICS, SIZE, distance_to_wall, look, stroll
 
 POSES = stroll(30)[::3]
@@ -104,6 +104,16 @@ def test_larger_surfaces_get_larger_voxels_instead_of_more_memory(views):
     assert volume.voxel == 0.2 * 2**volume.coarsened
     assert volume.blocks * BYTES_A_BLOCK * 2 <= 16_000_000 + 256 * BYTES_A_BLOCK * 2
     assert np.quantile(distance_to_wall(extract_mesh(volume).vertices), 0.95) < 0.5
+
+
+def test_voxels_too_small_to_be_numbered_are_merged(views):
+    volume = FusedVolume(1e-6, most_bytes=2_000_000_000)
+    sparse = np.zeros(SIZE, np.float32)
+    sparse[::8, ::8] = 1
+    for view, pose in zip(views[:2], POSES[:2], strict=True):
+        volume.integrate(view.depth, view.rgb, sparse, np.ones(SIZE, np.float32), INTRINSICS, pose)
+    places = volume.block_numbers() * BLOCK * volume.voxel
+    assert distance_to_wall(places).max() < 1
 
 
 def test_files_are_read_by_others(mesh, tmp_path):
