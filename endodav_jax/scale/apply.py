@@ -15,6 +15,7 @@ from endodav_jax.scale.sources import (
     FEWEST_POINTS,
     ScaleFrame,
     check_pixels,
+    check_points,
     ratios_of_length,
     ratios_of_points,
     ratios_of_poses,
@@ -56,7 +57,7 @@ def check_scale(request: ScaleRequest | None, config: ScaleSettings, reader: Fra
     if request is None:
         return None
     if request.kind == "points":
-        read_points(request.file)
+        check_points(request.file, reader.full_size)
     if request.kind == "poses":
         poses_as_written(request.file)
     if request.length is not None:
@@ -114,7 +115,7 @@ def measured_scale(
             return one_scale(ratios_of_points(frames(), points, reader.scale), request.words, fewest=4)
         case "poses":
             assert intrinsics is not None
-            poses = read_poses(request.file, indices)
+            poses = read_poses(request.file, indices, reader.source.count)
             ratios = ratios_of_poses(frames(), poses, intrinsics)
             if not ratios:
                 raise UserError(

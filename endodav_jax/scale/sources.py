@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float64, Real, UInt8
 
 from endodav_jax.data.registration import followed_corners
 from endodav_jax.data.sources.geometry_files import read_geometry_npz
-from endodav_jax.data.sources.trajectories import read_trajectory
+from endodav_jax.data.sources.trajectories import poses_as_written, read_trajectory
 from endodav_jax.errors import UserError
 from endodav_jax.files import read_text
 from endodav_jax.geometry.pixels import resized_pixels
@@ -78,6 +78,8 @@ def read_points(path: Path) -> dict[int, np.ndarray]:
         raise UserError(f"--scale points {path}: {rows.shape[1]} numbers per line; expected 4: frame, u, v, z in mm")
     if not np.isfinite(rows).all():
         raise UserError(f"--scale points {path}: a number is not finite; expected frame, u, v, z in mm")
+    if not (rows[:, 0] == np.maximum(np.floor(rows[:, 0]), 0)).all():
+        raise UserError(f"--scale points {path}: a frame's number is not 0, 1, 2, ...; expected frame, u, v, z in mm")
     if not (rows[:, 3] > 0).all():
         raise UserError(f"--scale points {path}: a depth is not positive; z is in mm in front of the camera")
     return {int(frame): rows[rows[:, 0] == frame][:, 1:] for frame in np.unique(rows[:, 0])}
@@ -121,6 +123,26 @@ def ratios_of_length(
     raise UserError(f"--scale length: there is no frame {known.frame} in the clip; name one of those that are read")
 
 
+def check_points(path: Path, size: tuple[int, int]) -> None:
+    """Checks a file of points: its form, and that all of them lie in the frame, of (height, width).
+
+    Those outside would be left out, and the rest of a file for frames of another size is measured at wrong places.
+
+    Raises:
+      UserError: one does not, or see `read_points`.
+    """
+    height, width = size
+    for frame, rows in read_points(path).items():
+        u, v = rows[:, 0], rows[:, 1]
+        outside = ~((u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5))
+        if outside.any():
+            x, y = rows[outside.argmax(), :2]
+            raise UserError(
+                f"--scale points {path}: pixel {x:.0f},{y:.0f} of frame {frame} is outside the {width}x{height} frame; "
+                "give pixels of the source, of one view"
+            )
+
+
 def check_pixels(known: KnownLength, size: tuple[int, int]) -> None:
     """Checks that both ends of a known length lie in the frame, of (height, width).
 
@@ -133,13 +155,24 @@ def check_pixels(known: KnownLength, size: tuple[int, int]) -> None:
             raise UserError(f"--scale length: pixel {x:.0f},{y:.0f} is outside the {width}x{height} frame")
 
 
-def read_poses(path: Path, indices: list[int]) -> np.ndarray:
+def read_poses(path: Path, indices: list[int], whole: int | None = None) -> np.ndarray:
     """Reads `world_from_cam` in mm, float64 [N,4,4], nan for frames without a pose.
+
+    Args:
+      path: of the file.
+      indices: numbers of the N frames.
+      whole: number of frames of the recording, of which those may be a part: as many poses are those of all of them.
 
     Raises:
       UserError: see `read_trajectory`, or fewer than two frames have one.
     """
-    poses = read_trajectory(path, indices)
+    written, times = poses_as_written(path)
+    if len(written) > len(indices) and times is not None and set(indices) <= set(times.tolist()):
+        poses = written[[times.tolist().index(index) for index in indices]]
+    elif len(written) == whole and whole > max(indices):
+        poses = written[indices]
+    else:
+        poses = read_trajectory(path, indices)
     if np.isfinite(poses[:, 0, 0]).sum() < 2:
         raise UserError(f"--scale poses {path}: fewer than two frames of the clip have a pose")
     return poses

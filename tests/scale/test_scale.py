@@ -15,7 +15,7 @@ from endodav_jax.geometry.poses import inverse_rigid
 from endodav_jax.scale.apply import check_scale, measured_scale
 from endodav_jax.scale.estimate import metric_weights, one_scale
 from endodav_jax.scale.request import read_request
-from endodav_jax.scale.sources import ScaleFrame, read_points
+from endodav_jax.scale.sources import ScaleFrame, read_points, read_poses
 from endodav_jax.scale.stereo import StereoMatcher, StereoRig, ratios_of_stereo, read_calibration
 from tests.bumpy_wall import INTRINSICS, look, pose, stroll
 
@@ -38,7 +38,7 @@ def frames():
 
 
 def measured(frames, *words, intrinsics=INTRINSICS, rig=None, reader=None):
-    reader = reader or types.SimpleNamespace(scale=(1.0, 1.0))
+    reader = reader or types.SimpleNamespace(scale=(1.0, 1.0), source=types.SimpleNamespace(count=FRAMES))
     indices = [frame.index for frame in frames]
     return measured_scale(read_request(words), rig, lambda: iter(frames), indices, reader, intrinsics)
 
@@ -76,6 +76,26 @@ def test_poses_of_a_tracked_endoscope_give_the_scale_within_a_percent(frames, tm
     scale = measured(frames, "poses", str(tmp_path / "poses.txt"))
     assert abs(scale.factor / MM - 1) < 0.01
     assert scale.low < scale.factor < scale.high
+
+
+@pytest.mark.parametrize("form", ["KITTI", "TUM"])
+def test_poses_of_a_whole_recording_fit_a_part_of_it(frames, tmp_path, form):
+    poses = inverse_rigid(np.stack(POSES))
+    if form == "TUM":
+        write_tum(tmp_path / "poses.txt", poses, range(FRAMES))
+    else:
+        np.savetxt(tmp_path / "poses.txt", poses[:, :3].reshape(-1, 12))
+    part = frames[1::2]
+    np.testing.assert_allclose(
+        read_poses(tmp_path / "poses.txt", [frame.index for frame in part], FRAMES), poses[1::2], atol=1e-6
+    )
+    assert abs(measured(part, "poses", str(tmp_path / "poses.txt")).factor / MM - 1) < 0.02
+
+
+def test_poses_of_another_recording_are_refused(tmp_path):
+    np.savetxt(tmp_path / "poses.txt", inverse_rigid(np.stack(POSES))[:, :3].reshape(-1, 12))
+    with pytest.raises(UserError, match=f"{FRAMES} poses for 7 frames"):
+        read_poses(tmp_path / "poses.txt", list(range(7)), 7)
 
 
 def test_poses_that_only_turn_show_no_scale(tmp_path):
@@ -254,6 +274,8 @@ def test_a_file_of_points_that_does_not_fit_is_one_line(frames, tmp_path, text, 
     [
         ("points", "1 2 3\n", "3 numbers per line; expected 4"),
         ("points", "", "no measurements"),
+        ("points", "10.5 20 30 0\n", "a frame's number is not 0, 1, 2"),
+        ("points", "0 20 30 50\n4 250 30 50\n", "pixel 250,30 of frame 4 is outside the 200x160 frame"),
         ("poses", "1 2 3\n", "lines of [3] numbers; wanted 12 (KITTI) or 8 (TUM)"),
         ("poses", "", "holds no pose"),
     ],
