@@ -1,6 +1,7 @@
 """Depth from a video of any length: `DepthEstimator`."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -189,6 +190,11 @@ def _checked(frames: Iterable[np.ndarray], view_mask: np.ndarray | None) -> Iter
 
     Copies, because several are held at a time, and a source may write each frame into the same array.
     """
+    if isinstance(frames, (str, bytes, os.PathLike)) or not np.iterable(frames):
+        raise UserError(
+            f"frames: {frames!r} is no sequence of frames; give uint8 [N, height, width, 3] or an iterable of "
+            "RGB frames (for a file: `endodav infer`)"
+        )
     shape = None
     for number, given in enumerate(frames):
         frame = checked_frame(given, number, shape, view_mask)

@@ -23,7 +23,10 @@ def checked_frame(
     Raises:
       UserError: it is not such an array, or its size differs from that of the first frame or of the mask.
     """
-    frame = np.asarray(frame)
+    try:
+        frame = np.asarray(frame)
+    except ValueError as error:  # lists of different lengths
+        raise UserError(f"frame {number}: is no array; give RGB frames, uint8 [height, width, 3]") from error
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         raise UserError(
             f"frame {number}: {frame.dtype} of shape {frame.shape}; give RGB frames, uint8 [height, width, 3]"

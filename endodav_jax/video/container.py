@@ -52,6 +52,9 @@ def open_container(target: str | Path | BinaryIO, name: str, **how) -> av.contai
         raise UserError(f"{name}: cannot be opened ({error.strerror}); check the path and its permissions") from error
     except (ValueError, MemoryError) as error:
         raise UserError(f"{name}: its header makes no sense; {REPAIR}") from error
+    if container.format.name == "tty":  # FFmpeg draws text as pictures
+        container.close()
+        raise UserError(f"{name}: is text, not a video; name a video, a folder of images or an image")
     if not container.streams.video:
         container.close()
         raise UserError(f"{name}: has no video stream; name a video, a folder of images or an image")

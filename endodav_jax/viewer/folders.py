@@ -85,6 +85,7 @@ class DepthClip:
         self._maps = StoredMaps(folder / f"{stem}_depths.npz")
         self._frames = StoredFrames(folder / f"{stem}_src.mp4")
         self._key = "depths_mm" if "depths_mm" in self._maps else "depths"
+        _check_arrays(self._maps, self._key)
         self.numbers = self._maps.small["frame_index"].tolist()
         if len(self.numbers) != len(self._frames):
             raise UserError(
@@ -96,23 +97,30 @@ class DepthClip:
         self.poses: list[np.ndarray | None] = [None] * len(self.numbers)
         self.surface: bytes | None = None
         self.notes = [f"{len(self.numbers)} frames", f"lengths in {self.unit.name}"]
-        if "intrinsics" in about and "guess" in str(about["intrinsics"].get("origin", "")):
+        camera = about.get("intrinsics")
+        if isinstance(camera, dict) and "guess" in str(camera.get("origin", "")):
             self.notes.append("the focal length is guessed: proportions may be wrong")
         if "pieces" in about and (folder / "cameras.json").is_file():  # this recording's: `reconstruct` wrote both
             self._read_path(folder)
 
     def _read_path(self, folder: Path) -> None:
-        cameras = _json(folder / "cameras.json")
-        by_number = {frame["frame"]: frame for frame in cameras["frames"]}
-        for place, number in enumerate(self.numbers):
-            frame = by_number.get(number, {})
-            if frame.get("cam_from_world") is not None and frame.get("piece") == 1:
-                self.poses[place] = np.linalg.inv(np.asarray(frame["cam_from_world"], np.float64).reshape(4, 4))
+        file = folder / "cameras.json"
+        cameras = _json(file)
+        try:
+            by_number = {frame["frame"]: frame for frame in cameras["frames"]}
+            for place, number in enumerate(self.numbers):
+                frame = by_number.get(number, {})
+                if frame.get("cam_from_world") is not None and frame.get("piece") == 1:
+                    self.poses[place] = np.linalg.inv(np.asarray(frame["cam_from_world"], np.float64).reshape(4, 4))
+        except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+            raise UserError(
+                f"{file}: not the camera path that `endodav reconstruct` writes ({error}); run it again"
+            ) from error
         lost = sum(pose is None for pose in self.poses)
         if lost:
             self.notes.append(f"{lost} frames are not on the path of the longest piece")
         if (folder / "mesh.glb").is_file():
-            self.surface = (folder / "mesh.glb").read_bytes()
+            self.surface = _whole_glb(folder / "mesh.glb")
 
     def intrinsics(self) -> np.ndarray:
         """See `Recording`."""
@@ -174,8 +182,33 @@ def _unit(about: dict, key: str) -> Unit:
     return Unit("mm")
 
 
+def _check_arrays(maps: StoredMaps, key: str) -> None:
+    """Raises: UserError: an .npz lacks what every run writes, or its intrinsics are none."""
+    arrays = maps.small
+    missing = [name for name in ("frame_index", "fps", "intrinsics") if name not in arrays]
+    missing += [key] if key not in maps else []
+    if missing:
+        raise UserError(f"{maps.path}: has no {missing[0]}; run `endodav infer` again")
+    intrinsics = arrays["intrinsics"]
+    if intrinsics.shape != (4,) or not np.isfinite(intrinsics).all() or (intrinsics[:2] <= 0).any():
+        raise UserError(
+            f"{maps.path}: its intrinsics {intrinsics.tolist()} are not fx, fy, cx, cy; run the command again"
+        )
+
+
+def _whole_glb(path: Path) -> bytes:
+    """The content of a binary glTF, whose header tells its length; raises UserError if it is none or cut."""
+    content = path.read_bytes()
+    if content[:4] != b"glTF" or int.from_bytes(content[8:12], "little") != len(content):
+        raise UserError(f"{path}: damaged, or not a binary glTF; run `endodav reconstruct` again")
+    return content
+
+
 def _json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
+        read = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); run the command that wrote it again") from error
+    if not isinstance(read, dict):
+        raise UserError(f"{path}: not what our commands write; run the command that wrote it again")
+    return read

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -224,6 +225,18 @@ def test_a_source_may_write_every_frame_into_the_same_array(family):
             yield buffer
 
     np.testing.assert_array_equal(estimator.infer(reusing()), estimator.infer(frames))
+
+
+@pytest.mark.parametrize("given", ["clip.mp4", Path("clip.mp4"), None, 5, np.uint8(5), np.array(5)])
+def test_what_holds_no_frames_is_refused_in_one_line(estimator, given):
+    with pytest.raises(UserError, match=r"^frames: .* is no sequence of frames") as caught:
+        estimator.infer(given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_frame_of_uneven_rows_is_refused_in_one_line(estimator):
+    with pytest.raises(UserError, match=r"^frame 0: is no array"):
+        estimator.infer([[[1, 2, 3], [1, 2]]])
 
 
 def test_an_error_of_the_source_comes_through(estimator):

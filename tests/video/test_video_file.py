@@ -297,6 +297,13 @@ def test_what_is_no_video_is_refused(tmp_path, content):
         VideoFile(path)
 
 
+@pytest.mark.parametrize("name", ["kitti.txt", "notes.nfo"])
+def test_text_that_ffmpeg_would_draw_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("1.0 0.0 0.0 0.5 0.0 1.0 0.0 0.0 0.0 0.0 1.0 2.0\n" * 200)
+    with pytest.raises(UserError, match="is text, not a video"):
+        VideoFile(tmp_path / name)
+
+
 def test_an_mp4_without_its_end_cannot_be_read_and_says_so(tmp_path):
     path = write_video(tmp_path / "a.mp4", map(noisy_picture, range(20)), faststart=False)
     cut_short(path, 0.7)

@@ -88,6 +88,17 @@ def test_a_folder_of_images_is_a_recording_even_with_results_inside(tmp_path):
     assert holds_results(tmp_path / "out")
 
 
+def path_of(pose):
+    return json.dumps({"frames": [{"frame": 0, "piece": 1, "cam_from_world": pose}]})
+
+
+def stored_without(file, name, value=None):
+    """Writes an .npz again without an array, or with another in its place."""
+    with np.load(file) as stored:
+        arrays = {key: stored[key] for key in stored if key != name}
+    np.savez(file, **arrays, **({} if value is None else {name: value}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -95,6 +106,20 @@ def test_a_folder_of_images_is_a_recording_even_with_results_inside(tmp_path):
         (lambda folder: (folder / "clip_src.mp4").unlink(), "--videos src"),
         (lambda folder: (folder / "clip_meta.json").write_text("{"), "cannot be read"),
         (lambda folder: (folder / "clip_depths.npz").write_bytes(b"PK"), "cannot be read"),
+        (lambda folder: (folder / "clip_meta.json").write_text("[]"), "not what our commands write"),
+        (lambda folder: (folder / "cameras.json").write_text("{}"), "not the camera path .*frames"),
+        (lambda folder: (folder / "cameras.json").write_text(path_of([[1.0, 0.0], [0.0]])), "not the camera path"),
+        (
+            lambda folder: (folder / "cameras.json").write_text(path_of(np.zeros((4, 4)).tolist())),
+            "not the camera path",
+        ),
+        (lambda folder: (folder / "mesh.glb").write_bytes(b"glTF\2\0\0\0\x40\0\0\0"), "damaged, or not a binary glTF"),
+        (lambda folder: stored_without(folder / "clip_depths.npz", "frame_index"), "has no frame_index"),
+        (lambda folder: stored_without(folder / "clip_depths.npz", "intrinsics", np.ones(3)), "are not fx, fy, cx, cy"),
+        (
+            lambda folder: stored_without(folder / "clip_depths.npz", "intrinsics", np.zeros(4)),
+            "are not fx, fy, cx, cy",
+        ),
         (lambda folder: [file.unlink() for file in folder.iterdir()], "contains no depth"),
     ],
 )
