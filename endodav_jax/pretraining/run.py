@@ -12,6 +12,7 @@ from endodav_jax.errors import UserError
 from endodav_jax.files import finite
 from endodav_jax.pretraining import loop
 from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metrics
+from endodav_jax.training.run_lock import folder_of_this_run
 
 _CURVE_POINTS = 20
 
@@ -22,7 +23,8 @@ def pretrain(config: Config, workdir: Path) -> None:
     Rerun to resume.
 
     Raises:
-      UserError: the network is not one that can be pretrained, or weights do not fit.
+      UserError: the network is not one that can be pretrained, weights do not fit, or another run is writing into
+        `workdir`.
     """
     if config.model.family != "vda" or config.model.head != "single":
         raise UserError(
@@ -30,6 +32,11 @@ def pretrain(config: Config, workdir: Path) -> None:
             "single one, which the other families start from"
         )
     start = load_networks(config.weights).params if config.weights else None
+    with folder_of_this_run(workdir):
+        _pretrain(config, workdir, start)
+
+
+def _pretrain(config: Config, workdir: Path, start: dict | None) -> None:
     networks = loop.pretrain(config.model, config.pretrain, config.seed, workdir, start)
     card = Card(
         what=f"{config.model.preset} and motion networks pretrained with supervision on the phantom",

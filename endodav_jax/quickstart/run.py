@@ -27,6 +27,7 @@ from endodav_jax.training.checks import check_config
 from endodav_jax.training.initial import check_weights
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
+from endodav_jax.training.run_lock import folder_of_this_run
 
 _STEPS = 6
 _ABLATION = {row.method: row for row in TABLE_2}
@@ -42,13 +43,18 @@ def quickstart(config: Config, workdir: Path) -> int | None:
       `EXIT_PREEMPTED` if SIGTERM ended a training, after saving.
 
     Raises:
-      UserError: no phantom or no weights are configured, or they do not fit.
+      UserError: no phantom or no weights are configured, they do not fit, or another run is writing into `workdir`.
     """
     began = time.perf_counter()
     if not config.data.phantom.family or not config.weights:
         raise UserError("config.data.phantom.family, config.weights: the quickstart needs both")
     check_config(config)
     check_weights(config)
+    with folder_of_this_run(workdir):
+        return _in_steps(config, workdir, began)
+
+
+def _in_steps(config: Config, workdir: Path, began: float) -> int | None:
     say = _Steps()
 
     say(f"rendering the phantom's {config.data.phantom.family} family")

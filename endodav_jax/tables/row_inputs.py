@@ -27,6 +27,7 @@ from endodav_jax.tables.recipes import SmallRun, training_sections
 from endodav_jax.tables.result_store import digest_of_identity
 from endodav_jax.tables.rows import DATA_NAMES, NETWORKS, DataSet, Network
 from endodav_jax.training.loop import train
+from endodav_jax.training.run_lock import folder_of_this_run
 
 
 class Preempted(Exception):
@@ -141,7 +142,9 @@ class RowInputs:
             sections["data"] = dataclasses.replace(sections["data"], path=str(data.folder), split=data.split)
             resnet = str(self.given.resnet or "")
             sections["train"] = dataclasses.replace(sections["train"], resnet_weights=resnet)
-            if train(Config(weights=str(start.folder), seed=self.given.seed, **sections), workdir) == EXIT_PREEMPTED:
+            with folder_of_this_run(workdir):
+                code = train(Config(weights=str(start.folder), seed=self.given.seed, **sections), workdir)
+            if code == EXIT_PREEMPTED:
                 raise Preempted(str(workdir))
         return self._as_run(workdir / MODEL_FOLDER)._replace(notes=tuple(notes), left_out=data.left_out)
 

@@ -37,6 +37,7 @@ from endodav_jax.training.config import LearningRates
 from endodav_jax.training.initial import check_weights
 from endodav_jax.training.loop import train
 from endodav_jax.training.path_camera import solved_paths
+from endodav_jax.training.run_lock import folder_of_this_run
 from endodav_jax.version import __version__
 
 TITLE = "The paper's rows on a rendered patient: mean over seeds, and their standard deviation"
@@ -197,7 +198,9 @@ class _Patient:
         folder = self.workdir / "trained" / f"{network}-{digest_of_identity(identity)}"
         if not is_checkpoint(folder / MODEL_FOLDER):
             print(f"training {network}: {folder}", flush=True)
-            if train(trained_config(self._with_camera, network), folder) == EXIT_PREEMPTED:
+            with folder_of_this_run(folder):
+                code = train(trained_config(self._with_camera, network), folder)
+            if code == EXIT_PREEMPTED:
                 raise Preempted(str(folder))
         return str(folder / MODEL_FOLDER), identity
 

@@ -44,5 +44,5 @@ def folder_of_this_run(workdir: Path) -> Iterator[None]:
             except OSError:  # a file system without locks
                 pass
         if parallel.any_process(taken):
-            raise UserError(f"{workdir}: another training run is writing here; let it end, or use another --workdir")
+            raise UserError(f"{workdir}: another training run is writing here; let it end, or choose another folder")
         yield

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from endodav_jax.cli import main
 from endodav_jax.errors import UserError
 from endodav_jax.training import run, run_lock
 from endodav_jax.training.run_lock import folder_of_this_run
@@ -25,7 +26,7 @@ with folder_of_this_run(Path(sys.argv[1])):
 def test_a_second_run_in_a_folder_is_one_line_until_the_first_has_ended(tmp_path):
     workdir = tmp_path / "run"
     with folder_of_this_run(workdir):
-        refused = f"^{workdir}: another training run is writing here; let it end, or use another --workdir$"
+        refused = f"^{workdir}: another training run is writing here; let it end, or choose another folder$"
         with pytest.raises(UserError, match=refused), folder_of_this_run(workdir):
             pass
         with folder_of_this_run(tmp_path / "other"):
@@ -75,6 +76,14 @@ def test_without_locks_a_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lock, "fcntl", None)
     with folder_of_this_run(tmp_path), folder_of_this_run(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("command", [("train", "quickstart"), ("quickstart",), ("pretrain",)])
+def test_every_command_that_trains_leaves_the_folder_of_another_run_alone(tmp_path, capsys, command):
+    with folder_of_this_run(tmp_path):
+        assert main([*command, "-o", str(tmp_path)]) == 2
+    assert "another training run is writing here" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == [run_lock.LOCK_FILE]
 
 
 def test_training_holds_the_folder(tmp_path, monkeypatch):

@@ -50,6 +50,7 @@ from endodav_jax.training.logs import METRICS_FILE, last_of_each_step, read_metr
 from endodav_jax.training.loop import train
 from endodav_jax.training.oracles import SUPERVISED, SUPERVISED_IN_TIME, TRUE_CAMERA, TRUE_VIEW
 from endodav_jax.training.phases import PhaseSchedule
+from endodav_jax.training.run_lock import folder_of_this_run
 from endodav_jax.training.step import Objectives
 from endodav_jax.training.watch import RunBroken
 
@@ -126,7 +127,9 @@ def climb(config: Config, workdir: Path, rungs: dict[str, Config]) -> dict:
         print(f"\n{rung}", flush=True)
         folder = workdir / rung.replace(" ", "_")
         try:
-            if train(of_rung, folder, RUNGS[rung]) == EXIT_PREEMPTED:
+            with folder_of_this_run(folder):
+                code = train(of_rung, folder, RUNGS[rung])
+            if code == EXIT_PREEMPTED:
                 raise Preempted(str(folder))
         except RunBroken as broken:
             figures["rungs"][rung] = {BROKEN: str(broken)}
