@@ -1,4 +1,4 @@
-"""The pinhole camera: intrinsics (fx, fy, cx, cy) in pixels, and reprojection from one camera into another."""
+"""The pinhole camera: intrinsics (fx, fy, cx, cy) in pixels, back-projection and projection."""
 
 import functools
 
@@ -21,13 +21,25 @@ def intrinsics_matrix(intrinsics: Float[Array, "*N 4"]) -> Float[Array, "*N 3 3"
     return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
 
 
+def intrinsics_vector(matrix: Float[Array, "*N R C"]) -> Float[Array, "*N 4"]:
+    """Returns (fx, fy, cx, cy) of a 3x3 or 4x4 camera matrix without skew."""
+    return jnp.stack([matrix[..., 0, 0], matrix[..., 1, 1], matrix[..., 0, 2], matrix[..., 1, 2]], -1)
+
+
+def backproject(depth: Float[Array, "*N H W"], intrinsics: Float[Array, "*N 4"]) -> Float[Array, "*N H W 3"]:
+    """Returns each pixel's point in the camera's frame, z K⁻¹ (u, v, 1), in the unit of `depth`."""
+    grid = pixel_grid(*depth.shape[-2:], dtype=depth.dtype)
+    fx, fy, cx, cy = (intrinsics[..., i, None, None] for i in range(4))
+    return jnp.stack([(grid[..., 0] - cx) / fx * depth, (grid[..., 1] - cy) / fy * depth, depth], -1)
+
+
 def reproject(
     depth: Float[Array, "N H W"], intrinsics: Float[Array, "N 4"], cam_b_from_cam_a: Float[Array, "N 4 4"]
 ) -> tuple[Float[Array, "N H W 2"], Float[Array, "N H W"]]:
     """Returns where each pixel of camera a lies in camera b (same intrinsics), and its depth there.
 
-    Paper: u_{s→t} = π(K T_{s→t} z_s K⁻¹ u) and z_{s→t}, here as z_s (K R K⁻¹) u + K t: one small
-    matrix product for all pixels, whose derivative by the motion is one too.
+    Paper: u_{s→t} = π(K T_{s→t} z_s K⁻¹ u) and z_{s→t}, here as z_s (K R K⁻¹) u + K t: the pixels of the
+    moved points of `backproject`, by one small matrix product for all, whose derivative by the motion is one too.
     """
     count, height, width = depth.shape
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)

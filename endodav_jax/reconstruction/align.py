@@ -39,6 +39,7 @@ class Fit(NamedTuple):
       correlation: of texture over them, -1..1.
       difference: scale of the distribution of the relative difference of depth.
       cost: sum of robust residuals over the weight, to compare starts by; infinite where next to nothing is seen.
+      information: [7,7] of (translation, rotation, log scale).
     """
 
     update: Float[Array, "4 4"]
@@ -47,6 +48,7 @@ class Fit(NamedTuple):
     correlation: Float[Array, ""]
     difference: Float[Array, ""]
     cost: Float[Array, ""]
+    information: Float[Array, "7 7"]
 
 
 @functools.partial(jax.jit, static_argnames=("steps",))
@@ -111,7 +113,7 @@ def align(
 
     state = (0, jnp.eye(4), log_scale, jnp.array(FIRST_SCALES), jnp.array(1.0))
     _, update, scale, scales, _ = jax.lax.while_loop(busy, step, state)
-    _, _, scales, (seen, texture, cost) = system(update, scale, scales)
+    hessian, _, scales, (seen, texture, cost) = system(update, scale, scales)
     count = jnp.maximum(seen.sum(), 1.0)
     there, here = texture
     overlap = count / jnp.maximum(usable.sum(), 1.0)
@@ -123,6 +125,7 @@ def align(
         correlation=moments[0] / jnp.sqrt(moments[1] * moments[2] + 1e-9),
         difference=scales[0],
         cost=jnp.where(overlap < LEAST_SEEN, jnp.inf, cost / count + 4.0 * (1 - overlap)),
+        information=hessian,
     )
 
 

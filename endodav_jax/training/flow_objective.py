@@ -1,7 +1,7 @@
 """The first update of a step: optical flow between neighbouring frames, by photometric registration."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from endodav_jax.geometry.flow import flow_targets, warp_by_flow
 from endodav_jax.geometry.splat import occlusion_mask
 from endodav_jax.losses.brightness import refined_target
+from endodav_jax.losses.ncc import local_ncc
 from endodav_jax.losses.reduce import masked_mean, masked_mean_of_pairs
 from endodav_jax.losses.smoothness import edge_aware_differences, pair_masks
 from endodav_jax.models.layers import recomputed
@@ -104,6 +105,32 @@ def flow_objective(
         weight = config.flow_smoothness / 2**scale
         losses[f"{PREFIX}loss/{scale}"] = registration_losses[i] + weight * smoothness / 2
     return mean_over_scales(losses, PREFIX, config), FlowAux(losses, statistics_of(networks))
+
+
+@runtime_checkable
+class RegisteringNetworks(Protocol):
+    """The network used by `registration_score`, among others."""
+
+    @property
+    def flow(self) -> Any: ...
+
+
+def registration_score(networks: RegisteringNetworks, batch: Batch, config: ObjectiveConfig) -> Float[Array, ""]:
+    """The published validation score of a batch, 0 to 1: local correlation of frames and registered neighbours.
+
+    Uses the better neighbour of each pixel, averaged over pixels and scales; networks in evaluation mode.
+    """
+    clip = clip_of(batch, config)
+    maps = jax.vmap(lambda neighbour: networks.flow(neighbour, clip.augmented_frames, train=False))(
+        clip.augmented_neighbours
+    )
+    grey = clip.frames.mean(-1)
+    scores = []
+    for flow in to_full_size([maps[scale] for scale in config.scales], clip.frames.shape[1:3]):
+        registered = [warp_by_flow(*pair, "border").mean(-1) for pair in zip(clip.neighbours, flow, strict=True)]
+        best = jnp.maximum(*(local_ncc(image, grey) for image in registered))
+        scores.append(masked_mean(best, clip.valid[0]))
+    return sum(scores, jnp.float32(0)) / len(scores)
 
 
 def flow_passes(network: nnx.Module, clip: Clip, config: ObjectiveConfig):

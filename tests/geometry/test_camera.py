@@ -1,4 +1,4 @@
-"""Reprojection from one pinhole camera into another."""
+"""Back-projection and reprojection of the pinhole camera."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from endodav_jax.geometry.camera import intrinsics_matrix, reproject
-from endodav_jax.geometry.pixels import intrinsics_of
+from endodav_jax.geometry.camera import backproject, intrinsics_matrix, intrinsics_vector, reproject
 from endodav_jax.geometry.rigid import rigid_from_axis_angle
 from endodav_jax.geometry.sampling import pixel_grid
 from tests.golden_cases import relative_error
@@ -17,9 +16,11 @@ INTRINSICS = jnp.array([6.5, 6.0, 4.0, 3.0], jnp.float32)
 
 
 @pytest.mark.golden
-def test_pixels_and_depth_equal_the_published_program(golden):
+def test_points_and_pixels_equal_the_published_program(golden):
     case = golden.arrays("geometry")
-    pixels, depth = reproject(case["depth"], intrinsics_of(case["K"]), case["transform"])
+    intrinsics = intrinsics_vector(case["K"])
+    assert relative_error(backproject(case["depth"], intrinsics), case["points"]) < 1e-5
+    pixels, depth = reproject(case["depth"], intrinsics, case["transform"])
     assert relative_error(pixels, case["pixels"]) < 1e-5
     assert relative_error(depth, case["projected_depth"]) < 1e-5
 
@@ -38,18 +39,18 @@ def test_reprojection_is_projection_of_the_moved_points():
     depth = jnp.asarray(rng.uniform(1, 3, (2, 4, 5)), jnp.float32)
     intrinsics = jnp.asarray(rng.uniform(3, 6, (2, 4)), jnp.float32)
     motion = rigid_from_axis_angle(*jnp.asarray(rng.uniform(-0.2, 0.2, (2, 2, 3)), jnp.float32))
-    focal, centre = np.split(np.asarray(intrinsics, np.float64)[:, None, None], 2, axis=-1)
-    slopes = (np.asarray(pixel_grid(4, 5), np.float64) - centre) / focal
-    points = np.concatenate([slopes, np.ones_like(slopes[..., :1])], -1) * np.asarray(depth, np.float64)[..., None]
-    moves = np.asarray(motion, np.float64)
+    points, moves = np.asarray(backproject(depth, intrinsics), np.float64), np.asarray(motion, np.float64)
     moved = np.einsum("nij,nhwj->nhwi", moves[:, :3, :3], points) + moves[:, None, None, :3, 3]
+    focal, centre = np.split(np.asarray(intrinsics, np.float64)[:, None, None], 2, axis=-1)
     pixels, z = reproject(depth, intrinsics, motion)
     np.testing.assert_allclose(pixels, focal * moved[..., :2] / moved[..., 2:] + centre, atol=1e-5)
     np.testing.assert_allclose(z, moved[..., 2], rtol=1e-5)
 
 
-def test_the_matrix_of_intrinsics_has_focal_lengths_and_principal_point():
-    np.testing.assert_array_equal(intrinsics_matrix(INTRINSICS), [[6.5, 0, 4], [0, 6, 3], [0, 0, 1]])
+def test_matrix_and_vector_of_intrinsics_are_one():
+    matrix = intrinsics_matrix(INTRINSICS)
+    np.testing.assert_array_equal(matrix, [[6.5, 0, 4], [0, 6, 3], [0, 0, 1]])
+    np.testing.assert_array_equal(intrinsics_vector(matrix), INTRINSICS)
 
 
 @pytest.mark.parametrize("depth", [0.0, -1e-7, -1.0, 1e-7, 150.0])

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from endodav_jax.geometry.camera import intrinsics_vector
 from endodav_jax.geometry.flow import rigid_flow, warp_by_flow
-from endodav_jax.geometry.pixels import intrinsics_of
 from endodav_jax.geometry.splat import correspondence_map, occlusion_mask
 from tests.golden_cases import relative_error
 
@@ -21,7 +21,7 @@ def test_warps_like_the_published_program(golden, padding):
 @pytest.mark.golden
 def test_rigid_flow_equals_the_published_program(golden):
     case = golden.arrays("geometry")
-    flow = rigid_flow(case["depth"], intrinsics_of(case["K"]), case["transform"])
+    flow = rigid_flow(case["depth"], intrinsics_vector(case["K"]), case["transform"])
     assert relative_error(flow, case["rigid_flow_yx"]) < 1e-5
 
 

@@ -11,7 +11,7 @@ from flax import nnx
 
 from endodav_jax.losses.projection import LEAST_RELIEF
 from endodav_jax.training.depth_objective import depth_objective
-from endodav_jax.training.flow_objective import flow_objective
+from endodav_jax.training.flow_objective import flow_objective, registration_score
 from endodav_jax.training.objective_config import ObjectiveConfig
 from endodav_jax.training.path_camera import PATH_CAMERA
 from tests.training.given_networks import MOMENTUM, GivenNetworks
@@ -205,12 +205,18 @@ def test_a_step_downhill_moves_depth_and_motion_towards_the_truth():
     assert float(gradients["pose"]["translation"][0]) * translation[0] < 0
 
 
-def test_the_true_flow_registers_best():
+def test_the_true_flow_registers_best_and_scores_best():
     batch, _ = plane_clip(disparity=0.05, shift=2)
-    losses = {
-        flow: flow_update(GivenNetworks((LENGTH, *SIZE), flow=(0, flow)), batch)[0][0] for flow in (0.0, -2.0, 2.0)
-    }
-    assert min(losses, key=losses.get) == -2.0
+    graphdef = nnx.graphdef(GivenNetworks((LENGTH, *SIZE)))
+    scored = jax.jit(lambda state, batch: registration_score(nnx.merge(graphdef, state), batch, CONFIG))
+    losses, scores = {}, {}
+    for flow in (0.0, -2.0, 2.0):
+        networks = GivenNetworks((LENGTH, *SIZE), flow=(0, flow))
+        (losses[flow], _), _ = flow_update(networks, batch)
+        scores[flow] = float(scored(nnx.state(networks), batch))
+    assert min(losses, key=losses.get) == max(scores, key=scores.get) == -2.0
+    assert scores[-2.0] > 0.9
+    assert all(0 <= score <= 1 for score in scores.values())
 
 
 def test_the_projection_loss_is_the_disagreement_of_neighbours():
