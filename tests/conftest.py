@@ -41,7 +41,14 @@ import jax  # noqa: E402
 from tests.golden_cases import GoldenCases  # noqa: E402
 from tests.process_memory import give_back_memory, resident_megabytes  # noqa: E402
 
+# Modules with a test that takes minutes: begun first, since a worker would wait for one that another begins last.
+LONGEST = ("test_readme", "test_notebook", "test_step", "test_kill_and_resume")
 MOST_KEPT = 1500  # megabytes that a process of tests may hold from one module to the next
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest modules first; workers keep that order with `--no-loadscope-reorder`."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.fixture(scope="session")
