@@ -78,7 +78,7 @@ def test_any_size_can_be_rendered():
 def test_one_program_renders_every_scene_of_a_family():
     clip(CONFIG, 0)
     varied = PhantomConfig.colon(
-        seed=9, height=HEIGHT, width=WIDTH, noise=0.0, light="flat", focal=(0.8, 0.8), tissue_motion_mm=0.5
+        seed=9, height=HEIGHT, width=WIDTH, noise=0.0, tool=1.0, light="flat", focal=(0.8, 0.8), tissue_motion_mm=0.5
     )
     with compilations() as compiled:
         clip(varied, 1)
@@ -89,7 +89,7 @@ def test_one_program_renders_every_scene_of_a_family():
     ("field", "value"),
     [
         ("family", "liver"), ("light", "moon"), ("height", 9), ("width", 8), ("focal", (0.9, 0.5)), ("frames", 0),
-        ("sequences", 0), ("seed", -1), ("noise", -1.0), ("circular_view", 2.0), ("speed", (1.0, 9.0)),
+        ("sequences", 0), ("seed", -1), ("noise", -1.0), ("tool", 1.5), ("circular_view", 2.0), ("speed", (1.0, 9.0)),
         ("tissue_motion_mm", 20.0), ("exposure_drift", 3.0), ("principal_jitter", 1.0),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What light, sensor and breathing do to the phantom's frames, each switch alone."""
+"""What light, sensor, instrument and breathing do to the phantom's frames, each switch alone."""
 
 import dataclasses
 
@@ -12,8 +12,8 @@ FAMILIES = ("colon", "organ")
 
 
 def quiet(family: str, **fields) -> PhantomConfig:
-    """A lit scene without noise, breathing or a round view."""
-    still = {"noise": 0.0, "tissue_motion_mm": 0.0, "circular_view": 0.0, "exposure_drift": 0.0}
+    """A lit scene without noise, instrument, breathing or a round view."""
+    still = {"noise": 0.0, "tool": 0.0, "tissue_motion_mm": 0.0, "circular_view": 0.0, "exposure_drift": 0.0}
     return PhantomConfig(**{"family": family, "seed": 2, "height": HEIGHT, "width": WIDTH} | still | fields)
 
 
@@ -93,6 +93,19 @@ def test_a_round_view_is_black_and_without_depth_outside():
     whole = clip(quiet("colon"), 0)
     assert whole["view_mask"].all()
     np.testing.assert_array_equal(whole["depth_mm"][mask], views["depth_mm"][mask])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_instrument_covers_what_lies_behind_it(family):
+    covered = 0
+    for sequence in range(6):
+        without, with_tool = clip(quiet(family), sequence), clip(quiet(family, tool=1.0), sequence)
+        tool = with_tool["tool"]
+        covered += tool.sum()
+        assert not without["tool"].any()
+        assert (with_tool["depth_mm"][tool] < without["depth_mm"][tool] + 1e-3).all()
+        np.testing.assert_array_equal(with_tool["depth_mm"][~tool], without["depth_mm"][~tool])
+    assert covered > 100
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -196,7 +196,7 @@ def test_single_scenes_refuse_a_codec():
 def test_a_clean_scene_holds_nothing_of_the_switches():
     assert jax.tree.leaves(draw_scene(quiet(), 0).extras) == []
     clean, harder = draw_scene(quiet(), 0), draw_scene(switched(smoke=1.0), 0)
-    for name in ("shape", "surface", "lens", "path", "light", "sensor"):
+    for name in ("shape", "surface", "lens", "path", "light", "sensor", "tool"):
         for a, b in zip(jax.tree.leaves(getattr(clean, name)), jax.tree.leaves(getattr(harder, name)), strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow  # the renderer and the objective compile
 @pytest.fixture(scope="module")
 def views():
     """A clip in which an instrument is seen, and moves."""
-    config = PhantomConfig.organ(seed=5, sequences=8, height=HEIGHT, width=WIDTH, tools=3, frames=200)
+    config = PhantomConfig.organ(seed=5, sequences=8, height=HEIGHT, width=WIDTH, tool=1.0, frames=200)
     for sequence in range(config.sequences):
         numbers = np.arange(0, 20 * (LENGTH + 2), 20, dtype=np.int32)
         arrays = render_clip(draw_scene(config, sequence), numbers, height=HEIGHT, width=WIDTH)

@@ -41,6 +41,7 @@ class PhantomConfig:
       blur: softness of lens and demosaicing.
       noise: standard deviation of the sensor's noise at mid grey, in grey levels of 255.
       tissue_motion_mm: amplitude of slow breathing; 0 is a rigid world.
+      tool: fraction of sequences in which an instrument comes into view.
       speed: (least, largest) typical motion of the camera, in mm a frame.
       tools: at most so many metal instruments, 0 to `tools` of them in a sequence, with highlights and shadows.
       smoke: fraction of sequences with clouds of cautery smoke that come, drift and go.
@@ -69,6 +70,7 @@ class PhantomConfig:
     blur: bool = True
     noise: float = 0.8
     tissue_motion_mm: float = 0.0
+    tool: float = 0.0
     speed: tuple[float, float] = (0.5, 1.1)
     tools: int = 0
     smoke: float = 0.0
@@ -97,6 +99,7 @@ class PhantomConfig:
         check("exposure_drift", 0 <= self.exposure_drift <= 0.5, "in 0..0.5")
         check("noise", 0 <= self.noise <= 32, "in 0..32")
         check("tissue_motion_mm", 0 <= self.tissue_motion_mm <= 2, "in 0..2")
+        check("tool", 0 <= self.tool <= 1, "in 0..1")
         check("speed", len(self.speed) == 2 and 0 < self.speed[0] <= self.speed[1] <= 4, "ordered, in 0..4 mm")
         check("tools", 0 <= self.tools <= MOST_TOOLS and int(self.tools) == self.tools, f"a number in 0..{MOST_TOOLS}")
         check("smoke", 0 <= self.smoke <= 1, "in 0..1")
@@ -143,6 +146,6 @@ class PhantomConfig:
         """A rigid Lambertian world under a lamp that does not move, seen by an ideal camera: for tests."""
         plain: dict[str, Any] = {
             "light": "flat", "specular": False, "exposure_drift": 0.0, "vignette": False,
-            "blur": False, "noise": 0.0, "tissue_motion_mm": 0.0, "circular_view": 0.0,
+            "blur": False, "noise": 0.0, "tissue_motion_mm": 0.0, "tool": 0.0, "circular_view": 0.0,
         }  # fmt: skip
         return cls(**{"family": family} | plain | fields)

@@ -17,6 +17,7 @@ from endodav_jax.data.phantom.paths import Path
 from endodav_jax.data.phantom.room_light import RoomLight
 from endodav_jax.data.phantom.shapes import Points, Shape, wave
 from endodav_jax.data.phantom.texture import Mucosa
+from endodav_jax.data.phantom.tool import Tool
 
 CURVATURE_SAMPLES = 16384
 CURVATURE_QUANTILE = 0.998
@@ -59,6 +60,7 @@ class Scene:
     path: Path
     light: Light | RoomLight
     sensor: Sensor
+    tool: Tool
     breathing: Breathing
     curvature: jax.Array
     extras: Extras = Extras()
@@ -88,6 +90,7 @@ def _switches(config: PhantomConfig) -> dict[str, jax.Array]:
         name: jnp.float32(getattr(config, name))
         for name in (
             "principal_jitter", "circular_view", "exposure_drift", "vignette", "blur", "noise", "tissue_motion_mm",
+            "tool",
         )
     }  # fmt: skip
 
@@ -115,6 +118,7 @@ def _draw(family: str, switches: dict[str, jax.Array], key: jax.Array) -> Scene:
         sensor=Sensor.draw(
             d.key(), made.scope, switches["exposure_drift"], switches["vignette"], switches["blur"], switches["noise"]
         ),
+        tool=Tool.draw(d.key(), made.scope, switches["tool"]),
         breathing=Breathing(
             amplitude_mm=switches["tissue_motion_mm"] * d.uniform(0.3, 1.0, (3,)),
             wavelength_mm=d.uniform(80.0, 140.0),

@@ -1,5 +1,6 @@
 """What one eye sees of a scene in one frame: radiance, exact depth, and instruments' masks."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -60,10 +61,11 @@ def look(
       eye_mm: how far the eye is to the right of the camera that carries lamps and instruments; None for that itself.
     """
     cam_from_world = camera_pose(scene.shape, scene.path, t)
-    instruments, carried_mm = scene.extras.instruments, None
+    tool_at, instruments, carried_mm = scene.tool, scene.extras.instruments, None
     if eye_mm is not None:
         carried_mm = jnp.stack([-eye_mm, jnp.float32(0.0), jnp.float32(0.0)])
         cam_from_world = cam_from_world.at[:3, 3].add(carried_mm)
+        tool_at = dataclasses.replace(tool_at, base=tool_at.base + carried_mm, tip=tool_at.tip + carried_mm)
         instruments = None if instruments is None else instruments.shifted(carried_mm)
     world_from_cam, origin = pose_of_rays(cam_from_world)
     rays = rays_of(intrinsics, height, width, 1)
@@ -89,10 +91,20 @@ def look(
     sun = jnp.maximum(sum(s * n for s, n in zip(SUN, world_normal, strict=True)), 0.0)
     normal = rotate(cam_from_world[:3, :3], world_normal)
 
+    tool_mm, tool_normal, from_tip = tool_at.meet(rays, t)
+    tool = tool_mm < surface_mm
+    depth_mm = jnp.where(tool, tool_mm, surface_mm)
+    normal = tuple(jnp.where(tool, a, b) for a, b in zip(tool_normal, normal, strict=True))
+
     at_rest = scene.breathing.at_rest(points, t)
     footprint = jnp.where(scene.light.flat > 0, 0.0, surface_mm / intrinsics[0])
     reflectance, film, gloss, shine = scene.surface.appearance(at_rest, scene.shape.parts(at_rest), solid, footprint)
-    depth_mm, tool, shade = surface_mm, jnp.zeros_like(met), None
+    reflectance = jnp.where(tool, scene.tool.reflectance(from_tip), reflectance)
+    gloss = jnp.where(tool, 80.0, gloss)
+    shine = jnp.where(tool, 2.0 * scene.surface.shine[0], shine)
+    film = tuple(jnp.where(tool, 0.0, f) for f in film)
+
+    shade = None
     if instruments is not None:
 
         def room(places):
@@ -110,7 +122,7 @@ def look(
             for new, old in ((looks[1], film), (rod_normal, normal))
         )
         gloss, shine = jnp.where(metal, looks[2], gloss), jnp.where(metal, looks[3], shine)
-        depth_mm, tool = jnp.where(metal, rod_mm, depth_mm), metal
+        depth_mm, tool = jnp.where(metal, rod_mm, depth_mm), tool | metal
 
         def shade(lamp_mm):  # of the camera's coordinates
             return jnp.where(metal, 1.0, instruments.shade(tissue, rods, lamp_mm))
