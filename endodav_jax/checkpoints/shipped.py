@@ -80,7 +80,7 @@ def load_shipped(name: str = SHIPPED) -> tuple[DepthModelConfig, dict[str, dict]
         networks |= read_packed(_installed(file), without=networks)[1]
     mixture = SHIPPED_WEIGHTS[name].mixture
     if mixture:
-        first = read_packed(_installed(others[0]))[1]["depth"]
+        first = read_packed(_installed(others[0]), without=networks.keys() - {"depth"})[1]["depth"]
         networks["depth"] = mixture.of(networks["depth"], first)
         note = f"then mixed, part by part, with the weights named {SHIPPED}: {json.dumps(dataclasses.asdict(mixture))}"
         card = dataclasses.replace(card, notes=(*card.notes, note))
